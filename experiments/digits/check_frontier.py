@@ -1,0 +1,65 @@
+"""Check a finished study by what MLflow alone says: is its frontier right, do its files load?
+
+    python experiments/digits/check_frontier.py [STUDY.yaml]
+
+Reads the child runs through MLflow's client, computes the non-dominated set by comparing every run
+with every other, and loads every frontier point's ONNX file in ONNX Runtime. None of the project's
+own frontier code is used. Exit code 1 if anything is wrong.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+import onnxruntime
+import yaml
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+
+def main(study_file: Path) -> int:
+    """Check the study of a file; return the exit code."""
+    study = yaml.safe_load(study_file.read_text("utf-8"))
+    results = study_file.resolve().parent / study.get("output_dir", "results")
+    client = MlflowClient(tracking_uri=study.get("tracking_uri", f"sqlite:///{results}/mlflow.db"))
+    experiment = client.get_experiment_by_name(study["name"])
+    runs = client.search_runs(
+        [experiment.experiment_id], "tags.`paretune.role` = 'trial'", max_results=5000
+    )
+    measured = [run for run in runs if run.info.status == "FINISHED"]
+    print(f"{len(runs)} trials in MLflow, {len(measured)} of them measured:")
+    for name in ("student", "pruning_ratio", "quantization", "batch_size"):
+        values = sorted({run.data.params[name] for run in measured})
+        print(f"  {len(values)} of {name}: {', '.join(values)}")
+
+    brute = {run.info.run_id for run in measured if not any(_beats(o, run) for o in measured)}
+    tagged = {run.info.run_id for run in measured if run.data.tags["frontier"] == "true"}
+    print(f"frontier by brute force: {len(brute)} runs; tagged in MLflow: {len(tagged)} runs")
+    loaded = 0
+    for run in (run for run in measured if run.info.run_id in tagged):
+        digest = run.data.tags["artifact"]
+        path = results / "store" / "objects" / digest[:2] / digest
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        loaded += 1
+    print(f"ONNX files of the frontier loaded in ONNX Runtime: {loaded} of {len(tagged)}")
+    good = bool(tagged) and brute == tagged and loaded == len(tagged)
+    print("the frontier is right" if good else "THE FRONTIER IS WRONG")
+    return 0 if good else 1
+
+
+def _beats(one: Run, other: Run) -> bool:
+    """Tell whether one run is no worse in accuracy, p95 and throughput, and better in one."""
+    a, b = one.data.metrics, other.data.metrics
+    gains = (
+        a["accuracy"] - b["accuracy"],
+        b["latency_p95_ms"] - a["latency_p95_ms"],
+        a["throughput_samples_per_s"] - b["throughput_samples_per_s"],
+    )
+    return min(gains) >= 0 and max(gains) > 0
+
+
+if __name__ == "__main__":
+    argument = sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("study.yaml")
+    sys.exit(main(Path(argument)))

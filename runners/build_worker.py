@@ -1,0 +1,229 @@
+"""The build worker: workload, training and compression live in a process of their own.
+
+A stage that segfaults or takes all memory ends that process, not the study, and the study's own
+process stays free of torch. The worker is a loky process (through joblib), started again when it
+died. What a job prints goes to a log, whose end travels with the failure.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+from runners.builder import Artifact, Builder
+from runners.failure import Failure, FailureKind
+from runners.store import ArtifactStore
+from runners.telemetry import switch_off_telemetry
+from runners.workload import LoadedWorkload, WorkloadInfo
+from spaces import BuildSpec, ParetuneError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+Result = TypeVar("Result")
+
+_LOG_CHARACTERS = 4000
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Where a worker works.
+
+    Attributes:
+        workload: ``path/to/file.py:ClassName``, relative to ``folder``.
+        folder: The folder that relative paths start from.
+        store: The artifact store's folder.
+        log: File for what jobs print.
+        timeout_s: Deadline of one build.
+    """
+
+    workload: str
+    folder: Path
+    store: Path
+    log: Path
+    timeout_s: float = 3600.0
+
+
+class BuildWorker:
+    """Builds and scores in a child process; use it as a context manager.
+
+    Args:
+        settings: Where it works.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> BuildWorker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.stop(kill=kind is not None)
+
+    def describe(self) -> WorkloadInfo:
+        """Load the workload and say what the study needs to know of it.
+
+        Raises:
+            WorkloadError: If it cannot be loaded or breaks its protocol.
+        """
+        return self._run("workload", _describe)
+
+    def put_inputs(self, split: str) -> str:
+        """Store a split's inputs as a ``.npy`` file and return its digest."""
+        return self._run("workload", _put_inputs, split)
+
+    def build(self, spec: BuildSpec) -> Artifact | Failure:
+        """Return the artifact of a specification, or why there is none."""
+        try:
+            return self._run("build", _build, spec)
+        except _DiedError as end:
+            return end.failure
+
+    def score(self, outputs: Path, split: str) -> float | Failure:
+        """Return the workload's quality of outputs (a ``.npy`` file) on a split."""
+        try:
+            return self._run("evaluate", _score, outputs, split)
+        except _DiedError as end:
+            return end.failure
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the process, after its job is done or (``kill``) at once."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=kill)
+            self._executor = None
+
+    def _run(self, stage: str, job: Callable[..., Result], *arguments: Any) -> Result:
+        settings = self.settings
+        settings.log.parent.mkdir(parents=True, exist_ok=True)
+        settings.log.write_bytes(b"")
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                max_workers=1, initializer=_start, initargs=(settings,)
+            )
+        future: Future[Result] = self._executor.submit(job, *arguments)
+        try:
+            return future.result(settings.timeout_s)
+        except TimeoutError as error:
+            self.stop(kill=True)
+            message = f"not finished after {settings.timeout_s:g} s; raise budget.build_timeout_s"
+            raise _DiedError(self._failure(stage, FailureKind.TIMEOUT, message)) from error
+        except BrokenProcessPool as error:
+            self.stop(kill=True)
+            killed = "SIGKILL" in str(error)
+            kind = FailureKind.OUT_OF_MEMORY if killed else FailureKind.CRASH
+            why = "was killed: most likely out of memory" if killed else "crashed"
+            message = f"the build process {why} ({str(error).split('exit codes')[-1].strip(' .')})"
+            raise _DiedError(self._failure(stage, kind, message)) from error
+
+    def _failure(self, stage: str, kind: FailureKind, message: str) -> Failure:
+        log = self.settings.log.read_text("utf-8", errors="replace")
+        marks = [line for line in log.splitlines() if line.startswith(_STAGE_MARK)]
+        if marks:
+            stage = marks[-1].removeprefix(_STAGE_MARK)
+        return Failure(stage, kind, message, log[-_LOG_CHARACTERS:])
+
+
+class _DiedError(ParetuneError):
+    """The worker ended without an answer; carries the failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.stage}: {failure.message}\n{failure.log}".rstrip())
+        self.failure = failure
+
+
+# What follows runs in the worker.
+
+_STAGE_MARK = "paretune stage: "
+
+
+class _State:
+    """What the worker keeps between jobs."""
+
+    settings: WorkerSettings
+    builder: Builder | None = None
+
+
+def _start(settings: WorkerSettings) -> None:
+    switch_off_telemetry()
+    _State.settings = settings
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _builder() -> Builder:
+    if _State.builder is None:
+        settings = _State.settings
+        loaded = LoadedWorkload(settings.workload, settings.folder)
+        _State.builder = Builder(
+            loaded, ArtifactStore(settings.store), lambda stage: print(_STAGE_MARK + stage)
+        )
+    return _State.builder
+
+
+@contextmanager
+def _captured() -> Iterator[None]:
+    """Send everything printed, by Python or below it, to the log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    log = os.open(_State.settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream, descriptor in enumerate(saved, start=1):
+            os.dup2(descriptor, stream)
+            os.close(descriptor)
+        os.close(log)
+
+
+def _describe() -> WorkloadInfo:
+    with _captured():
+        return _builder().loaded.info
+
+
+def _put_inputs(split: str) -> str:
+    import numpy as np
+
+    with _captured():
+        builder = _builder()
+        with builder.store.scratch() as folder:
+            path = folder / "inputs.npy"
+            np.save(path, getattr(builder.loaded.data, split).inputs)
+            return builder.store.put(path)
+
+
+def _build(spec: BuildSpec) -> Artifact | Failure:
+    with _captured():
+        return _builder().build(spec)
+
+
+def _score(outputs: Path, split: str) -> float | Failure:
+    import numpy as np
+
+    with _captured():
+        loaded = _builder().loaded
+        values = np.load(outputs)
+        if not np.isfinite(values).all():
+            message = "the exported model gives NaN or infinite outputs"
+            return Failure("evaluate", FailureKind.ACCURACY, message)
+        try:
+            return loaded.score(values, split)
+        except Exception as error:
+            return Failure("evaluate", FailureKind.INVALID, f"the metric failed: {error}")

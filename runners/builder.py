@@ -1,0 +1,161 @@
+"""The builder: runs the stages of a build that the store does not hold yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runners.failure import Failure, FailureKind, StageError
+from runners.stages import VERSIONS, StageInput, run_stage
+from runners.store import ArtifactStore, StageRecord
+from runners.workload import LoadedWorkload
+from spaces import REFERENCE, BuildSpec, ParetuneError, Quantization, digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An exported model file in the store.
+
+    Attributes:
+        digest: SHA-256 of the file: its name in the store.
+        path: The file.
+        size_bytes: Its size.
+        lineage: The records of the stages that made it, first to last.
+        stage_seconds: What each stage cost in this build, by name; a reused one is not in it.
+    """
+
+    digest: str
+    path: Path
+    size_bytes: int
+    lineage: tuple[StageRecord, ...]
+    stage_seconds: Mapping[str, float]
+
+
+class Builder:
+    """Builds artifacts of one workload into one store.
+
+    Args:
+        loaded: The workload.
+        store: Where stage outputs are kept and looked up.
+        announce: Told the name of each stage before it runs.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedWorkload,
+        store: ArtifactStore,
+        announce: Callable[[str], None] = lambda stage: None,
+    ) -> None:
+        self.loaded = loaded
+        self.store = store
+        self.announce = announce
+        self._teacher: tuple[str, Tensor] | None = None
+
+    def build(self, spec: BuildSpec) -> Artifact | Failure:
+        """Return the artifact of a specification, running only the stages that are missing."""
+        lineage: list[StageRecord] = []
+        spent: dict[str, float] = {}
+        for stage, params in plan(spec):
+            parent = lineage[-1].output if lineage else None
+            key = self._key(stage, params, parent)
+            record = self.store.record(key)
+            if record is None:
+                outcome = self._execute(stage, key, params, parent, lineage)
+                if isinstance(outcome, Failure):
+                    return outcome
+                record = outcome
+                spent[stage] = record.seconds
+            lineage.append(record)
+        path = self.store.get(lineage[-1].output)
+        if path is None:
+            return Failure(lineage[-1].stage, FailureKind.INVALID, "its output left the store")
+        return Artifact(path.name, path, path.stat().st_size, tuple(lineage), spent)
+
+    def _key(self, stage: str, params: Mapping[str, Any], parent: str | None) -> str:
+        return digest(
+            {
+                "workload": self.loaded.info.fingerprint,
+                "stage": stage,
+                "version": VERSIONS[stage],
+                "params": dict(params),
+                "parent": parent,
+            }
+        )
+
+    def _execute(
+        self,
+        stage: str,
+        key: str,
+        params: Mapping[str, Any],
+        parent: str | None,
+        lineage: list[StageRecord],
+    ) -> StageRecord | Failure:
+        self.announce(stage)
+        started = time.perf_counter()
+        with self.store.scratch() as folder:
+            try:
+                output = run_stage(
+                    stage,
+                    StageInput(
+                        loaded=self.loaded,
+                        parent=self.store.get(parent) if parent else None,
+                        params=params,
+                        folder=folder,
+                        teacher_logits=lambda: self._teacher_logits(lineage[0].output),
+                    ),
+                )
+            except StageError as error:
+                return Failure(stage, error.kind, str(error))
+            except MemoryError as error:
+                return Failure(stage, FailureKind.OUT_OF_MEMORY, str(error) or "no memory left")
+            except ParetuneError:
+                raise
+            except Exception as error:
+                # CUDA's own memory error derives from RuntimeError, and torch names it so.
+                kind = FailureKind.CRASH
+                if type(error).__name__ == "OutOfMemoryError":
+                    kind = FailureKind.OUT_OF_MEMORY
+                return Failure(stage, kind, f"{type(error).__name__}: {error}")
+            record = StageRecord(
+                stage=stage,
+                key=key,
+                params=dict(params),
+                parent=parent,
+                output=self.store.put(output.path),
+                seconds=time.perf_counter() - started,
+                metrics=dict(output.metrics),
+            )
+        self.store.commit(record)
+        return record
+
+    def _teacher_logits(self, reference: str) -> Tensor:
+        """Return the reference's outputs on the train split, computed once a process."""
+        from runners.checkpoint import load_checkpoint
+        from runners.training import logits
+
+        if self._teacher is None or self._teacher[0] != reference:
+            path = self.store.get(reference)
+            if path is None:
+                raise StageError(FailureKind.INVALID, "the reference's weights left the store")
+            model, _, _ = load_checkpoint(self.loaded, path)
+            self._teacher = reference, logits(model, self.loaded.data.train.inputs)
+        return self._teacher[1]
+
+
+def plan(spec: BuildSpec) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the stages of a build and their parameters, first to last."""
+    yield "reference", {}
+    if spec.student != REFERENCE:
+        yield "distill", {"student": spec.student}
+    if spec.pruning_ratio > 0:
+        yield "prune", {"pruning_ratio": spec.pruning_ratio}
+        yield "fine-tune", {}
+    yield "export", {}
+    if spec.quantization is not Quantization.FP32:
+        yield "quantize", {"quantization": spec.quantization.value}

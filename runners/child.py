@@ -1,0 +1,89 @@
+"""A child process with a deadline: started alone, ended whole, its end told as a value."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from runners.failure import Failure, FailureKind
+
+_LOG_CHARACTERS = 4000
+
+
+def run_job(
+    script: Path,
+    job: Mapping[str, Any],
+    folder: Path,
+    *,
+    stage: str,
+    timeout_s: float,
+    python: str = sys.executable,
+) -> dict[str, Any] | Failure:
+    """Run a launch script on a job in a fresh process and return what it found.
+
+    Args:
+        script: The script; it reads the job file it is given and writes ``result.json`` beside it.
+        job: The job, as plain values.
+        folder: Folder for the job, its result and its log.
+        stage: Name of the stage, for failures.
+        timeout_s: Deadline in seconds; then the process and all its children are killed.
+        python: The interpreter to run it in.
+
+    Returns:
+        The result's values, or why there are none.
+    """
+    job_path, result_path, log_path = (
+        folder / name for name in ("job.json", "result.json", "child.log")
+    )
+    result_path.unlink(missing_ok=True)
+    job_path.write_text(json.dumps(dict(job)), "utf-8")
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [python, "-I", str(script), str(job_path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            message = (
+                f"no result after {timeout_s:g} s; raise measurement.timeout_s if it needs more"
+            )
+            return Failure(stage, FailureKind.TIMEOUT, message, _tail(log_path))
+        finally:
+            _kill_group(process)
+    if code != 0 or not result_path.is_file():
+        kind, message = _reason(code)
+        return Failure(stage, kind, message, _tail(log_path))
+    result: dict[str, Any] = json.loads(result_path.read_text("utf-8"))
+    if "failure" in result:
+        refused = result["failure"]
+        return Failure(stage, FailureKind(refused["kind"]), refused["message"], _tail(log_path))
+    return result
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _reason(code: int) -> tuple[FailureKind, str]:
+    if code == -signal.SIGKILL:
+        return FailureKind.OUT_OF_MEMORY, "the process was killed: most likely out of memory"
+    if code < 0:
+        return FailureKind.CRASH, f"the process died of {signal.Signals(-code).name}"
+    return FailureKind.CRASH, f"the process ended with exit code {code} and no result"
+
+
+def _tail(path: Path) -> str:
+    return path.read_text("utf-8", errors="replace")[-_LOG_CHARACTERS:]

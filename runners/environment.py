@@ -1,0 +1,43 @@
+"""The machine that numbers are measured on: every measurement carries it."""
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def fingerprint() -> dict[str, str]:
+    """Return processor, cores, frequency governor and operating system."""
+    return {
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "cores": str(available_cores()),
+        "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def _processor() -> str:
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _first_line(path: str) -> str:
+    return next(iter(_lines(path)), "unknown")
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,130 @@
+"""The evaluator: from an artifact and a way to run it to a measurement, or the reason for none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runners import environment
+from runners.builder import Artifact
+from runners.failure import Failure, FailureKind
+from runners.measurement import Launch, Measurement, Statistic, summarize
+from runners.runner import Runner
+from runners.store import ArtifactStore, StageRecord
+from spaces import RunSpec, digest
+
+_QUALITY_VERSION = 1
+
+
+class Evaluator:
+    """Measures artifacts on the runners it is given.
+
+    Args:
+        runners: By name.
+        store: Where qualities are looked up and raw samples are kept.
+        quality_metric: Name under which the quality is recorded.
+        fingerprint: The workload's fingerprint: qualities belong to one workload.
+        inputs: The validation split's inputs, a ``.npy`` file.
+        score: Gives the quality of outputs (a ``.npy`` file).
+    """
+
+    def __init__(
+        self,
+        runners: Mapping[str, Runner],
+        store: ArtifactStore,
+        *,
+        quality_metric: str,
+        fingerprint: str,
+        inputs: Path,
+        score: Callable[[Path], float | Failure],
+    ) -> None:
+        self.runners = dict(runners)
+        self.store = store
+        self.quality_metric = quality_metric
+        self.fingerprint = fingerprint
+        self.inputs = inputs
+        self.score = score
+
+    def measure(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
+        """Return quality and timing of an artifact run one way, on real samples."""
+        runner = self.runners.get(run.runner)
+        if runner is None:
+            message = f"there is no runner {run.runner!r}; known: {', '.join(self.runners)}"
+            return Failure("measure", FailureKind.UNSUPPORTED, message)
+        quality = self._quality(runner, artifact, run)
+        if isinstance(quality, Failure):
+            return quality
+        with self.store.scratch() as folder:
+            timing = runner.time(artifact.path, run, self.inputs, folder)
+            if isinstance(timing, Failure):
+                return timing
+            samples = self._keep(timing.launches, folder)
+        statistics = summarize(timing.launches, run.batch_size)
+        statistics["size_bytes"] = Statistic(float(artifact.size_bytes))
+        statistics[self.quality_metric] = Statistic(quality.metrics[self.quality_metric])
+        return Measurement(
+            run=run,
+            artifact=artifact.digest,
+            statistics=statistics,
+            launches=len(timing.launches),
+            contaminated_launches=timing.contaminated,
+            nodes_by_provider=quality.params["nodes_by_provider"],
+            samples=samples,
+            environment={**environment.fingerprint(), **quality.params["versions"]},
+        )
+
+    def _quality(self, runner: Runner, artifact: Artifact, run: RunSpec) -> StageRecord | Failure:
+        """Return the quality from the exported artifact, in the runtime that is timed.
+
+        The batch size is part of the key: dynamic quantization takes its ranges from the batch, so
+        it changes the answers.
+        """
+        key = digest(
+            {
+                "stage": "evaluate",
+                "version": _QUALITY_VERSION,
+                "workload": self.fingerprint,
+                "artifact": artifact.digest,
+                "runner": run.target,
+                "batch_size": run.batch_size,
+            }
+        )
+        record = self.store.record(key)
+        if record is not None:
+            return record
+        started = time.perf_counter()
+        with self.store.scratch() as folder:
+            prediction = runner.predict(artifact.path, run, self.inputs, folder)
+            if isinstance(prediction, Failure):
+                return prediction
+            value = self.score(prediction.outputs)
+        if isinstance(value, Failure):
+            return value
+        record = StageRecord(
+            stage="evaluate",
+            key=key,
+            params={
+                "nodes_by_provider": dict(prediction.nodes_by_provider),
+                "versions": dict(prediction.versions),
+            },
+            parent=artifact.digest,
+            output="",
+            seconds=time.perf_counter() - started,
+            metrics={self.quality_metric: value},
+        )
+        self.store.commit(record)
+        return record
+
+    def _keep(self, launches: tuple[Launch, ...], folder: Path) -> str:
+        """Store every timed call of every launch, and return the file's digest."""
+        path = folder / "samples.npz"
+        arrays: dict[str, Any] = {
+            f"launch_{index}_latency_ms": np.asarray(launch.latency_ms)
+            for index, launch in enumerate(launches)
+        }
+        np.savez_compressed(path, **arrays)
+        return self.store.put(path)

@@ -1,0 +1,64 @@
+"""A failure is a value: a candidate that cannot be built or measured is data, not an error."""
+
+import re
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class FailureKind(StrEnum):
+    """What kind of end a candidate met."""
+
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    UNSUPPORTED = "unsupported"
+    INVALID = "invalid"
+    ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a candidate has no measurement.
+
+    Attributes:
+        stage: Where it happened: a build stage's name, ``"evaluate"`` or ``"measure"``.
+        kind: What kind of end it was.
+        message: The reason, in words a person understands, with the next step where there is one.
+        log: The end of what the process printed, if it printed anything; not part of the cause.
+    """
+
+    stage: str
+    kind: FailureKind
+    message: str
+    log: str = ""
+
+    @property
+    def cause(self) -> str:
+        """The failure without what differs from candidate to candidate (numbers, paths, digests).
+
+        Two failures with one cause have one mend.
+        """
+        text = re.sub(r"(/[^\s'\"]+)+|\b[0-9a-f]{12,}\b|'[^']*'|\d+(\.\d+)?", "…", self.message)
+        return f"{self.stage}: {self.kind}: {text.splitlines()[0] if text else ''}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Failure":
+        """Undo :meth:`as_dict`."""
+        return cls(**{**values, "kind": FailureKind(values["kind"])})
+
+
+class StageError(Exception):
+    """Raised inside a stage or a runner; it becomes a :class:`Failure` at their edge.
+
+    Attributes:
+        kind: What kind of failure it is.
+    """
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind

@@ -1,0 +1,140 @@
+"""The artifact store: files named by their content, and the records of the stages that made them.
+
+    objects/ab/abcd…   a file, named by the SHA-256 of its bytes
+    stages/key.json    what a stage gave, named by the digest of everything it depends on
+    scratch/           work in progress; nothing in it is trusted
+
+A file is written aside, flushed, then renamed: it is there whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spaces import StoreError
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What one execution of a stage gave.
+
+    Attributes:
+        stage: Name of the stage.
+        key: Digest of everything the output depends on.
+        params: What the stage was asked to do.
+        parent: Digest of the object it started from, or ``None`` for the first stage.
+        output: Digest of the object it made; empty for a stage that gives only metrics.
+        seconds: Wall-clock time it took.
+        metrics: What it observed, such as the final training loss.
+    """
+
+    stage: str
+    key: str
+    params: Mapping[str, Any]
+    parent: str | None
+    output: str
+    seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class ArtifactStore:
+    """Files by content and stage records by key, under one folder.
+
+    Args:
+        root: The store's folder; made if it is missing.
+
+    Raises:
+        StoreError: If the folder cannot be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        try:
+            for name in ("objects", "stages", "scratch"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the artifact store {self.root} cannot be made: {error}; give another `output_dir`"
+            ) from error
+
+    def put(self, path: Path) -> str:
+        """Take a file into the store and return its digest.
+
+        Putting the same bytes twice keeps one copy.
+        """
+        name = file_digest(path)
+        target = self._object(name)
+        if not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            with self._renamed_to(target) as aside:
+                shutil.copyfile(path, aside)
+        return name
+
+    def get(self, name: str) -> Path | None:
+        """Return the path of an object, or ``None`` if it is not there or no longer whole.
+
+        The bytes are read and compared with the name; a damaged file is removed, so that the
+        stage that made it makes it again.
+        """
+        path = self._object(name)
+        if not path.is_file():
+            return None
+        if file_digest(path) != name:
+            path.unlink(missing_ok=True)
+            return None
+        return path
+
+    def record(self, key: str) -> StageRecord | None:
+        """Return the record of a stage, or ``None`` if it or its output is missing or damaged."""
+        try:
+            record = StageRecord(**json.loads(self._stage(key).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        if record.key != key or (record.output and self.get(record.output) is None):
+            return None
+        return record
+
+    def commit(self, record: StageRecord) -> None:
+        """Keep the record of a finished stage; its output is in the store already."""
+        with self._renamed_to(self._stage(record.key)) as aside:
+            aside.write_text(json.dumps(asdict(record), indent=1), "utf-8")
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty folder for work in progress, removed at the end."""
+        with tempfile.TemporaryDirectory(dir=self.root / "scratch") as folder:
+            yield Path(folder)
+
+    @contextmanager
+    def _renamed_to(self, target: Path) -> Iterator[Path]:
+        try:
+            with self.scratch() as folder:
+                aside = folder / "file"
+                yield aside
+                with aside.open("rb") as file:
+                    os.fsync(file.fileno())
+                aside.replace(target)
+        except OSError as error:
+            raise StoreError(
+                f"the artifact store cannot write {target}: {error}; free space or give another "
+                f"`output_dir`"
+            ) from error
+
+    def _object(self, name: str) -> Path:
+        return self.root / "objects" / name[:2] / name
+
+    def _stage(self, key: str) -> Path:
+        return self.root / "stages" / f"{key}.json"
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

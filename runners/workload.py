@@ -1,0 +1,285 @@
+"""The workload: the user's side of a study, and the only code they have to write."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runners.data import Data
+from runners.store import file_digest
+from spaces import REFERENCE, WorkloadError, digest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How models are trained when the workload does not say otherwise.
+
+    AdamW with a one-cycle learning rate; students learn from the reference's logits as well as
+    from the targets (Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network",
+    2015, https://arxiv.org/abs/1503.02531).
+
+    Attributes:
+        reference_epochs: Passes over the train split for the reference, if Paretune trains it.
+        distill_epochs: Passes over the train split for a student.
+        fine_tune_epochs: Passes over the train split after pruning.
+        batch_size: Samples a step.
+        learning_rate: Peak of the one-cycle schedule; fine-tuning peaks at a third of it.
+        weight_decay: Decoupled weight decay.
+        temperature: Softens both distributions in distillation.
+        teacher_share: Weight of the teacher's loss in [0, 1]; the targets' loss has the rest.
+        width_multiple: Pruned layers keep a multiple of this many channels: odd widths run slower.
+        seed: Seed of initialization and shuffling.
+    """
+
+    reference_epochs: int = 30
+    distill_epochs: int = 30
+    fine_tune_epochs: int = 15
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    temperature: float = 3.0
+    teacher_share: float = 0.7
+    width_multiple: int = 8
+    seed: int = 0
+
+
+class Workload(ABC):
+    """The user's model and data. Subclass it and write :meth:`models` and :meth:`data`.
+
+    Everything else has a default: top-1 accuracy, distillation by :class:`Recipe`, a reference
+    trained by the same recipe (override :meth:`train_reference` to load a checkpoint instead).
+
+    Attributes:
+        quality_metric: Name under which :meth:`quality` is recorded; higher is better.
+    """
+
+    quality_metric: str = "accuracy"
+
+    @abstractmethod
+    def models(self) -> Mapping[str, Callable[[], nn.Module]]:
+        """Return constructors of untrained models by name.
+
+        ``"reference"`` is the model to compress; every other entry is a student that may be
+        distilled from it. All take and give tensors of the same shapes, batch axis first.
+        """
+
+    @abstractmethod
+    def data(self) -> Data:
+        """Return the train, calibration, validation and test splits."""
+
+    def recipe(self) -> Recipe:
+        """Return how models are trained."""
+        return Recipe()
+
+    def train_reference(self, model: nn.Module, data: Data) -> None:
+        """Give the reference its trained weights, in place.
+
+        Override it to load your checkpoint (``model.load_state_dict(torch.load(...,
+        weights_only=True))``) and name the file in :meth:`depends_on`.
+        """
+        from runners.training import train
+
+        recipe = self.recipe()
+        train(self, model, data, epochs=recipe.reference_epochs, recipe=recipe)
+
+    def loss(self, outputs: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
+        """Return the training loss of one batch, a scalar tensor.
+
+        Args:
+            outputs: Logits of shape (batch, classes).
+            targets: Classes of shape (batch,).
+            teacher: The reference's logits, or ``None`` where there is no teacher.
+        """
+        from runners.training import distillation_loss
+
+        return distillation_loss(outputs, targets, teacher, self.recipe())
+
+    def quality(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the quality of a model's outputs, higher is better; top-1 accuracy by default.
+
+        Args:
+            outputs: Array of shape (samples, ...) that the exported model gave, in its runtime.
+            targets: The split's targets.
+        """
+        return float((outputs.argmax(axis=1) == targets).mean())
+
+    def keep_layers(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Return the layers whose outputs pruning must leave alone, beside the model's output."""
+        return ()
+
+    def depends_on(self) -> Sequence[Path]:
+        """Return files, beside the workload's own, whose content decides models or data."""
+        return ()
+
+
+@dataclass(frozen=True)
+class WorkloadInfo:
+    """What the study needs to know of a workload, without its code.
+
+    Attributes:
+        name: Name of the workload's class.
+        fingerprint: SHA-256 of its source, its data and the files it depends on.
+        models: Names it offers, the reference first.
+        quality_metric: Name of its quality metric.
+        samples: Number of samples in each split, by name.
+        input_shape: Shape of one sample.
+        input_dtype: Its numpy dtype, such as ``"float32"``.
+    """
+
+    name: str
+    fingerprint: str
+    models: tuple[str, ...]
+    quality_metric: str
+    samples: Mapping[str, int]
+    input_shape: tuple[int, ...]
+    input_dtype: str
+
+
+class LoadedWorkload:
+    """A workload with its models and data, asked for once.
+
+    Args:
+        reference: ``path/to/file.py:ClassName``, relative to ``folder``.
+        folder: The folder that relative paths start from.
+
+    Raises:
+        WorkloadError: If the file or the class is missing, its code fails, or it breaks the
+            protocol.
+    """
+
+    def __init__(self, reference: str, folder: Path) -> None:
+        path, workload_class = _load_class(reference, folder)
+        try:
+            self.workload: Workload = workload_class()
+            self.models = dict(self.workload.models())
+            self.data = self.workload.data()
+            extra_files = [path, *map(Path, self.workload.depends_on())]
+            sources = [file_digest(file) for file in extra_files]
+        except WorkloadError:
+            raise
+        except Exception as error:
+            raise WorkloadError(_their_line(reference, path, error)) from error
+        if REFERENCE not in self.models:
+            raise WorkloadError(
+                f"{reference}: models() must offer {REFERENCE!r}, the model to compress; "
+                f"got {list(self.models)}"
+            )
+        if not isinstance(self.data, Data):
+            raise WorkloadError(
+                f"{reference}: data() must return runners.Data; got {type(self.data).__name__}"
+            )
+        names = sorted(self.models, key=lambda name: name != REFERENCE)
+        fingerprint = digest({"sources": sources, "data": self.data.digest})
+        first = self.data.validation.inputs
+        self.info = WorkloadInfo(
+            name=workload_class.__name__,
+            fingerprint=fingerprint,
+            models=tuple(names),
+            quality_metric=self.workload.quality_metric,
+            samples={name: len(getattr(self.data, name)) for name in vars(self.data)},
+            input_shape=tuple(first.shape[1:]),
+            input_dtype=first.dtype.name,
+        )
+
+    @property
+    def recipe_values(self) -> dict[str, Any]:
+        """The recipe's values, for the keys of the stages that train."""
+        return asdict(self.workload.recipe())
+
+    def build_model(self, name: str) -> nn.Module:
+        """Return an untrained model, initialized from the recipe's seed."""
+        import torch
+
+        if name not in self.models:
+            raise WorkloadError(
+                f"unknown student {name!r}: the workload offers {list(self.models)}"
+            )
+        torch.manual_seed(self.workload.recipe().seed)
+        return self.models[name]()
+
+    def score(self, outputs: NDArray[Any], split: str) -> float:
+        """Return the quality of outputs on a split.
+
+        Raises:
+            WorkloadError: If the workload's metric fails or gives no finite number.
+        """
+        targets = getattr(self.data, split).targets
+        if len(outputs) != len(targets):
+            raise WorkloadError(f"{len(outputs)} outputs for the {len(targets)} samples of {split}")
+        value = self.workload.quality(outputs, targets)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise WorkloadError(f"quality() must return a number; got {type(value).__name__}")
+        if not np.isfinite(value):
+            raise WorkloadError(f"quality() must return a finite number; got {value}")
+        return float(value)
+
+
+def split_reference(reference: str, folder: Path) -> tuple[Path, str]:
+    """Split ``file.py:ClassName`` into the file's absolute path and the name.
+
+    Raises:
+        WorkloadError: If a part is missing or the file does not exist.
+    """
+    file, _, name = reference.rpartition(":")
+    if not file or not name:
+        raise WorkloadError(f"a workload is written FILE.py:CLASS; got {reference!r}")
+    path = (folder / file).resolve()
+    if not path.is_file():
+        beside = sorted(p.name for p in folder.glob("*.py"))
+        hint = f"; Python files there: {', '.join(beside)}" if beside else ""
+        raise WorkloadError(f"there is no file {path}{hint}")
+    return path, name
+
+
+def load_attribute(reference: str, folder: Path) -> Any:
+    """Import ``file.py:name`` and return what it names.
+
+    Raises:
+        WorkloadError: If the file or the name is missing, or importing it fails.
+    """
+    path, name = split_reference(reference, folder)
+    module_name = f"paretune_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise WorkloadError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise WorkloadError(_their_line(reference, path, error)) from error
+    if not hasattr(module, name):
+        offered = [key for key in vars(module) if not key.startswith("_")]
+        raise WorkloadError(f"{path.name} has no {name!r}; it has {', '.join(offered)}")
+    return getattr(module, name)
+
+
+def _load_class(reference: str, folder: Path) -> tuple[Path, type[Workload]]:
+    workload_class = load_attribute(reference, folder)
+    if not (isinstance(workload_class, type) and issubclass(workload_class, Workload)):
+        raise WorkloadError(f"{reference} must name a subclass of runners.Workload")
+    return split_reference(reference, folder)[0], workload_class
+
+
+def _their_line(reference: str, path: Path, error: Exception) -> str:
+    """Say what failed in the user's file, and in which line of it."""
+    if isinstance(error, SyntaxError):
+        return f"{reference}: line {error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if Path(frame.filename) == path]
+    where = f"line {theirs[-1].lineno} ({theirs[-1].line})" if theirs else "no line of its own"
+    return f"{reference}: {where}: {type(error).__name__}: {error}"

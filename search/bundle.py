@@ -1,0 +1,106 @@
+"""The bundle: a picked point's model file and the manifest of everything needed to run it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from runners.store import ArtifactStore
+from search.history import History
+from search.trial import TrialRecord
+from spaces import StudyError
+
+MANIFEST_VERSION = 1
+
+
+def write_bundle(
+    record: TrialRecord,
+    history: History,
+    store: ArtifactStore,
+    folder: Path,
+    study: str,
+) -> Path:
+    """Write a trial's ONNX file and the manifest of everything needed to run it as measured.
+
+    Returns:
+        The manifest's path.
+
+    Raises:
+        StudyError: If the file left the store or was damaged.
+    """
+    measurement = record.measurement
+    if measurement is None:
+        raise StudyError(f"trial {record.number} was not measured")
+    source = store.get(measurement.artifact)
+    if source is None:
+        raise StudyError(
+            f"the file of trial {record.number} ({measurement.artifact[:12]}…) is no longer whole "
+            f"in {store.root}; run the search once more with the same study file to rebuild it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, folder / "model.onnx")
+    manifest = {
+        "manifest_version": MANIFEST_VERSION,
+        "study": study,
+        "trial": record.number,
+        "candidate": record.candidate.as_dict(),
+        "model": {
+            "file": "model.onnx",
+            "sha256": measurement.artifact,
+            **_signature(source),
+        },
+        "lineage": dict(record.lineage),
+        "run": {
+            "runner": record.candidate.run.runner,
+            "execution_provider": record.candidate.run.execution_provider,
+            "provider_options": {},
+            "batch_size": record.candidate.run.batch_size,
+            "session_options": {
+                "intra_op_num_threads": record.candidate.run.intra_op_threads,
+                "inter_op_num_threads": 1,
+            },
+        },
+        "quality": {
+            "metric": history.quality_metric,
+            "split": "validation",
+            "value": record.metrics[history.quality_metric],
+            "batches": "consecutive samples in batches of batch_size, the last one shorter",
+        },
+        "metrics": {
+            name: {
+                "value": statistic.value,
+                "low": statistic.low,
+                "high": statistic.high,
+            }
+            for name, statistic in measurement.statistics.items()
+        },
+        "baseline": history.baseline.metrics if history.baseline else None,
+        "launches": measurement.launches,
+        "nodes_by_provider": dict(measurement.nodes_by_provider),
+        "environment": dict(measurement.environment),
+    }
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    return path
+
+
+def _signature(path: Path) -> dict[str, Any]:
+    """Return names, element types and shapes of an ONNX file's inputs and outputs."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+
+    def describe(value: Any) -> dict[str, Any]:
+        tensor = value.type.tensor_type
+        return {
+            "name": value.name,
+            "type": onnx.TensorProto.DataType.Name(tensor.elem_type).lower(),
+            "shape": [d.dim_param or d.dim_value for d in tensor.shape.dim],
+        }
+
+    return {
+        "inputs": [describe(value) for value in graph.input],
+        "outputs": [describe(value) for value in graph.output],
+    }

@@ -1,0 +1,91 @@
+"""The choice: the most accurate point that keeps a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.history import History
+from search.objective import Constraint
+from search.summary import format_metric
+from search.trial import TrialRecord
+from spaces import StudyError
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a picked point must keep.
+
+    Attributes:
+        max_latency_ms: Latency budget of one call, or ``None``.
+        percentile: Which latency the budget is about: ``p50``, ``p90``, ``p95`` or ``p99``.
+        min_quality: Lowest quality accepted, or ``None``.
+        batch_size: Only points with this batch size, or ``None``.
+    """
+
+    max_latency_ms: float | None = None
+    percentile: str = "p95"
+    min_quality: float | None = None
+    batch_size: int | None = None
+
+    @property
+    def latency_metric(self) -> str:
+        """Name of the latency that the budget is about."""
+        return f"latency_{self.percentile}_ms"
+
+
+def choose(history: History, wish: Wish) -> TrialRecord:
+    """Return the most accurate measured trial that keeps a wish; of equals, the fastest.
+
+    Every feasible trial is considered, the baseline among them, so the choice is never one that
+    another beats in both quality and the latency asked for.
+
+    Raises:
+        StudyError: If none fits, with the nearest one and what to relax.
+    """
+    quality_metric = history.quality_metric
+    limits = []
+    if wish.max_latency_ms is not None:
+        limits.append(Constraint(wish.latency_metric, maximum=wish.max_latency_ms))
+    if wish.min_quality is not None:
+        limits.append(Constraint(quality_metric, minimum=wish.min_quality))
+    pool = [record for record in history.measured if history.is_feasible(record)]
+    if wish.batch_size is not None:
+        sizes = sorted({record.candidate.run.batch_size for record in pool})
+        pool = [record for record in pool if record.candidate.run.batch_size == wish.batch_size]
+        if not pool:
+            raise StudyError(
+                f"no measured point has batch size {wish.batch_size}; measured were {sizes}"
+            )
+    if not pool:
+        raise StudyError("the study has no measured point that keeps its own constraints yet")
+    fitting = [r for r in pool if all(c.violation(r.metrics[c.metric]) <= 0 for c in limits)]
+    if not fitting:
+        raise StudyError(_nothing_fits(pool, limits))
+    return min(
+        fitting,
+        key=lambda r: (
+            -r.metrics[quality_metric],
+            r.metrics[wish.latency_metric],
+            -r.metrics["throughput_samples_per_s"],
+            r.number,
+        ),
+    )
+
+
+def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> str:
+    lines = ["no measured point fits; relax one limit:"]
+    for limit in limits:
+        others = [c for c in limits if c is not limit]
+        near = [r for r in pool if all(c.violation(r.metrics[c.metric]) <= 0 for c in others)]
+        wanted = limit.maximum if limit.maximum is not None else limit.minimum
+        if not near or wanted is None:
+            continue
+        best = min(near, key=lambda r: limit.violation(r.metrics[limit.metric]))
+        value = best.metrics[limit.metric]
+        lines.append(
+            f"  {limit.metric}: asked for {format_metric(limit.metric, wanted)}, the nearest with "
+            f"the other limits kept is {format_metric(limit.metric, value)} (trial {best.number}: "
+            f"{best.candidate.label})"
+        )
+    return "\n".join(lines)

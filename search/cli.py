@@ -1,0 +1,226 @@
+"""The command line. Heavy imports live inside the commands: ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spaces.errors import ConfigError, ParetuneError
+
+_STUDY = click.argument(
+    "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
+)
+
+
+class _Group(click.Group):
+    """Prints Paretune's errors as they are: 2 for a bad study file, 1 for everything else."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(2)
+        except ParetuneError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="paretune")
+def main() -> None:
+    r"""Find the best fast versions of a trained model, measured on this machine.
+
+    \b
+    In the evening:   paretune search study.yaml
+    In the morning:   paretune frontier study.yaml
+                      paretune pick study.yaml --max-latency-ms 5 --out model/
+    To review:        paretune ui study.yaml
+
+    A study file names a workload (your model and data, one Python class) and the space to search:
+    students, pruning ratios, quantizations, batch sizes, execution providers, threads. Every
+    candidate is built for real and measured in fresh processes.
+    """
+
+
+@main.command()
+@_STUDY
+@click.option(
+    "--trials", type=click.IntRange(min=1), help="Trials in the whole study, the baseline included."
+)
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours of this search."
+)
+def search(study: Path, trials: int | None, hours: float | None) -> None:
+    r"""Run STUDY (study.yaml by default), or continue it where it ended.
+
+    Everything is written to the study's output_dir; the process can be killed at any time, and
+    the same command goes on: at most the trial in flight is done again.
+
+    \b
+    Exit codes: 0 a frontier exists; 1 nothing could be measured, or the study stopped;
+                2 the study file has mistakes; 130 interrupted.
+    """
+    from search import api
+    from search.console import ConsoleReporter, console, failure_table, frontier_table
+
+    reporter = ConsoleReporter()
+    try:
+        result = api.run(study, trials=trials, hours=hours, reporter=reporter)
+    except KeyboardInterrupt:
+        reporter.stop()
+        console.print("\ninterrupted; the same command goes on from here")
+        console.print(frontier_table(api.status(study)))
+        sys.exit(130)
+    finally:
+        reporter.stop()
+    history = result.history
+    console.print(f"\n{result.reason}; {len(history.failed)} failed")
+    if history.failed:
+        console.print(failure_table(history))
+    if not history.measured:
+        sys.exit(1)
+    console.print(frontier_table(history))
+    console.print(
+        f"next: paretune pick {study} --max-latency-ms MS --out DIR   or   paretune ui {study}",
+        soft_wrap=True,
+    )
+
+
+@main.command()
+@_STUDY
+def status(study: Path) -> None:
+    """Say how far STUDY is: trials, failures, time spent on each stage, hypervolume."""
+    from collections import Counter
+
+    from search import api
+    from search.console import console, failure_table
+
+    history = api.status(study)
+    spent: Counter[str] = Counter()
+    for record in history.records:
+        spent.update(record.stage_seconds)
+    console.print(
+        f"{len(history.records)} trials: {len(history.measured)} measured, "
+        f"{len(history.failed)} failed, {len(history.frontier)} on the frontier"
+    )
+    if history.hypervolume is not None:
+        console.print(f"hypervolume {history.hypervolume:.4f} (log scale, against 10 × baseline)")
+    for stage, seconds in spent.most_common():
+        console.print(f"  {stage:<10} {seconds:8.1f} s")
+    if history.failed:
+        console.print(failure_table(history))
+
+
+@main.command()
+@_STUDY
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    help="How to print it.",
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Also write an interactive HTML plot here."
+)
+def frontier(study: Path, form: str, plot: Path | None) -> None:
+    """Print the frontier of STUDY: the trials that no other trial beats in every objective."""
+    import csv
+    import json
+
+    from search import api
+    from search.summary import trial_table
+
+    history = api.status(study)
+    columns, rows = trial_table(history.frontier, history)
+    if form == "json":
+        points = [dict(zip(columns, row, strict=True)) for row in rows]
+        click.echo(json.dumps(points, indent=2))
+    elif form == "csv":
+        csv.writer(sys.stdout).writerows([columns, *rows])
+    else:
+        from search.console import console, frontier_table
+
+        console.print(frontier_table(history))
+    if plot:
+        from search.plot import pareto_figure, write_html
+
+        write_html(pareto_figure(history, study.stem), plot)
+        click.echo(f"wrote {plot}", err=True)
+
+
+@main.command()
+@_STUDY
+@click.option("--max-latency-ms", type=float, help="Latency budget of one call, in milliseconds.")
+@click.option(
+    "--percentile",
+    type=click.Choice(["p50", "p90", "p95", "p99"]),
+    default="p95",
+    show_default=True,
+    help="Which latency the budget is about.",
+)
+@click.option(
+    "--min-accuracy", "min_quality", type=float, help="Lowest accuracy (or other quality) accepted."
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Only points of this batch size.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write model.onnx and manifest.json here.",
+)
+def pick(study: Path, out: Path | None, **wish: Any) -> None:
+    """Pick the most accurate point of STUDY that keeps a latency budget.
+
+    With --out the ONNX file and a manifest of everything needed to run it as measured are written.
+    """
+    from search import api
+    from search.summary import format_metric, shown_metrics
+
+    picked = api.pick(study, out=out, **wish)
+    record = picked.record
+    click.echo(f"trial {record.number}: {record.candidate.label}")
+    base = api.status(study).baseline
+    for name in shown_metrics(api.status(study)):
+        compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
+        click.echo(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
+    if picked.manifest:
+        click.echo(f"wrote {picked.manifest.parent / 'model.onnx'} and {picked.manifest}")
+
+
+@main.command()
+@_STUDY
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(study: Path, port: int) -> None:
+    """Open the MLflow UI on STUDY's runs, on this machine only (127.0.0.1)."""
+    import os
+
+    from runners.telemetry import switch_off_telemetry
+    from search.config import StudyPaths
+    from search.study_file import read_study_file
+
+    paths = StudyPaths(read_study_file(study), study)
+    switch_off_telemetry()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    if paths.tracking_uri.startswith("http"):
+        click.echo(f"the study's runs are on {paths.tracking_uri}")
+        return
+    click.echo(f"MLflow UI of {study}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    command += ["--backend-store-uri", paths.tracking_uri]
+    command += ["--default-artifact-root", str(paths.artifacts)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+@main.command()
+def devices() -> None:
+    """Say what can run here, what cannot, and why: every provider is tried."""
+    from runners.devices import devices as find_devices
+    from runners.devices import machine
+    from search.console import console, device_table
+
+    console.print(machine(), soft_wrap=True)
+    console.print(device_table(find_devices()))

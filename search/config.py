@@ -1,0 +1,205 @@
+"""The study file: its schema, checked at the boundary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
+
+from runners.runner import MeasurementSettings
+from search.objective import Constraint, Direction, Objective, natural_direction
+from spaces import AXIS_NAMES, REFERENCE, Axis, Forbid, Quantization
+
+Positive = Annotated[StrictInt, Field(ge=1)]
+Ratio = Annotated[float, Field(strict=True, ge=0.0, lt=1.0)]
+Seconds = Annotated[float, Field(strict=True, gt=0.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpaceConfig(_Section):
+    """What may be tried: the values of each axis."""
+
+    student: list[StrictStr] = Field(
+        [REFERENCE], description="models the workload offers; `reference` among them"
+    )
+    pruning_ratio: list[Ratio] = Field([0.0], description="shares of channels to remove; 0 too")
+    quantization: list[Quantization] = Field(
+        [Quantization.FP32], description="how weights and activations are stored; fp32 too"
+    )
+    batch_size: list[Positive] = Field([1], description="samples in one inference call")
+    execution_provider: list[StrictStr] = Field(
+        ["CPUExecutionProvider"], description="back ends, as PROVIDER or RUNNER/PROVIDER"
+    )
+    intra_op_threads: list[Positive] = Field([1], description="threads of one operator")
+
+    @field_validator(*AXIS_NAMES)
+    @classmethod
+    def _is_an_axis(cls, values: list[Any], info: Any) -> list[Any]:
+        axis = Axis(info.field_name, tuple(values))
+        needed = {"student": REFERENCE, "pruning_ratio": 0.0, "quantization": "fp32"}
+        want = needed.get(axis.name)
+        if want is not None and want not in axis.values:
+            raise ValueError(
+                f"must hold {want!r}: trial 0 is always the uncompressed baseline; add it (a rule "
+                f"can keep it out of every other trial)"
+            )
+        return values
+
+
+class RuleConfig(_Section):
+    """Why a combination is not worth trying: written down, or a Python function."""
+
+    forbid: dict[StrictStr, Any] | None = Field(
+        None, description="axis: value, list of values, or a comparison such as '> 0.5'"
+    )
+    reason: StrictStr | None = Field(None, description="why, for the person who asks")
+    function: StrictStr | None = Field(
+        None, description="FILE.py:NAME of a function that takes a candidate and gives a reason"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> RuleConfig:
+        if (self.forbid is None) == (self.function is None):
+            raise ValueError("a rule is either `forbid` with a `reason`, or a `function`")
+        if self.forbid is not None:
+            if not self.reason:
+                raise ValueError("a `forbid` rule needs a `reason`")
+            Forbid(self.forbid, self.reason)
+        return self
+
+
+class ObjectiveConfig(_Section):
+    """A recorded metric to optimize."""
+
+    metric: StrictStr = Field(description="name of a recorded metric")
+    direction: Direction | None = Field(None, description="by default the metric's natural one")
+
+    def objective(self) -> Objective:
+        """Return the objective."""
+        return Objective(self.metric, self.direction or natural_direction(self.metric))
+
+
+class ConstraintConfig(_Section):
+    """A limit on a recorded metric."""
+
+    metric: StrictStr = Field(description="name of a recorded metric")
+    min: float | None = Field(None, strict=True, description="lowest value allowed")
+    max: float | None = Field(None, strict=True, description="highest value allowed")
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> ConstraintConfig:
+        if self.min is None and self.max is None:
+            raise ValueError("a constraint needs `min` or `max`")
+        return self
+
+    def constraint(self) -> Constraint:
+        """Return the constraint."""
+        return Constraint(self.metric, self.min, self.max)
+
+
+class StrategyConfig(_Section):
+    """How candidates are chosen."""
+
+    sampler: Literal["auto", "gp", "tpe", "random"] = Field(
+        "auto", description="auto is gp for the first 200 trials, then tpe"
+    )
+    seed: StrictInt = Field(0, description="decides every proposal")
+
+
+class BudgetConfig(_Section):
+    """When the study ends."""
+
+    trials: Positive = Field(50, description="trials in the whole study, the baseline included")
+    hours: Seconds | None = Field(None, description="wall-clock hours of one `paretune search`")
+    build_timeout_s: Seconds = Field(3600.0, description="deadline of one build")
+    identical_failures: Positive = Field(
+        5, description="stop if the first trials all fail for one cause, this many times"
+    )
+
+
+class MeasurementConfig(_Section):
+    """How much is measured of each candidate."""
+
+    launches: Positive = Field(3, description="fresh processes that each time the artifact")
+    extra_launches: Annotated[StrictInt, Field(ge=0)] = Field(
+        3, description="how many more may replace disturbed ones"
+    )
+    warmup_seconds: Seconds = Field(1.0, description="longest warm-up of a launch")
+    min_seconds: Seconds = Field(0.2, description="shortest timed part of a launch")
+    min_iterations: Positive = Field(30, description="fewest timed calls of a launch")
+    max_iterations: Positive = Field(10_000, description="most timed calls of a launch")
+    timeout_s: Seconds = Field(60.0, description="deadline of a launch")
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> MeasurementConfig:
+        if self.min_iterations > self.max_iterations:
+            raise ValueError(
+                f"min_iterations ({self.min_iterations}) is above max_iterations "
+                f"({self.max_iterations})"
+            )
+        return self
+
+    def settings(self) -> MeasurementSettings:
+        """Return the settings for runners."""
+        return MeasurementSettings(**self.model_dump())
+
+
+class StudyConfig(_Section):
+    """A study file."""
+
+    name: Annotated[StrictStr, Field(pattern=r"^[\w.-]+$")] = Field(
+        description="the study's name: letters, digits, '_', '-' and '.'"
+    )
+    workload: StrictStr = Field(description="FILE.py:CLASS, relative to the study file")
+    space: SpaceConfig = Field(description="what may be tried")
+    rules: list[RuleConfig] = Field([], description="combinations that are not worth trying")
+    objectives: Annotated[list[ObjectiveConfig], Field(min_length=1)] | None = Field(
+        None, description="by default quality up, latency_p95_ms down, throughput up"
+    )
+    constraints: list[ConstraintConfig] = Field([], description="limits on metrics")
+    strategy: StrategyConfig = Field(StrategyConfig(), description="how candidates are chosen")
+    budget: BudgetConfig = Field(BudgetConfig(), description="when the study ends")
+    measurement: MeasurementConfig = Field(MeasurementConfig(), description="how it measures")
+    output_dir: StrictStr = Field(
+        "results", description="folder for everything the study writes, beside the study file"
+    )
+    storage: StrictStr | None = Field(
+        None, description="Optuna storage URL; by default SQLite in output_dir"
+    )
+    tracking_uri: StrictStr | None = Field(
+        None, description="MLflow tracking URI; by default SQLite in output_dir"
+    )
+    tracking: StrictBool = Field(True, description="whether to log to MLflow")
+
+
+class StudyPaths:
+    """Where a study reads and writes.
+
+    Args:
+        config: The study file's content.
+        path: The study file.
+    """
+
+    def __init__(self, config: StudyConfig, path: Path) -> None:
+        self.study_file = path.resolve()
+        self.folder = self.study_file.parent
+        self.output = (self.folder / config.output_dir).resolve()
+        self.store = self.output / "store"
+        self.logs = self.output / "logs"
+        self.lock = self.output / f"{config.name}.lock"
+        self.artifacts = self.output / "mlartifacts"
+        self.storage_url = config.storage or f"sqlite:///{self.output / 'optuna.db'}"
+        self.tracking_uri = config.tracking_uri or f"sqlite:///{self.output / 'mlflow.db'}"

@@ -1,0 +1,156 @@
+"""The interactive picture of a frontier."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runners.measurement import METRICS
+from search.history import History
+from search.objective import Objective, losses
+from search.pareto import non_dominated
+from search.summary import format_metric, shown_metrics
+from search.trial import TrialRecord
+from spaces import Quantization
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_COLORS = dict(
+    zip(
+        Quantization,
+        ("#4c5b6b", "#8a63d2", "#0072b2", "#009e73", "#e69f00", "#d55e00"),
+        strict=True,
+    )
+)
+_FRONTIER_LINE = "#c23b5a"
+
+
+def pareto_figure(history: History, name: str) -> Figure:
+    """Return an interactive figure of all measured trials, a pair of objectives at a time.
+
+    Color is the quantization; a ring marks the frontier over all objectives, a star the baseline;
+    the line is the best that can be had in the two objectives shown.
+    """
+    from plotly.graph_objects import Figure
+
+    pairs = [(x, y) for y, x in itertools.combinations(history.objectives, 2)] or [
+        (history.objectives[0], history.objectives[0])
+    ]
+    views = [_traces(history, x, y) for x, y in pairs]
+    buttons = []
+    for index, (x, y) in enumerate(pairs):
+        shown = [i == index for i, view in enumerate(views) for _ in view]
+        buttons.append(
+            {
+                "label": f"{y.metric} {y.arrow} against {x.metric} {x.arrow}",
+                "method": "update",
+                "args": [{"visible": shown}, {"xaxis": _axis(x), "yaxis": _axis(y)}],
+            }
+        )
+    for index, view in enumerate(views):
+        for trace in view:
+            trace.visible = index == 0
+    figure = Figure([trace for view in views for trace in view])
+    frontier, total = len(history.frontier), len(history.measured)
+    figure.update_layout(
+        title={"text": f"<b>{name}</b>: {frontier} of {total} measured trials on the frontier"},
+        template="plotly_white",
+        font={"family": "system-ui, sans-serif", "size": 13},
+        xaxis=_axis(pairs[0][0]),
+        yaxis=_axis(pairs[0][1]),
+        legend={"title": {"text": "quantization"}, "itemsizing": "constant"},
+        hoverlabel={"align": "left"},
+        margin={"t": 110},
+        updatemenus=[
+            {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+        ]
+        if len(pairs) > 1
+        else [],
+    )
+    return figure
+
+
+def write_html(figure: Figure, path: Path) -> None:
+    """Write a figure as one HTML file that needs no network."""
+    figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+
+
+def _axis(objective: Objective) -> dict[str, Any]:
+    return {
+        "title": {"text": f"{objective.metric} {objective.arrow}"},
+        "type": "log" if objective.is_ratio_scale else "linear",
+    }
+
+
+def _traces(history: History, x: Objective, y: Objective) -> list[Any]:
+    from plotly.graph_objects import Scatter
+
+    frontier = {record.number for record in history.frontier}
+    traces: list[Any] = [_best_line(history.measured, x, y)]
+    for quantization in Quantization:
+        records = [
+            record
+            for record in history.measured
+            if record.candidate.build.quantization == quantization
+        ]
+        if not records:
+            continue
+        on = [record.number in frontier for record in records]
+        traces.append(
+            Scatter(
+                x=[record.metrics[x.metric] for record in records],
+                y=[record.metrics[y.metric] for record in records],
+                mode="markers",
+                name=quantization.value,
+                legendgroup=quantization.value,
+                text=[_hover(record, history) for record in records],
+                hovertemplate="%{text}<extra></extra>",
+                marker={
+                    "color": _COLORS[quantization],
+                    "size": [13 if flag else 9 for flag in on],
+                    "opacity": [1.0 if flag else 0.45 for flag in on],
+                    "symbol": ["star" if r.number == 0 else "circle" for r in records],
+                    "line": {
+                        "width": [2 if flag else 0 for flag in on],
+                        "color": _FRONTIER_LINE,
+                    },
+                },
+            )
+        )
+    return traces
+
+
+def _best_line(records: Sequence[TrialRecord], x: Objective, y: Objective) -> Any:
+    """Return the stepped line through the points that are best in the two objectives shown."""
+    from plotly.graph_objects import Scatter
+
+    values = losses([record.metrics for record in records], [x, y])
+    best = [record for record, kept in zip(records, non_dominated(values), strict=True) if kept]
+    best.sort(key=lambda record: record.metrics[x.metric])
+    return Scatter(
+        x=[record.metrics[x.metric] for record in best],
+        y=[record.metrics[y.metric] for record in best],
+        mode="lines",
+        name="best of these two",
+        line={
+            "shape": "hv" if x.direction == "minimize" else "vh",
+            "color": _FRONTIER_LINE,
+            "width": 1.5,
+            "dash": "dot",
+        },
+        hoverinfo="skip",
+    )
+
+
+def _hover(record: TrialRecord, history: History) -> str:
+    head = f"<b>trial {record.number}{' (baseline)' if record.number == 0 else ''}</b>"
+    lines = [head, *record.candidate.label.split(" · ")]
+    for name in shown_metrics(history):
+        line = f"{name}: {format_metric(name, record.metrics[name])}"
+        if history.baseline and record.number and name in METRICS:
+            line += f" ({record.metrics[name] / history.baseline.metrics[name]:.2g} × baseline)"
+        lines.append(line)
+    return "<br>".join(lines)

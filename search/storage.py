@@ -1,0 +1,175 @@
+"""Optuna's storage: the one source of truth. Everything else is a view that can be rebuilt.
+
+Each trial carries its candidate from the start and its record from the end, as one JSON attribute
+each. A trial is finished in two steps, record then state, so that a process killed between them
+loses nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState, create_trial
+
+from search.objective import Objective
+from search.trial import TrialRecord
+from spaces import AXIS_NAMES, Candidate, SearchSpace, StudyError
+
+_DEFINITION = "paretune_definition"
+_CANDIDATE = "paretune_candidate"
+_RECORD = "paretune_record"
+_STARTS = "paretune_starts"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A trial that was in flight when its process ended.
+
+    Attributes:
+        number: Its number.
+        candidate: What it was to try.
+        starts: How often it has been started.
+    """
+
+    number: int
+    candidate: Candidate
+    starts: int
+
+
+class StudyStorage:
+    """One study in an Optuna storage. One process writes to it at a time.
+
+    Args:
+        url: An Optuna storage URL, such as ``sqlite:///study.db``.
+        name: The study's name.
+
+    Raises:
+        StudyError: If the storage cannot be opened.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.url = url
+        self.name = name
+        try:
+            self._storage = optuna.storages.get_storage(url)
+        except Exception as error:
+            raise StudyError(
+                f"the Optuna storage {url} cannot be opened: {error}; check the folder or server, "
+                f"or give another `storage`"
+            ) from error
+
+    @property
+    def definition(self) -> dict[str, Any] | None:
+        """What the study was created with, or ``None`` if there is no such study yet."""
+        try:
+            study_id = self._storage.get_study_id_from_name(self.name)
+        except KeyError:
+            return None
+        definition = self._storage.get_study_user_attrs(study_id).get(_DEFINITION)
+        return dict(definition) if definition else None
+
+    def create(
+        self, definition: Mapping[str, Any], objectives: Sequence[Objective], space: SearchSpace
+    ) -> None:
+        """Create the study, or check that the one that exists is the same.
+
+        Raises:
+            StudyError: If the existing study was created with something else.
+        """
+        existing = self.definition
+        if existing is None:
+            study = optuna.create_study(
+                storage=self._storage,
+                study_name=self.name,
+                directions=[objective.direction for objective in objectives],
+                load_if_exists=True,
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names([objective.metric for objective in objectives])
+            study.set_user_attr(_DEFINITION, {**definition, "uid": uuid.uuid4().hex})
+        else:
+            changed = [key for key, value in definition.items() if existing.get(key) != value]
+            if changed:
+                raise StudyError(
+                    f"the study {self.name!r} in {self.url} was started with another "
+                    f"{', '.join(changed)}; give the changed study a new `name` (its builds are "
+                    f"reused all the same), or undo the change"
+                )
+        self._distributions = {
+            name: CategoricalDistribution(space.axis(name).values) for name in AXIS_NAMES
+        }
+
+    def start(self, candidate: Candidate) -> int:
+        """Begin a trial and return its number."""
+        trial_id = self._storage.create_new_trial(
+            self._study_id,
+            create_trial(
+                state=TrialState.RUNNING,
+                params=dict(candidate.params),
+                distributions=dict(self._distributions),
+                user_attrs={_CANDIDATE: candidate.as_dict(), _STARTS: 1},
+            ),
+        )
+        return self._storage.get_trial(trial_id).number
+
+    def start_again(self, trial: Unfinished) -> None:
+        """Note that an unfinished trial is started once more."""
+        self._set(trial.number, _STARTS, trial.starts + 1)
+
+    def hold(self, record: TrialRecord) -> None:
+        """Keep a record without finishing its trial: after a restart it is tried again."""
+        self._set(record.number, _RECORD, record.as_dict())
+
+    def finish(self, record: TrialRecord, objectives: Sequence[Objective]) -> None:
+        """Keep a record and finish its trial: COMPLETE if it was measured, else FAIL."""
+        self.hold(record)
+        self._close(record, objectives)
+
+    def _close(self, record: TrialRecord, objectives: Sequence[Objective]) -> None:
+        trial_id = self._trial_id(record.number)
+        if record.measurement:
+            values = [record.metrics[objective.metric] for objective in objectives]
+            self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
+        else:
+            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def records(self) -> list[TrialRecord]:
+        """Return the records of finished trials, in order."""
+        return [
+            TrialRecord.from_dict(trial.user_attrs[_RECORD])
+            for trial in self._storage.get_all_trials(self._study_id)
+            if trial.state.is_finished() and _RECORD in trial.user_attrs
+        ]
+
+    def recover(self, objectives: Sequence[Objective]) -> list[Unfinished]:
+        """Finish trials whose measurement is kept already; return those to be started again."""
+        again = []
+        for trial in self._storage.get_all_trials(self._study_id):
+            if trial.state.is_finished():
+                continue
+            kept = trial.user_attrs.get(_RECORD)
+            record = TrialRecord.from_dict(kept) if kept else None
+            if record and record.measurement:
+                self._close(record, objectives)
+            else:
+                candidate = Candidate.from_dict(trial.user_attrs[_CANDIDATE])
+                again.append(Unfinished(trial.number, candidate, trial.user_attrs[_STARTS]))
+        return again
+
+    @property
+    def _study_id(self) -> int:
+        return self._storage.get_study_id_from_name(self.name)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(self._trial_id(number), key, value)

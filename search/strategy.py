@@ -1,0 +1,185 @@
+"""The strategy: which candidate to try next."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from search.objective import Constraint, Objective
+from spaces import Candidate, SearchSpace
+
+SamplerName = Literal["auto", "gp", "tpe", "random"]
+
+_GP_UNTIL = 200
+_NEAREST_AMONG = 20_000
+_FAILED = "failed"
+
+
+class Strategy(Protocol):
+    """Proposes candidates and learns from what became of them."""
+
+    def propose(self) -> Candidate | None:
+        """Return a valid candidate that was never observed, or ``None`` if none is left."""
+
+    def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
+        """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
+
+
+class OptunaStrategy:
+    """The informative candidates first, then what an Optuna sampler proposes.
+
+    The sampler works on a study of its own in memory: it holds an encoding that suits samplers
+    (ordered axes as integers, logarithms of times and rates, failures as the worst value seen and
+    an unmet constraint), while the stored study holds what was measured. A proposal that was
+    observed before, or that a rule forbids, becomes its nearest neighbour that was not.
+
+    Args:
+        space: What may be tried.
+        objectives: What to optimize.
+        constraints: Limits that steer the sampler.
+        sampler: ``gp``, ``tpe`` or ``random``; ``auto`` is a Gaussian process for the
+            first 200 trials, where it is best but slow to ask, then TPE.
+        seed: Seed; with the number of trials observed it decides every proposal.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        constraints: Sequence[Constraint] = (),
+        sampler: SamplerName = "auto",
+        seed: int = 0,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.space = space
+        self.objectives = tuple(objectives)
+        self.constraints = tuple(constraints)
+        self.sampler: SamplerName = sampler
+        self.seed = seed
+        self._first = space.informative()
+        self._observed: set[Candidate] = set()
+        self._worst: list[float] | None = None
+        self._failed_early: list[Candidate] = []
+        self._distributions: dict[str, BaseDistribution] = {
+            axis.name: IntDistribution(0, len(axis.values) - 1)
+            if axis.is_ordered
+            else CategoricalDistribution(axis.values)
+            for axis in space.axes
+        }
+        self._study = optuna.create_study(directions=["minimize"] * len(self.objectives))
+        self._sampler_in_use: str | None = None
+
+    def propose(self) -> Candidate | None:
+        """Return a valid candidate that was never observed, or ``None`` if none is left."""
+        for candidate in self._first:
+            if candidate not in self._observed:
+                return candidate
+        with warnings.catch_warnings():
+            # The GP sampler warns that it is experimental, and about categorical axes, every time.
+            warnings.simplefilter("ignore")
+            wanted = self._ask()
+        if wanted not in self._observed and self.space.reason_against(wanted) is None:
+            return wanted
+        return self._nearest(wanted)
+
+    def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
+        """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
+        self._observed.add(candidate)
+        if metrics is None:
+            if self._worst is None:
+                self._failed_early.append(candidate)
+            else:
+                self._add(candidate, self._worst, failed=True)
+            return
+        values = [objective.loss(metrics[objective.metric]) for objective in self.objectives]
+        self._worst = [max(pair) for pair in zip(self._worst or values, values, strict=True)]
+        self._add(candidate, values, failed=False, metrics=metrics)
+        while self._failed_early:
+            self._add(self._failed_early.pop(), self._worst, failed=True)
+
+    def _ask(self) -> Candidate:
+        count = len(self._observed)
+        name = self.sampler
+        if name == "auto":
+            name = "gp" if count < _GP_UNTIL else "tpe"
+        if name != self._sampler_in_use:
+            # A fixed seed would repeat the first proposals after a resume.
+            self._study.sampler = _sampler(name, self.seed + 7919 * count)
+            self._sampler_in_use = name
+        trial = self._study.ask(self._distributions)
+        # What becomes of the proposal is added by observe(); this trial would count it twice.
+        self._study.tell(trial, state=TrialState.FAIL)
+        return self._decode(trial.params)
+
+    def _add(
+        self,
+        candidate: Candidate,
+        values: Sequence[float],
+        *,
+        failed: bool,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        limits = {_FAILED: 1.0 if failed else -1.0}
+        for index, constraint in enumerate(self.constraints):
+            broken = 1.0 if metrics is None else constraint.violation(metrics[constraint.metric])
+            limits[f"constraint_{index}"] = broken
+        self._study.add_trial(
+            create_trial(
+                values=list(values),
+                params=self._encode(candidate),
+                distributions=dict(self._distributions),
+                constraints=limits,
+            )
+        )
+
+    def _encode(self, candidate: Candidate) -> dict[str, Any]:
+        params = candidate.params
+        return {
+            axis.name: axis.values.index(params[axis.name])
+            if axis.is_ordered
+            else params[axis.name]
+            for axis in self.space.axes
+        }
+
+    def _decode(self, params: Mapping[str, Any]) -> Candidate:
+        return Candidate.from_params(
+            {
+                axis.name: axis.values[params[axis.name]] if axis.is_ordered else params[axis.name]
+                for axis in self.space.axes
+            }
+        )
+
+    def _nearest(self, wanted: Candidate) -> Candidate | None:
+        """Return the candidate nearest to the one wanted that is valid and was never observed."""
+        rng = random.Random(self.seed + len(self._observed))
+        free = [c for c in self.space.candidates() if c not in self._observed]
+        if len(free) > _NEAREST_AMONG:
+            free = rng.sample(free, _NEAREST_AMONG)
+        rng.shuffle(free)
+        return min(free, key=lambda candidate: self._distance(candidate, wanted), default=None)
+
+    def _distance(self, one: Candidate, other: Candidate) -> float:
+        """Return the sum over axes: 1 for another name, the share of the range for a number."""
+        a, b = self._encode(one), self._encode(other)
+        return sum(
+            abs(a[axis.name] - b[axis.name]) / max(len(axis.values) - 1, 1)
+            if axis.is_ordered
+            else float(a[axis.name] != b[axis.name])
+            for axis in self.space.axes
+        )
+
+
+def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name == "gp":
+            return optuna.samplers.GPSampler(seed=seed)
+        if name == "tpe":
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        return optuna.samplers.RandomSampler(seed=seed)

@@ -1,0 +1,107 @@
+"""Trials and studies in words and tables, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from search.history import History
+from search.trial import TrialRecord
+from spaces import AXIS_NAMES
+
+DEFAULT_METRICS = ("latency_p50_ms", "latency_p95_ms", "throughput_samples_per_s", "size_bytes")
+
+
+def format_metric(name: str, value: float) -> str:
+    """Return a value with the digits that mean something, in the unit its name says."""
+    if name.endswith("_bytes"):
+        return f"{value:,.0f}"
+    if name.endswith("_per_s"):
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    if name.endswith("_ms"):
+        return f"{value:.4g}"
+    return f"{value:.4f}"
+
+
+def shown_metrics(history: History) -> list[str]:
+    """Return the objectives' metrics, then the usual ones that are not among them."""
+    return list(dict.fromkeys([*(o.metric for o in history.objectives), *DEFAULT_METRICS]))
+
+
+def trial_table(
+    records: Sequence[TrialRecord], history: History
+) -> tuple[list[str], list[list[Any]]]:
+    """Return column names and rows of plain values, one row a measured trial."""
+    metrics = shown_metrics(history)
+    columns = ["trial", *AXIS_NAMES, *metrics, "artifact"]
+    rows = [
+        [
+            record.number,
+            *(record.candidate.params[name] for name in AXIS_NAMES),
+            *(record.metrics[name] for name in metrics),
+            record.measurement.artifact,
+        ]
+        for record in records
+        if record.measurement
+    ]
+    return columns, rows
+
+
+def trial_markdown(record: TrialRecord, history: History) -> str:
+    """Return one trial's story in Markdown."""
+    lines = [f"**{record.candidate.label}**", ""]
+    if record.failure:
+        lines += [
+            f"Failed in stage **{record.failure.stage}**: {record.failure.kind}.",
+            "",
+            f"> {record.failure.message.strip().splitlines()[0]}",
+        ]
+        if record.failure.log:
+            lines += ["", "```", record.failure.log[-2000:], "```"]
+        return "\n".join(lines)
+    baseline = history.baseline
+    lines += ["| metric | value | 95 % interval | baseline |", "|---|---|---|---|"]
+    for name, statistic in record.measurement.statistics.items() if record.measurement else ():
+        low, high = statistic.low, statistic.high
+        interval = (
+            f"{format_metric(name, low)} … {format_metric(name, high)}"
+            if low is not None and high is not None
+            else ""
+        )
+        base = format_metric(name, baseline.metrics[name]) if baseline else ""
+        lines.append(f"| {name} | {format_metric(name, statistic.value)} | {interval} | {base} |")
+    if record.stage_seconds:
+        spent = ", ".join(f"{stage} {value:.1f} s" for stage, value in record.stage_seconds.items())
+        lines += ["", f"Spent: {spent}."]
+    return "\n".join(lines)
+
+
+def study_markdown(name: str, history: History) -> str:
+    """Return a study's story in Markdown: goals, baseline, frontier, failures."""
+    goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
+    lines = [
+        f"# {name}",
+        "",
+        f"{len(history.records)} trials ({len(history.failed)} failed), "
+        f"{len(history.frontier)} on the frontier of {goals}.",
+        "",
+        "The interactive plot is the artifact `pareto.html`; the child runs of the frontier are "
+        "those with `tags.frontier = 'true'`.",
+        "",
+        "## Frontier",
+        "",
+    ]
+    metrics = shown_metrics(history)
+    lines.append("| trial | candidate | " + " | ".join(metrics) + " |")
+    lines.append("|---" * (len(metrics) + 2) + "|")
+    points = history.frontier
+    if history.baseline and history.baseline not in points:
+        points = [history.baseline, *points]
+    for record in points:
+        cells = [format_metric(metric, record.metrics[metric]) for metric in metrics]
+        mark = " (baseline)" if record.number == 0 else ""
+        lines.append(f"| {record.number}{mark} | {record.candidate.label} | {' | '.join(cells)} |")
+    if history.failed:
+        lines += ["", "## Failures by cause", ""]
+        lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause]
+    return "\n".join(lines)

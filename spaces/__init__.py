@@ -1,0 +1,51 @@
+"""What may be tried: candidates, axes, rules and the space they span.
+
+Pure values: this package knows nothing of torch, ONNX or Optuna.
+"""
+
+from spaces.axis import AXIS_NAMES, ORDERED_AXES, Axis
+from spaces.candidate import (
+    DEFAULT_RUNNER,
+    REFERENCE,
+    BuildSpec,
+    Candidate,
+    RunSpec,
+    split_target,
+)
+from spaces.digest import canonical_json, digest
+from spaces.errors import (
+    ConfigError,
+    ParetuneError,
+    SpaceError,
+    StoreError,
+    StudyError,
+    WorkloadError,
+)
+from spaces.quantization import Quantization
+from spaces.rule import Forbid, Rule, ThreadLimit
+from spaces.space import SearchSpace
+
+__all__ = [
+    "AXIS_NAMES",
+    "DEFAULT_RUNNER",
+    "ORDERED_AXES",
+    "REFERENCE",
+    "Axis",
+    "BuildSpec",
+    "Candidate",
+    "ConfigError",
+    "Forbid",
+    "ParetuneError",
+    "Quantization",
+    "Rule",
+    "RunSpec",
+    "SearchSpace",
+    "SpaceError",
+    "StoreError",
+    "StudyError",
+    "ThreadLimit",
+    "WorkloadError",
+    "canonical_json",
+    "digest",
+    "split_target",
+]

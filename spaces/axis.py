@@ -1,0 +1,53 @@
+"""An axis: one knob of the search and the values it may take."""
+
+from dataclasses import dataclass
+
+from spaces.candidate import split_target
+from spaces.errors import SpaceError
+
+Value = str | int | float
+
+ORDERED_AXES = ("pruning_ratio", "batch_size", "intra_op_threads")
+AXIS_NAMES = (
+    "student",
+    "pruning_ratio",
+    "quantization",
+    "batch_size",
+    "execution_provider",
+    "intra_op_threads",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One knob of the search.
+
+    Attributes:
+        name: One of :data:`AXIS_NAMES`.
+        values: What may be tried, without repeats. Values of an ordered axis are kept sorted, so
+            that neighbours in the tuple are neighbours in fact.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if self.name not in AXIS_NAMES:
+            raise SpaceError(f"unknown axis {self.name!r}: the axes are {', '.join(AXIS_NAMES)}")
+        values = self.values
+        if self.name == "execution_provider":
+            values = tuple("/".join(split_target(str(value))) for value in values)
+        elif self.name == "pruning_ratio":
+            values = tuple(float(value) for value in values)
+        if not values:
+            raise SpaceError(f"axis {self.name} has no values: give at least one")
+        if len(set(values)) != len(values):
+            raise SpaceError(f"axis {self.name} repeats a value: {list(self.values)}")
+        if self.is_ordered:
+            values = tuple(sorted(values))
+        object.__setattr__(self, "values", values)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether neighbouring values behave alike (a count or a ratio, not a name)."""
+        return self.name in ORDERED_AXES

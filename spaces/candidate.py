@@ -1,0 +1,168 @@
+"""A candidate: one point of the search space, split into what is built and how it is run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spaces.digest import digest
+from spaces.errors import SpaceError
+from spaces.quantization import Quantization
+
+REFERENCE = "reference"
+"""The student name of the user's own trained model."""
+
+DEFAULT_RUNNER = "onnxruntime"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSpec:
+    """What decides the artifact.
+
+    Attributes:
+        student: Architecture to build, a name the workload offers; ``"reference"`` is the user's
+            own model, which is not distilled.
+        pruning_ratio: Share of channels to remove from each prunable layer, in [0, 1).
+        quantization: How weights and activations are stored.
+    """
+
+    student: str
+    pruning_ratio: float
+    quantization: Quantization
+
+    def __post_init__(self) -> None:
+        if not self.student:
+            raise SpaceError("student must be a name the workload offers; got an empty text")
+        ratio = _number("pruning_ratio", self.pruning_ratio)
+        if not 0.0 <= ratio < 1.0:
+            raise SpaceError(
+                f"pruning_ratio is the share of channels to remove, at least 0 and below 1; "
+                f"got {self.pruning_ratio!r}"
+            )
+        object.__setattr__(self, "pruning_ratio", ratio + 0.0)
+        try:
+            object.__setattr__(self, "quantization", Quantization(self.quantization))
+        except ValueError:
+            names = ", ".join(Quantization)
+            raise SpaceError(
+                f"quantization must be one of {names}; got {self.quantization!r}"
+            ) from None
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether anything at all is done to the reference model."""
+        return self != BuildSpec(REFERENCE, 0.0, Quantization.FP32)
+
+    @property
+    def digest(self) -> str:
+        """Canonical SHA-256 of the specification."""
+        return digest(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """How an artifact is executed.
+
+    Attributes:
+        runner: Name of the runner (device and runtime), such as ``"onnxruntime"``.
+        execution_provider: The runtime's back end, such as ``"CPUExecutionProvider"``.
+        batch_size: Samples in one inference call.
+        intra_op_threads: Threads that one operator may use.
+    """
+
+    runner: str
+    execution_provider: str
+    batch_size: int
+    intra_op_threads: int
+
+    def __post_init__(self) -> None:
+        for name in ("runner", "execution_provider"):
+            if not getattr(self, name):
+                raise SpaceError(f"{name} must be a name; got an empty text")
+        for name in ("batch_size", "intra_op_threads"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SpaceError(f"{name} must be a whole number of at least 1; got {value!r}")
+
+    @property
+    def target(self) -> str:
+        """``runner/execution_provider``, the value of the execution_provider axis."""
+        return f"{self.runner}/{self.execution_provider}"
+
+    @property
+    def digest(self) -> str:
+        """Canonical SHA-256 of the specification."""
+        return digest(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point of the search space.
+
+    Attributes:
+        build: What decides the artifact (expensive: minutes to hours).
+        run: How the artifact is executed (cheap: seconds).
+    """
+
+    build: BuildSpec
+    run: RunSpec
+
+    @property
+    def digest(self) -> str:
+        """Canonical SHA-256; two candidates are the same work exactly when it is equal."""
+        return digest(self.as_dict())
+
+    @property
+    def params(self) -> dict[str, str | int | float]:
+        """The value on each axis, by axis name, in the axes' order."""
+        return {
+            "student": self.build.student,
+            "pruning_ratio": self.build.pruning_ratio,
+            "quantization": self.build.quantization.value,
+            "batch_size": self.run.batch_size,
+            "execution_provider": self.run.target,
+            "intra_op_threads": self.run.intra_op_threads,
+        }
+
+    @property
+    def label(self) -> str:
+        """A short name for one line of a log."""
+        return (
+            f"{self.build.student} · prune {self.build.pruning_ratio:g} · "
+            f"{self.build.quantization} · batch {self.run.batch_size} · "
+            f"{self.run.execution_provider.removesuffix('ExecutionProvider')} · "
+            f"{self.run.intra_op_threads} thr"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain nested values, ready for JSON."""
+        return {"build": asdict(self.build), "run": asdict(self.run)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Candidate":
+        """Undo :meth:`as_dict`."""
+        return cls(BuildSpec(**values["build"]), RunSpec(**values["run"]))
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "Candidate":
+        """Undo :attr:`params`.
+
+        An execution provider without a runner (``CPUExecutionProvider``) belongs to the runner
+        ``onnxruntime``; any other is written ``runner/provider``.
+        """
+        runner, provider = split_target(params["execution_provider"])
+        return cls(
+            BuildSpec(params["student"], params["pruning_ratio"], params["quantization"]),
+            RunSpec(runner, provider, params["batch_size"], params["intra_op_threads"]),
+        )
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Split ``runner/provider`` (or a bare provider of the default runner) into its two names."""
+    runner, separator, provider = target.partition("/")
+    return (runner, provider) if separator else (DEFAULT_RUNNER, target)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpaceError(f"{name} must be a number; got {value!r}")
+    return float(value)

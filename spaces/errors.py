@@ -1,0 +1,36 @@
+"""The one tree of errors that Paretune raises for a person to read.
+
+    ParetuneError
+    ├── SpaceError      a candidate, axis or rule that cannot be
+    ├── ConfigError     a study file with mistakes (search)
+    ├── WorkloadError   the user's workload cannot be loaded or breaks its protocol (runners)
+    ├── StoreError      the artifact store cannot be read or written (runners)
+    └── StudyError      a study cannot be opened, continued or finished (search)
+
+A candidate that cannot be built or measured is *not* an error: it is a ``runners.Failure``, a
+value. Each message states the rule, the value received and the next step.
+"""
+
+
+class ParetuneError(Exception):
+    """Base of everything Paretune raises on purpose; shown to people without a traceback."""
+
+
+class SpaceError(ParetuneError, ValueError):
+    """A candidate, axis or rule that cannot be."""
+
+
+class ConfigError(ParetuneError):
+    """A study file with mistakes; the message lists all of them."""
+
+
+class WorkloadError(ParetuneError):
+    """The workload cannot be loaded or does not keep its protocol."""
+
+
+class StoreError(ParetuneError):
+    """The artifact store cannot be read or written."""
+
+
+class StudyError(ParetuneError):
+    """A study cannot be opened, continued or finished."""

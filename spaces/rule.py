@@ -1,0 +1,102 @@
+"""Rules: why a combination of values is not worth trying, in words a person understands.
+
+A rule is any function that takes a candidate and returns the reason why it is invalid, or ``None``.
+:class:`Forbid` is the rule that a study file can write down.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spaces.axis import AXIS_NAMES, ORDERED_AXES
+from spaces.candidate import Candidate, split_target
+from spaces.errors import SpaceError
+
+Rule = Callable[[Candidate], str | None]
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    "==": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+@dataclass(frozen=True)
+class Forbid:
+    """Forbids the candidates that meet every condition.
+
+    Attributes:
+        when: A condition for each axis named: a value, a list of values (any of them), or a
+            comparison written as text, such as ``"> 0.5"``.
+        reason: Why, for the person who asks.
+    """
+
+    when: Mapping[str, Any]
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.when:
+            raise SpaceError("a rule needs at least one axis in `forbid`")
+        for axis, condition in self.when.items():
+            if axis not in AXIS_NAMES:
+                raise SpaceError(f"unknown axis {axis!r}: the axes are {', '.join(AXIS_NAMES)}")
+            _matches(axis, condition, None)
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Return the reason if the candidate meets every condition, else ``None``."""
+        params = candidate.params
+        met = all(_matches(axis, want, params[axis]) for axis, want in self.when.items())
+        return self.reason if met else None
+
+
+@dataclass(frozen=True)
+class ThreadLimit:
+    """Forbids more threads than the machine has cores.
+
+    Attributes:
+        cores: Cores that the measured process may use.
+    """
+
+    cores: int
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Return the reason if the candidate asks for more threads than there are cores."""
+        threads = candidate.run.intra_op_threads
+        if threads <= self.cores:
+            return None
+        return (
+            f"{threads} threads would share {self.cores} cores: they would only wait for each other"
+        )
+
+
+def _matches(axis: str, condition: Any, value: Any) -> bool:
+    """Tell whether a value meets a condition; a value of ``None`` only checks the condition."""
+    if isinstance(condition, list | tuple):
+        matches = [_matches(axis, item, value) for item in condition]  # checks every item
+        return any(matches)
+    if isinstance(condition, str):
+        for symbol, compare in _COMPARISONS.items():
+            if condition.startswith(symbol):
+                bound = _bound(axis, condition, condition[len(symbol) :].strip())
+                return value is not None and compare(value, bound)
+        if axis == "execution_provider":
+            condition = "/".join(split_target(condition))
+    return bool(value == condition)
+
+
+def _bound(axis: str, condition: str, text: str) -> float:
+    if axis not in ORDERED_AXES:
+        raise SpaceError(
+            f"rule on {axis}: {condition!r} compares, but {axis} has names, not numbers; "
+            f"write the name, or a list of names"
+        )
+    try:
+        return float(text)
+    except ValueError:
+        raise SpaceError(
+            f"rule on {axis}: {condition!r} compares with {text!r}, which is not a number"
+        ) from None

@@ -1,0 +1,118 @@
+"""The search space: axes, their product, and the rules that thin it."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spaces.axis import AXIS_NAMES, Axis, Value
+from spaces.candidate import REFERENCE, Candidate
+from spaces.digest import digest
+from spaces.errors import SpaceError
+from spaces.quantization import Quantization
+from spaces.rule import Rule
+
+_BASELINE_VALUES: dict[str, Value] = {
+    "student": REFERENCE,
+    "pruning_ratio": 0.0,
+    "quantization": Quantization.FP32.value,
+}
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What may be tried.
+
+    Attributes:
+        axes: Every axis of :data:`spaces.AXIS_NAMES`, in that order. The three build axes hold the
+            baseline's value (``reference``, 0, ``fp32``): trial 0 is always the baseline.
+        rules: Functions that give the reason why a candidate is invalid, or ``None``.
+    """
+
+    axes: tuple[Axis, ...]
+    rules: tuple[Rule, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = tuple(axis.name for axis in self.axes)
+        if names != AXIS_NAMES:
+            raise SpaceError(f"a space has the axes {', '.join(AXIS_NAMES)}; got {names}")
+        for name, value in _BASELINE_VALUES.items():
+            if value not in self.axis(name).values:
+                raise SpaceError(
+                    f"axis {name} must hold {value!r}: trial 0 is always the uncompressed "
+                    f"baseline. Add it; a rule can keep it out of every other trial"
+                )
+        for axis in self.axes:
+            for value in axis.values:
+                Candidate.from_params(self.baseline.params | {axis.name: value})
+
+    @classmethod
+    def from_values(
+        cls, values: Mapping[str, Sequence[Value]], rules: Sequence[Rule] = ()
+    ) -> "SearchSpace":
+        """Make a space from the values of each axis, by axis name."""
+        unknown = sorted(set(values) - set(AXIS_NAMES))
+        missing = [name for name in AXIS_NAMES if name not in values]
+        if unknown or missing:
+            raise SpaceError(
+                f"unknown axes: {unknown or 'none'}; missing axes: {missing or 'none'}"
+            )
+        return cls(tuple(Axis(name, tuple(values[name])) for name in AXIS_NAMES), tuple(rules))
+
+    def with_rules(self, *rules: Rule) -> "SearchSpace":
+        """Return the same space with more rules."""
+        return replace(self, rules=(*self.rules, *rules))
+
+    def axis(self, name: str) -> Axis:
+        """Return the axis of that name."""
+        return self.axes[AXIS_NAMES.index(name)]
+
+    @property
+    def size(self) -> int:
+        """Number of combinations before rules."""
+        return math.prod(len(axis.values) for axis in self.axes)
+
+    @property
+    def digest(self) -> str:
+        """Canonical SHA-256 of the axes (rules are functions and do not enter it)."""
+        return digest({axis.name: axis.values for axis in self.axes})
+
+    @property
+    def baseline(self) -> Candidate:
+        """The uncompressed reference: smallest batch, first provider, fewest threads."""
+        smallest = {axis.name: axis.values[0] for axis in self.axes}
+        return Candidate.from_params(smallest | _BASELINE_VALUES)
+
+    def reason_against(self, candidate: Candidate) -> str | None:
+        """Return why a candidate is invalid, or ``None`` if it is valid.
+
+        The baseline is exempt from rules: it is what everything else is compared with.
+        """
+        for name, value in candidate.params.items():
+            if value not in self.axis(name).values:
+                return f"{name} = {value!r} is outside the space: {list(self.axis(name).values)}"
+        if candidate == self.baseline:
+            return None
+        return next((reason for rule in self.rules if (reason := rule(candidate))), None)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield every valid candidate, last axis fastest."""
+        for values in itertools.product(*(axis.values for axis in self.axes)):
+            candidate = Candidate.from_params(dict(zip(AXIS_NAMES, values, strict=True)))
+            if self.reason_against(candidate) is None:
+                yield candidate
+
+    def informative(self) -> list[Candidate]:
+        """Return the few valid candidates that say most about the space, the baseline first.
+
+        Baseline, baseline with the cheapest static integer quantization, each student as it is,
+        and the reference pruned as far as the space goes: the corners between which the frontier
+        lies.
+        """
+        base = self.baseline
+        builds: list[dict[str, Any]] = [{}, {"quantization": Quantization.INT8_STATIC.value}]
+        builds += [{"student": name} for name in self.axis("student").values]
+        builds += [{"pruning_ratio": self.axis("pruning_ratio").values[-1]}]
+        picked = [Candidate.from_params(base.params | build) for build in builds]
+        return [c for c in dict.fromkeys(picked) if self.reason_against(c) is None]
