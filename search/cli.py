@@ -224,3 +224,7 @@ def devices() -> None:
 
     console.print(machine(), soft_wrap=True)
     console.print(device_table(find_devices()))
+
+
+if __name__ == "__main__":
+    main()

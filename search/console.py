@@ -17,7 +17,7 @@ from search.summary import format_metric, shown_metrics
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
 
-_WIDE = 132
+_WIDE = 136
 
 console = Console(highlight=False)
 if not console.is_terminal:

@@ -56,14 +56,17 @@ def pareto_figure(history: History, name: str) -> Figure:
     figure = Figure([trace for view in views for trace in view])
     frontier, total = len(history.frontier), len(history.measured)
     figure.update_layout(
-        title={"text": f"<b>{name}</b>: {frontier} of {total} measured trials on the frontier"},
+        title={
+            "text": f"<b>{name}</b>: {frontier} of {total} measured trials on the frontier",
+            "subtitle": {"text": "ringed: on the frontier of all objectives; hover for details"},
+        },
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 13},
         xaxis=_axis(pairs[0][0]),
         yaxis=_axis(pairs[0][1]),
         legend={"title": {"text": "quantization"}, "itemsizing": "constant"},
         hoverlabel={"align": "left"},
-        margin={"t": 110},
+        margin={"t": 130},
         updatemenus=[
             {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
         ]
@@ -86,41 +89,49 @@ def _axis(objective: Objective) -> dict[str, Any]:
 
 
 def _traces(history: History, x: Objective, y: Objective) -> list[Any]:
-    from plotly.graph_objects import Scatter
-
     frontier = {record.number for record in history.frontier}
+    rest = [record for record in history.measured if record.number != 0]
     traces: list[Any] = [_best_line(history.measured, x, y)]
     for quantization in Quantization:
-        records = [
-            record
-            for record in history.measured
-            if record.candidate.build.quantization == quantization
-        ]
+        records = [r for r in rest if r.candidate.build.quantization == quantization]
         if not records:
             continue
-        on = [record.number in frontier for record in records]
-        traces.append(
-            Scatter(
-                x=[record.metrics[x.metric] for record in records],
-                y=[record.metrics[y.metric] for record in records],
-                mode="markers",
-                name=quantization.value,
-                legendgroup=quantization.value,
-                text=[_hover(record, history) for record in records],
-                hovertemplate="%{text}<extra></extra>",
-                marker={
-                    "color": _COLORS[quantization],
-                    "size": [13 if flag else 9 for flag in on],
-                    "opacity": [1.0 if flag else 0.45 for flag in on],
-                    "symbol": ["star" if r.number == 0 else "circle" for r in records],
-                    "line": {
-                        "width": [2 if flag else 0 for flag in on],
-                        "color": _FRONTIER_LINE,
-                    },
-                },
-            )
-        )
+        marker = {"color": _COLORS[quantization], "size": 9, "opacity": 0.4}
+        traces.append(_points([], history, x, y, quantization.value, {**marker, "opacity": 1.0}))
+        dominated = [record for record in records if record.number not in frontier]
+        traces.append(_points(dominated, history, x, y, quantization.value, marker, legend=False))
+        best = [record for record in records if record.number in frontier]
+        ring = {"size": 13, "opacity": 1.0, "line": {"width": 2, "color": _FRONTIER_LINE}}
+        traces.append(_points(best, history, x, y, quantization.value, marker | ring, legend=False))
+    if history.baseline:
+        star = {"symbol": "star", "size": 16, "color": "#111111"}
+        traces.append(_points([history.baseline], history, x, y, "baseline", star))
     return traces
+
+
+def _points(
+    records: Sequence[TrialRecord],
+    history: History,
+    x: Objective,
+    y: Objective,
+    name: str,
+    marker: dict[str, Any],
+    legend: bool = True,
+) -> Any:
+    """Return trials as markers; with none, only the entry in the legend."""
+    from plotly.graph_objects import Scatter
+
+    return Scatter(
+        x=[record.metrics[x.metric] for record in records] if records else [None],
+        y=[record.metrics[y.metric] for record in records] if records else [None],
+        mode="markers",
+        name=name,
+        legendgroup=name,
+        showlegend=legend,
+        text=[_hover(record, history) for record in records],
+        hovertemplate="%{text}<extra></extra>",
+        marker=marker,
+    )
 
 
 def _best_line(records: Sequence[TrialRecord], x: Objective, y: Objective) -> Any:
@@ -134,7 +145,7 @@ def _best_line(records: Sequence[TrialRecord], x: Objective, y: Objective) -> An
         x=[record.metrics[x.metric] for record in best],
         y=[record.metrics[y.metric] for record in best],
         mode="lines",
-        name="best of these two",
+        name="best of the two shown",
         line={
             "shape": "hv" if x.direction == "minimize" else "vh",
             "color": _FRONTIER_LINE,

@@ -87,7 +87,12 @@ class MlflowTracking:
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
             location = artifacts.as_uri() if artifacts else None
-            self.experiment_id = self.client.create_experiment(name, artifact_location=location)
+            self.experiment_id = self.client.create_experiment(
+                name,
+                artifact_location=location,
+                # The UI then opens on training runs and not on its tools for language models.
+                tags={"mlflow.experimentKind": "custom_model_development"},
+            )
         else:
             self.experiment_id = experiment.experiment_id
         self.parent_id = self._parent()

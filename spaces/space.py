@@ -106,12 +106,13 @@ class SearchSpace:
     def informative(self) -> list[Candidate]:
         """Return the few valid candidates that say most about the space, the baseline first.
 
-        Baseline, baseline with the cheapest static integer quantization, each student as it is,
-        and the reference pruned as far as the space goes: the corners between which the frontier
-        lies.
+        The baseline in every quantization (which also shows those that do not work here), each
+        student as it is, and the reference pruned as far as the space goes: the corners between
+        which the frontier lies.
         """
         base = self.baseline
-        builds: list[dict[str, Any]] = [{}, {"quantization": Quantization.INT8_STATIC.value}]
+        builds: list[dict[str, Any]] = [{}]
+        builds += [{"quantization": name} for name in self.axis("quantization").values]
         builds += [{"student": name} for name in self.axis("student").values]
         builds += [{"pruning_ratio": self.axis("pruning_ratio").values[-1]}]
         picked = [Candidate.from_params(base.params | build) for build in builds]

@@ -1,0 +1,55 @@
+"""A small real workload for the tests: Fisher's irises, bundled with scikit-learn."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+from sklearn.datasets import load_iris
+from sklearn.model_selection import train_test_split
+from torch import nn
+
+from runners import Data, Recipe, Split, Workload
+
+
+def network(width: int) -> nn.Module:
+    """Return a perceptron with two hidden layers."""
+    return nn.Sequential(
+        nn.Linear(4, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3)
+    )
+
+
+class Iris(Workload):
+    """Four measures of a flower, three species."""
+
+    def models(self) -> Mapping[str, Callable[[], nn.Module]]:
+        return {"small": partial(network, 16), "reference": partial(network, 64)}
+
+    def data(self) -> Data:
+        inputs, targets = load_iris(return_X_y=True)
+        inputs = inputs.astype(np.float32)
+        train, rest, train_targets, rest_targets = train_test_split(
+            inputs, targets, test_size=90, random_state=0, stratify=targets
+        )
+        return Data(
+            train=Split(train, train_targets),
+            calibration=Split(rest[:30], rest_targets[:30]),
+            validation=Split(rest[30:60], rest_targets[30:60]),
+            test=Split(rest[60:], rest_targets[60:]),
+        )
+
+    def recipe(self) -> Recipe:
+        return Recipe(reference_epochs=20, distill_epochs=10, fine_tune_epochs=2, batch_size=16)
+
+
+class Unprunable(Iris):
+    """Its prune stage always fails: no width can be rounded to so large a multiple."""
+
+    def recipe(self) -> Recipe:
+        return Recipe(reference_epochs=5, distill_epochs=5, width_multiple=1000)
+
+
+class Broken(Iris):
+    """Its reference cannot be trained."""
+
+    def train_reference(self, model: nn.Module, data: Data) -> None:
+        raise FileNotFoundError("checkpoint.pt is not there")

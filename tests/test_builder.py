@@ -1,0 +1,126 @@
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from conftest import IRIS
+
+from runners.builder import Artifact, Builder, plan
+from runners.failure import Failure, FailureKind
+from runners.store import ArtifactStore
+from runners.telemetry import switch_off_telemetry
+from runners.workload import LoadedWorkload
+from spaces import BuildSpec, Quantization
+
+switch_off_telemetry()
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    store = ArtifactStore(tmp_path_factory.mktemp("store"))
+    return Builder(LoadedWorkload(f"{IRIS}:Iris", IRIS.parent), store)
+
+
+def build(builder: Builder, student: str, ratio: float, quantization: str) -> Artifact:
+    artifact = builder.build(BuildSpec(student, ratio, Quantization(quantization)))
+    assert isinstance(artifact, Artifact), artifact
+    return artifact
+
+
+def outputs(artifact: Artifact, inputs: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(artifact.path), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"input": inputs})[0])
+
+
+def test_stages_of_a_build() -> None:
+    spec = BuildSpec("small", 0.5, Quantization.INT8_STATIC)
+    stages = [stage for stage, _ in plan(spec)]
+    assert stages == ["reference", "distill", "prune", "fine-tune", "export", "quantize"]
+    baseline = BuildSpec("reference", 0.0, Quantization.FP32)
+    assert [stage for stage, _ in plan(baseline)] == ["reference", "export"]
+
+
+def test_no_stage_runs_twice(builder: Builder) -> None:
+    first = build(builder, "small", 0.5, "int8-static")
+    assert "quantize" in first.stage_seconds
+    again = build(builder, "small", 0.5, "int8-static")
+    assert dict(again.stage_seconds) == {}
+    assert again.digest == first.digest
+    other = build(builder, "small", 0.5, "int8-dynamic")
+    assert set(other.stage_seconds) == {"quantize"}
+
+
+def test_a_second_builder_reuses_the_store(builder: Builder) -> None:
+    first = build(builder, "reference", 0.0, "fp32")
+    again = Builder(LoadedWorkload(f"{IRIS}:Iris", IRIS.parent), builder.store)
+    artifact = build(again, "reference", 0.0, "fp32")
+    assert artifact.digest == first.digest and not artifact.stage_seconds
+
+
+def test_a_damaged_artifact_is_built_again(builder: Builder) -> None:
+    first = build(builder, "small", 0.0, "fp32")
+    first.path.write_bytes(b"rubbish")
+    again = build(builder, "small", 0.0, "fp32")
+    assert set(again.stage_seconds) == {"export"}
+    onnx.checker.check_model(again.path)
+
+
+def test_exported_file_takes_any_batch_and_has_the_models_answers(builder: Builder) -> None:
+    artifact = build(builder, "reference", 0.0, "fp32")
+    inputs = builder.loaded.data.validation.inputs
+    together = outputs(artifact, inputs)
+    alone = np.concatenate([outputs(artifact, inputs[i : i + 1]) for i in range(len(inputs))])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+    assert builder.loaded.score(together, "validation") > 0.8
+
+
+def test_pruning_and_distilling_make_files_smaller(builder: Builder) -> None:
+    reference = build(builder, "reference", 0.0, "fp32")
+    pruned = build(builder, "reference", 0.5, "fp32")
+    student = build(builder, "small", 0.0, "fp32")
+    assert pruned.size_bytes < reference.size_bytes
+    assert student.size_bytes < pruned.size_bytes
+    widths = [list(t.dims) for t in onnx.load(pruned.path).graph.initializer if len(t.dims) == 2]
+    assert [32, 4] in widths and [32, 32] in widths
+
+
+@pytest.mark.parametrize(
+    ("quantization", "operators"),
+    [
+        ("fp16", {"Cast"}),
+        ("int8-static", {"QuantizeLinear", "DequantizeLinear"}),
+        ("int8-dynamic", {"DynamicQuantizeLinear", "MatMulInteger"}),
+        ("int8-weight", {"DequantizeLinear"}),
+        ("int4-weight", {"DequantizeLinear"}),
+    ],
+)
+def test_each_quantization_is_real_and_runs(
+    builder: Builder, quantization: str, operators: set[str]
+) -> None:
+    artifact = build(builder, "reference", 0.0, quantization)
+    model = onnx.load(artifact.path)
+    assert operators <= {node.op_type for node in model.graph.node}
+    narrow = {
+        "fp16": {onnx.TensorProto.FLOAT16},
+        "int4-weight": {onnx.TensorProto.INT4, onnx.TensorProto.UINT4},
+    }.get(quantization, {onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
+    assert narrow & {tensor.data_type for tensor in model.graph.initializer}
+    inputs = builder.loaded.data.validation.inputs
+    assert builder.loaded.score(outputs(artifact, inputs), "validation") > 0.5
+
+
+def test_a_stage_that_cannot_is_a_failure_with_the_reason(tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
+    store = ArtifactStore(tmp_path_factory.mktemp("store"))
+    builder = Builder(LoadedWorkload(f"{IRIS}:Unprunable", IRIS.parent), store)
+    failure = builder.build(BuildSpec("small", 0.5, Quantization.FP32))
+    assert isinstance(failure, Failure)
+    assert (failure.stage, failure.kind) == ("prune", FailureKind.INVALID)
+    assert "multiples of 1000" in failure.message
+
+
+def test_a_stage_that_raises_is_a_failure(tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
+    store = ArtifactStore(tmp_path_factory.mktemp("store"))
+    builder = Builder(LoadedWorkload(f"{IRIS}:Broken", IRIS.parent), store)
+    failure = builder.build(BuildSpec("reference", 0.0, Quantization.FP32))
+    assert isinstance(failure, Failure)
+    assert (failure.stage, failure.kind) == ("reference", FailureKind.CRASH)
+    assert "checkpoint.pt is not there" in failure.message

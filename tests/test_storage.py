@@ -1,0 +1,78 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from search.objective import default_objectives
+from search.storage import StudyStorage
+from search.trial import TrialRecord
+from spaces import SearchSpace, StudyError
+
+Make = Callable[..., TrialRecord]
+GOALS = default_objectives("accuracy")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+def opened(url: str, space: SearchSpace) -> StudyStorage:
+    storage = StudyStorage(url, "study")
+    storage.create({"workload": "w"}, GOALS, space)
+    return storage
+
+
+def test_a_study_that_is_not_there(url: str) -> None:
+    assert StudyStorage(url, "study").definition is None
+
+
+def test_a_storage_that_cannot_be_opened() -> None:
+    with pytest.raises(StudyError, match="cannot be opened"):
+        StudyStorage("sqlite:////no/such/folder/optuna.db", "study")
+
+
+def test_records_come_back_as_they_went_in(url: str, space: SearchSpace, make_record: Make) -> None:
+    storage = opened(url, space)
+    for number in range(3):
+        record = make_record(number, {"accuracy": 0.9} if number != 1 else None)
+        assert storage.start(space.informative()[number]) == number
+        storage.finish(record, GOALS)
+    again = opened(url, space)
+    assert [record.as_dict() for record in again.records()] == [
+        make_record(n, {"accuracy": 0.9} if n != 1 else None).as_dict() for n in range(3)
+    ]
+    assert again.recover(GOALS) == []
+
+
+def test_a_trial_in_flight_is_started_again_under_its_number(url: str, space: SearchSpace) -> None:
+    opened(url, space).start(space.baseline)
+    again = opened(url, space)
+    [trial] = again.recover(GOALS)
+    assert (trial.number, trial.candidate, trial.starts) == (0, space.baseline, 1)
+    again.start_again(trial)
+    assert opened(url, space).recover(GOALS)[0].starts == 2
+
+
+def test_a_process_killed_between_record_and_state_loses_nothing(
+    url: str, space: SearchSpace, make_record: Make
+) -> None:
+    storage = opened(url, space)
+    record = make_record(storage.start(space.baseline), {"accuracy": 0.9})
+    storage.hold(record)
+    again = opened(url, space)
+    assert again.records() == []
+    assert again.recover(GOALS) == []
+    assert [r.number for r in again.records()] == [0]
+
+
+def test_a_held_failure_is_tried_again(url: str, space: SearchSpace, make_record: Make) -> None:
+    storage = opened(url, space)
+    storage.hold(make_record(storage.start(space.baseline), None))
+    assert [trial.number for trial in opened(url, space).recover(GOALS)] == [0]
+
+
+def test_a_changed_study_needs_a_new_name(url: str, space: SearchSpace) -> None:
+    opened(url, space)
+    with pytest.raises(StudyError, match="another workload; give the changed study a new `name`"):
+        StudyStorage(url, "study").create({"workload": "other"}, GOALS, space)

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from runners.store import ArtifactStore, StageRecord, file_digest
+from spaces import StoreError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "store")
+
+
+def put(store: ArtifactStore, content: bytes) -> str:
+    with store.scratch() as folder:
+        (folder / "file").write_bytes(content)
+        return store.put(folder / "file")
+
+
+def record(output: str) -> StageRecord:
+    return StageRecord("export", "k" * 64, {"opset": 21}, None, output, 1.5, {"size_bytes": 3.0})
+
+
+def test_an_object_is_named_by_its_bytes(store: ArtifactStore) -> None:
+    name = put(store, b"abc")
+    assert name == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    path = store.get(name)
+    assert path is not None and path.read_bytes() == b"abc" and file_digest(path) == name
+    assert put(store, b"abc") == name
+
+
+def test_a_damaged_object_is_not_given_out(store: ArtifactStore) -> None:
+    name = put(store, b"abc")
+    path = store.get(name)
+    assert path is not None
+    path.write_bytes(b"ab")
+    assert store.get(name) is None
+    assert put(store, b"abc") == name and store.get(name) is not None
+
+
+def test_a_record_counts_only_with_its_output(store: ArtifactStore) -> None:
+    name = put(store, b"abc")
+    store.commit(record(name))
+    assert store.record("k" * 64) == record(name)
+    path = store.get(name)
+    assert path is not None
+    path.unlink()
+    assert store.record("k" * 64) is None
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"stage": "exp', b"[]", b'{"stage": 1}', b"\xff\xfe"])
+def test_a_torn_record_counts_as_missing(store: ArtifactStore, torn: bytes) -> None:
+    store.commit(record(put(store, b"abc")))
+    (store.root / "stages" / f"{'k' * 64}.json").write_bytes(torn)
+    assert store.record("k" * 64) is None
+
+
+def test_nothing_is_left_in_scratch(store: ArtifactStore) -> None:
+    put(store, b"abc")
+    store.commit(record(put(store, b"abc")))
+    assert list((store.root / "scratch").iterdir()) == []
+
+
+def test_a_store_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="output_dir"):
+        ArtifactStore(tmp_path / "file" / "store")

@@ -1,0 +1,121 @@
+"""The contract of every strategy."""
+
+import math
+
+import pytest
+from conftest import SMALL_SPACE
+
+from search.objective import Constraint, Objective, default_objectives
+from search.strategy import OptunaStrategy, SamplerName
+from spaces import Candidate, Forbid, SearchSpace
+
+SAMPLERS: list[SamplerName] = ["auto", "gp", "tpe", "random"]
+LARGE = {
+    **SMALL_SPACE,
+    "pruning_ratio": [0.0, 0.25, 0.5, 0.75],
+    "batch_size": [1, 2, 4, 8, 16, 32],
+    "intra_op_threads": [1, 2, 4],
+}
+
+
+def metrics(candidate: Candidate) -> dict[str, float]:
+    """An analytic trade-off between accuracy and latency."""
+    work = (1 - candidate.build.pruning_ratio) * (1 if candidate.build.student == "small" else 4)
+    latency_ms = work * candidate.run.batch_size**0.8 * candidate.build.quantization.weight_bits
+    return {
+        "accuracy": 1 - math.exp(-work),
+        "latency_p95_ms": latency_ms,
+        "throughput_samples_per_s": 1000 * candidate.run.batch_size / latency_ms,
+    }
+
+
+def strategy(space: SearchSpace, sampler: SamplerName, seed: int = 0) -> OptunaStrategy:
+    return OptunaStrategy(space, default_objectives("accuracy"), sampler=sampler, seed=seed)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_proposal_is_new_and_valid_until_the_space_is_empty(sampler: SamplerName) -> None:
+    rule = Forbid({"student": "small", "batch_size": 8}, "not this")
+    space = SearchSpace.from_values(SMALL_SPACE, [rule])
+    chooser, seen = strategy(space, sampler), set()
+    while (candidate := chooser.propose()) is not None:
+        assert candidate not in seen
+        assert space.reason_against(candidate) is None
+        seen.add(candidate)
+        chooser.observe(candidate, metrics(candidate))
+    assert seen == set(space.candidates())
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_baseline_comes_first(space: SearchSpace, sampler: SamplerName) -> None:
+    assert strategy(space, sampler).propose() == space.baseline
+
+
+def test_a_resumed_strategy_goes_on_where_it_was() -> None:
+    space = SearchSpace.from_values(LARGE)
+    whole, history = strategy(space, "tpe"), []
+    for _ in range(15):
+        candidate = whole.propose()
+        assert candidate is not None
+        history.append(candidate)
+        whole.observe(candidate, metrics(candidate))
+    resumed = strategy(space, "tpe")
+    for candidate in history:
+        resumed.observe(candidate, metrics(candidate))
+    assert resumed.propose() not in history
+
+
+def test_one_seed_gives_one_sequence() -> None:
+    def sequence(seed: int) -> list[Candidate]:
+        chooser, found = strategy(SearchSpace.from_values(LARGE), "tpe", seed), []
+        for _ in range(20):
+            candidate = chooser.propose()
+            assert candidate is not None
+            found.append(candidate)
+            chooser.observe(candidate, metrics(candidate))
+        return found
+
+    assert sequence(1) == sequence(1)
+    assert sequence(1) != sequence(2)
+
+
+@pytest.mark.parametrize(("sampler", "share"), [("gp", 1 / 6), ("tpe", 1 / 4)])
+def test_what_fails_is_learned_to_be_avoided(sampler: SamplerName, share: float) -> None:
+    """A third of the space fails; after a while far less of what is proposed does."""
+    space = SearchSpace.from_values(LARGE)
+    chooser, failed = strategy(space, sampler), []
+    for _ in range(60):
+        candidate = chooser.propose()
+        assert candidate is not None
+        fails = candidate.run.intra_op_threads == 4
+        failed.append(fails)
+        chooser.observe(candidate, None if fails else metrics(candidate))
+    assert sum(failed[20:]) / len(failed[20:]) < share
+
+
+def test_failures_before_the_first_measurement_are_kept(space: SearchSpace) -> None:
+    chooser = strategy(space, "tpe")
+    for _ in range(3):
+        candidate = chooser.propose()
+        assert candidate is not None
+        chooser.observe(candidate, None)
+    candidate = chooser.propose()
+    assert candidate is not None
+    chooser.observe(candidate, metrics(candidate))
+    states = [trial.constraints for trial in chooser._study.trials if trial.values]
+    assert len(states) == 4
+
+
+def test_a_constraint_steers_the_sampler() -> None:
+    space = SearchSpace.from_values(LARGE)
+    limit = Constraint("latency_p95_ms", maximum=30.0)
+    objectives = [Objective("accuracy", "maximize"), Objective("latency_p95_ms", "minimize")]
+    chooser = OptunaStrategy(space, objectives, [limit], sampler="gp", seed=1)
+    kept = []
+    for _ in range(45):
+        candidate = chooser.propose()
+        assert candidate is not None
+        kept.append(limit.violation(metrics(candidate)["latency_p95_ms"]) <= 0)
+        chooser.observe(candidate, metrics(candidate))
+    share = sum(metrics(c)["latency_p95_ms"] <= 30 for c in space.candidates()) / space.size
+    assert sum(kept[15:]) / len(kept[15:]) > share

@@ -1,0 +1,289 @@
+"""Studies run for real, by the command line: frontier, pick, failures, kills, MLflow."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import optuna
+import pytest
+from conftest import IRIS, SMALL_SPACE, paretune, write_study
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+import search
+from runners.data import Data
+from runners.workload import LoadedWorkload
+from search.study import load_history
+
+
+def mlflow_runs(study: Path, role: str = "trial") -> list[Run]:
+    client = MlflowClient(tracking_uri=f"sqlite:///{study.parent}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("iris")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], f"tags.`paretune.role` = '{role}'")
+    return sorted(runs, key=lambda run: int(run.data.tags.get("paretune.trial", -1)))
+
+
+def view(study: Path) -> list[dict[str, Any]]:
+    """Return what MLflow shows of each trial, without what differs from run to run."""
+    return [
+        {
+            "trial": int(run.data.tags["paretune.trial"]),
+            "status": run.info.status,
+            "frontier": run.data.tags["frontier"],
+            "params": run.data.params,
+            "metrics": run.data.metrics,
+        }
+        for run in mlflow_runs(study)
+    ]
+
+
+def check_consistency(study: Path, trials: int) -> None:
+    """Check that storage, history and MLflow say the same, and that nothing was done twice."""
+    records = load_history(study).records
+    assert [record.number for record in records] == list(range(trials))
+    assert len({record.candidate for record in records}) == trials
+    runs = mlflow_runs(study)
+    assert [int(run.data.tags["paretune.trial"]) for run in runs] == list(range(trials))
+    frontier = {record.number for record in load_history(study).frontier}
+    for record, run in zip(records, runs, strict=True):
+        assert run.info.status == ("FINISHED" if record.measurement else "FAILED")
+        assert run.data.tags["candidate"] == record.candidate.digest
+        assert run.data.tags["frontier"] == str(record.number in frontier).lower()
+        for name, value in record.metrics.items():
+            assert run.data.metrics[name] == pytest.approx(value, rel=1e-12)
+
+
+def test_a_study_ends_with_a_frontier_in_mlflow_and_storage(iris_study: Path) -> None:
+    check_consistency(iris_study, 10)
+    baseline = load_history(iris_study).baseline
+    assert baseline is not None and not baseline.candidate.build.is_compressed
+
+
+def test_frontier_equals_brute_force_over_mlflow_alone(iris_study: Path) -> None:
+    done = [run for run in mlflow_runs(iris_study) if run.info.status == "FINISHED"]
+
+    def beats(a: Run, b: Run) -> bool:
+        x, y = a.data.metrics, b.data.metrics
+        gains = [
+            x["accuracy"] - y["accuracy"],
+            y["latency_p95_ms"] - x["latency_p95_ms"],
+            x["throughput_samples_per_s"] - y["throughput_samples_per_s"],
+        ]
+        return min(gains) >= 0 and max(gains) > 0
+
+    brute = {r.data.tags["paretune.trial"] for r in done if not any(beats(o, r) for o in done)}
+    tagged = {r.data.tags["paretune.trial"] for r in done if r.data.tags["frontier"] == "true"}
+    assert brute == tagged == {str(record.number) for record in search.frontier(iris_study)}
+
+
+def test_mlflow_has_what_a_reviewer_wants(iris_study: Path) -> None:
+    [parent] = mlflow_runs(iris_study, "study")
+    assert parent.info.status == "FINISHED"
+    assert "## Frontier" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.metrics["trials"] == 10
+    assert parent.data.metrics["hypervolume"] > 0
+    client = MlflowClient(tracking_uri=f"sqlite:///{iris_study.parent}/results/mlflow.db")
+    artifacts = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert {"pareto.html", "frontier.json", "study.yaml"} <= artifacts
+    page = Path(client.download_artifacts(parent.info.run_id, "pareto.html")).read_text("utf-8")
+    assert "latency_p95_ms" in page and "cdn.plot.ly" not in page.split("</script>")[0][:500]
+    child = mlflow_runs(iris_study)[0]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.metrics["batch_size"] == 1
+    assert child.data.tags["environment.onnxruntime"] == onnxruntime.__version__
+
+
+def test_optuna_storage_holds_the_trials_as_measured(iris_study: Path) -> None:
+    storage = f"sqlite:///{iris_study.parent}/results/optuna.db"
+    study = optuna.load_study(study_name="iris", storage=storage)
+    assert study.metric_names == ["accuracy", "latency_p95_ms", "throughput_samples_per_s"]
+    best = {trial.number for trial in study.best_trials}
+    assert best == {record.number for record in search.frontier(iris_study)}
+    assert study.trials[0].params["student"] == "reference"
+
+
+def test_running_again_does_nothing_more(iris_study: Path) -> None:
+    before = view(iris_study)
+    done = paretune("search", iris_study)
+    assert done.returncode == 0 and "10 of 10 trials are done" in done.stdout
+    assert view(iris_study) == before
+
+
+def test_mlflow_is_a_view_that_can_be_rebuilt(iris_study: Path) -> None:
+    before = view(iris_study)
+    (iris_study.parent / "results" / "mlflow.db").unlink()
+    assert paretune("search", iris_study).returncode == 0
+    assert view(iris_study) == before
+
+
+def test_printed_frontier(iris_study: Path) -> None:
+    numbers = [record.number for record in search.frontier(iris_study)]
+    points = json.loads(paretune("frontier", iris_study, "--format", "json").stdout)
+    assert [point["trial"] for point in points] == numbers
+    rows = list(
+        csv.DictReader(io.StringIO(paretune("frontier", iris_study, "--format", "csv").stdout))
+    )
+    assert [int(row["trial"]) for row in rows] == numbers
+    table = paretune("frontier", iris_study).stdout
+    assert ("accuracy ↑" in table and "int8" in table) or "fp32" in table
+    plot = iris_study.parent / "plot.html"
+    assert paretune("frontier", iris_study, "--plot", plot).returncode == 0
+    assert "<html>" in plot.read_text("utf-8")[:100]
+
+
+def test_status_tells_time_by_stage(iris_study: Path) -> None:
+    out = paretune("status", iris_study).stdout
+    assert "10 trials" in out
+    for stage in ("measure", "export", "quantize", "distill"):
+        assert stage in out
+
+
+def test_a_pick_is_a_file_that_does_what_its_manifest_says(
+    iris_study: Path, tmp_path: Path
+) -> None:
+    done = paretune("pick", iris_study, "--max-latency-ms", "100", "--out", tmp_path / "picked")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "picked" / "manifest.json").read_text("utf-8"))
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "picked" / manifest["model"]["file"]),
+        providers=[manifest["run"]["execution_provider"]],
+    )
+    data: Data = LoadedWorkload(f"{IRIS}:Iris", IRIS.parent).data
+    name, size = manifest["model"]["inputs"][0]["name"], manifest["run"]["batch_size"]
+    inputs, targets = data.validation.inputs, data.validation.targets
+    batches = [inputs[i : i + size] for i in range(0, len(inputs), size)]
+    outputs = np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
+    assert (outputs.argmax(axis=1) == targets).mean() == manifest["quality"]["value"]
+    assert manifest["metrics"]["latency_p95_ms"]["value"] <= 100
+    assert search.pick(iris_study, max_latency_ms=100).record.number == manifest["trial"]
+
+
+def test_a_pick_that_cannot_be_made_says_what_to_relax(iris_study: Path) -> None:
+    done = paretune("pick", iris_study, "--max-latency-ms", "0.0000001")
+    assert done.returncode == 1
+    assert "relax one limit" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_study_that_was_not_started(tmp_path: Path) -> None:
+    done = paretune("frontier", write_study(tmp_path))
+    assert done.returncode == 1
+    assert "has not been started; run `paretune search" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_changed_study_needs_a_new_name(iris_study: Path, tmp_path: Path) -> None:
+    smaller = {**SMALL_SPACE, "batch_size": [1]}
+    results = iris_study.parent / "results"
+    done = paretune("search", write_study(tmp_path, space=smaller, output_dir=str(results)))
+    assert done.returncode == 1
+    assert "was started with another space" in done.stderr
+
+
+def test_failed_candidates_are_data_and_the_study_goes_on(tmp_path: Path) -> None:
+    study = write_study(tmp_path, workload=f"{IRIS}:Unprunable", budget={"trials": 14})
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stderr
+    check_consistency(study, 14)
+    failed = [run for run in mlflow_runs(study) if run.info.status == "FAILED"]
+    assert failed
+    for run in failed:
+        assert run.data.params["pruning_ratio"] == "0.5"
+        assert run.data.tags["failure.stage"] == "prune"
+        assert run.data.tags["failure.kind"] == "invalid"
+        assert "multiples of 1000" in run.data.tags["failure.reason"]
+    assert "failed trials" in done.stdout
+
+
+def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: Path) -> None:
+    workload = tmp_path / "workload.py"
+    source = IRIS.read_text("utf-8")
+    gate = 'if not Path(__file__).with_name("checkpoint.pt").exists():\n            raise'
+    source = source.replace("        raise", f"        {gate}", 1)
+    source = source.replace("import numpy", "from pathlib import Path\n\nimport numpy", 1)
+    workload.write_text(source + "        super().train_reference(model, data)\n", "utf-8")
+    study = write_study(tmp_path, workload="workload.py:Broken", budget={"trials": 7})
+
+    stopped = paretune("search", study)
+    assert stopped.returncode == 1
+    assert "each of the first 5 candidates failed for one cause" in stopped.stderr
+    assert "checkpoint.pt is not there" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert [run.info.status for run in mlflow_runs(study)] == ["FAILED"] * 5
+
+    (tmp_path / "checkpoint.pt").write_text("here")
+    mended = paretune("search", study)
+    assert mended.returncode == 0, mended.stderr
+    check_consistency(study, 7)
+    assert all(record.measurement for record in load_history(study).records)
+
+
+@pytest.mark.parametrize("after_trials", [1, 3])
+def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) -> None:
+    study = write_study(tmp_path, budget={"trials": 6})
+    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    seen = 0
+    while seen < after_trials:
+        seen += "→" in process.stdout.readline()
+    time.sleep(0.8)  # into the next trial
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = {r.number: r.as_dict() for r in load_history(study).records}
+    assert len(before) >= after_trials
+
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stderr
+    check_consistency(study, 6)
+    after = {r.number: r.as_dict() for r in load_history(study).records}
+    assert {number: after[number] for number in before} == before
+
+
+def test_two_searches_of_one_study_are_refused(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    first.stdout.readline()
+    second = paretune("search", study)
+    first.kill()
+    first.wait()
+    assert second.returncode == 1
+    assert f"is being searched by process {first.pid}" in second.stderr
+
+
+def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "rules.py").write_text(
+        "def small_batches(candidate):\n"
+        "    return 'too slow to wait for' if candidate.run.batch_size > 1 else None\n"
+    )
+    rules = [
+        {"forbid": {"student": "small"}, "reason": "not this one"},
+        {"function": "rules.py:small_batches"},
+    ]
+    study = write_study(tmp_path, rules=rules, budget={"trials": 50})
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stderr
+    assert "every candidate of the space was tried" in done.stdout
+    tried = [record.candidate for record in load_history(study).records]
+    assert len(tried) == 8
+    assert {c.build.student for c in tried} == {"reference"}
+    assert {c.run.batch_size for c in tried} == {1}
+
+
+def test_python_calls_are_short(tmp_path: Path) -> None:
+    study = write_study(tmp_path, tracking=False, constraints=[{"metric": "accuracy", "min": 0.3}])
+    result = search.run(study, trials=2)
+    assert len(result.history.measured) == 2
+    assert search.status(study).baseline is not None
+    assert not (tmp_path / "results" / "mlflow.db").exists()

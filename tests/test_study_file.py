@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import pytest
+from conftest import IRIS, SMALL_SPACE, paretune, write_study
+
+from search.study_file import read_study_file
+from spaces import ConfigError
+
+FIVE_MISTAKES = """\
+name: wrong
+workload: wrkload.py:Iris
+colour: red
+space:
+  student: [reference, small, huge]
+  pruning_ratio: [0.0, half]
+  quantization: [fp32, int8-static]
+  batch_size: [1, -8]
+"""
+
+
+def problems(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_study_file(path)
+    return str(caught.value)
+
+
+def test_five_mistakes_are_told_together_with_where_and_how_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "workload.py").write_text(IRIS.read_text("utf-8"), "utf-8")
+    text = (tmp_path / "workload.py").read_text("utf-8")
+    # One workload class, so that the file can say which was meant.
+    (tmp_path / "workload.py").write_text(text[: text.index("class Unprunable")], "utf-8")
+    study = tmp_path / "study.yaml"
+    study.write_text(FIVE_MISTAKES, "utf-8")
+
+    done = paretune("search", study)
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith("5 mistakes")
+    told = "\n".join(lines)
+    for where, mend in (
+        ("line 2: workload: there is no file", "write `workload: workload.py:Iris`"),
+        ("line 3: colour: unknown key", "known keys here are name, workload"),
+        ("line 5: space.student[2]: unknown student 'huge'", "offers reference, small"),
+        ("line 6: space.pruning_ratio[1]: must be a valid number", "write a number"),
+        ("line 8: space.batch_size[1]: must be greater than or equal to 1", "write 1 or more"),
+    ):
+        assert where in told
+        assert mend in told
+
+
+def test_a_good_file_is_read(tmp_path: Path) -> None:
+    config = read_study_file(write_study(tmp_path))
+    assert config.space.batch_size == [1, 8]
+    assert config.budget.trials == 10
+    assert config.strategy.sampler == "auto"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"workload": None}, "missing"),
+        ({"space": 3}, "write keys and values"),
+        ({"space": {**SMALL_SPACE, "student": ["small"]}}, "must hold 'reference'"),
+        ({"space": {**SMALL_SPACE, "batch_size": []}}, "no values"),
+        ({"space": {**SMALL_SPACE, "batch_size": [1, 1]}}, "repeats a value"),
+        ({"space": {**SMALL_SPACE, "batch_size": ["1"]}}, "whole number"),
+        (
+            {"space": {**SMALL_SPACE, "quantization": ["fp32", "int8"]}},
+            "it can be fp32, fp16, int8-static",
+        ),
+        ({"space": {**SMALL_SPACE, "pruning": [0.5]}}, "did you mean 'pruning_ratio'"),
+        ({"rules": [{"forbid": {"batch_size": 8}}]}, "needs a `reason`"),
+        ({"rules": [{"reason": "no"}]}, "either `forbid`"),
+        ({"rules": [{"forbid": {"colour": 1}, "reason": "no"}]}, "unknown axis 'colour'"),
+        ({"rules": 7}, "write a list"),
+        ({"objectives": []}, "at least 1 item"),
+        ({"constraints": [{"metric": "size_bytes"}]}, "needs `min` or `max`"),
+        ({"measurement": {"min_iterations": 9, "max_iterations": 3}}, "above max_iterations"),
+        ({"budget": {"trials": 0}}, "greater than or equal to 1"),
+        ({"name": "no/slash"}, "pattern"),
+        ({"workload": "iris.py"}, "FILE.py:CLASS"),
+    ],
+)
+def test_each_mistake_is_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    assert says in problems(write_study(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: [unclosed", "line 1"),
+        ("- a\n- b\n", "keys and values"),
+        ("", "keys and values"),
+        ("!!python/object/apply:os.system ['false']", "not valid YAML"),
+    ],
+)
+def test_what_is_not_a_study_file_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text, "utf-8")
+    assert says in problems(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "cannot read" in problems(tmp_path / "none.yaml")
+
+
+def test_a_repeated_key_is_told(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    path.write_text(path.read_text("utf-8") + "name: again\n", "utf-8")
+    assert "name: stands twice" in problems(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"objectives": [{"metric": "latency_p95"}]}, "did you mean 'latency_p95_ms'"),
+        ({"constraints": [{"metric": "f1", "min": 0.5}]}, "unknown metric 'f1'"),
+        ({"space": {**SMALL_SPACE, "student": ["reference", "smal"]}}, "did you mean 'small'"),
+        ({"workload": f"{IRIS}:Lilies"}, "has no 'Lilies'"),
+        ({"workload": f"{IRIS}:network"}, "subclass of runners.Workload"),
+    ],
+)
+def test_names_are_checked_against_the_workload(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    done = paretune("search", write_study(tmp_path, **changes))
+    assert done.returncode in (1, 2)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_in_the_workload_shows_its_own_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import runners\n\nlayers = 1 / 0\n", "utf-8")
+    done = paretune("search", write_study(tmp_path, workload="mine.py:Mine"))
+    assert "line 3 (layers = 1 / 0): ZeroDivisionError" in done.stderr
+    assert "Traceback" not in done.stderr
