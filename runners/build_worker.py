@@ -7,13 +7,14 @@ died. What a job prints goes to a log, whose end travels with the failure.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +25,7 @@ from runners.failure import Failure, FailureKind
 from runners.store import ArtifactStore
 from runners.telemetry import switch_off_telemetry
 from runners.workload import LoadedWorkload, WorkloadInfo
-from spaces import BuildSpec, ParetuneError
+from spaces import BuildSpec, ParetuneError, WorkloadError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -63,6 +64,7 @@ class BuildWorker:
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
         self._executor: ProcessPoolExecutor | None = None
+        self._fingerprint: str | None = None
 
     def __enter__(self) -> BuildWorker:
         return self
@@ -76,7 +78,9 @@ class BuildWorker:
         Raises:
             WorkloadError: If it cannot be loaded or breaks its protocol.
         """
-        return self._run("workload", _describe)
+        info = self._run("workload", _describe)
+        self._fingerprint = info.fingerprint
+        return info
 
     def put_inputs(self, split: str) -> str:
         """Store a split's inputs as a ``.npy`` file and return its digest."""
@@ -85,9 +89,10 @@ class BuildWorker:
     def build(self, spec: BuildSpec) -> Artifact | Failure:
         """Return the artifact of a specification, or why there is none."""
         try:
-            return self._run("build", _build, spec)
+            outcome = self._run("build", _build, spec)
         except _DiedError as end:
             return end.failure
+        return replace(outcome, log=self._log()) if isinstance(outcome, Failure) else outcome
 
     def score(self, outputs: Path, split: str) -> float | Failure:
         """Return the workload's quality of outputs (a ``.npy`` file) on a split."""
@@ -108,7 +113,7 @@ class BuildWorker:
         settings.log.write_bytes(b"")
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
-                max_workers=1, initializer=_start, initargs=(settings,)
+                max_workers=1, initializer=_start, initargs=(settings, self._fingerprint)
             )
         future: Future[Result] = self._executor.submit(job, *arguments)
         try:
@@ -132,6 +137,9 @@ class BuildWorker:
             stage = marks[-1].removeprefix(_STAGE_MARK)
         return Failure(stage, kind, message, log[-_LOG_CHARACTERS:])
 
+    def _log(self) -> str:
+        return self.settings.log.read_text("utf-8", errors="replace")[-_LOG_CHARACTERS:]
+
 
 class _DiedError(ParetuneError):
     """The worker ended without an answer; carries the failure."""
@@ -150,12 +158,14 @@ class _State:
     """What the worker keeps between jobs."""
 
     settings: WorkerSettings
+    fingerprint: str | None = None
     builder: Builder | None = None
 
 
-def _start(settings: WorkerSettings) -> None:
+def _start(settings: WorkerSettings, fingerprint: str | None) -> None:
     switch_off_telemetry()
     _State.settings = settings
+    _State.fingerprint = fingerprint
     if sys.platform == "linux":
         import ctypes
 
@@ -167,8 +177,15 @@ def _builder() -> Builder:
     if _State.builder is None:
         settings = _State.settings
         loaded = LoadedWorkload(settings.workload, settings.folder)
+        if _State.fingerprint not in (None, loaded.info.fingerprint):
+            raise WorkloadError(
+                f"{settings.workload} gives other data, or has other code, than when the search "
+                f"started: seed what is random in data(), and leave the file alone meanwhile"
+            )
         _State.builder = Builder(
-            loaded, ArtifactStore(settings.store), lambda stage: print(_STAGE_MARK + stage)
+            loaded,
+            ArtifactStore(settings.store),
+            lambda stage: print(_STAGE_MARK + stage, flush=True),
         )
     return _State.builder
 
@@ -195,6 +212,10 @@ def _captured() -> Iterator[None]:
 
 def _describe() -> WorkloadInfo:
     with _captured():
+        # loky takes the memory after a worker's first job as its normal size, and replaces a worker
+        # that grows far beyond it: what every build needs is loaded in the first.
+        for module in ("nncf", "onnx", "onnxruntime", "torch_pruning"):
+            importlib.import_module(module)
         return _builder().loaded.info
 
 
@@ -225,5 +246,5 @@ def _score(outputs: Path, split: str) -> float | Failure:
             return Failure("evaluate", FailureKind.ACCURACY, message)
         try:
             return loaded.score(values, split)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return Failure("evaluate", FailureKind.INVALID, f"the metric failed: {error}")

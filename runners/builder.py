@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,8 @@ class Builder:
                 return Failure(stage, FailureKind.OUT_OF_MEMORY, str(error) or "no memory left")
             except ParetuneError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                traceback.print_exc()
                 # CUDA's own memory error derives from RuntimeError, and torch names it so.
                 kind = FailureKind.CRASH
                 if type(error).__name__ == "OutOfMemoryError":

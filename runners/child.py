@@ -24,7 +24,6 @@ def run_job(
     *,
     stage: str,
     timeout_s: float,
-    python: str = sys.executable,
 ) -> dict[str, Any] | Failure:
     """Run a launch script on a job in a fresh process and return what it found.
 
@@ -34,7 +33,6 @@ def run_job(
         folder: Folder for the job, its result and its log.
         stage: Name of the stage, for failures.
         timeout_s: Deadline in seconds; then the process and all its children are killed.
-        python: The interpreter to run it in.
 
     Returns:
         The result's values, or why there are none.
@@ -46,7 +44,8 @@ def run_job(
     job_path.write_text(json.dumps(dict(job)), "utf-8")
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [python, "-I", str(script), str(job_path)],
+            # -P: the script's folder holds modules of ours that would hide others of the same name.
+            [sys.executable, "-P", str(script), str(job_path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -29,6 +29,11 @@ class Split:
                     f"{name} of a split must be a numpy array; got "
                     f"{type(getattr(self, name)).__name__}: convert it with numpy.asarray"
                 )
+            if getattr(self, name).dtype.hasobject:
+                raise WorkloadError(
+                    f"{name} of a split must hold numbers; got an array of Python objects: give it "
+                    f"a dtype, such as float32 or int64"
+                )
         if len(self.inputs) != len(self.targets):
             raise WorkloadError(
                 f"a split needs one target a sample; got {len(self.inputs)} inputs and "

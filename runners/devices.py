@@ -11,6 +11,7 @@ import numpy as np
 from runners.environment import fingerprint
 from runners.failure import Failure
 from runners.onnxruntime_runner import OnnxRuntimeRunner
+from runners.runner import Description
 from spaces import ParetuneError, RunSpec
 
 _PACKAGE = {
@@ -57,8 +58,8 @@ def devices() -> list[Device]:
             raise ParetuneError(f"ONNX Runtime cannot be started: {described.message}")
         model, inputs = _tiny_model(folder)
         found = [
-            _try(runner, provider, provider in described["available"], model, inputs, folder)
-            for provider in dict.fromkeys([*described["available"], *described["known"]])
+            _try(runner, provider, described, model, inputs, folder)
+            for provider in dict.fromkeys([*described.available, *described.known])
         ]
     return sorted(found, key=lambda device: not device.works)
 
@@ -75,12 +76,12 @@ def machine() -> str:
 def _try(
     runner: OnnxRuntimeRunner,
     provider: str,
-    installed: bool,
+    described: Description,
     model: Path,
     inputs: Path,
     folder: Path,
 ) -> Device:
-    if not installed or provider == "AzureExecutionProvider":
+    if provider not in described.available or provider == "AzureExecutionProvider":
         needs = _PACKAGE.get(provider, "a build of ONNX Runtime with it")
         detail = needs if provider == "AzureExecutionProvider" else f"not installed: needs {needs}"
         return Device(runner.name, provider, False, detail)
@@ -88,7 +89,9 @@ def _try(
     if isinstance(ran, Failure):
         return Device(runner.name, provider, False, ran.message)
     nodes = ran.nodes_by_provider[provider]
-    detail = f"onnxruntime {ran.versions['onnxruntime']}; ran {nodes} of {nodes} nodes of a test"
+    detail = (
+        f"onnxruntime {described.versions['onnxruntime']}; ran {nodes} of {nodes} nodes of a test"
+    )
     return Device(runner.name, provider, True, detail)
 
 

@@ -25,6 +25,7 @@ class Evaluator:
 
     Args:
         runners: By name.
+        versions: Versions of each runner's interpreter and runtime, by its name.
         store: Where qualities are looked up and raw samples are kept.
         quality_metric: Name under which the quality is recorded.
         fingerprint: The workload's fingerprint: qualities belong to one workload.
@@ -35,6 +36,7 @@ class Evaluator:
     def __init__(
         self,
         runners: Mapping[str, Runner],
+        versions: Mapping[str, Mapping[str, str]],
         store: ArtifactStore,
         *,
         quality_metric: str,
@@ -43,6 +45,7 @@ class Evaluator:
         score: Callable[[Path], float | Failure],
     ) -> None:
         self.runners = dict(runners)
+        self.versions = dict(versions)
         self.store = store
         self.quality_metric = quality_metric
         self.fingerprint = fingerprint
@@ -74,14 +77,15 @@ class Evaluator:
             contaminated_launches=timing.contaminated,
             nodes_by_provider=quality.params["nodes_by_provider"],
             samples=samples,
-            environment={**environment.fingerprint(), **quality.params["versions"]},
+            is_steady=all(launch.warmup_steady for launch in timing.launches),
+            environment={**environment.fingerprint(), **self.versions[run.runner]},
         )
 
     def _quality(self, runner: Runner, artifact: Artifact, run: RunSpec) -> StageRecord | Failure:
         """Return the quality from the exported artifact, in the runtime that is timed.
 
-        The batch size is part of the key: dynamic quantization takes its ranges from the batch, so
-        it changes the answers.
+        The batch size is part of the key, because dynamic quantization takes its ranges from the
+        batch, and so are the runtime's version and the processor, which choose the kernels.
         """
         key = digest(
             {
@@ -91,6 +95,8 @@ class Evaluator:
                 "artifact": artifact.digest,
                 "runner": run.target,
                 "batch_size": run.batch_size,
+                "versions": dict(self.versions[run.runner]),
+                "processor": environment.fingerprint()["processor"],
             }
         )
         record = self.store.record(key)
@@ -107,10 +113,7 @@ class Evaluator:
         record = StageRecord(
             stage="evaluate",
             key=key,
-            params={
-                "nodes_by_provider": dict(prediction.nodes_by_provider),
-                "versions": dict(prediction.versions),
-            },
+            params={"nodes_by_provider": dict(prediction.nodes_by_provider)},
             parent=artifact.digest,
             output="",
             seconds=time.perf_counter() - started,

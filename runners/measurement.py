@@ -88,7 +88,8 @@ class Launch:
         warmup_iterations: Calls until timing was steady.
         warmup_steady: Whether it became steady in the time allowed.
         latency_ms: Time of each timed call, in order.
-        cpu_share: CPU time over wall time while timing; below 0.9 the process was kept waiting.
+        cpu_share: CPU time over wall time while timing, per thread (idle threads spin); below 0.9
+            the process was kept waiting.
         involuntary_switches_per_iteration: How often it was pushed off its core.
         peak_memory_bytes: Peak resident memory.
     """
@@ -121,7 +122,9 @@ class Measurement:
         artifact: Digest of the file.
         statistics: Every metric of :data:`METRICS`, and the workload's quality metric.
         launches: Number of launches behind the statistics.
-        contaminated_launches: Launches that were thrown away because something disturbed them.
+        contaminated_launches: Launches that something disturbed. They were replaced, unless the
+            machine was not quiet long enough; then the least disturbed count.
+        is_steady: Whether timing had become steady in every launch that counts.
         nodes_by_provider: Nodes that each execution provider ran, from the runtime's own profile.
         samples: Digest of the raw samples: an ``.npz`` file with every timed call, by launch.
         environment: The machine and the versions it was measured with.
@@ -132,6 +135,7 @@ class Measurement:
     statistics: Mapping[str, Statistic]
     launches: int
     contaminated_launches: int
+    is_steady: bool
     nodes_by_provider: Mapping[str, int]
     samples: str
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ def main(job_path: Path) -> None:
         result = {"failure": {"kind": "out_of_memory", "message": str(error) or "no memory left"}}
     except _RefusedError as error:
         result = {"failure": {"kind": error.kind, "message": str(error)}}
+    except Exception as error:
+        traceback.print_exc()
+        result = {"failure": {"kind": "crash", "message": f"{type(error).__name__}: {error}"}}
     aside = job_path.with_name("result.part")
     aside.write_text(json.dumps(result), "utf-8")
     aside.replace(job_path.with_name("result.json"))
@@ -74,7 +78,7 @@ def _time(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         "warmup_iterations": warmup["iterations"],
         "warmup_steady": warmup["steady"],
         "latency_ms": latency_ms,
-        "cpu_share": (time.process_time() - cpu_before) / wall_seconds,
+        "cpu_share": (time.process_time() - cpu_before) / wall_seconds / job["intra_op_threads"],
         "involuntary_switches_per_iteration": (after.ru_nivcsw - before.ru_nivcsw)
         / len(latency_ms),
         "peak_memory_bytes": _peak_memory_bytes(),
@@ -94,10 +98,7 @@ def _predict(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         for start in range(0, len(inputs), size)
     ]
     np.save(folder / "outputs.npy", np.concatenate(batches))
-    return {
-        "nodes_by_provider": _profile(job, inputs[:size], folder),
-        "versions": _versions(),
-    }
+    return {"nodes_by_provider": _profile(job, inputs[:size], folder)}
 
 
 def _session(job: dict[str, Any], **options: Any) -> Any:

@@ -9,7 +9,7 @@ from runners import onnxruntime_launch
 from runners.child import run_job
 from runners.failure import Failure, FailureKind
 from runners.measurement import Launch
-from runners.runner import MeasurementSettings, Prediction, Timing
+from runners.runner import Description, MeasurementSettings, Prediction, Timing
 from spaces import DEFAULT_RUNNER, RunSpec
 
 _SCRIPT = Path(onnxruntime_launch.__file__)
@@ -40,20 +40,17 @@ class OnnxRuntimeRunner:
             "min_iterations": settings.min_iterations,
             "max_iterations": settings.max_iterations,
         }
-        clean: list[Launch] = []
-        contaminated: list[Launch] = []
-        while len(clean) < settings.launches:
-            if len(contaminated) > settings.extra_launches:
-                contaminated.sort(key=lambda launch: launch.cpu_share)
-                while len(clean) < settings.launches and contaminated:
-                    clean.append(contaminated.pop())
-                break
+        launches: list[Launch] = []
+        while len(launches) < settings.launches + settings.extra_launches:
             result = self._run(job, folder, "measure")
             if isinstance(result, Failure):
                 return result
-            launch = Launch(**{**result, "latency_ms": tuple(result["latency_ms"])})
-            (contaminated if launch.is_contaminated else clean).append(launch)
-        return Timing(tuple(clean), len(contaminated))
+            launches.append(Launch(**{**result, "latency_ms": tuple(result["latency_ms"])}))
+            if sum(not launch.is_contaminated for launch in launches) == settings.launches:
+                break
+        contaminated = sum(launch.is_contaminated for launch in launches)
+        launches.sort(key=lambda launch: (launch.is_contaminated, -launch.cpu_share))
+        return Timing(tuple(launches[: settings.launches]), contaminated)
 
     def predict(
         self, model: Path, run: RunSpec, inputs: Path, folder: Path
@@ -70,11 +67,15 @@ class OnnxRuntimeRunner:
         if elsewhere or not result["nodes_by_provider"]:
             message = f"asked for {run.execution_provider}, but these ran elsewhere: {elsewhere}"
             return Failure("evaluate", FailureKind.UNSUPPORTED, message)
-        return Prediction(folder / "outputs.npy", result["nodes_by_provider"], result["versions"])
+        return Prediction(folder / "outputs.npy", result["nodes_by_provider"])
 
-    def describe(self, folder: Path) -> dict[str, Any] | Failure:
-        """Return the providers this ONNX Runtime has (``available``) and knows of (``known``)."""
-        return self._run({"action": "describe"}, folder, "describe")
+    def describe(self, folder: Path) -> Description | Failure:
+        """Return the providers this ONNX Runtime has and knows of, and its version."""
+        result = self._run({"action": "describe"}, folder, "describe")
+        if isinstance(result, Failure):
+            return result
+        available, known = tuple(result["available"]), tuple(result["known"])
+        return Description(available, known, result["versions"])
 
     def _run(self, job: dict[str, Any], folder: Path, stage: str) -> dict[str, Any] | Failure:
         return run_job(_SCRIPT, job, folder, stage=stage, timeout_s=self.settings.timeout_s)

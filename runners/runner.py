@@ -31,7 +31,7 @@ class MeasurementSettings:
     warmup_seconds: float = 1.0
     min_seconds: float = 0.2
     min_iterations: int = 30
-    max_iterations: int = 5000
+    max_iterations: int = 10_000
     timeout_s: float = 60.0
 
 
@@ -41,7 +41,7 @@ class Timing:
 
     Attributes:
         launches: Those that count.
-        contaminated: How many were thrown away because something disturbed them.
+        contaminated: How many of all were disturbed.
     """
 
     launches: tuple[Launch, ...]
@@ -55,11 +55,24 @@ class Prediction:
     Attributes:
         outputs: A ``.npy`` file of shape (samples, ...).
         nodes_by_provider: Nodes that each execution provider ran, from the runtime's own profile.
-        versions: Versions of interpreter and runtime.
     """
 
     outputs: Path
     nodes_by_provider: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a runner has to offer.
+
+    Attributes:
+        available: Execution providers that are installed.
+        known: Execution providers that the runtime knows of.
+        versions: Versions of interpreter and runtime.
+    """
+
+    available: tuple[str, ...]
+    known: tuple[str, ...]
     versions: Mapping[str, str]
 
 
@@ -67,6 +80,9 @@ class Runner(Protocol):
     """Executes artifacts. It sees a path, never a model object."""
 
     name: str
+
+    def describe(self, folder: Path) -> Description | Failure:
+        """Say what there is to run on, working in an empty folder."""
 
     def time(self, model: Path, run: RunSpec, inputs: Path, folder: Path) -> Timing | Failure:
         """Time a model in fresh processes.

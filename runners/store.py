@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,13 @@ class ArtifactStore:
         """Keep the record of a finished stage; its output is in the store already."""
         with self._renamed_to(self._stage(record.key)) as aside:
             aside.write_text(json.dumps(asdict(record), indent=1), "utf-8")
+
+    def sweep(self, older_than_s: float = 24 * 3600) -> None:
+        """Remove what killed processes left in scratch, once it is this old."""
+        for entry in (self.root / "scratch").iterdir():
+            with suppress(OSError):
+                if time.time() - entry.stat().st_mtime > older_than_s:
+                    shutil.rmtree(entry)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

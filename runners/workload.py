@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runners.data import Data
+from runners.measurement import METRICS
 from runners.store import file_digest
 from spaces import REFERENCE, WorkloadError, digest
 
@@ -120,7 +122,11 @@ class Workload(ABC):
         return ()
 
     def depends_on(self) -> Sequence[Path]:
-        """Return files, beside the workload's own, whose content decides models or data."""
+        """Return other files whose content decides models or data, such as a checkpoint.
+
+        Relative paths start from the workload's folder. Its own file, and the modules beside it
+        that it imports, count without being named.
+        """
         return ()
 
 
@@ -133,18 +139,12 @@ class WorkloadInfo:
         fingerprint: SHA-256 of its source, its data and the files it depends on.
         models: Names it offers, the reference first.
         quality_metric: Name of its quality metric.
-        samples: Number of samples in each split, by name.
-        input_shape: Shape of one sample.
-        input_dtype: Its numpy dtype, such as ``"float32"``.
     """
 
     name: str
     fingerprint: str
     models: tuple[str, ...]
     quality_metric: str
-    samples: Mapping[str, int]
-    input_shape: tuple[int, ...]
-    input_dtype: str
 
 
 class LoadedWorkload:
@@ -165,11 +165,11 @@ class LoadedWorkload:
             self.workload: Workload = workload_class()
             self.models = dict(self.workload.models())
             self.data = self.workload.data()
-            extra_files = [path, *map(Path, self.workload.depends_on())]
-            sources = [file_digest(file) for file in extra_files]
+            files = [path.parent / file for file in self.workload.depends_on()]
+            sources = sorted(file_digest(file) for file in {*files, *_modules_beside(path)})
         except WorkloadError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise WorkloadError(_their_line(reference, path, error)) from error
         if REFERENCE not in self.models:
             raise WorkloadError(
@@ -180,23 +180,20 @@ class LoadedWorkload:
             raise WorkloadError(
                 f"{reference}: data() must return runners.Data; got {type(self.data).__name__}"
             )
+        metric = self.workload.quality_metric
+        if not re.fullmatch(r"[A-Za-z_][\w./ -]*", metric) or metric in METRICS:
+            raise WorkloadError(
+                f"{reference}: quality_metric must be a name of letters, digits and _ - . / that "
+                f"no other metric has; got {metric!r}"
+            )
         names = sorted(self.models, key=lambda name: name != REFERENCE)
         fingerprint = digest({"sources": sources, "data": self.data.digest})
-        first = self.data.validation.inputs
         self.info = WorkloadInfo(
             name=workload_class.__name__,
             fingerprint=fingerprint,
             models=tuple(names),
-            quality_metric=self.workload.quality_metric,
-            samples={name: len(getattr(self.data, name)) for name in vars(self.data)},
-            input_shape=tuple(first.shape[1:]),
-            input_dtype=first.dtype.name,
+            quality_metric=metric,
         )
-
-    @property
-    def recipe_values(self) -> dict[str, Any]:
-        """The recipe's values, for the keys of the stages that train."""
-        return asdict(self.workload.recipe())
 
     def build_model(self, name: str) -> nn.Module:
         """Return an untrained model, initialized from the recipe's seed."""
@@ -260,7 +257,7 @@ def load_attribute(reference: str, folder: Path) -> Any:
         sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WorkloadError(_their_line(reference, path, error)) from error
     if not hasattr(module, name):
         offered = [key for key in vars(module) if not key.startswith("_")]
@@ -275,7 +272,21 @@ def _load_class(reference: str, folder: Path) -> tuple[Path, type[Workload]]:
     return split_reference(reference, folder)[0], workload_class
 
 
-def _their_line(reference: str, path: Path, error: Exception) -> str:
+def _modules_beside(path: Path) -> set[Path]:
+    """Return the workload's file and the files beside or below it that it has imported."""
+    loaded = {Path(file).resolve() for m in list(sys.modules.values()) if (file := _file_of(m))}
+    folder = path.parent
+    return {path} | {
+        file for file in loaded if folder in file.parents and "site-packages" not in file.parts
+    }
+
+
+def _file_of(module: object) -> str | None:
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) and file.endswith(".py") else None
+
+
+def _their_line(reference: str, path: Path, error: BaseException) -> str:
     """Say what failed in the user's file, and in which line of it."""
     if isinstance(error, SyntaxError):
         return f"{reference}: line {error.lineno}: {error.msg}"

@@ -11,7 +11,8 @@ from search.choice import Wish, choose
 from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.history import History
-from search.study import Reporter, SearchResult, load_history, run_study
+from search.loop import Reporter, SearchResult
+from search.study import load_history, run_study
 from search.study_file import read_study_file
 from search.trial import TrialRecord
 
@@ -22,10 +23,12 @@ class Pick:
 
     Attributes:
         record: The trial.
+        history: The study it was picked from.
         manifest: Path of the manifest that was written, or ``None``.
     """
 
     record: TrialRecord
+    history: History
     manifest: Path | None
 
 
@@ -86,7 +89,7 @@ def pick(
     history = load_history(path)
     record = choose(history, Wish(max_latency_ms, percentile, min_quality, batch_size))
     if out is None:
-        return Pick(record, None)
+        return Pick(record, history, None)
     config = read_study_file(path)
     store = ArtifactStore(StudyPaths(config, path).store)
-    return Pick(record, write_bundle(record, history, store, Path(out), config.name))
+    return Pick(record, history, write_bundle(record, history, store, Path(out), config.name))

@@ -37,7 +37,8 @@ def write_bundle(
     if source is None:
         raise StudyError(
             f"the file of trial {record.number} ({measurement.artifact[:12]}…) is no longer whole "
-            f"in {store.root}; run the search once more with the same study file to rebuild it"
+            f"in {store.root}; restore it, or search under a new `name`, which rebuilds only what "
+            f"is missing"
         )
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / "model.onnx")

@@ -38,7 +38,8 @@ def choose(history: History, wish: Wish) -> TrialRecord:
     """Return the most accurate measured trial that keeps a wish; of equals, the fastest.
 
     Every feasible trial is considered, the baseline among them, so the choice is never one that
-    another beats in both quality and the latency asked for.
+    another beats in both quality and the latency asked for. A compressed model that is slower than
+    the reference was at the same batch size is not considered.
 
     Raises:
         StudyError: If none fits, with the nearest one and what to relax.
@@ -57,6 +58,7 @@ def choose(history: History, wish: Wish) -> TrialRecord:
             raise StudyError(
                 f"no measured point has batch size {wish.batch_size}; measured were {sizes}"
             )
+    pool = [record for record in pool if not _is_slower_than_reference(record, history, wish)]
     if not pool:
         raise StudyError("the study has no measured point that keeps its own constraints yet")
     fitting = [r for r in pool if all(c.violation(r.metrics[c.metric]) <= 0 for c in limits)]
@@ -70,6 +72,19 @@ def choose(history: History, wish: Wish) -> TrialRecord:
             -r.metrics["throughput_samples_per_s"],
             r.number,
         ),
+    )
+
+
+def _is_slower_than_reference(record: TrialRecord, history: History, wish: Wish) -> bool:
+    build, run = record.candidate.build, record.candidate.run
+    references = [
+        other.metrics[wish.latency_metric]
+        for other in history.measured
+        if not other.candidate.build.is_compressed
+        and other.candidate.run.batch_size == run.batch_size
+    ]
+    return build.is_compressed and record.metrics[wish.latency_metric] > min(
+        references, default=float(record.metrics[wish.latency_metric])
     )
 
 

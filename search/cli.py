@@ -27,6 +27,9 @@ class _Group(click.Group):
         except ParetuneError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
+        except OSError as error:
+            click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,7 +65,7 @@ def search(study: Path, trials: int | None, hours: float | None) -> None:
 
     \b
     Exit codes: 0 a frontier exists; 1 nothing could be measured, or the study stopped;
-                2 the study file has mistakes; 130 interrupted.
+                2 the study file or the command has mistakes; 130 interrupted.
     """
     from search import api
     from search.console import ConsoleReporter, console, failure_table, frontier_table
@@ -81,7 +84,8 @@ def search(study: Path, trials: int | None, hours: float | None) -> None:
     console.print(f"\n{result.reason}; {len(history.failed)} failed")
     if history.failed:
         console.print(failure_table(history))
-    if not history.measured:
+    if not history.frontier:
+        console.print("no frontier: nothing was measured that keeps the study's constraints")
         sys.exit(1)
     console.print(frontier_table(history))
     console.print(
@@ -183,8 +187,8 @@ def pick(study: Path, out: Path | None, **wish: Any) -> None:
     picked = api.pick(study, out=out, **wish)
     record = picked.record
     click.echo(f"trial {record.number}: {record.candidate.label}")
-    base = api.status(study).baseline
-    for name in shown_metrics(api.status(study)):
+    base = picked.history.baseline
+    for name in shown_metrics(picked.history):
         compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
         click.echo(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
     if picked.manifest:

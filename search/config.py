@@ -18,11 +18,14 @@ from pydantic import (
 
 from runners.runner import MeasurementSettings
 from search.objective import Constraint, Direction, Objective, natural_direction
-from spaces import AXIS_NAMES, REFERENCE, Axis, Forbid, Quantization
+from spaces import AXIS_NAMES, BASELINE_VALUES, REFERENCE, Axis, Forbid, Quantization
 
 Positive = Annotated[StrictInt, Field(ge=1)]
 Ratio = Annotated[float, Field(strict=True, ge=0.0, lt=1.0)]
-Seconds = Annotated[float, Field(strict=True, gt=0.0)]
+Duration = Annotated[float, Field(strict=True, gt=0.0, le=1e6)]
+Limit = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+_DEFAULTS = MeasurementSettings()
 
 
 class _Section(BaseModel):
@@ -49,8 +52,7 @@ class SpaceConfig(_Section):
     @classmethod
     def _is_an_axis(cls, values: list[Any], info: Any) -> list[Any]:
         axis = Axis(info.field_name, tuple(values))
-        needed = {"student": REFERENCE, "pruning_ratio": 0.0, "quantization": "fp32"}
-        want = needed.get(axis.name)
+        want = BASELINE_VALUES.get(axis.name)
         if want is not None and want not in axis.values:
             raise ValueError(
                 f"must hold {want!r}: trial 0 is always the uncompressed baseline; add it (a rule "
@@ -96,13 +98,15 @@ class ConstraintConfig(_Section):
     """A limit on a recorded metric."""
 
     metric: StrictStr = Field(description="name of a recorded metric")
-    min: float | None = Field(None, strict=True, description="lowest value allowed")
-    max: float | None = Field(None, strict=True, description="highest value allowed")
+    min: Limit | None = Field(None, description="lowest value allowed")
+    max: Limit | None = Field(None, description="highest value allowed")
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> ConstraintConfig:
         if self.min is None and self.max is None:
             raise ValueError("a constraint needs `min` or `max`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min:g}) is above max ({self.max:g}): nothing can fit")
         return self
 
     def constraint(self) -> Constraint:
@@ -116,15 +120,15 @@ class StrategyConfig(_Section):
     sampler: Literal["auto", "gp", "tpe", "random"] = Field(
         "auto", description="auto is gp for the first 200 trials, then tpe"
     )
-    seed: StrictInt = Field(0, description="decides every proposal")
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
 
 
 class BudgetConfig(_Section):
     """When the study ends."""
 
     trials: Positive = Field(50, description="trials in the whole study, the baseline included")
-    hours: Seconds | None = Field(None, description="wall-clock hours of one `paretune search`")
-    build_timeout_s: Seconds = Field(3600.0, description="deadline of one build")
+    hours: Duration | None = Field(None, description="wall-clock hours of one `paretune search`")
+    build_timeout_s: Duration = Field(3600.0, description="deadline of one build")
     identical_failures: Positive = Field(
         5, description="stop if the first trials all fail for one cause, this many times"
     )
@@ -133,15 +137,25 @@ class BudgetConfig(_Section):
 class MeasurementConfig(_Section):
     """How much is measured of each candidate."""
 
-    launches: Positive = Field(3, description="fresh processes that each time the artifact")
-    extra_launches: Annotated[StrictInt, Field(ge=0)] = Field(
-        3, description="how many more may replace disturbed ones"
+    launches: Positive = Field(
+        _DEFAULTS.launches, description="fresh processes that each time the artifact"
     )
-    warmup_seconds: Seconds = Field(1.0, description="longest warm-up of a launch")
-    min_seconds: Seconds = Field(0.2, description="shortest timed part of a launch")
-    min_iterations: Positive = Field(30, description="fewest timed calls of a launch")
-    max_iterations: Positive = Field(10_000, description="most timed calls of a launch")
-    timeout_s: Seconds = Field(60.0, description="deadline of a launch")
+    extra_launches: Annotated[StrictInt, Field(ge=0)] = Field(
+        _DEFAULTS.extra_launches, description="how many more may replace disturbed ones"
+    )
+    warmup_seconds: Duration = Field(
+        _DEFAULTS.warmup_seconds, description="longest warm-up of a launch"
+    )
+    min_seconds: Duration = Field(
+        _DEFAULTS.min_seconds, description="shortest timed part of a launch"
+    )
+    min_iterations: Positive = Field(
+        _DEFAULTS.min_iterations, description="fewest timed calls of a launch"
+    )
+    max_iterations: Positive = Field(
+        _DEFAULTS.max_iterations, description="most timed calls of a launch"
+    )
+    timeout_s: Duration = Field(_DEFAULTS.timeout_s, description="deadline of a launch")
 
     @model_validator(mode="after")
     def _counts_agree(self) -> MeasurementConfig:
@@ -201,5 +215,14 @@ class StudyPaths:
         self.logs = self.output / "logs"
         self.lock = self.output / f"{config.name}.lock"
         self.artifacts = self.output / "mlartifacts"
-        self.storage_url = config.storage or f"sqlite:///{self.output / 'optuna.db'}"
-        self.tracking_uri = config.tracking_uri or f"sqlite:///{self.output / 'mlflow.db'}"
+        self.storage_url = self._url(config.storage) or f"sqlite:///{self.output / 'optuna.db'}"
+        self.tracking_uri = (
+            self._url(config.tracking_uri) or f"sqlite:///{self.output / 'mlflow.db'}"
+        )
+
+    def _url(self, url: str | None) -> str | None:
+        """Return a URL whose SQLite file, if it names one, starts from the study's folder."""
+        prefix = "sqlite:///"
+        if url is None or not url.startswith(prefix):
+            return url
+        return f"{prefix}{(self.folder / url.removeprefix(prefix)).resolve()}"

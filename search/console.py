@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from runners.devices import Device
 from search.history import History
-from search.study import Budget
+from search.loop import Budget
 from search.summary import format_metric, shown_metrics
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
@@ -47,7 +48,8 @@ class ConsoleReporter:
         self._before = len(history.records)
         goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
         self.console.print(
-            f"[bold]{name}[/]: {space.size:,} combinations, looking for {goals}", soft_wrap=True
+            f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for {goals}",
+            soft_wrap=True,
         )
         limit = f" or {budget.hours:g} h" if budget.hours else ""
         self.console.print(f"{self._before} trials are done, until {budget.trials}{limit}")
@@ -66,7 +68,7 @@ class ConsoleReporter:
     def trial_started(self, number: int, candidate: Candidate) -> None:
         """Show what is being tried."""
         if self._bar:
-            self._bar.update(self._bar.task_ids[0], description=candidate.label)
+            self._bar.update(self._bar.task_ids[0], description=escape(candidate.label))
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """Print the trial's line."""
@@ -131,7 +133,7 @@ def failure_table(history: History) -> Table:
     table.add_column("trials", justify="right")
     table.add_column("cause", overflow="fold")
     for cause, count in history.failures_by_cause:
-        table.add_row(str(count), cause)
+        table.add_row(str(count), escape(cause))
     return table
 
 
@@ -142,15 +144,15 @@ def device_table(devices: Sequence[Device]) -> Table:
         table.add_column(name, overflow="fold")
     for device in devices:
         mark = "[green]yes[/]" if device.works else "[red]no[/]"
-        table.add_row(mark, device.runner, device.execution_provider, device.detail)
+        table.add_row(mark, device.runner, device.execution_provider, escape(device.detail))
     return table
 
 
 def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> str:
-    head = f"[{len(history.records)}/{total} · {eta}] trial {record.number}: "
-    head = head.replace("[", r"\[") + record.candidate.label
+    progress = f"[{len(history.records)}/{total} · {eta}]"
+    head = escape(f"{progress} trial {record.number}: {record.candidate.label}")
     if record.failure:
-        reason = record.failure.message.strip().splitlines()[0].replace("[", r"\[")
+        reason = escape(record.failure.message.strip().splitlines()[0])
         return f"{head} [red]failed[/] in {record.failure.stage} ({record.failure.kind}): {reason}"
     values = ", ".join(
         f"{_short(o.metric)} {format_metric(o.metric, record.metrics[o.metric])}"
@@ -162,15 +164,17 @@ def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> 
 
 
 def _best_so_far(history: History) -> str:
-    """Name the fastest point within one point of the baseline's quality."""
+    """Name the fastest call at, or within one percent of, the baseline's quality."""
     base, metric = history.baseline, "latency_p95_ms"
     if base is None:
         return ""
     quality = history.quality_metric
-    near = [r for r in history.measured if r.metrics[quality] >= base.metrics[quality] - 0.01]
+    floor = base.metrics[quality] - 0.01 * abs(base.metrics[quality])
+    feasible = [record for record in history.measured if history.is_feasible(record)]
+    near = [record for record in feasible if record.metrics[quality] >= floor]
     best = min(near, key=lambda record: record.metrics[metric], default=base)
     gain = base.metrics[metric] / best.metrics[metric]
-    return f"  [dim]best within 1 point: {gain:.1f}× faster (trial {best.number})[/]"
+    return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {best.number})[/]"
 
 
 def _knobs(wide: bool) -> list[str]:

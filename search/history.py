@@ -73,20 +73,17 @@ class History:
     def hypervolume(self) -> float | None:
         """The exact hypervolume of the frontier; ``None`` without a measured baseline.
 
-        In the objectives' own scale (logarithms of times, rates and sizes), against a reference
-        point that is the baseline made ten times worse, and quality 0: it starts above 0 and only
-        grows, and two runs of one study are compared by it.
+        In the objectives' own scale (logarithms of times, rates and sizes). The reference point is
+        the baseline made worse: ten times in times, rates and sizes, by its own size in a quality
+        (so quality 0, where higher is better). It only grows as trials come in.
         """
         if self.baseline is None:
             return None
-        reference = [
-            o.loss(self.baseline.metrics[o.metric]) + np.log(_WORST_RATIO)
-            if o.is_ratio_scale
-            else max(0.0, o.loss(self.baseline.metrics[o.metric]))
-            for o in self.objectives
-        ]
+        [base] = losses([self.baseline.metrics], self.objectives)
+        ratio_scale = [objective.is_ratio_scale for objective in self.objectives]
+        reference = base + np.where(ratio_scale, np.log(_WORST_RATIO), np.abs(base))
         points = losses([record.metrics for record in self.frontier], self.objectives)
-        return hypervolume(points, np.asarray(reference))
+        return hypervolume(points, reference)
 
     @property
     def failures_by_cause(self) -> list[tuple[str, int]]:

@@ -91,7 +91,8 @@ def _axis(objective: Objective) -> dict[str, Any]:
 def _traces(history: History, x: Objective, y: Objective) -> list[Any]:
     frontier = {record.number for record in history.frontier}
     rest = [record for record in history.measured if record.number != 0]
-    traces: list[Any] = [_best_line(history.measured, x, y)]
+    feasible = [record for record in history.measured if history.is_feasible(record)]
+    traces: list[Any] = [_best_line(feasible, x, y)]
     for quantization in Quantization:
         records = [r for r in rest if r.candidate.build.quantization == quantization]
         if not records:

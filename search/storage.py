@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,16 +110,15 @@ class StudyStorage:
 
     def start(self, candidate: Candidate) -> int:
         """Begin a trial and return its number."""
-        trial_id = self._storage.create_new_trial(
-            self._study_id,
-            create_trial(
-                state=TrialState.RUNNING,
-                params=dict(candidate.params),
-                distributions=dict(self._distributions),
-                user_attrs={_CANDIDATE: candidate.as_dict(), _STARTS: 1},
-            ),
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(candidate.params),
+            distributions=dict(self._distributions),
+            user_attrs={_CANDIDATE: candidate.as_dict(), _STARTS: 1},
         )
-        return self._storage.get_trial(trial_id).number
+        with self._reached():
+            trial_id = self._storage.create_new_trial(self._study_id, trial)
+            return self._storage.get_trial(trial_id).number
 
     def start_again(self, trial: Unfinished) -> None:
         """Note that an unfinished trial is started once more."""
@@ -127,33 +127,39 @@ class StudyStorage:
     def hold(self, record: TrialRecord) -> None:
         """Keep a record without finishing its trial: after a restart it is tried again."""
         self._set(record.number, _RECORD, record.as_dict())
+        self.forgive(record.number)
+
+    def forgive(self, number: int) -> None:
+        """Forget how often a trial was started: it was not the trial that ended the process."""
+        self._set(number, _STARTS, 0)
 
     def finish(self, record: TrialRecord, objectives: Sequence[Objective]) -> None:
         """Keep a record and finish its trial: COMPLETE if it was measured, else FAIL."""
-        self.hold(record)
+        self._set(record.number, _RECORD, record.as_dict())
         self._close(record, objectives)
 
     def _close(self, record: TrialRecord, objectives: Sequence[Objective]) -> None:
-        trial_id = self._trial_id(record.number)
-        if record.measurement:
-            values = [record.metrics[objective.metric] for objective in objectives]
-            self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
-        else:
-            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        with self._reached():
+            trial_id = self._trial_id(record.number)
+            if record.measurement:
+                values = [record.metrics[objective.metric] for objective in objectives]
+                self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
+            else:
+                self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
-    def records(self) -> list[TrialRecord]:
-        """Return the records of finished trials, in order."""
+    def records(self, *, held: bool = False) -> list[TrialRecord]:
+        """Return the records of finished trials in order, with those ``held`` on request."""
         return [
             TrialRecord.from_dict(trial.user_attrs[_RECORD])
             for trial in self._storage.get_all_trials(self._study_id)
-            if trial.state.is_finished() and _RECORD in trial.user_attrs
+            if _RECORD in trial.user_attrs and (held or trial.state.is_finished())
         ]
 
     def recover(self, objectives: Sequence[Objective]) -> list[Unfinished]:
         """Finish trials whose measurement is kept already; return those to be started again."""
         again = []
         for trial in self._storage.get_all_trials(self._study_id):
-            if trial.state.is_finished():
+            if trial.state.is_finished() or _CANDIDATE not in trial.user_attrs:
                 continue
             kept = trial.user_attrs.get(_RECORD)
             record = TrialRecord.from_dict(kept) if kept else None
@@ -172,4 +178,16 @@ class StudyStorage:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        self._storage.set_trial_user_attr(self._trial_id(number), key, value)
+        with self._reached():
+            self._storage.set_trial_user_attr(self._trial_id(number), key, value)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Say it in words when the storage cannot be reached."""
+        try:
+            yield
+        except (optuna.exceptions.StorageInternalError, OSError) as error:
+            raise StudyError(
+                f"the Optuna storage {self.url} does not answer: {error}; what is finished is "
+                f"safe, mend the storage and run the same command again"
+            ) from error

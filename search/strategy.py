@@ -45,7 +45,7 @@ class OptunaStrategy:
         constraints: Limits that steer the sampler.
         sampler: ``gp``, ``tpe`` or ``random``; ``auto`` is a Gaussian process for the
             first 200 trials, where it is best but slow to ask, then TPE.
-        seed: Seed; with the number of trials observed it decides every proposal.
+        seed: Seed; a resumed strategy draws on from it instead of repeating the first proposals.
     """
 
     def __init__(
@@ -84,9 +84,7 @@ class OptunaStrategy:
             # The GP sampler warns that it is experimental, and about categorical axes, every time.
             warnings.simplefilter("ignore")
             wanted = self._ask()
-        if wanted not in self._observed and self.space.reason_against(wanted) is None:
-            return wanted
-        return self._nearest(wanted)
+        return wanted if self._is_free(wanted) else self._nearest(wanted)
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
         """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
@@ -158,11 +156,19 @@ class OptunaStrategy:
     def _nearest(self, wanted: Candidate) -> Candidate | None:
         """Return the candidate nearest to the one wanted that is valid and was never observed."""
         rng = random.Random(self.seed + len(self._observed))
-        free = [c for c in self.space.candidates() if c not in self._observed]
-        if len(free) > _NEAREST_AMONG:
-            free = rng.sample(free, _NEAREST_AMONG)
+        free: list[Candidate] = []
+        if self.space.size > _NEAREST_AMONG:
+            drawn = (self._random(rng) for _ in range(_NEAREST_AMONG // 10))
+            free = [c for c in drawn if self._is_free(c)]
+        free = free or [c for c in self.space.candidates() if c not in self._observed]
         rng.shuffle(free)
         return min(free, key=lambda candidate: self._distance(candidate, wanted), default=None)
+
+    def _random(self, rng: random.Random) -> Candidate:
+        return Candidate.from_params({a.name: rng.choice(a.values) for a in self.space.axes})
+
+    def _is_free(self, candidate: Candidate) -> bool:
+        return candidate not in self._observed and self.space.reason_against(candidate) is None
 
     def _distance(self, one: Candidate, other: Candidate) -> float:
         """Return the sum over axes: 1 for another name, the share of the range for a number."""

@@ -15,7 +15,17 @@ from runners.measurement import METRICS
 from runners.workload import WorkloadInfo, split_reference
 from search.config import StudyConfig
 from search.yaml_source import Location, YamlSource, read_yaml
-from spaces import ConfigError, ParetuneError, WorkloadError
+from spaces import (
+    DEFAULT_RUNNER,
+    Axis,
+    ConfigError,
+    Forbid,
+    ParetuneError,
+    WorkloadError,
+    split_target,
+)
+
+RUNNERS = (DEFAULT_RUNNER,)
 
 Describe = Callable[[str, Path], WorkloadInfo]
 """Loads a workload (``FILE.py:CLASS``, folder) and says what it offers."""
@@ -59,6 +69,8 @@ def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig
     except ValidationError as error:
         mistakes += [_from_pydantic(dict(item)) for item in error.errors()]
     mistakes += _workload_mistakes(source)
+    if config is not None:
+        mistakes += _reference_mistakes(config, source.folder)
     if config is not None and not mistakes:
         return config
     workload = _workload_to_check(source)
@@ -93,6 +105,44 @@ def _workload_mistakes(source: YamlSource) -> list[Mistake]:
         mend = f"write `workload: {beside}`" if beside else "write FILE.py:CLASS"
         return [Mistake(("workload",), str(error), mend)]
     return []
+
+
+def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
+    """Check what one part of the file says of another, or of files beside it."""
+    mistakes = []
+    for index, rule in enumerate(config.rules):
+        if rule.function is not None:
+            try:
+                split_reference(rule.function, folder)
+            except WorkloadError as error:
+                mistakes.append(Mistake(("rules", index, "function"), str(error)))
+        for axis, wanted in (rule.forbid or {}).items():
+            known = [*Axis(axis, tuple(getattr(config.space, axis))).values]
+            for value in wanted if isinstance(wanted, list) else [wanted]:
+                if not Forbid({axis: value}, "-").can_match(known):
+                    mistakes.append(
+                        Mistake(
+                            ("rules", index, "forbid", axis),
+                            f"{value!r} forbids nothing: no {axis} of the space is that",
+                            _offer(str(value), [str(v) for v in known], f"{axis} can be"),
+                        )
+                    )
+    metrics = [entry.metric for entry in config.objectives or []]
+    for index, metric in enumerate(metrics):
+        if metric in metrics[:index]:
+            problem = f"{metric} is an objective already"
+            mistakes.append(Mistake(("objectives", index), problem, "delete one of them"))
+    for index, target in enumerate(config.space.execution_provider):
+        runner = split_target(target)[0]
+        if runner not in RUNNERS:
+            mistakes.append(
+                Mistake(
+                    ("space", "execution_provider", index),
+                    f"unknown runner {runner!r}",
+                    _offer(runner, RUNNERS, "the runners are"),
+                )
+            )
+    return mistakes
 
 
 def _workload_to_check(source: YamlSource) -> str | None:

@@ -9,6 +9,7 @@ from search.history import History
 from search.trial import TrialRecord
 from spaces import AXIS_NAMES
 
+_FRONTIER_ROWS = 30  # MLflow cuts a description at 8,000 characters
 DEFAULT_METRICS = ("latency_p50_ms", "latency_p95_ms", "throughput_samples_per_s", "size_bytes")
 
 
@@ -88,20 +89,20 @@ def study_markdown(name: str, history: History) -> str:
         "The interactive plot is the artifact `pareto.html`; the child runs of the frontier are "
         "those with `tags.frontier = 'true'`.",
         "",
-        "## Frontier",
-        "",
     ]
+    if history.failed:
+        lines += ["## Failures by cause", ""]
+        lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause[:10]]
+        lines.append("")
+    lines += ["## Frontier", ""]
     metrics = shown_metrics(history)
     lines.append("| trial | candidate | " + " | ".join(metrics) + " |")
     lines.append("|---" * (len(metrics) + 2) + "|")
     points = history.frontier
     if history.baseline and history.baseline not in points:
         points = [history.baseline, *points]
-    for record in points:
+    for record in points[:_FRONTIER_ROWS]:
         cells = [format_metric(metric, record.metrics[metric]) for metric in metrics]
         mark = " (baseline)" if record.number == 0 else ""
         lines.append(f"| {record.number}{mark} | {record.candidate.label} | {' | '.join(cells)} |")
-    if history.failed:
-        lines += ["", "## Failures by cause", ""]
-        lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause]
     return "\n".join(lines)

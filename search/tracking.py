@@ -1,32 +1,19 @@
-"""MLflow: the room where runs are reviewed. A view of the storage, brought up to date by it.
-
-One parent run a study, one child run a trial. The only file that imports mlflow.
-"""
+"""Tracking: a place where runs are reviewed. A view of the storage, brought up to date by it."""
 
 from __future__ import annotations
 
-import json
 import logging
-import tempfile
-import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
 
-from runners.telemetry import switch_off_telemetry
 from search.config import StudyConfig, StudyPaths
 from search.history import History
-from search.summary import study_markdown, trial_markdown, trial_table
 from search.trial import TrialRecord
+from spaces import StudyError
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-    from mlflow.tracking import MlflowClient
+Status = Literal["FINISHED", "FAILED", "KILLED"]
 
-_PICTURES_EVERY = 10
-_TRIAL = "paretune.trial"
-_STUDY = "paretune.study_uid"
-_TAG_CHARACTERS = 4000
+_LOG = logging.getLogger("paretune")
 
 
 class Tracking(Protocol):
@@ -35,7 +22,7 @@ class Tracking(Protocol):
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Show a finished trial, and what it changed."""
 
-    def finish(self, history: History, reason: str) -> None:
+    def finish(self, history: History, reason: str, status: Status) -> None:
         """Show the study as it stands at the end of a search."""
 
 
@@ -45,8 +32,39 @@ class NoTracking:
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Do nothing."""
 
-    def finish(self, history: History, reason: str) -> None:
+    def finish(self, history: History, reason: str, status: Status) -> None:
         """Do nothing."""
+
+
+class GuardedTracking:
+    """Keeps a tracking that fails from ending the study: the next start brings it up to date.
+
+    Args:
+        inner: The tracking, until its first failure.
+    """
+
+    def __init__(self, inner: Tracking) -> None:
+        self.inner = inner
+
+    def log_trial(self, record: TrialRecord, history: History) -> None:
+        """Pass it on."""
+        self._try(lambda: self.inner.log_trial(record, history))
+
+    def finish(self, history: History, reason: str, status: Status) -> None:
+        """Pass it on."""
+        self._try(lambda: self.inner.finish(history, reason, status))
+
+    def _try(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            _LOG.warning(
+                "MLflow failed (%s: %s); the study goes on without it. Nothing is lost: the next "
+                "`paretune search` of this study brings MLflow up to date.",
+                type(error).__name__,
+                error,
+            )
+            self.inner = NoTracking()
 
 
 def open_tracking(
@@ -55,221 +73,21 @@ def open_tracking(
     """Return the study's tracking, brought up to date with its history."""
     if not config.tracking:
         return NoTracking()
-    tracking = MlflowTracking(
-        paths.tracking_uri,
-        name=config.name,
-        uid=definition["uid"],
-        artifacts=None if config.tracking_uri else paths.artifacts,
-        study_file=paths.study_file,
-    )
-    tracking.bring_up_to_date(history)
-    return tracking
+    from search.mlflow_tracking import MlflowTracking
 
-
-class MlflowTracking:
-    """One study in MLflow.
-
-    Args:
-        uri: MLflow tracking URI.
-        name: The study's name: the experiment's name, too.
-        uid: Tells apart studies of one name in different storages.
-        artifacts: Folder for artifacts, or ``None`` for the server's own place.
-        study_file: Kept with the parent run.
-    """
-
-    def __init__(
-        self, uri: str, *, name: str, uid: str, artifacts: Path | None, study_file: Path
-    ) -> None:
-        self.client = _client(uri)
-        self.name = name
-        self.uid = uid
-        self.study_file = study_file
-        experiment = self.client.get_experiment_by_name(name)
-        if experiment is None:
-            location = artifacts.as_uri() if artifacts else None
-            self.experiment_id = self.client.create_experiment(
-                name,
-                artifact_location=location,
-                # The UI then opens on training runs and not on its tools for language models.
-                tags={"mlflow.experimentKind": "custom_model_development"},
-            )
-        else:
-            self.experiment_id = experiment.experiment_id
-        self.parent_id = self._parent()
-        self._frontier: set[int] = set()
-        self._runs: dict[int, str] = {}
-
-    def bring_up_to_date(self, history: History) -> None:
-        """Make the child runs those of the history, and their frontier tags true."""
-        known = {run.data.tags[_TRIAL]: run for run in self._children()}
-        for record in history.records:
-            run = known.pop(str(record.number), None)
-            if run is not None and run.info.status in ("FINISHED", "FAILED"):
-                self._runs[record.number] = run.info.run_id
-                if run.data.tags.get("frontier") == "true":
-                    self._frontier.add(record.number)
-            else:
-                if run is not None:
-                    self.client.delete_run(run.info.run_id)
-                self._create(record, history)
-        for run in known.values():
-            # Its trial never finished; it is logged again when it has.
-            self.client.delete_run(run.info.run_id)
-        self._mark_frontier(history)
-
-    def log_trial(self, record: TrialRecord, history: History) -> None:
-        """Log a finished trial as a child run, and what it changed about the study."""
-        self._create(record, history)
-        self._mark_frontier(history)
-        self._log_progress(record, history)
-        if len(history.records) % _PICTURES_EVERY == 0:
-            self._log_pictures(history)
-
-    def finish(self, history: History, reason: str) -> None:
-        """Log tables and pictures, and end the parent run."""
-        self._log_pictures(history)
-        self.client.set_tag(self.parent_id, "paretune.ended", reason)
-        status = "FINISHED" if history.frontier else "FAILED"
-        self.client.set_terminated(self.parent_id, "KILLED" if reason == "interrupted" else status)
-
-    def _parent(self) -> str:
-        found = self.client.search_runs(
-            [self.experiment_id],
-            f"tags.`{_STUDY}` = '{self.uid}' and tags.`paretune.role` = 'study'",
+    local = paths.tracking_uri.startswith("sqlite:")
+    try:
+        tracking = MlflowTracking(
+            paths.tracking_uri,
+            name=config.name,
+            definition=definition,
+            artifacts=paths.artifacts if local else None,
+            study_file=paths.study_file,
         )
-        if found:
-            run_id: str = found[0].info.run_id
-            self.client.update_run(run_id, status="RUNNING")
-            return run_id
-        tags = {_STUDY: self.uid, "paretune.role": "study", "mlflow.source.name": "paretune search"}
-        run = self.client.create_run(self.experiment_id, tags=tags, run_name=self.name)
-        self.client.log_artifact(run.info.run_id, str(self.study_file))
-        return str(run.info.run_id)
-
-    def _children(self) -> list[Run]:
-        runs: list[Run] = []
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment_id],
-                f"tags.`mlflow.parentRunId` = '{self.parent_id}'",
-                page_token=token,
-            )
-            runs.extend(page)
-            token = page.token
-            if not token:
-                return runs
-
-    def _create(self, record: TrialRecord, history: History) -> None:
-        from mlflow.entities import Metric, Param
-
-        at = int(record.finished_at * 1000)
-        build = record.candidate.build
-        params = {
-            **record.candidate.params,
-            "runner": record.candidate.run.runner,
-            "weight_bits": build.quantization.weight_bits,
-            "activation_bits": build.quantization.activation_bits,
-        }
-        # Params compare as texts in MLflow's filters: numeric knobs are metrics, too.
-        numbers = {name: value for name, value in params.items() if not isinstance(value, str)}
-        seconds = {
-            f"stage_{stage.replace('-', '_')}_seconds": value
-            for stage, value in record.stage_seconds.items()
-        }
-        intervals: dict[str, float] = {}
-        if record.measurement:
-            for name, statistic in record.measurement.statistics.items():
-                if statistic.low is not None and statistic.high is not None:
-                    intervals |= {f"{name}_low": statistic.low, f"{name}_high": statistic.high}
-        metrics = {**numbers, **record.metrics, **intervals, **seconds, "seconds": record.seconds}
-        run = self.client.create_run(
-            self.experiment_id,
-            start_time=int(record.started_at * 1000),
-            tags=self._tags(record, history),
-            run_name=f"{record.number:04d} {record.candidate.label}",
-        )
-        run_id = run.info.run_id
-        self.client.log_batch(
-            run_id,
-            metrics=[Metric(name, float(value), at, 0) for name, value in metrics.items()],
-            params=[Param(name, str(value)) for name, value in params.items()],
-        )
-        self.client.set_terminated(run_id, "FINISHED" if record.measurement else "FAILED", at)
-        self._runs[record.number] = run_id
-
-    def _tags(self, record: TrialRecord, history: History) -> dict[str, str]:
-        tags = {
-            "mlflow.parentRunId": self.parent_id,
-            "mlflow.source.name": "paretune search",
-            "mlflow.note.content": trial_markdown(record, history),
-            _STUDY: self.uid,
-            "paretune.role": "trial",
-            _TRIAL: str(record.number),
-            "candidate": record.candidate.digest,
-            "baseline": _truth(record.number == 0),
-            "frontier": "false",
-        }
-        if record.measurement:
-            tags["artifact"] = record.measurement.artifact
-            tags["feasible"] = _truth(history.is_feasible(record))
-            tags["samples"] = record.measurement.samples
-            environment = record.measurement.environment
-            tags |= {f"environment.{name}": value for name, value in environment.items()}
-        if record.failure:
-            tags["failure.stage"] = record.failure.stage
-            tags["failure.kind"] = record.failure.kind.value
-            tags["failure.reason"] = record.failure.message[:_TAG_CHARACTERS]
-        return tags
-
-    def _mark_frontier(self, history: History) -> None:
-        now = {record.number for record in history.frontier}
-        for number in now ^ self._frontier:
-            self.client.set_tag(self._runs[number], "frontier", _truth(number in now))
-        self._frontier = now
-
-    def _log_progress(self, record: TrialRecord, history: History) -> None:
-        from mlflow.entities import Metric
-
-        progress = {
-            "trials": float(len(history.records)),
-            "failed_trials": float(len(history.failed)),
-            "frontier_size": float(len(history.frontier)),
-        }
-        if history.hypervolume is not None:
-            progress["hypervolume"] = history.hypervolume
-        at = int(time.time() * 1000)
-        metrics = [Metric(name, value, at, record.number) for name, value in progress.items()]
-        self.client.log_batch(self.parent_id, metrics=metrics)
-
-    def _log_pictures(self, history: History) -> None:
-        if not history.measured:
-            return
-        from search.plot import pareto_figure, write_html
-
-        with tempfile.TemporaryDirectory() as folder:
-            plot = Path(folder) / "pareto.html"
-            write_html(pareto_figure(history, self.name), plot)
-            self.client.log_artifact(self.parent_id, str(plot))
-        columns, rows = trial_table(history.frontier, history)
-        self.client.log_dict(self.parent_id, {"columns": columns, "data": rows}, "frontier.json")
-        tables = json.dumps([{"path": "frontier.json", "type": "table"}])
-        self.client.set_tag(self.parent_id, "mlflow.loggedArtifacts", tables)
-        self.client.set_tag(
-            self.parent_id, "mlflow.note.content", study_markdown(self.name, history)
-        )
-
-
-def _client(uri: str) -> MlflowClient:
-    switch_off_telemetry()
-    from mlflow.tracking import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(tracking_uri=uri)
-
-
-def _truth(value: bool) -> str:
-    return "true" if value else "false"
+        tracking.bring_up_to_date(history)
+    except Exception as error:
+        raise StudyError(
+            f"MLflow at {paths.tracking_uri} cannot be used: {type(error).__name__}: {error}; mend "
+            f"`tracking_uri`, start the server, or set `tracking: false` to search without it"
+        ) from error
+    return GuardedTracking(tracking)

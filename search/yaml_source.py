@@ -70,7 +70,7 @@ def read_yaml(path: Path) -> YamlSource:
 
 def _walk(node: Any, location: Location, source: YamlSource, inside: set[int]) -> None:
     if id(node) in inside:
-        return
+        raise ConfigError(f"{source.path}: line {source.line(location)}: a value contains itself")
     inside = inside | {id(node)}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

@@ -23,10 +23,11 @@ from spaces.errors import (
 )
 from spaces.quantization import Quantization
 from spaces.rule import Forbid, Rule, ThreadLimit
-from spaces.space import SearchSpace
+from spaces.space import BASELINE_VALUES, SearchSpace
 
 __all__ = [
     "AXIS_NAMES",
+    "BASELINE_VALUES",
     "DEFAULT_RUNNER",
     "ORDERED_AXES",
     "REFERENCE",

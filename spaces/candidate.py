@@ -52,11 +52,6 @@ class BuildSpec:
         """Whether anything at all is done to the reference model."""
         return self != BuildSpec(REFERENCE, 0.0, Quantization.FP32)
 
-    @property
-    def digest(self) -> str:
-        """Canonical SHA-256 of the specification."""
-        return digest(asdict(self))
-
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
@@ -87,11 +82,6 @@ class RunSpec:
     def target(self) -> str:
         """``runner/execution_provider``, the value of the execution_provider axis."""
         return f"{self.runner}/{self.execution_provider}"
-
-    @property
-    def digest(self) -> str:
-        """Canonical SHA-256 of the specification."""
-        return digest(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ A rule is any function that takes a candidate and returns the reason why it is i
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,12 @@ class Forbid:
             if axis not in AXIS_NAMES:
                 raise SpaceError(f"unknown axis {axis!r}: the axes are {', '.join(AXIS_NAMES)}")
             _matches(axis, condition, None)
+
+    def can_match(self, values: Sequence[Any]) -> bool:
+        """Tell whether every condition is met by one of these values of its axis."""
+        return all(
+            any(_matches(axis, want, value) for value in values) for axis, want in self.when.items()
+        )
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Return the reason if the candidate meets every condition, else ``None``."""

@@ -8,16 +8,16 @@ from typing import Any
 
 from spaces.axis import AXIS_NAMES, Axis, Value
 from spaces.candidate import REFERENCE, Candidate
-from spaces.digest import digest
 from spaces.errors import SpaceError
 from spaces.quantization import Quantization
 from spaces.rule import Rule
 
-_BASELINE_VALUES: dict[str, Value] = {
+BASELINE_VALUES: dict[str, Value] = {
     "student": REFERENCE,
     "pruning_ratio": 0.0,
     "quantization": Quantization.FP32.value,
 }
+"""What the uncompressed reference has on the build axes; every space holds it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SearchSpace:
         names = tuple(axis.name for axis in self.axes)
         if names != AXIS_NAMES:
             raise SpaceError(f"a space has the axes {', '.join(AXIS_NAMES)}; got {names}")
-        for name, value in _BASELINE_VALUES.items():
+        for name, value in BASELINE_VALUES.items():
             if value not in self.axis(name).values:
                 raise SpaceError(
                     f"axis {name} must hold {value!r}: trial 0 is always the uncompressed "
@@ -74,15 +74,10 @@ class SearchSpace:
         return math.prod(len(axis.values) for axis in self.axes)
 
     @property
-    def digest(self) -> str:
-        """Canonical SHA-256 of the axes (rules are functions and do not enter it)."""
-        return digest({axis.name: axis.values for axis in self.axes})
-
-    @property
     def baseline(self) -> Candidate:
         """The uncompressed reference: smallest batch, first provider, fewest threads."""
         smallest = {axis.name: axis.values[0] for axis in self.axes}
-        return Candidate.from_params(smallest | _BASELINE_VALUES)
+        return Candidate.from_params(smallest | BASELINE_VALUES)
 
     def reason_against(self, candidate: Candidate) -> str | None:
         """Return why a candidate is invalid, or ``None`` if it is valid.

@@ -1,5 +1,6 @@
 """A small real workload for the tests: Fisher's irises, bundled with scikit-learn."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -53,3 +54,42 @@ class Broken(Iris):
 
     def train_reference(self, model: nn.Module, data: Data) -> None:
         raise FileNotFoundError("checkpoint.pt is not there")
+
+
+class BadMetricName(Iris):
+    """MLflow takes no such name."""
+
+    quality_metric = "f1 (macro)"
+
+
+class Quits(Iris):
+    """Its data leaves by the back door."""
+
+    def data(self) -> Data:
+        raise SystemExit(3)
+
+
+class Objects(Iris):
+    """Its targets are Python objects, as some loaders give them."""
+
+    def data(self) -> Data:
+        data = super().data()
+        return Data(
+            Split(data.train.inputs, data.train.targets.astype(object)),
+            data.calibration,
+            data.validation,
+            data.test,
+        )
+
+
+class Unseeded(Iris):
+    """Its data is another at every call, and its reference crashes the first process."""
+
+    def data(self) -> Data:
+        data, rng = super().data(), np.random.default_rng()
+        order = rng.permutation(len(data.train.inputs))
+        train = Split(data.train.inputs[order], data.train.targets[order])
+        return Data(train, data.calibration, data.validation, data.test)
+
+    def train_reference(self, model: nn.Module, data: Data) -> None:
+        os.abort()

@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from search.choice import Wish, choose
 from search.history import History
 from search.objective import Constraint, default_objectives
 from search.trial import TrialRecord
-from spaces import StudyError
+from spaces import Quantization, StudyError
 
 Make = Callable[..., TrialRecord]
 
@@ -82,3 +83,13 @@ def test_a_studys_own_constraints_hold(history: History) -> None:
 def test_an_empty_study_has_nothing_to_pick() -> None:
     with pytest.raises(StudyError, match="no measured point"):
         choose(History(default_objectives("accuracy")), Wish())
+
+
+def test_a_compressed_model_slower_than_the_reference_is_not_picked(make_record: Make) -> None:
+    slow = make_record(1, {"accuracy": 0.99, "latency_p95_ms": 2.0})
+    build = replace(slow.candidate.build, quantization=Quantization.INT8_WEIGHT)
+    slow = replace(slow, candidate=replace(slow.candidate, build=build))
+    history = History(default_objectives("accuracy"))
+    history.add(make_record(0, {"accuracy": 0.9, "latency_p95_ms": 1.0}))
+    history.add(slow)
+    assert choose(history, Wish()).number == 0

@@ -87,5 +87,5 @@ def test_only_one_file_imports_mlflow_and_one_the_samplers() -> None:
     files = [
         path for room in ("spaces", "runners", "search") for path in (ROOT / room).rglob("*.py")
     ]
-    assert [path.name for path in files if "mlflow" in imports(path)] == ["tracking.py"]
+    assert [path.name for path in files if "mlflow" in imports(path)] == ["mlflow_tracking.py"]
     assert [p.name for p in files if "optuna.samplers" in p.read_text("utf-8")] == ["strategy.py"]

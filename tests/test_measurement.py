@@ -38,5 +38,5 @@ def test_disturbed_launches_are_told(cpu_share: float, switches: float, contamin
 def test_measurement_round_trips() -> None:
     run = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
     statistics = {"latency_p50_ms": Statistic(1.0, 0.9, 1.1)}
-    measurement = Measurement(run, "a", statistics, 3, 1, {"CPU": 4}, "b", {"cores": "2"})
+    measurement = Measurement(run, "a", statistics, 3, 1, True, {"CPU": 4}, "b", {"cores": "2"})
     assert Measurement.from_dict(measurement.as_dict()) == measurement

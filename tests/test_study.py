@@ -249,6 +249,24 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) 
     assert {number: after[number] for number in before} == before
 
 
+def test_mlflow_failing_in_the_middle_does_not_end_the_study(tmp_path: Path) -> None:
+    study = write_study(tmp_path, budget={"trials": 5})
+    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while "→" not in process.stdout.readline():
+        pass
+    database = tmp_path / "results" / "mlflow.db"
+    database.write_bytes(b"no longer a database" * 1000)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "the study goes on without it" in errors
+    assert len(load_history(study).measured) == 5
+    database.unlink()
+    assert paretune("search", study).returncode == 0
+    check_consistency(study, 5)
+
+
 def test_two_searches_of_one_study_are_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     command = [sys.executable, "-m", "search.cli", "search", str(study)]
@@ -287,3 +305,30 @@ def test_python_calls_are_short(tmp_path: Path) -> None:
     assert len(result.history.measured) == 2
     assert search.status(study).baseline is not None
     assert not (tmp_path / "results" / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_a_study_killed_at_random_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    seed = int(os.environ.get("PARETUNE_SEED", time.time_ns() % 10**6))
+    print(f"PARETUNE_SEED={seed}")
+    delays, trials = np.random.default_rng(seed), 12
+    study = write_study(tmp_path, budget={"trials": trials})
+    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    kept: dict[int, dict[str, Any]] = {}
+    for _ in range(60):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            # The first seconds are imports; let it do some work in most rounds.
+            process.wait(float(delays.uniform(3, 14)))
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+        _, errors = process.communicate()
+        assert b"Traceback" not in errors, errors.decode()
+        if not (tmp_path / "results" / "optuna.db").exists():
+            continue
+        after = {r.number: r.as_dict() for r in load_history(study).records}
+        assert {number: after[number] for number in kept} == kept
+        kept = after
+        if process.returncode == 0:
+            break
+    check_consistency(study, trials)

@@ -81,6 +81,15 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ({"budget": {"trials": 0}}, "greater than or equal to 1"),
         ({"name": "no/slash"}, "pattern"),
         ({"workload": "iris.py"}, "FILE.py:CLASS"),
+        ({"rules": [{"forbid": {"quantization": "int8"}, "reason": "r"}]}, "forbids nothing"),
+        ({"rules": [{"forbid": {"batch_size": "8"}, "reason": "r"}]}, "forbids nothing"),
+        ({"rules": [{"function": "none.py:rule"}]}, "there is no file"),
+        ({"constraints": [{"metric": "accuracy", "min": 0.9, "max": 0.1}]}, "nothing can fit"),
+        ({"constraints": [{"metric": "accuracy", "min": float("nan")}]}, "finite"),
+        ({"objectives": [{"metric": "size_bytes"}] * 2}, "is an objective already"),
+        ({"strategy": {"seed": 2**32}}, "less than 2147483648"),
+        ({"budget": {"build_timeout_s": float("inf")}}, "less than or equal to"),
+        ({"space": {**SMALL_SPACE, "execution_provider": ["tvm/CPU"]}}, "unknown runner 'tvm'"),
     ],
 )
 def test_each_mistake_is_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
@@ -94,6 +103,7 @@ def test_each_mistake_is_named(tmp_path: Path, changes: dict[str, object], says:
         ("- a\n- b\n", "keys and values"),
         ("", "keys and values"),
         ("!!python/object/apply:os.system ['false']", "not valid YAML"),
+        ("rules: &a [*a]", "contains itself"),
     ],
 )
 def test_what_is_not_a_study_file_is_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -120,6 +130,15 @@ def test_a_repeated_key_is_told(tmp_path: Path) -> None:
         ({"space": {**SMALL_SPACE, "student": ["reference", "smal"]}}, "did you mean 'small'"),
         ({"workload": f"{IRIS}:Lilies"}, "has no 'Lilies'"),
         ({"workload": f"{IRIS}:network"}, "subclass of runners.Workload"),
+        ({"workload": f"{IRIS}:BadMetricName"}, "quality_metric must be a name"),
+        ({"workload": f"{IRIS}:Quits"}, "SystemExit"),
+        ({"workload": f"{IRIS}:Objects"}, "array of Python objects"),
+        (
+            {"space": {**SMALL_SPACE, "execution_provider": ["CUDAExecutionProvidr"]}},
+            "CUDAExecutionProvidr is not available here",
+        ),
+        ({"tracking_uri": "nonsense://x"}, "tracking: false"),
+        ({"space": {**SMALL_SPACE, "intra_op_threads": [4096]}}, "widen the space"),
     ],
 )
 def test_names_are_checked_against_the_workload(

@@ -28,8 +28,13 @@ def run(given: StageInput) -> StageOutput:
     if _operators(path) == before:
         raise StageError(
             FailureKind.UNSUPPORTED,
-            f"{quantization} changed nothing: it needs {' or '.join(_WITH_WEIGHTS)} operators with "
-            f"constant weights, and the model's operators are {', '.join(sorted(before))}",
+            f"{quantization} found nothing to quantize among the model's operators "
+            f"({', '.join(sorted(before))})"
+            + (
+                f": it needs {' or '.join(_WITH_WEIGHTS)} with constant weights"
+                if quantization.mode in ("dynamic", "weight")
+                else ""
+            ),
         )
     return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
 

@@ -1,0 +1,49 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import IRIS
+
+from runners.build_worker import BuildWorker, WorkerSettings
+from runners.failure import Failure, FailureKind
+from spaces import BuildSpec, Quantization, WorkloadError
+
+BASELINE = BuildSpec("reference", 0.0, Quantization.FP32)
+Make = Callable[..., BuildWorker]
+
+
+@pytest.fixture
+def make_worker(tmp_path: Path) -> Make:
+    def make(name: str, timeout_s: float = 120.0) -> BuildWorker:
+        folder = tmp_path / name
+        log = folder / "build.log"
+        workload = f"{IRIS}:{name}"
+        return BuildWorker(WorkerSettings(workload, IRIS.parent, folder, log, timeout_s))
+
+    return make
+
+
+def test_a_failure_carries_what_was_printed(make_worker: Make) -> None:
+    with make_worker("Broken") as worker:
+        failure = worker.build(BASELINE)
+    assert isinstance(failure, Failure)
+    assert "checkpoint.pt is not there" in failure.message
+    assert "Traceback" in failure.log and "train_reference" in failure.log
+
+
+def test_a_crash_names_its_stage_and_changed_data_is_refused(make_worker: Make) -> None:
+    with make_worker("Unseeded") as worker:
+        worker.describe()
+        failure = worker.build(BASELINE)
+        assert isinstance(failure, Failure)
+        assert (failure.stage, failure.kind) == ("reference", FailureKind.CRASH)
+        with pytest.raises(WorkloadError, match="seed what is random"):
+            worker.build(BASELINE)
+
+
+def test_a_build_ends_at_its_deadline(make_worker: Make) -> None:
+    with make_worker("Iris", timeout_s=0.5) as worker:
+        failure = worker.build(BASELINE)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.TIMEOUT
+    assert "raise budget.build_timeout_s" in failure.message
