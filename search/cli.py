@@ -152,8 +152,9 @@ def frontier(study: Path, form: str, plot: Path | None) -> None:
         console.print(frontier_table(history))
     if plot:
         from search.plot import pareto_figure, write_html
+        from search.study_file import read_study_file
 
-        write_html(pareto_figure(history, study.stem), plot)
+        write_html(pareto_figure(history, read_study_file(study).name), plot)
         click.echo(f"wrote {plot}", err=True)
 
 

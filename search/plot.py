@@ -58,15 +58,14 @@ def pareto_figure(history: History, name: str) -> Figure:
     figure.update_layout(
         title={
             "text": f"<b>{name}</b>: {frontier} of {total} measured trials on the frontier",
-            "subtitle": {"text": "ringed: on the frontier of all objectives; hover for details"},
         },
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 13},
         xaxis=_axis(pairs[0][0]),
         yaxis=_axis(pairs[0][1]),
-        legend={"title": {"text": "quantization"}, "itemsizing": "constant"},
+        legend={"title": {"text": "ringed: on the frontier<br>of all objectives"}},
         hoverlabel={"align": "left"},
-        margin={"t": 130},
+        margin={"t": 110},
         updatemenus=[
             {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
         ]
