@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runners.failure import Failure, FailureKind, StageError
 from runners.stages import VERSIONS, StageInput, run_stage
 from runners.store import ArtifactStore, StageRecord
-from runners.workload import LoadedWorkload
+from runners.workload import LoadedWorkload, line_in
 from spaces import REFERENCE, BuildSpec, ParetuneError, Quantization, digest
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ class Builder:
                 kind = FailureKind.CRASH
                 if type(error).__name__ == "OutOfMemoryError":
                     kind = FailureKind.OUT_OF_MEMORY
-                return Failure(stage, kind, f"{type(error).__name__}: {error}")
+                where = line_in(self.loaded.path, error)
+                return Failure(stage, kind, f"{where}{type(error).__name__}: {error}")
             record = StageRecord(
                 stage=stage,
                 key=key,

@@ -24,6 +24,8 @@ def run_job(
     *,
     stage: str,
     timeout_s: float,
+    python: Path = Path(sys.executable),
+    lease: int | None = None,
 ) -> dict[str, Any] | Failure:
     """Run a launch script on a job in a fresh process and return what it found.
 
@@ -32,6 +34,8 @@ def run_job(
         job: The job, as plain values.
         folder: Folder for the job, its result and its log.
         stage: Name of the stage, for failures.
+        python: The interpreter to run it in.
+        lease: Descriptor of a device's lease, which the process inherits.
         timeout_s: Deadline in seconds; then the process and all its children are killed.
 
     Returns:
@@ -45,11 +49,12 @@ def run_job(
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             # -P: the script's folder holds modules of ours that would hide others of the same name.
-            [sys.executable, "-P", str(script), str(job_path)],
+            [str(python), "-P", str(script), str(job_path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=() if lease is None else (lease,),
         )
         try:
             code = process.wait(timeout_s)

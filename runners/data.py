@@ -41,6 +41,11 @@ class Split:
             )
         if len(self.inputs) == 0:
             raise WorkloadError("a split needs at least one sample; got none")
+        if self.inputs.dtype == np.float64:
+            raise WorkloadError(
+                "inputs of a split are float64, and PyTorch models take float32: use "
+                ".astype(numpy.float32)"
+            )
         if np.issubdtype(self.inputs.dtype, np.floating) and not np.isfinite(self.inputs).all():
             raise WorkloadError("the inputs of a split hold NaN or infinity: clean the data first")
 

@@ -85,7 +85,7 @@ def _try(
         needs = _PACKAGE.get(provider, "a build of ONNX Runtime with it")
         detail = needs if provider == "AzureExecutionProvider" else f"not installed: needs {needs}"
         return Device(runner.name, provider, False, detail)
-    ran = runner.predict(model, RunSpec(runner.name, provider, 1, 1), inputs, folder)
+    ran = runner.predict(model, RunSpec(runner.name, provider, 1, 1), [inputs], folder)
     if isinstance(ran, Failure):
         return Device(runner.name, provider, False, ran.message)
     nodes = ran.nodes_by_provider[provider]

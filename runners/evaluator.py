@@ -13,6 +13,7 @@ from runners import environment
 from runners.builder import Artifact
 from runners.failure import Failure, FailureKind
 from runners.measurement import Launch, Measurement, Statistic, summarize
+from runners.protocol import MeasurementSettings, time_model
 from runners.runner import Runner
 from runners.store import ArtifactStore, StageRecord
 from spaces import RunSpec, digest
@@ -31,6 +32,7 @@ class Evaluator:
         fingerprint: The workload's fingerprint: qualities belong to one workload.
         inputs: The validation split's inputs, a ``.npy`` file.
         score: Gives the quality of outputs (a ``.npy`` file).
+        settings: How much to measure.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Evaluator:
         fingerprint: str,
         inputs: Path,
         score: Callable[[Path], float | Failure],
+        settings: MeasurementSettings,
     ) -> None:
         self.runners = dict(runners)
         self.versions = dict(versions)
@@ -51,6 +54,7 @@ class Evaluator:
         self.fingerprint = fingerprint
         self.inputs = inputs
         self.score = score
+        self.settings = settings
 
     def measure(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
         """Return quality and timing of an artifact run one way, on real samples."""
@@ -62,7 +66,7 @@ class Evaluator:
         if isinstance(quality, Failure):
             return quality
         with self.store.scratch() as folder:
-            timing = runner.time(artifact.path, run, self.inputs, folder)
+            timing = time_model(runner, artifact.path, run, [self.inputs], folder, self.settings)
             if isinstance(timing, Failure):
                 return timing
             samples = self._keep(timing.launches, folder)
@@ -78,6 +82,8 @@ class Evaluator:
             nodes_by_provider=quality.params["nodes_by_provider"],
             samples=samples,
             is_steady=all(launch.warmup_steady for launch in timing.launches),
+            is_resolved=timing.is_resolved,
+            host_was_idle=timing.host_was_idle,
             environment={**environment.fingerprint(), **self.versions[run.runner]},
         )
 
@@ -104,7 +110,7 @@ class Evaluator:
             return record
         started = time.perf_counter()
         with self.store.scratch() as folder:
-            prediction = runner.predict(artifact.path, run, self.inputs, folder)
+            prediction = runner.predict(artifact.path, run, [self.inputs], folder)
             if isinstance(prediction, Failure):
                 return prediction
             value = self.score(prediction.outputs)

@@ -88,8 +88,7 @@ class Launch:
         warmup_iterations: Calls until timing was steady.
         warmup_steady: Whether it became steady in the time allowed.
         latency_ms: Time of each timed call, in order.
-        cpu_share: CPU time over wall time while timing, per thread (idle threads spin); below 0.9
-            the process was kept waiting.
+        cpu_share: CPU time over wall time while timing, per thread.
         involuntary_switches_per_iteration: How often it was pushed off its core.
         peak_memory_bytes: Peak resident memory.
     """
@@ -103,10 +102,15 @@ class Launch:
     involuntary_switches_per_iteration: float
     peak_memory_bytes: int
 
-    @property
-    def is_contaminated(self) -> bool:
-        """Whether something else took the core while it was timing."""
-        return self.cpu_share < 0.9 or self.involuntary_switches_per_iteration > 0.1
+    def is_contaminated(self, undisturbed_share: float = 1.0) -> bool:
+        """Tell whether something else took the core while it was timing.
+
+        Args:
+            undisturbed_share: The CPU share of a launch that nothing disturbs: 1 with one thread;
+                with more it depends on whether the runtime's idle threads spin.
+        """
+        kept_waiting = self.cpu_share < 0.9 * undisturbed_share
+        return kept_waiting or self.involuntary_switches_per_iteration > 0.1
 
     def percentile(self, q: float) -> float:
         """Return the q-th percentile of the timed calls, in milliseconds."""
@@ -125,6 +129,8 @@ class Measurement:
         contaminated_launches: Launches that something disturbed. They were replaced, unless the
             machine was not quiet long enough; then the least disturbed count.
         is_steady: Whether timing had become steady in every launch that counts.
+        is_resolved: Whether the intervals of p50 and p95 are as tight as asked for.
+        host_was_idle: Whether nothing else was running when it began.
         nodes_by_provider: Nodes that each execution provider ran, from the runtime's own profile.
         samples: Digest of the raw samples: an ``.npz`` file with every timed call, by launch.
         environment: The machine and the versions it was measured with.
@@ -136,6 +142,8 @@ class Measurement:
     launches: int
     contaminated_launches: int
     is_steady: bool
+    is_resolved: bool
+    host_was_idle: bool
     nodes_by_provider: Mapping[str, int]
     samples: str
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ writes ``result.json`` beside the job: an observation, or a failure with kind an
 """
 
 import json
+import os
 import signal
 import sys
 import time
@@ -22,6 +23,8 @@ def main(job_path: Path) -> None:
     """Do one job and write its result."""
     _die_with_parent()
     job = json.loads(job_path.read_text("utf-8"))
+    if job.get("cores") and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job["cores"])
     try:
         result = _JOBS[job["action"]](job, job_path.parent)
     except MemoryError as error:
@@ -51,15 +54,7 @@ def _time(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     started = time.perf_counter()
     session = _session(job)
     session_creation_ms = (time.perf_counter() - started) * 1e3
-    feeds = _feeds(job, session)
-    outputs = [output.name for output in session.get_outputs()]
-
-    def once(turn: int) -> float:
-        feed = feeds[turn % len(feeds)]
-        begin = time.perf_counter_ns()
-        session.run(outputs, feed)
-        return (time.perf_counter_ns() - begin) / 1e6
-
+    once = _call(session, _feeds(job, session))
     first_inference_ms = _guarded(once, 0)
     warmup = _warm_up(once, job["warmup_seconds"])
     before = resource.getrusage(resource.RUSAGE_SELF)
@@ -90,15 +85,63 @@ def _predict(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     import numpy as np
 
     session = _session(job)
-    name = session.get_inputs()[0].name
-    inputs = np.load(job["inputs"], mmap_mode="r")
-    size = job["batch_size"]
+    inputs, size = _inputs(job, session), job["batch_size"]
     batches = [
-        _guarded(session.run, None, {name: inputs[start : start + size]})[0]
-        for start in range(0, len(inputs), size)
+        _guarded(session.run, None, {name: a[start : start + size] for name, a in inputs.items()})[
+            0
+        ]
+        for start in range(0, len(next(iter(inputs.values()))), size)
     ]
     np.save(folder / "outputs.npy", np.concatenate(batches))
-    return {"nodes_by_provider": _profile(job, inputs[:size], folder)}
+    nodes: dict[str, list[str]] = {}
+    for event in _kernel_events(job, folder, calls=1):
+        nodes.setdefault(event["args"]["provider"], []).append(event["name"])
+    return {"nodes_by_provider": nodes}
+
+
+def _profile(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the time of each node, from the runtime's own profile of many calls."""
+    calls = job["calls"]
+    found: dict[str, dict[str, Any]] = {}
+    for event in _kernel_events(job, folder, calls):
+        name = event["name"].removesuffix("_kernel_time")
+        node = found.setdefault(
+            name,
+            {
+                "node": name,
+                "operator": event["args"].get("op_name", ""),
+                "provider": event["args"]["provider"],
+                "ms_per_call": 0.0,
+            },
+        )
+        node["ms_per_call"] += event["dur"] / 1e3 / calls
+    return {"nodes": list(found.values())}
+
+
+def _compare(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Time two models in turn, in blocks of ABBA, and return the ratio B ÷ A of each block.
+
+    What drifts, drifts for both: the ratio is much steadier than either time.
+    """
+    models = [job["model"], job["other_model"]]
+    sessions = [_session({**job, "model": model}) for model in models]
+    calls: list[Callable[[int], float]] = []
+    for session in sessions:
+        calls.append(_call(session, _feeds(job, session)))
+        _warm_up(calls[-1], job["warmup_seconds"])
+    # Blocks are long enough that the clock's resolution and the change of model do not matter.
+    repeats = [max(3, int(2.0 / max(call(0), 1e-3))) for call in calls]
+    ratios: list[float] = []
+    started = time.perf_counter()
+    while len(ratios) < 8 or time.perf_counter() - started < job["min_seconds"]:
+        first, second = (0, 1) if len(ratios) % 2 else (1, 0)
+        times: list[list[float]] = [[], []]
+        for which in (first, second, second, first):
+            calls[which](0)
+            times[which] += [calls[which](turn) for turn in range(repeats[which])]
+        medians = [sorted(each)[len(each) // 2] for each in times]
+        ratios.append(medians[1] / medians[0])
+    return {"ratios": ratios}
 
 
 def _session(job: dict[str, Any], **options: Any) -> Any:
@@ -135,15 +178,42 @@ def _session(job: dict[str, Any], **options: Any) -> Any:
     return session
 
 
-def _feeds(job: dict[str, Any], session: Any) -> list[dict[str, Any]]:
-    """Return a few batches of real samples, so that no two calls in a row see the same data."""
+def _inputs(job: dict[str, Any], session: Any) -> dict[str, Any]:
+    """Return the arrays of samples, by input name."""
     import numpy as np
 
-    inputs = np.load(job["inputs"], mmap_mode="r")
-    size, name = job["batch_size"], session.get_inputs()[0].name
-    starts = range(0, min(len(inputs), 8 * size), size)
-    rows = [np.arange(start, start + size) % len(inputs) for start in starts]
-    return [{name: np.ascontiguousarray(inputs[row])} for row in rows]
+    names = [value.name for value in session.get_inputs()]
+    if len(names) != len(job["inputs"]):
+        raise _RefusedError(
+            "invalid", f"the model has {len(names)} inputs {names}; got {len(job['inputs'])} arrays"
+        )
+    arrays = [np.load(path, mmap_mode="r") for path in job["inputs"]]
+    return dict(zip(names, arrays, strict=True))
+
+
+def _feeds(job: dict[str, Any], session: Any) -> list[dict[str, Any]]:
+    """Return a few batches of samples, so that no two calls in a row see the same data."""
+    import numpy as np
+
+    inputs, size = _inputs(job, session), job["batch_size"]
+    samples = len(next(iter(inputs.values())))
+    rows = [np.arange(s, s + size) % samples for s in range(0, min(samples, 8 * size), size)]
+    return [
+        {name: np.ascontiguousarray(array[row]) for name, array in inputs.items()} for row in rows
+    ]
+
+
+def _call(session: Any, feeds: list[dict[str, Any]]) -> Callable[[int], float]:
+    """Return a function that runs one of the batches and gives the time in milliseconds."""
+    outputs = [output.name for output in session.get_outputs()]
+
+    def once(turn: int) -> float:
+        feed = feeds[turn % len(feeds)]
+        begin = time.perf_counter_ns()
+        session.run(outputs, feed)
+        return (time.perf_counter_ns() - begin) / 1e6
+
+    return once
 
 
 def _warm_up(once: Callable[[int], float], limit_seconds: float) -> dict[str, Any]:
@@ -168,19 +238,20 @@ def _warm_up(once: Callable[[int], float], limit_seconds: float) -> dict[str, An
     return {"iterations": iterations, "steady": False}
 
 
-def _profile(job: dict[str, Any], batch: Any, folder: Path) -> dict[str, int]:
-    """Return how many nodes each provider executed, from the runtime's own profile."""
+def _kernel_events(job: dict[str, Any], folder: Path, calls: int) -> list[dict[str, Any]]:
+    """Return one event for each node and call, from the runtime's own profile."""
     session = _session(
         job, enable_profiling=True, profile_file_prefix=str(folder / "onnxruntime_profile")
     )
-    session.run(None, {session.get_inputs()[0].name: batch})
-    path = Path(session.end_profiling())
-    counts: dict[str, int] = {}
-    for event in json.loads(path.read_text("utf-8")):
-        provider = event.get("args", {}).get("provider")
-        if provider and event["name"].endswith("_kernel_time"):
-            counts[provider] = counts.get(provider, 0) + 1
-    return counts
+    feed = _feeds(job, session)[0]
+    for _ in range(calls):
+        _guarded(session.run, None, feed)
+    events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
+    return [
+        event
+        for event in events
+        if event.get("args", {}).get("provider") and event["name"].endswith("_kernel_time")
+    ]
 
 
 def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
@@ -244,6 +315,8 @@ _JOBS: dict[str, Callable[[dict[str, Any], Path], dict[str, Any]]] = {
     "time": _time,
     "predict": _predict,
     "describe": _describe,
+    "profile": _profile,
+    "compare": _compare,
 }
 
 if __name__ == "__main__":

@@ -2,91 +2,145 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runners import onnxruntime_launch
 from runners.child import run_job
 from runners.failure import Failure, FailureKind
+from runners.lease import CPU
 from runners.measurement import Launch
-from runners.runner import Description, MeasurementSettings, Prediction, Timing
+from runners.protocol import MeasurementSettings
+from runners.runner import Description, Prediction
 from spaces import DEFAULT_RUNNER, RunSpec
 
 _SCRIPT = Path(onnxruntime_launch.__file__)
+_GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRTRTX", "MIGraphX", "Dml")
 
 
 class OnnxRuntimeRunner:
-    """Runs ONNX files in this interpreter's ONNX Runtime.
+    """Runs ONNX files in an interpreter's ONNX Runtime.
 
     Args:
-        settings: How much is measured.
+        name: The runner's name in study files.
+        python: The interpreter whose ONNX Runtime it is; this one by default.
+        provider_options: Options of execution providers, by provider.
+        timeout_s: Deadline of jobs that are not timed.
     """
 
-    name = DEFAULT_RUNNER
+    def __init__(
+        self,
+        name: str = DEFAULT_RUNNER,
+        python: Path | None = None,
+        provider_options: Mapping[str, Mapping[str, str]] | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self.name = name
+        self.python = python or Path(sys.executable)
+        self.provider_options = {k: dict(v) for k, v in (provider_options or {}).items()}
+        self.timeout_s = timeout_s
 
-    def __init__(self, settings: MeasurementSettings | None = None) -> None:
-        self.settings = settings or MeasurementSettings()
-
-    def time(self, model: Path, run: RunSpec, inputs: Path, folder: Path) -> Timing | Failure:
-        """Time a model in fresh processes; a disturbed one is replaced while the spare ones last.
-
-        If too few undisturbed launches are left, the least disturbed make up the number: a machine
-        that is never quiet still gets its measurement, with the count beside it.
-        """
-        settings = self.settings
-        job = self._job("time", model, run, inputs) | {
-            "warmup_seconds": settings.warmup_seconds,
-            "min_seconds": settings.min_seconds,
-            "min_iterations": settings.min_iterations,
-            "max_iterations": settings.max_iterations,
-        }
-        launches: list[Launch] = []
-        while len(launches) < settings.launches + settings.extra_launches:
-            result = self._run(job, folder, "measure")
-            if isinstance(result, Failure):
-                return result
-            launches.append(Launch(**{**result, "latency_ms": tuple(result["latency_ms"])}))
-            if sum(not launch.is_contaminated for launch in launches) == settings.launches:
-                break
-        contaminated = sum(launch.is_contaminated for launch in launches)
-        launches.sort(key=lambda launch: (launch.is_contaminated, -launch.cpu_share))
-        return Timing(tuple(launches[: settings.launches]), contaminated)
-
-    def predict(
-        self, model: Path, run: RunSpec, inputs: Path, folder: Path
-    ) -> Prediction | Failure:
-        """Run a model once over all samples; a node on another provider is a failure."""
-        result = self._run(self._job("predict", model, run, inputs), folder, "evaluate")
-        if isinstance(result, Failure):
-            return result
-        elsewhere = {
-            name: count
-            for name, count in result["nodes_by_provider"].items()
-            if name != run.execution_provider
-        }
-        if elsewhere or not result["nodes_by_provider"]:
-            message = f"asked for {run.execution_provider}, but these ran elsewhere: {elsewhere}"
-            return Failure("evaluate", FailureKind.UNSUPPORTED, message)
-        return Prediction(folder / "outputs.npy", result["nodes_by_provider"])
+    def device(self, run: RunSpec) -> str:
+        """Return ``cpu``, or the first graphics card for providers that run there."""
+        options = self.provider_options.get(run.execution_provider, {})
+        if run.execution_provider.startswith(_GPU_PROVIDERS):
+            return f"gpu:{options.get('device_id', '0')}"
+        return CPU
 
     def describe(self, folder: Path) -> Description | Failure:
         """Return the providers this ONNX Runtime has and knows of, and its version."""
-        result = self._run({"action": "describe"}, folder, "describe")
+        result = self._run({"action": "describe"}, folder, "describe", self.timeout_s)
         if isinstance(result, Failure):
             return result
         available, known = tuple(result["available"]), tuple(result["known"])
         return Description(available, known, result["versions"])
 
-    def _run(self, job: dict[str, Any], folder: Path, stage: str) -> dict[str, Any] | Failure:
-        return run_job(_SCRIPT, job, folder, stage=stage, timeout_s=self.settings.timeout_s)
+    def launch(
+        self,
+        model: Path,
+        run: RunSpec,
+        inputs: Sequence[Path],
+        folder: Path,
+        settings: MeasurementSettings,
+        lease: int,
+    ) -> Launch | Failure:
+        """Time a model in one fresh process, pinned to as many cores as it has threads."""
+        job = self._job("time", model, run, inputs) | {
+            "warmup_seconds": settings.warmup_seconds,
+            "min_seconds": settings.min_seconds,
+            "min_iterations": settings.min_iterations,
+            "max_iterations": settings.max_iterations,
+            "cores": _cores(run.intra_op_threads),
+        }
+        result = self._run(job, folder, "measure", settings.timeout_s, lease)
+        if isinstance(result, Failure):
+            return result
+        return Launch(**{**result, "latency_ms": tuple(result["latency_ms"])})
 
-    def _job(self, action: str, model: Path, run: RunSpec, inputs: Path) -> dict[str, Any]:
+    def predict(
+        self, model: Path, run: RunSpec, inputs: Sequence[Path], folder: Path
+    ) -> Prediction | Failure:
+        """Run a model once over all samples; a node on another provider is a failure."""
+        job = self._job("predict", model, run, inputs)
+        result = self._run(job, folder, "evaluate", self.timeout_s)
+        if isinstance(result, Failure):
+            return result
+        elsewhere = {
+            provider: nodes
+            for provider, nodes in result["nodes_by_provider"].items()
+            if provider != run.execution_provider
+        }
+        if elsewhere or not result["nodes_by_provider"]:
+            message = f"asked for {run.execution_provider}, but these nodes ran on {elsewhere}"
+            return Failure("evaluate", FailureKind.UNSUPPORTED, message)
+        counts = {name: len(nodes) for name, nodes in result["nodes_by_provider"].items()}
+        return Prediction(folder / "outputs.npy", counts)
+
+    def run_job(
+        self,
+        action: str,
+        model: Path,
+        run: RunSpec,
+        inputs: Sequence[Path],
+        folder: Path,
+        **more: Any,
+    ) -> dict[str, Any] | Failure:
+        """Do another of the launch script's jobs (``profile``, ``compare``) on a model."""
+        job = self._job(action, model, run, inputs)
+        job |= {"cores": _cores(run.intra_op_threads), **more}
+        return self._run(job, folder, action, self.timeout_s, more.get("lease"))
+
+    def _run(
+        self,
+        job: dict[str, Any],
+        folder: Path,
+        stage: str,
+        timeout_s: float,
+        lease: int | None = None,
+    ) -> dict[str, Any] | Failure:
+        return run_job(
+            _SCRIPT, job, folder, stage=stage, timeout_s=timeout_s, python=self.python, lease=lease
+        )
+
+    def _job(
+        self, action: str, model: Path, run: RunSpec, inputs: Sequence[Path]
+    ) -> dict[str, Any]:
         return {
             "action": action,
             "model": str(model),
             "execution_provider": run.execution_provider,
-            "provider_options": {},
+            "provider_options": self.provider_options.get(run.execution_provider, {}),
             "intra_op_threads": run.intra_op_threads,
             "batch_size": run.batch_size,
-            "inputs": str(inputs),
+            "inputs": [str(path) for path in inputs],
         }
+
+
+def _cores(threads: int) -> list[int]:
+    """Return the cores to pin to: the last ones, as the first is busiest with the system's work."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    return sorted(os.sched_getaffinity(0))[-threads:]

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runners.failure import Failure
 from runners.measurement import Launch
 from spaces import RunSpec
 
-
-@dataclass(frozen=True)
-class MeasurementSettings:
-    """How much is measured; the defaults suit a search.
-
-    Attributes:
-        launches: Fresh processes that each time the artifact; the replicates.
-        extra_launches: How many more may replace launches that something disturbed.
-        warmup_seconds: Longest warm-up of a launch; it ends earlier once timing is steady.
-        min_seconds: Shortest timed part of a launch.
-        min_iterations: Fewest timed calls of a launch.
-        max_iterations: Most timed calls of a launch.
-        timeout_s: Deadline of a launch.
-    """
-
-    launches: int = 3
-    extra_launches: int = 3
-    warmup_seconds: float = 1.0
-    min_seconds: float = 0.2
-    min_iterations: int = 30
-    max_iterations: int = 10_000
-    timeout_s: float = 60.0
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The launches of one artifact run one way.
-
-    Attributes:
-        launches: Those that count.
-        contaminated: How many of all were disturbed.
-    """
-
-    launches: tuple[Launch, ...]
-    contaminated: int
+if TYPE_CHECKING:
+    from runners.protocol import MeasurementSettings
 
 
 @dataclass(frozen=True)
@@ -84,17 +51,33 @@ class Runner(Protocol):
     def describe(self, folder: Path) -> Description | Failure:
         """Say what there is to run on, working in an empty folder."""
 
-    def time(self, model: Path, run: RunSpec, inputs: Path, folder: Path) -> Timing | Failure:
-        """Time a model in fresh processes.
+    def device(self, run: RunSpec) -> str:
+        """Return the name of the device that a run takes up, for its lease."""
+
+    def launch(
+        self,
+        model: Path,
+        run: RunSpec,
+        inputs: Sequence[Path],
+        folder: Path,
+        settings: MeasurementSettings,
+        lease: int,
+    ) -> Launch | Failure:
+        """Time a model in one fresh process.
 
         Args:
             model: The model file.
             run: How to run it.
-            inputs: A ``.npy`` file of real samples, shape (samples, ...).
+            inputs: A ``.npy`` file of real samples for each of the model's inputs, in order.
             folder: An empty folder for the work.
+            settings: How much to measure.
+            lease: Descriptor of the device's lease, for the process to inherit.
         """
 
     def predict(
-        self, model: Path, run: RunSpec, inputs: Path, folder: Path
+        self, model: Path, run: RunSpec, inputs: Sequence[Path], folder: Path
     ) -> Prediction | Failure:
-        """Run a model once over all samples, in batches of the run's size."""
+        """Run a model once over all samples, in batches of the run's size.
+
+        Every node must run on the provider asked for; one that does not is a failure.
+        """

@@ -161,11 +161,17 @@ class LoadedWorkload:
 
     def __init__(self, reference: str, folder: Path) -> None:
         path, workload_class = _load_class(reference, folder)
+        self.path = path
         try:
             self.workload: Workload = workload_class()
             self.models = dict(self.workload.models())
             self.data = self.workload.data()
             files = [path.parent / file for file in self.workload.depends_on()]
+            for file in files:
+                if not file.is_file():
+                    raise WorkloadError(
+                        f"{reference}: depends_on() names {file}, which is not there"
+                    )
             sources = sorted(file_digest(file) for file in {*files, *_modules_beside(path)})
         except WorkloadError:
             raise
@@ -187,7 +193,9 @@ class LoadedWorkload:
                 f"no other metric has; got {metric!r}"
             )
         names = sorted(self.models, key=lambda name: name != REFERENCE)
-        fingerprint = digest({"sources": sources, "data": self.data.digest})
+        fingerprint = digest(
+            {"class": workload_class.__name__, "sources": sources, "data": self.data.digest}
+        )
         self.info = WorkloadInfo(
             name=workload_class.__name__,
             fingerprint=fingerprint,
@@ -282,15 +290,21 @@ def _modules_beside(path: Path) -> set[Path]:
 
 
 def _file_of(module: object) -> str | None:
-    file = getattr(module, "__file__", None)
-    return file if isinstance(file, str) and file.endswith(".py") else None
+    """Return a module's source file; some modules (torch.ops) only pretend to have one."""
+    spec = getattr(module, "__spec__", None)
+    file = getattr(spec, "origin", None)
+    return file if file and file.endswith(".py") and Path(file).is_file() else None
 
 
 def _their_line(reference: str, path: Path, error: BaseException) -> str:
     """Say what failed in the user's file, and in which line of it."""
     if isinstance(error, SyntaxError):
         return f"{reference}: line {error.lineno}: {error.msg}"
+    return f"{reference}: {line_in(path, error)}{type(error).__name__}: {error}"
+
+
+def line_in(path: Path, error: BaseException) -> str:
+    """Return the line of a file that an error came through, or nothing if it did not."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if Path(frame.filename) == path]
-    where = f"line {theirs[-1].lineno} ({theirs[-1].line})" if theirs else "no line of its own"
-    return f"{reference}: {where}: {type(error).__name__}: {error}"
+    return f"line {theirs[-1].lineno} ({theirs[-1].line}): " if theirs else ""

@@ -89,18 +89,17 @@ def _is_slower_than_reference(record: TrialRecord, history: History, wish: Wish)
 
 
 def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> str:
-    lines = ["no measured point fits; relax one limit:"]
+    """Say how far away the nearest point is, for each limit."""
+    lines = ["no measured point fits; the nearest, limit by limit:"]
     for limit in limits:
         others = [c for c in limits if c is not limit]
         near = [r for r in pool if all(c.violation(r.metrics[c.metric]) <= 0 for c in others)]
+        best = min(near or pool, key=lambda r: limit.violation(r.metrics[limit.metric]))
         wanted = limit.maximum if limit.maximum is not None else limit.minimum
-        if not near or wanted is None:
-            continue
-        best = min(near, key=lambda r: limit.violation(r.metrics[limit.metric]))
-        value = best.metrics[limit.metric]
+        value = format_metric(limit.metric, best.metrics[limit.metric])
+        kept = "" if len(limits) == 1 else ", the other limits kept" if near else ", by itself"
         lines.append(
-            f"  {limit.metric}: asked for {format_metric(limit.metric, wanted)}, the nearest with "
-            f"the other limits kept is {format_metric(limit.metric, value)} (trial {best.number}: "
-            f"{best.candidate.label})"
+            f"  {limit.metric}: asked for {format_metric(limit.metric, wanted or 0.0)}, the best "
+            f"is {value}{kept} (trial {best.number}: {best.candidate.label})"
         )
     return "\n".join(lines)

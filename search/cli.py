@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from search import cli_model
 from spaces.errors import ConfigError, ParetuneError
 
 _STUDY = click.argument(
@@ -35,13 +37,15 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="paretune")
 def main() -> None:
-    r"""Find the best fast versions of a trained model, measured on this machine.
+    """Find the best fast versions of a trained model, measured on this machine.
 
     \b
     In the evening:   paretune search study.yaml
     In the morning:   paretune frontier study.yaml
                       paretune pick study.yaml --max-latency-ms 5 --out model/
     To review:        paretune ui study.yaml
+    Any ONNX file:    paretune measure model.onnx --batch-size 1,8,32
+                      paretune compare model.onnx other.onnx
 
     A study file names a workload (your model and data, one Python class) and the space to search:
     students, pruning ratios, quantizations, batch sizes, execution providers, threads. Every
@@ -58,7 +62,7 @@ def main() -> None:
     "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours of this search."
 )
 def search(study: Path, trials: int | None, hours: float | None) -> None:
-    r"""Run STUDY (study.yaml by default), or continue it where it ended.
+    """Run STUDY (study.yaml by default), or continue it where it ended.
 
     Everything is written to the study's output_dir; the process can be killed at any time, and
     the same command goes on: at most the trial in flight is done again.
@@ -76,7 +80,8 @@ def search(study: Path, trials: int | None, hours: float | None) -> None:
     except KeyboardInterrupt:
         reporter.stop()
         console.print("\ninterrupted; the same command goes on from here")
-        console.print(frontier_table(api.status(study)))
+        with suppress(ParetuneError):  # interrupted before there was a study
+            console.print(frontier_table(api.status(study)))
         sys.exit(130)
     finally:
         reporter.stop()
@@ -160,7 +165,11 @@ def frontier(study: Path, form: str, plot: Path | None) -> None:
 
 @main.command()
 @_STUDY
-@click.option("--max-latency-ms", type=float, help="Latency budget of one call, in milliseconds.")
+@click.option(
+    "--max-latency-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Latency budget of one call, in milliseconds.",
+)
 @click.option(
     "--percentile",
     type=click.Choice(["p50", "p90", "p95", "p99"]),
@@ -229,6 +238,10 @@ def devices() -> None:
 
     console.print(machine(), soft_wrap=True)
     console.print(device_table(find_devices()))
+
+
+main.add_command(cli_model.measure)
+main.add_command(cli_model.compare)
 
 
 if __name__ == "__main__":

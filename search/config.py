@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from runners.runner import MeasurementSettings
+from runners.protocol import MeasurementSettings
 from search.objective import Constraint, Direction, Objective, natural_direction
 from spaces import AXIS_NAMES, BASELINE_VALUES, REFERENCE, Axis, Forbid, Quantization
 
@@ -138,7 +138,19 @@ class MeasurementConfig(_Section):
     """How much is measured of each candidate."""
 
     launches: Positive = Field(
-        _DEFAULTS.launches, description="fresh processes that each time the artifact"
+        _DEFAULTS.launches, description="fewest fresh processes that each time the artifact"
+    )
+    max_launches: Positive | None = Field(
+        None, description="most of them, added until the intervals are tight; `launches` if unset"
+    )
+    p50_tolerance: Duration = Field(
+        _DEFAULTS.p50_tolerance, description="relative half width of the p50's interval"
+    )
+    p95_tolerance: Duration = Field(
+        _DEFAULTS.p95_tolerance, description="relative half width of the p95's interval"
+    )
+    idle_wait_s: Annotated[float, Field(strict=True, ge=0.0, le=1e6)] = Field(
+        _DEFAULTS.idle_wait_s, description="how long to wait for an idle host"
     )
     extra_launches: Annotated[StrictInt, Field(ge=0)] = Field(
         _DEFAULTS.extra_launches, description="how many more may replace disturbed ones"
@@ -164,11 +176,16 @@ class MeasurementConfig(_Section):
                 f"min_iterations ({self.min_iterations}) is above max_iterations "
                 f"({self.max_iterations})"
             )
+        if self.max_launches is not None and self.launches > self.max_launches:
+            raise ValueError(
+                f"launches ({self.launches}) is above max_launches ({self.max_launches})"
+            )
         return self
 
     def settings(self) -> MeasurementSettings:
         """Return the settings for runners."""
-        return MeasurementSettings(**self.model_dump())
+        values = self.model_dump()
+        return MeasurementSettings(**values | {"max_launches": self.max_launches or self.launches})
 
 
 class StudyConfig(_Section):

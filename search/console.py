@@ -52,7 +52,7 @@ class ConsoleReporter:
             soft_wrap=True,
         )
         limit = f" or {budget.hours:g} h" if budget.hours else ""
-        self.console.print(f"{self._before} trials are done, until {budget.trials}{limit}")
+        self.console.print(f"{self._before} trials done, budget {budget.trials}{limit}")
         if self.console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -109,7 +109,7 @@ def frontier_table(history: History) -> Table:
         title=title,
         box=SIMPLE_HEAD,
         show_edge=False,
-        padding=(0, 2 if wide else 1, 0, 0),
+        padding=(0, 1 if wide else 0, 0, 0),
         pad_edge=False,
     )
     for name in _knobs(wide):

@@ -9,6 +9,7 @@ from typing import Protocol
 from runners.build_worker import BuildWorker
 from runners.evaluator import Evaluator
 from runners.failure import Failure, FailureKind
+from runners.lease import CPU, lease
 from search.history import History
 from search.storage import StudyStorage, Unfinished
 from search.strategy import Strategy
@@ -146,7 +147,8 @@ class Loop:
             message = f"the study's process ended {trial.starts} times while this was in flight"
             failure = Failure("study", FailureKind.CRASH, message)
             return TrialRecord(trial.number, candidate, failure, started_at, time.time())
-        artifact = self.worker.build(candidate.build)
+        with lease(CPU):
+            artifact = self.worker.build(candidate.build)
         if isinstance(artifact, Failure):
             return TrialRecord(trial.number, candidate, artifact, started_at, time.time())
         measuring = time.monotonic()

@@ -157,7 +157,7 @@ def _evaluator(
 ) -> Evaluator:
     store = ArtifactStore(paths.store)
     store.sweep()
-    runner = OnnxRuntimeRunner(config.measurement.settings())
+    runner = OnnxRuntimeRunner()
     with store.scratch() as folder:
         description = runner.describe(folder)
     if isinstance(description, Failure):
@@ -181,6 +181,7 @@ def _evaluator(
         fingerprint=info.fingerprint,
         inputs=inputs,
         score=lambda outputs: worker.score(outputs, "validation"),
+        settings=config.measurement.settings(),
     )
 
 

@@ -224,6 +224,8 @@ def _mend_for(kind: str, context: dict[str, Any]) -> str:
         return "write a whole number, without quotes"
     if kind.startswith("float"):
         return "write a number, without quotes"
+    if kind == "string_pattern_mismatch":
+        return "write letters, digits, '_', '-' and '.' only"
     if kind.startswith("string"):
         return "write a text"
     if kind.startswith("list"):

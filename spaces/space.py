@@ -101,14 +101,16 @@ class SearchSpace:
     def informative(self) -> list[Candidate]:
         """Return the few valid candidates that say most about the space, the baseline first.
 
-        The baseline in every quantization (which also shows those that do not work here), each
-        student as it is, and the reference pruned as far as the space goes: the corners between
-        which the frontier lies.
+        The baseline, its static int8 form, each student as it is, the reference pruned as far as
+        the space goes, then the baseline in every other quantization, which shows those that do not
+        work here: the corners between which the frontier lies.
         """
         base = self.baseline
+        quantizations = self.axis("quantization").values
         builds: list[dict[str, Any]] = [{}]
-        builds += [{"quantization": name} for name in self.axis("quantization").values]
+        builds += [{"quantization": q} for q in quantizations if q == Quantization.INT8_STATIC]
         builds += [{"student": name} for name in self.axis("student").values]
         builds += [{"pruning_ratio": self.axis("pruning_ratio").values[-1]}]
+        builds += [{"quantization": q} for q in quantizations]
         picked = [Candidate.from_params(base.params | build) for build in builds]
         return [c for c in dict.fromkeys(picked) if self.reason_against(c) is None]

@@ -85,7 +85,9 @@ def make_record() -> Callable[..., TrialRecord]:
         else:
             everything = dict.fromkeys(METRICS, 1.0) | {"accuracy": 0.5} | dict(metrics)
             statistics = {name: Statistic(value) for name, value in everything.items()}
-            outcome = Measurement(candidate.run, "0" * 64, statistics, 3, 0, True, {}, "1" * 64)
+            outcome = Measurement(
+                candidate.run, "0" * 64, statistics, 3, 0, True, True, True, {}, "1" * 64
+            )
         return TrialRecord(number, candidate, outcome, 100.0 + number, 101.0 + number)
 
     return make

@@ -64,8 +64,16 @@ def test_nothing_fits_says_how_far_and_what_to_relax(history: History) -> None:
     with pytest.raises(StudyError) as caught:
         choose(history, Wish(max_latency_ms=0.001, min_quality=0.85))
     message = str(caught.value)
-    assert "latency_p95_ms: asked for 0.001, the nearest with the other limits kept is" in message
-    assert "(trial " in message
+    assert "latency_p95_ms: asked for 0.001, the best is" in message
+    assert "the other limits kept (trial " in message
+
+
+def test_two_impossible_limits_are_each_told_by_themselves(history: History) -> None:
+    with pytest.raises(StudyError) as caught:
+        choose(history, Wish(max_latency_ms=0.001, min_quality=1.5))
+    message = str(caught.value)
+    assert message.count("by itself (trial ") == 2
+    assert "accuracy: asked for 1.5000, the best is" in message
 
 
 def test_an_unmeasured_batch_size_names_those_measured(history: History) -> None:

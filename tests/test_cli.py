@@ -34,7 +34,16 @@ def test_help_and_import_load_nothing_heavy(code: str) -> None:
 def test_every_command_has_help() -> None:
     from search.cli import main
 
-    assert set(main.commands) == {"search", "status", "frontier", "pick", "ui", "devices"}
+    assert set(main.commands) == {
+        "search",
+        "status",
+        "frontier",
+        "pick",
+        "ui",
+        "devices",
+        "measure",
+        "compare",
+    }
     for name in main.commands:
         done = paretune(name, "--help")
         assert done.returncode == 0 and len(done.stdout) > 100

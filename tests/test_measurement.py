@@ -1,6 +1,7 @@
 import pytest
 
 from runners.measurement import Launch, Measurement, Statistic, summarize
+from runners.protocol import MeasurementSettings, is_tight, undisturbed
 from spaces import RunSpec
 
 
@@ -32,11 +33,28 @@ def test_summary_is_over_launches_not_calls() -> None:
     [(1.0, 0.0, False), (0.85, 0.0, True), (1.0, 0.2, True), (1.9, 0.05, False)],
 )
 def test_disturbed_launches_are_told(cpu_share: float, switches: float, contaminated: bool) -> None:
-    assert launch((1.0,), cpu_share, switches).is_contaminated is contaminated
+    assert launch((1.0,), cpu_share, switches).is_contaminated() is contaminated
+
+
+def test_with_several_threads_the_quietest_launch_is_the_measure() -> None:
+    sleeping, kept_waiting = launch((1.0,), 0.64), launch((1.0,), 0.5)
+    two, one = (RunSpec("onnxruntime", "CPUExecutionProvider", 1, n) for n in (2, 1))
+    assert undisturbed([sleeping, kept_waiting], two) == [sleeping]
+    assert undisturbed([sleeping, kept_waiting], one) == []
+
+
+def test_launches_are_enough_when_their_intervals_are_tight() -> None:
+    settings = MeasurementSettings(p50_tolerance=0.05, p95_tolerance=0.05)
+    steady = [launch((1.0,) * 9), launch((1.01,) * 9), launch((0.99,) * 9)]
+    assert is_tight(steady, settings)
+    assert not is_tight([*steady[:2], launch((1.3,) * 9)], settings)
+    assert not is_tight(steady[:1], settings)
 
 
 def test_measurement_round_trips() -> None:
     run = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
     statistics = {"latency_p50_ms": Statistic(1.0, 0.9, 1.1)}
-    measurement = Measurement(run, "a", statistics, 3, 1, True, {"CPU": 4}, "b", {"cores": "2"})
+    measurement = Measurement(
+        run, "a", statistics, 3, 1, True, False, True, {"CPU": 4}, "b", {"cores": "2"}
+    )
     assert Measurement.from_dict(measurement.as_dict()) == measurement

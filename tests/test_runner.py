@@ -15,11 +15,12 @@ from runners.devices import devices
 from runners.failure import Failure, FailureKind
 from runners.measurement import summarize
 from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.runner import MeasurementSettings, Prediction, Timing
+from runners.protocol import MeasurementSettings, Timing, time_model
+from runners.runner import Prediction
 from spaces import RunSpec
 
 CPU = RunSpec("onnxruntime", "CPUExecutionProvider", 4, 1)
-QUICK = MeasurementSettings(launches=2, warmup_seconds=0.05, min_seconds=0.02)
+QUICK = MeasurementSettings(launches=2, max_launches=2, warmup_seconds=0.05, min_seconds=0.02)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def inputs(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 
 def test_right_answers_on_the_provider_asked_for(model: Path, inputs: Path, tmp_path: Path) -> None:
-    result = OnnxRuntimeRunner(QUICK).predict(model, CPU, inputs, tmp_path)
+    result = OnnxRuntimeRunner().predict(model, CPU, [inputs], tmp_path)
     assert isinstance(result, Prediction)
     np.testing.assert_allclose(np.load(result.outputs), 2 * np.load(inputs), rtol=1e-6)
     assert set(result.nodes_by_provider) == {"CPUExecutionProvider"}
@@ -55,7 +56,7 @@ def test_right_answers_on_the_provider_asked_for(model: Path, inputs: Path, tmp_
 def test_launches_are_timed_in_processes_of_their_own(
     model: Path, inputs: Path, tmp_path: Path
 ) -> None:
-    result = OnnxRuntimeRunner(QUICK).time(model, CPU, inputs, tmp_path)
+    result = time_model(OnnxRuntimeRunner(), model, CPU, [inputs], tmp_path, QUICK)
     assert isinstance(result, Timing)
     assert len(result.launches) == 2
     for launch in result.launches:
@@ -70,7 +71,7 @@ def test_launches_are_timed_in_processes_of_their_own(
 
 def test_a_provider_that_is_not_there(model: Path, inputs: Path, tmp_path: Path) -> None:
     run = RunSpec("onnxruntime", "NoSuchExecutionProvider", 1, 1)
-    failure = OnnxRuntimeRunner(QUICK).time(model, run, inputs, tmp_path)
+    failure = time_model(OnnxRuntimeRunner(), model, run, [inputs], tmp_path, QUICK)
     assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
     assert "has no NoSuchExecutionProvider; it has" in failure.message
 
@@ -79,7 +80,7 @@ def test_a_provider_that_is_not_there(model: Path, inputs: Path, tmp_path: Path)
 def test_a_bad_file(content: bytes | None, model: Path, inputs: Path, tmp_path: Path) -> None:
     whole = model.read_bytes()
     model.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    failure = OnnxRuntimeRunner(QUICK).predict(model, CPU, inputs, tmp_path)
+    failure = OnnxRuntimeRunner().predict(model, CPU, [inputs], tmp_path)
     assert isinstance(failure, Failure)
     assert failure.kind in (FailureKind.INVALID, FailureKind.UNSUPPORTED)
     assert "cannot load the model" in failure.message
@@ -87,7 +88,7 @@ def test_a_bad_file(content: bytes | None, model: Path, inputs: Path, tmp_path: 
 
 def test_inputs_that_do_not_fit(model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.zeros((4, 9), np.float32))
-    failure = OnnxRuntimeRunner(QUICK).time(model, CPU, tmp_path / "wide.npy", tmp_path)
+    failure = time_model(OnnxRuntimeRunner(), model, CPU, [tmp_path / "wide.npy"], tmp_path, QUICK)
     assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
     assert "cannot run the model" in failure.message
 

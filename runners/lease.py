@@ -1,0 +1,70 @@
+"""The device lease: on one device, one process at a time measures or builds.
+
+An advisory lock (``flock``) on a file a device. A child that times inherits the descriptor: should
+its parent be killed, the lock lasts as long as the orphan does, and nothing overlaps it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_LOG = logging.getLogger("paretune")
+_POLL_SECONDS = 0.02
+_SAY_AFTER_SECONDS = 2.0
+
+CPU = "cpu"
+"""The device whose cores builds run on, too."""
+
+
+@contextmanager
+def lease(device: str) -> Iterator[int]:
+    """Hold a device; wait for whoever holds it, however long.
+
+    Args:
+        device: Its name, such as ``"cpu"`` or ``"cuda:0"``. Different devices do not wait for each
+            other.
+
+    Yields:
+        The lock's descriptor, for children to inherit.
+    """
+    path = lease_path(device)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        _wait_for(descriptor, device)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield descriptor
+    finally:
+        # Closing, not unlocking: a child that has inherited the descriptor goes on holding it.
+        os.close(descriptor)
+
+
+def lease_path(device: str) -> Path:
+    """Return the lock file of a device; every user of the machine meets at the same one."""
+    folder = Path(os.environ.get("PARETUNE_LEASES", tempfile.gettempdir())) / "paretune-leases"
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):
+        folder.chmod(0o1777)
+    return folder / f"{device.replace('/', '_').replace(':', '_')}.lock"
+
+
+def _wait_for(descriptor: int, device: str) -> None:
+    started, said = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not said and time.monotonic() - started > _SAY_AFTER_SECONDS:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
+                _LOG.warning("waiting for device %s, held by process %s", device, holder)
+                said = True
+            time.sleep(_POLL_SECONDS)
+        else:
+            return

@@ -1,0 +1,140 @@
+"""An ONNX file by itself: what it takes, and data to run it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces import ParetuneError
+
+_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One input of a model.
+
+    Attributes:
+        name: Its name.
+        dtype: Its numpy dtype.
+        shape: Its dimensions: a size, or the name of a dynamic one (empty if it has none).
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | str, ...]
+
+
+def model_inputs(path: Path) -> list[ModelInput]:
+    """Return the inputs of an ONNX file, without those that only hold its weights.
+
+    Raises:
+        ParetuneError: If it is missing or not an ONNX file.
+    """
+    import onnx
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except FileNotFoundError as error:
+        raise ParetuneError(f"there is no file {path}") from error
+    except Exception as error:
+        raise ParetuneError(f"{path} is not a readable ONNX file: {error}") from error
+    weights = {tensor.name for tensor in graph.initializer}
+    return [_model_input(value) for value in graph.input if value.name not in weights]
+
+
+def write_inputs(
+    path: Path,
+    folder: Path,
+    batch_size: int,
+    *,
+    data: Path | None = None,
+    dimensions: Mapping[str, int] | None = None,
+) -> list[Path]:
+    """Write a ``.npy`` file of samples for each input of a model, in order.
+
+    Args:
+        path: The ONNX file.
+        folder: Where to write.
+        batch_size: Samples in one call; a model with a fixed first dimension must have this one.
+        data: An ``.npz`` file with an array of samples for each input; random samples without.
+        dimensions: Sizes of dynamic dimensions other than the first, by name.
+
+    Raises:
+        ParetuneError: If the data does not fit, or a dimension has no size.
+    """
+    inputs = model_inputs(path)
+    given = dict(np.load(data)) if data else {}
+    rng = np.random.default_rng(0)
+    paths = []
+    for index, each in enumerate(inputs):
+        _check_batch(path, each, batch_size)
+        if data:
+            array = _given(each, given, data)
+        else:
+            samples = max(batch_size, _SAMPLES // batch_size * batch_size)
+            array = _random(each, samples, dimensions or {}, rng)
+        paths.append(folder / f"input_{index}.npy")
+        np.save(paths[-1], array)
+    return paths
+
+
+def _model_input(value: Any) -> ModelInput:
+    import onnx
+
+    tensor = value.type.tensor_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    shape = tuple(d.dim_value or d.dim_param for d in tensor.shape.dim)
+    return ModelInput(value.name, dtype, shape)
+
+
+def _check_batch(path: Path, each: ModelInput, batch_size: int) -> None:
+    if not each.shape:
+        raise ParetuneError(f"{path}: input {each.name!r} has no batch axis: it is a single value")
+    first = each.shape[0]
+    if isinstance(first, int) and first != batch_size:
+        raise ParetuneError(
+            f"{path}: input {each.name!r} takes batches of {first} only; asked for {batch_size}: "
+            f"use --batch-size {first}, or export it with a dynamic batch axis"
+        )
+
+
+def _given(each: ModelInput, given: Mapping[str, NDArray[Any]], data: Path) -> NDArray[Any]:
+    if each.name not in given:
+        raise ParetuneError(f"{data} has no array {each.name!r}; it has {', '.join(given)}")
+    array = given[each.name]
+    fits = len(array.shape) == len(each.shape) and all(
+        isinstance(want, str) or want == size
+        for want, size in zip(each.shape[1:], array.shape[1:], strict=False)
+    )
+    if array.dtype != each.dtype or not fits:
+        raise ParetuneError(
+            f"{data}: {each.name!r} is {array.dtype}{list(array.shape)}; the model takes "
+            f"{each.dtype}{list(each.shape)}"
+        )
+    return array
+
+
+def _random(
+    each: ModelInput, samples: int, dimensions: Mapping[str, int], rng: np.random.Generator
+) -> NDArray[Any]:
+    sizes = []
+    for axis, size in enumerate(each.shape[1:], start=1):
+        if isinstance(size, str) and size not in dimensions:
+            raise ParetuneError(
+                f"input {each.name!r}: dimension {axis} ({size or 'unnamed'}) is dynamic; give its "
+                f"size with --dim {size or 'NAME'}=SIZE, or samples with --inputs FILE.npz"
+            )
+        sizes.append(dimensions[size] if isinstance(size, str) else size)
+    shape = (samples, *sizes)
+    if np.issubdtype(each.dtype, np.floating):
+        return rng.standard_normal(shape).astype(each.dtype)
+    if each.dtype == np.bool_:
+        return rng.integers(0, 2, shape).astype(each.dtype)
+    # Zeros and ones are valid for token ids, masks and segments alike.
+    return rng.integers(0, 2, shape).astype(each.dtype)

@@ -1,0 +1,79 @@
+"""Device leases, with real processes."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runners.lease import lease, lease_path
+
+HOLD = (
+    "import sys, time\n"
+    "from runners.lease import lease\n"
+    "with lease(sys.argv[1]):\n"
+    "    print(time.monotonic(), flush=True); time.sleep(float(sys.argv[2]))\n"
+    "    print(time.monotonic(), flush=True)\n"
+)
+# Holds the lease, hands it to a child that prints its number and stays, and waits for it.
+HOLD_WITH_CHILD = (
+    "import subprocess, sys\n"
+    "from runners.lease import lease\n"
+    "with lease(sys.argv[1]) as held:\n"
+    "    code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
+    "    subprocess.Popen([sys.executable, '-c', code], pass_fds=(held,)).wait()\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARETUNE_LEASES", str(tmp_path))
+
+
+def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_holders_of_one_device_never_overlap() -> None:
+    holders = [start(HOLD, "cpu", "0.3") for _ in range(4)]
+    spans = [tuple(map(float, holder.communicate()[0].split())) for holder in holders]
+    spans.sort()
+    for (_, end), (begin, _) in itertools.pairwise(spans):
+        assert end <= begin
+
+
+def test_different_devices_run_at_once() -> None:
+    cpu, gpu = start(HOLD, "cpu", "3"), start(HOLD, "gpu:0", "3")
+    spans = [tuple(map(float, holder.communicate()[0].split())) for holder in (cpu, gpu)]
+    assert max(begin for begin, _ in spans) < min(end for _, end in spans)
+    assert lease_path("gpu:0") != lease_path("cpu")
+
+
+def test_an_orphan_of_a_killed_holder_still_holds_the_device() -> None:
+    holder = start(HOLD_WITH_CHILD, "cpu")
+    assert holder.stdout is not None
+    orphan = int(holder.stdout.readline())
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    waiting = start(HOLD, "cpu", "0")
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(1.5)
+    os.kill(orphan, signal.SIGKILL)
+    waiting.communicate(timeout=10)
+    assert waiting.returncode == 0
+
+
+def test_a_killed_holder_without_children_lets_go() -> None:
+    holder = start(HOLD, "cpu", "60")
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    began = time.monotonic()
+    with lease("cpu"):
+        assert time.monotonic() - began < 30
