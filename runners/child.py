@@ -46,6 +46,8 @@ def run_job(
     )
     result_path.unlink(missing_ok=True)
     job_path.write_text(json.dumps(dict(job)), "utf-8")
+    if not python.is_file():
+        return Failure(stage, FailureKind.UNSUPPORTED, f"there is no interpreter {python}")
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             # -P: the script's folder holds modules of ours that would hide others of the same name.

@@ -43,9 +43,17 @@ class OnnxRuntimeRunner:
         self.provider_options = {k: dict(v) for k, v in (provider_options or {}).items()}
         self.timeout_s = timeout_s
 
+    def options(self, run: RunSpec) -> dict[str, str]:
+        """Return the provider options of a run."""
+        options = dict(self.provider_options.get(run.execution_provider, {}))
+        if run.execution_provider == "OpenVINOExecutionProvider":
+            # It does not read the session's thread count.
+            options.setdefault("num_of_threads", str(run.intra_op_threads))
+        return options
+
     def device(self, run: RunSpec) -> str:
         """Return ``cpu``, or the first graphics card for providers that run there."""
-        options = self.provider_options.get(run.execution_provider, {})
+        options = self.options(run)
         if run.execution_provider.startswith(_GPU_PROVIDERS):
             return f"gpu:{options.get('device_id', '0')}"
         return CPU
@@ -132,7 +140,7 @@ class OnnxRuntimeRunner:
             "action": action,
             "model": str(model),
             "execution_provider": run.execution_provider,
-            "provider_options": self.provider_options.get(run.execution_provider, {}),
+            "provider_options": self.options(run),
             "intra_op_threads": run.intra_op_threads,
             "batch_size": run.batch_size,
             "inputs": [str(path) for path in inputs],

@@ -12,7 +12,7 @@ from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.history import History
 from search.loop import Reporter, SearchResult
-from search.study import load_history, run_study
+from search.study import load_history, run_study, study_runners
 from search.study_file import read_study_file
 from search.trial import TrialRecord
 
@@ -91,5 +91,9 @@ def pick(
     if out is None:
         return Pick(record, history, None)
     config = read_study_file(path)
-    store = ArtifactStore(StudyPaths(config, path).store)
-    return Pick(record, history, write_bundle(record, history, store, Path(out), config.name))
+    paths = StudyPaths(config, path)
+    store = ArtifactStore(paths.store)
+    runner = study_runners(config, paths.folder)[record.candidate.run.runner]
+    return Pick(
+        record, history, write_bundle(record, history, store, Path(out), config.name, runner)
+    )

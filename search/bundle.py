@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.store import ArtifactStore
 from search.history import History
 from search.trial import TrialRecord
@@ -21,6 +22,7 @@ def write_bundle(
     store: ArtifactStore,
     folder: Path,
     study: str,
+    runner: OnnxRuntimeRunner,
 ) -> Path:
     """Write a trial's ONNX file and the manifest of everything needed to run it as measured.
 
@@ -56,7 +58,8 @@ def write_bundle(
         "run": {
             "runner": record.candidate.run.runner,
             "execution_provider": record.candidate.run.execution_provider,
-            "provider_options": {},
+            "provider_options": runner.options(record.candidate.run),
+            "python": str(runner.python),
             "batch_size": record.candidate.run.batch_size,
             "session_options": {
                 "intra_op_num_threads": record.candidate.run.intra_op_threads,

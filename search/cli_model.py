@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from runners.onnxruntime_runner import OnnxRuntimeRunner
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -34,6 +37,14 @@ def _sizes(
     return found
 
 
+def _runner(requirements: tuple[str, ...]) -> OnnxRuntimeRunner:
+    from runners.interpreter import interpreter
+    from runners.onnxruntime_runner import OnnxRuntimeRunner
+
+    python = interpreter([*requirements, "numpy"]) if requirements else None
+    return OnnxRuntimeRunner(python=python)
+
+
 def _run_options(command: Any) -> Any:
     for option in (
         click.option(
@@ -49,6 +60,14 @@ def _run_options(command: Any) -> Any:
         ),
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True),
         click.option("--provider", default="CPUExecutionProvider", show_default=True),
+        click.option(
+            "--requirement",
+            "requirements",
+            multiple=True,
+            metavar="PACKAGE",
+            help="Use the ONNX Runtime of an environment with this package (and numpy), made once; "
+            "such as onnxruntime-openvino==1.24.1. Repeatable.",
+        ),
     ):
         command = option(command)
     return command
@@ -75,6 +94,7 @@ def measure(
     data: Path | None,
     threads: int,
     provider: str,
+    requirements: tuple[str, ...],
     careful: bool,
     as_json: bool,
     plot: Path | None,
@@ -88,12 +108,11 @@ def measure(
     from runners.failure import Failure
     from runners.model_file import write_inputs
     from runners.model_report import ModelReport, report
-    from runners.onnxruntime_runner import OnnxRuntimeRunner
     from runners.protocol import CAREFUL, MeasurementSettings
     from search.model_console import print_reports, reports_as_json, write_histograms
     from spaces import RunSpec
 
-    runner, settings = OnnxRuntimeRunner(), CAREFUL if careful else MeasurementSettings()
+    runner, settings = _runner(requirements), CAREFUL if careful else MeasurementSettings()
     reports: list[ModelReport] = []
     failed = False
     for batch_size in batch_sizes:
@@ -130,6 +149,7 @@ def compare(
     data: Path | None,
     threads: int,
     provider: str,
+    requirements: tuple[str, ...],
     launches: int,
 ) -> None:
     """Say whether OTHER is faster or slower than MODEL, or that it cannot be told.
@@ -142,10 +162,9 @@ def compare(
     from runners.comparison import compare as compare_models
     from runners.failure import Failure
     from runners.model_file import write_inputs
-    from runners.onnxruntime_runner import OnnxRuntimeRunner
     from spaces import RunSpec
 
-    runner = OnnxRuntimeRunner()
+    runner = _runner(requirements)
     run = RunSpec(runner.name, provider, batch_size, threads)
     with tempfile.TemporaryDirectory() as name:
         inputs = write_inputs(model, Path(name), batch_size, data=data, dimensions=dimensions)

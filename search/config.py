@@ -83,6 +83,24 @@ class RuleConfig(_Section):
         return self
 
 
+class RunnerConfig(_Section):
+    """An ONNX Runtime in an interpreter of its own."""
+
+    python: StrictStr | None = Field(None, description="path of the interpreter")
+    requirements: list[StrictStr] | None = Field(
+        None, description="or what pip installs into an environment made for it, once"
+    )
+    provider_options: dict[StrictStr, dict[StrictStr, StrictStr]] = Field(
+        {}, description="options of execution providers: PROVIDER: {key: value}"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> RunnerConfig:
+        if self.python is not None and self.requirements is not None:
+            raise ValueError("a runner has a `python` or `requirements`, not both")
+        return self
+
+
 class ObjectiveConfig(_Section):
     """A recorded metric to optimize."""
 
@@ -196,6 +214,9 @@ class StudyConfig(_Section):
     )
     workload: StrictStr = Field(description="FILE.py:CLASS, relative to the study file")
     space: SpaceConfig = Field(description="what may be tried")
+    runners: dict[StrictStr, RunnerConfig] = Field(
+        {}, description="runners beside `onnxruntime`, by the name used in execution_provider"
+    )
     rules: list[RuleConfig] = Field([], description="combinations that are not worth trying")
     objectives: Annotated[list[ObjectiveConfig], Field(min_length=1)] | None = Field(
         None, description="by default quality up, latency_p95_ms down, throughput up"

@@ -13,6 +13,7 @@ from runners.build_worker import BuildWorker, WorkerSettings
 from runners.environment import available_cores, fingerprint
 from runners.evaluator import Evaluator
 from runners.failure import Failure
+from runners.interpreter import interpreter
 from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.store import ArtifactStore
 from runners.workload import WorkloadInfo, load_attribute
@@ -26,6 +27,7 @@ from search.strategy import OptunaStrategy
 from search.study_file import check_names, read_study_file
 from search.tracking import open_tracking
 from spaces import (
+    DEFAULT_RUNNER,
     Forbid,
     Rule,
     SearchSpace,
@@ -105,6 +107,23 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     return space
 
 
+def study_runners(config: StudyConfig, folder: Path) -> dict[str, OnnxRuntimeRunner]:
+    """Return the runners of a study by name; an environment that is missing is made.
+
+    Raises:
+        ParetuneError: If an environment cannot be made.
+    """
+    runners = {DEFAULT_RUNNER: OnnxRuntimeRunner()}
+    for name, entry in config.runners.items():
+        python = None
+        if entry.requirements is not None:
+            python = interpreter(entry.requirements)
+        elif entry.python is not None:
+            python = folder / entry.python
+        runners[name] = OnnxRuntimeRunner(name, python, entry.provider_options)
+    return runners
+
+
 def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objective, ...]:
     """Return a study's objectives, or the default ones."""
     if config.objectives is None:
@@ -147,6 +166,7 @@ def _definition(
         "space": {axis.name: list(axis.values) for axis in space.axes},
         "objectives": [asdict(objective) for objective in objectives],
         "constraints": [asdict(entry.constraint()) for entry in config.constraints],
+        "runners": {name: entry.model_dump() for name, entry in config.runners.items()},
         "measurement": asdict(config.measurement.settings()),
         "machine": [fingerprint()["processor"], fingerprint()["cores"]],
     }
@@ -157,16 +177,18 @@ def _evaluator(
 ) -> Evaluator:
     store = ArtifactStore(paths.store)
     store.sweep()
-    runner = OnnxRuntimeRunner()
-    with store.scratch() as folder:
-        description = runner.describe(folder)
-    if isinstance(description, Failure):
-        raise StudyError(f"the runner {runner.name} cannot be started: {description.message}")
-    for target in config.space.execution_provider:
-        provider = split_target(target)[1]
-        if provider not in description.available:
+    runners = study_runners(config, paths.folder)
+    versions = {}
+    for name, runner in runners.items():
+        with store.scratch() as folder:
+            description = runner.describe(folder)
+        if isinstance(description, Failure):
+            raise StudyError(f"the runner {name} cannot be started: {description.message}")
+        versions[name] = description.versions
+        wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
+        if missing := wanted - set(description.available):
             raise StudyError(
-                f"{provider} is not available here: the runner {runner.name} has "
+                f"{', '.join(missing)} is not available here: the runner {name} has "
                 f"{', '.join(description.available)}. Remove it from space.execution_provider; "
                 f"`paretune devices` says what it needs"
             )
@@ -174,8 +196,8 @@ def _evaluator(
     if inputs is None:
         raise StudyError("the validation split's inputs left the artifact store")
     return Evaluator(
-        {runner.name: runner},
-        {runner.name: description.versions},
+        runners,
+        versions,
         store,
         quality_metric=info.quality_metric,
         fingerprint=info.fingerprint,

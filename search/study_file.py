@@ -25,8 +25,6 @@ from spaces import (
     split_target,
 )
 
-RUNNERS = (DEFAULT_RUNNER,)
-
 Describe = Callable[[str, Path], WorkloadInfo]
 """Loads a workload (``FILE.py:CLASS``, folder) and says what it offers."""
 
@@ -132,14 +130,15 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
         if metric in metrics[:index]:
             problem = f"{metric} is an objective already"
             mistakes.append(Mistake(("objectives", index), problem, "delete one of them"))
+    known_runners = [DEFAULT_RUNNER, *config.runners]
     for index, target in enumerate(config.space.execution_provider):
         runner = split_target(target)[0]
-        if runner not in RUNNERS:
+        if runner not in known_runners:
             mistakes.append(
                 Mistake(
                     ("space", "execution_provider", index),
                     f"unknown runner {runner!r}",
-                    _offer(runner, RUNNERS, "the runners are"),
+                    _offer(runner, known_runners, "the runners are"),
                 )
             )
     return mistakes

@@ -280,6 +280,31 @@ def test_two_searches_of_one_study_are_refused(tmp_path: Path) -> None:
     assert f"is being searched by process {first.pid}" in second.stderr
 
 
+def test_a_runner_in_another_interpreter_is_a_provider_of_its_own(tmp_path: Path) -> None:
+    space = {
+        **SMALL_SPACE,
+        "student": ["reference"],
+        "pruning_ratio": [0.0],
+        "quantization": ["fp32"],
+        "execution_provider": ["CPUExecutionProvider", "second/CPUExecutionProvider"],
+    }
+    runners = {"second": {"python": sys.executable}}
+    study = write_study(tmp_path, space=space, runners=runners)
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stderr
+    ran = [record.candidate.run.runner for record in load_history(study).measured]
+    assert sorted(ran) == ["onnxruntime", "onnxruntime", "second", "second"]
+    check_consistency(study, 4)
+
+
+def test_a_runner_that_is_not_there_stops_the_study_with_the_mend(tmp_path: Path) -> None:
+    study = write_study(tmp_path, runners={"second": {"python": "no/python"}})
+    done = paretune("search", study)
+    assert done.returncode == 1
+    assert "the runner second cannot be started" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(
         "def small_batches(candidate):\n"

@@ -90,6 +90,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ({"strategy": {"seed": 2**32}}, "less than 2147483648"),
         ({"budget": {"build_timeout_s": float("inf")}}, "less than or equal to"),
         ({"space": {**SMALL_SPACE, "execution_provider": ["tvm/CPU"]}}, "unknown runner 'tvm'"),
+        ({"runners": {"a": {"python": "p", "requirements": ["q"]}}}, "not both"),
     ],
 )
 def test_each_mistake_is_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:

@@ -3,14 +3,15 @@
     python experiments/benchmarks/picked_latency.py DIR
 
 DIR was written by ``paretune pick --out DIR`` for the digits study. Prints the manifest's p50 and
-accuracy beside those of plain loops in fresh processes, and their ratio. It imports numpy,
-scikit-learn and ONNX Runtime, and nothing of Paretune.
+accuracy beside those of plain loops in fresh processes of the manifest's interpreter, and their
+ratio. It imports numpy, scikit-learn and ONNX Runtime, and nothing of Paretune.
 """
 
 import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,17 +23,15 @@ LAUNCHES = 5
 def main(folder: Path) -> int:
     """Print the comparison; return 1 if p50 is off by more than 15 % or the accuracy differs."""
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    launches = [
-        json.loads(
-            subprocess.run(
-                [sys.executable, __file__, str(folder), "--once"],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-        )
-        for _ in range(LAUNCHES)
-    ]
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name) / "validation.npz"
+        inputs, targets = validation_split()
+        np.savez(data, inputs=inputs, targets=targets)
+        command = [manifest["run"]["python"], __file__, str(folder), "--once", str(data)]
+        launches = [
+            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            for _ in range(LAUNCHES)
+        ]
     promised = manifest["metrics"]["latency_p50_ms"]["value"]
     measured = statistics.median(launch["p50_ms"] for launch in launches)
     accuracies = {launch["accuracy"] for launch in launches}
@@ -48,7 +47,7 @@ def main(folder: Path) -> int:
     return 0 if same and abs(ratio - 1) <= 0.15 else 1
 
 
-def once(folder: Path) -> None:
+def once(folder: Path, data: Path) -> None:
     """Load the file as the manifest says, time it, and print p50 and accuracy as JSON."""
     import onnxruntime
 
@@ -58,9 +57,12 @@ def once(folder: Path) -> None:
     for name, value in run["session_options"].items():
         setattr(options, name, value)
     session = onnxruntime.InferenceSession(
-        str(folder / "model.onnx"), options, providers=[run["execution_provider"]]
+        str(folder / "model.onnx"),
+        options,
+        providers=[(run["execution_provider"], run["provider_options"])],
     )
-    inputs, targets = validation_split()
+    arrays = np.load(data)
+    inputs, targets = arrays["inputs"], arrays["targets"]
     size, name = run["batch_size"], manifest["model"]["inputs"][0]["name"]
     batch = inputs[:size]
     until = time.perf_counter() + 0.5
@@ -97,6 +99,6 @@ def validation_split() -> tuple[np.ndarray, np.ndarray]:
 
 if __name__ == "__main__":
     if "--once" in sys.argv:
-        once(Path(sys.argv[1]))
+        once(Path(sys.argv[1]), Path(sys.argv[3]))
     else:
         sys.exit(main(Path(sys.argv[1])))
