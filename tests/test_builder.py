@@ -123,17 +123,10 @@ def test_a_stage_that_raises_is_a_failure(tmp_path_factory) -> None:  # type: ig
     failure = builder.build(BuildSpec("reference", 0.0, Quantization.FP32))
     assert isinstance(failure, Failure)
     assert (failure.stage, failure.kind) == ("reference", FailureKind.CRASH)
+    assert "(raise FileNotFoundError" in failure.message  # the workload's own line
     assert "checkpoint.pt is not there" in failure.message
 
 
 def test_two_classes_in_one_file_share_no_builds(builder: Builder) -> None:
     one, other = builder.loaded, LoadedWorkload(f"{IRIS}:Unprunable", IRIS.parent)
     assert one.info.fingerprint != other.info.fingerprint
-
-
-def test_the_workloads_own_line_is_in_the_failure(tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
-    store = ArtifactStore(tmp_path_factory.mktemp("store"))
-    builder = Builder(LoadedWorkload(f"{IRIS}:Broken", IRIS.parent), store)
-    failure = builder.build(BuildSpec("reference", 0.0, Quantization.FP32))
-    assert isinstance(failure, Failure)
-    assert "(raise FileNotFoundError" in failure.message
