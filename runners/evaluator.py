@@ -13,8 +13,9 @@ from runners import environment
 from runners.builder import Artifact
 from runners.failure import Failure, FailureKind
 from runners.measurement import Launch, Measurement, Statistic, summarize
-from runners.protocol import MeasurementSettings, time_model
+from runners.protocol import time_model
 from runners.runner import Runner
+from runners.settings import MeasurementSettings
 from runners.store import ArtifactStore, StageRecord
 from spaces import RunSpec, digest
 

@@ -12,7 +12,8 @@ from runners.failure import Failure
 from runners.lease import lease
 from runners.measurement import Statistic, summarize
 from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.protocol import MeasurementSettings, Timing, time_model
+from runners.protocol import Timing, time_model
+from runners.settings import MeasurementSettings
 from spaces import RunSpec
 
 _PROFILED_CALLS = 30

@@ -13,8 +13,8 @@ from runners.child import run_job
 from runners.failure import Failure, FailureKind
 from runners.lease import CPU
 from runners.measurement import Launch
-from runners.protocol import MeasurementSettings
 from runners.runner import Description, Prediction
+from runners.settings import MeasurementSettings
 from spaces import DEFAULT_RUNNER, RunSpec
 
 _SCRIPT = Path(onnxruntime_launch.__file__)

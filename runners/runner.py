@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from runners.failure import Failure
 from runners.measurement import Launch
+from runners.settings import MeasurementSettings
 from spaces import RunSpec
-
-if TYPE_CHECKING:
-    from runners.protocol import MeasurementSettings
 
 
 @dataclass(frozen=True)

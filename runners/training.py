@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,13 +13,13 @@ from torch.nn import functional
 
 from runners.data import Data
 from runners.failure import FailureKind, StageError
-from runners.workload import Recipe, Workload
+from runners.recipe import Recipe
 
 
 def train(
-    workload: Workload,
     model: nn.Module,
     data: Data,
+    loss_of: Callable[[Tensor, Tensor, Tensor | None], Tensor],
     *,
     epochs: int,
     recipe: Recipe,
@@ -28,9 +29,9 @@ def train(
     """Train a model on the train split, in place, and leave it in eval mode on the CPU.
 
     Args:
-        workload: Gives the loss.
         model: The model to train.
         data: Only its train split is read.
+        loss_of: Gives the loss of outputs, targets and the teacher's outputs (or ``None``).
         epochs: Passes over the train split.
         recipe: Everything else about the training.
         peak_learning_rate: Peak of the one-cycle schedule; the recipe's by default.
@@ -65,7 +66,7 @@ def train(
             batch = order[start : start + recipe.batch_size]
             teacher = None if teacher_logits is None else teacher_logits[batch].to(device)
             outputs = model(inputs[batch].to(device))
-            loss = workload.loss(outputs, targets[batch].to(device), teacher)
+            loss = loss_of(outputs, targets[batch].to(device), teacher)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -108,7 +108,7 @@ def measure(
     from runners.failure import Failure
     from runners.model_file import write_inputs
     from runners.model_report import ModelReport, report
-    from runners.protocol import CAREFUL, MeasurementSettings
+    from runners.settings import CAREFUL, MeasurementSettings
     from search.model_console import print_reports, reports_as_json, write_histograms
     from spaces import RunSpec
 

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from runners.protocol import MeasurementSettings
+from runners.settings import MeasurementSettings
 from search.objective import Constraint, Direction, Objective, natural_direction
 from spaces import AXIS_NAMES, BASELINE_VALUES, REFERENCE, Axis, Forbid, Quantization
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runners.telemetry import switch_off_telemetry
+from search.config import StudyConfig, StudyPaths
 from search.history import History
 from search.summary import study_markdown, trial_markdown, trial_table
-from search.tracking import Status
+from search.tracking import GuardedTracking, NoTracking, Status, Tracking
 from search.trial import TrialRecord
+from spaces import StudyError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -29,6 +31,30 @@ _PICTURES_EVERY = 10
 _TRIAL = "paretune.trial"
 _STUDY = "paretune.study_uid"
 _TAG_CHARACTERS = 4000
+
+
+def open_tracking(
+    config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any], history: History
+) -> Tracking:
+    """Return the study's tracking, brought up to date with its history."""
+    if not config.tracking:
+        return NoTracking()
+    local = paths.tracking_uri.startswith("sqlite:")
+    try:
+        tracking = MlflowTracking(
+            paths.tracking_uri,
+            name=config.name,
+            definition=definition,
+            artifacts=paths.artifacts if local else None,
+            study_file=paths.study_file,
+        )
+        tracking.bring_up_to_date(history)
+    except Exception as error:
+        raise StudyError(
+            f"MLflow at {paths.tracking_uri} cannot be used: {type(error).__name__}: {error}; mend "
+            f"`tracking_uri`, start the server, or set `tracking: false` to search without it"
+        ) from error
+    return GuardedTracking(tracking)
 
 
 class MlflowTracking:

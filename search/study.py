@@ -21,11 +21,11 @@ from search.config import StudyConfig, StudyPaths
 from search.history import History
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
+from search.mlflow_tracking import open_tracking
 from search.objective import Constraint, Objective, default_objectives
 from search.storage import StudyStorage
 from search.strategy import OptunaStrategy
 from search.study_file import check_names, read_study_file
-from search.tracking import open_tracking
 from spaces import (
     DEFAULT_RUNNER,
     Forbid,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol
 
-from search.config import StudyConfig, StudyPaths
 from search.history import History
 from search.trial import TrialRecord
-from spaces import StudyError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -65,29 +63,3 @@ class GuardedTracking:
                 error,
             )
             self.inner = NoTracking()
-
-
-def open_tracking(
-    config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any], history: History
-) -> Tracking:
-    """Return the study's tracking, brought up to date with its history."""
-    if not config.tracking:
-        return NoTracking()
-    from search.mlflow_tracking import MlflowTracking
-
-    local = paths.tracking_uri.startswith("sqlite:")
-    try:
-        tracking = MlflowTracking(
-            paths.tracking_uri,
-            name=config.name,
-            definition=definition,
-            artifacts=paths.artifacts if local else None,
-            study_file=paths.study_file,
-        )
-        tracking.bring_up_to_date(history)
-    except Exception as error:
-        raise StudyError(
-            f"MLflow at {paths.tracking_uri} cannot be used: {type(error).__name__}: {error}; mend "
-            f"`tracking_uri`, start the server, or set `tracking: false` to search without it"
-        ) from error
-    return GuardedTracking(tracking)

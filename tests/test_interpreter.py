@@ -9,8 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 from runners.failure import Failure
 from runners.interpreter import environments, interpreter
 from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.protocol import MeasurementSettings, Timing, time_model
+from runners.protocol import Timing, time_model
 from runners.runner import Description, Prediction
+from runners.settings import MeasurementSettings
 from spaces import ParetuneError, RunSpec
 
 OPENVINO = ["onnxruntime-openvino==1.24.1", "numpy==2.4.6"]

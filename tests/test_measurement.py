@@ -1,7 +1,8 @@
 import pytest
 
 from runners.measurement import Launch, Measurement, Statistic, summarize
-from runners.protocol import MeasurementSettings, is_tight, undisturbed
+from runners.protocol import is_tight, undisturbed
+from runners.settings import MeasurementSettings
 from spaces import RunSpec
 
 

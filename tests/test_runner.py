@@ -15,8 +15,9 @@ from runners.devices import devices
 from runners.failure import Failure, FailureKind
 from runners.measurement import summarize
 from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.protocol import MeasurementSettings, Timing, time_model
+from runners.protocol import Timing, time_model
 from runners.runner import Prediction
+from runners.settings import MeasurementSettings
 from spaces import RunSpec
 
 CPU = RunSpec("onnxruntime", "CPUExecutionProvider", 4, 1)

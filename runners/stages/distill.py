@@ -11,9 +11,9 @@ def run(given: StageInput) -> StageOutput:
     recipe = loaded.workload.recipe()
     model = loaded.build_model(student)
     metrics = train(
-        loaded.workload,
         model,
         loaded.data,
+        loaded.workload.loss,
         epochs=recipe.distill_epochs,
         recipe=recipe,
         teacher_logits=given.teacher_logits(),

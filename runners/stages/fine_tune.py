@@ -11,9 +11,9 @@ def run(given: StageInput) -> StageOutput:
     recipe = loaded.workload.recipe()
     model, student, pruning = load_checkpoint(loaded, given.parent_file)
     metrics = train(
-        loaded.workload,
         model,
         loaded.data,
+        loaded.workload.loss,
         epochs=recipe.fine_tune_epochs,
         recipe=recipe,
         peak_learning_rate=recipe.learning_rate / 3,

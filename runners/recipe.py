@@ -1,0 +1,36 @@
+"""The recipe: how models are trained when the workload does not say otherwise."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How models are trained when the workload does not say otherwise.
+
+    AdamW with a one-cycle learning rate; students learn from the reference's logits as well as
+    from the targets (Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network",
+    2015, https://arxiv.org/abs/1503.02531).
+
+    Attributes:
+        reference_epochs: Passes over the train split for the reference, if Paretune trains it.
+        distill_epochs: Passes over the train split for a student.
+        fine_tune_epochs: Passes over the train split after pruning.
+        batch_size: Samples a step.
+        learning_rate: Peak of the one-cycle schedule; fine-tuning peaks at a third of it.
+        weight_decay: Decoupled weight decay.
+        temperature: Softens both distributions in distillation.
+        teacher_share: Weight of the teacher's loss in [0, 1]; the targets' loss has the rest.
+        width_multiple: Pruned layers keep a multiple of this many channels: odd widths run slower.
+        seed: Seed of initialization and shuffling.
+    """
+
+    reference_epochs: int = 30
+    distill_epochs: int = 30
+    fine_tune_epochs: int = 15
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    temperature: float = 3.0
+    teacher_share: float = 0.7
+    width_multiple: int = 8
+    seed: int = 0
