@@ -12,7 +12,7 @@ from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.history import History
 from search.loop import Reporter, SearchResult
-from search.study import load_history, run_study, study_runners
+from search.study import load_history, run_study, study_runner
 from search.study_file import read_study_file
 from search.trial import TrialRecord
 
@@ -93,7 +93,7 @@ def pick(
     config = read_study_file(path)
     paths = StudyPaths(config, path)
     store = ArtifactStore(paths.store)
-    runner = study_runners(config, paths.folder)[record.candidate.run.runner]
+    runner = study_runner(config, paths.folder, record.candidate.run.runner)
     return Pick(
         record, history, write_bundle(record, history, store, Path(out), config.name, runner)
     )

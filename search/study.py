@@ -17,7 +17,7 @@ from runners.interpreter import interpreter
 from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.store import ArtifactStore
 from runners.workload import WorkloadInfo, load_attribute
-from search.config import StudyConfig, StudyPaths
+from search.config import RunnerConfig, StudyConfig, StudyPaths
 from search.history import History
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
@@ -107,21 +107,19 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     return space
 
 
-def study_runners(config: StudyConfig, folder: Path) -> dict[str, OnnxRuntimeRunner]:
-    """Return the runners of a study by name; an environment that is missing is made.
+def study_runner(config: StudyConfig, folder: Path, name: str) -> OnnxRuntimeRunner:
+    """Return a runner of a study by its name; if its environment is missing, it is made.
 
     Raises:
-        ParetuneError: If an environment cannot be made.
+        ParetuneError: If the environment cannot be made.
     """
-    runners = {DEFAULT_RUNNER: OnnxRuntimeRunner()}
-    for name, entry in config.runners.items():
-        python = None
-        if entry.requirements is not None:
-            python = interpreter(entry.requirements)
-        elif entry.python is not None:
-            python = folder / entry.python
-        runners[name] = OnnxRuntimeRunner(name, python, entry.provider_options)
-    return runners
+    entry = config.runners.get(name, RunnerConfig())
+    python = None
+    if entry.requirements is not None:
+        python = interpreter(entry.requirements)
+    elif entry.python is not None:
+        python = folder / entry.python
+    return OnnxRuntimeRunner(name, python, entry.provider_options)
 
 
 def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objective, ...]:
@@ -177,7 +175,8 @@ def _evaluator(
 ) -> Evaluator:
     store = ArtifactStore(paths.store)
     store.sweep()
-    runners = study_runners(config, paths.folder)
+    names = dict.fromkeys([DEFAULT_RUNNER, *config.runners])
+    runners = {name: study_runner(config, paths.folder, name) for name in names}
     versions = {}
     for name, runner in runners.items():
         with store.scratch() as folder:

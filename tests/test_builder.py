@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -108,20 +110,22 @@ def test_each_quantization_is_real_and_runs(
     assert builder.loaded.score(outputs(artifact, inputs), "validation") > 0.5
 
 
-def test_a_stage_that_cannot_is_a_failure_with_the_reason(tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
-    store = ArtifactStore(tmp_path_factory.mktemp("store"))
-    builder = Builder(LoadedWorkload(f"{IRIS}:Unprunable", IRIS.parent), store)
-    failure = builder.build(BuildSpec("small", 0.5, Quantization.FP32))
+def failure_of(name: str, spec: BuildSpec, folder: Path) -> Failure:
+    """Build a specification of a workload that cannot, and return the failure."""
+    workload = LoadedWorkload(f"{IRIS}:{name}", IRIS.parent)
+    failure = Builder(workload, ArtifactStore(folder / "store")).build(spec)
     assert isinstance(failure, Failure)
+    return failure
+
+
+def test_a_stage_that_cannot_is_a_failure_with_the_reason(tmp_path: Path) -> None:
+    failure = failure_of("Unprunable", BuildSpec("small", 0.5, Quantization.FP32), tmp_path)
     assert (failure.stage, failure.kind) == ("prune", FailureKind.INVALID)
     assert "multiples of 1000" in failure.message
 
 
-def test_a_stage_that_raises_is_a_failure(tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
-    store = ArtifactStore(tmp_path_factory.mktemp("store"))
-    builder = Builder(LoadedWorkload(f"{IRIS}:Broken", IRIS.parent), store)
-    failure = builder.build(BuildSpec("reference", 0.0, Quantization.FP32))
-    assert isinstance(failure, Failure)
+def test_a_stage_that_raises_is_a_failure(tmp_path: Path) -> None:
+    failure = failure_of("Broken", BuildSpec("reference", 0.0, Quantization.FP32), tmp_path)
     assert (failure.stage, failure.kind) == ("reference", FailureKind.CRASH)
     assert "(raise FileNotFoundError" in failure.message  # the workload's own line
     assert "checkpoint.pt is not there" in failure.message
