@@ -22,6 +22,9 @@ from joblib.externals.loky import ProcessPoolExecutor
 
 from runners.builder import Artifact, Builder
 from runners.failure import Failure, FailureKind
+from runners.launched.pipeline import save_requests
+from runners.runner import ModelFormat
+from runners.service_requests import checked_requests
 from runners.store import ArtifactStore
 from runners.telemetry import switch_off_telemetry
 from runners.workload import LoadedWorkload, WorkloadInfo
@@ -86,10 +89,18 @@ class BuildWorker:
         """Store a split's inputs as a ``.npy`` file and return its digest."""
         return self._run("workload", _put_inputs, split)
 
-    def build(self, spec: BuildSpec) -> Artifact | Failure:
+    def put_requests(self, split: str) -> str:
+        """Store a split's requests for the pipeline (an ``.npz`` file) and return its digest.
+
+        Raises:
+            WorkloadError: If the pipeline does not make the split's inputs of them.
+        """
+        return self._run("workload", _put_requests, split)
+
+    def build(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> Artifact | Failure:
         """Return the artifact of a specification, or why there is none."""
         try:
-            outcome = self._run("build", _build, spec)
+            outcome = self._run("build", _build, spec, model_format)
         except _DiedError as end:
             return end.failure
         return replace(outcome, log=self._log()) if isinstance(outcome, Failure) else outcome
@@ -230,9 +241,19 @@ def _put_inputs(split: str) -> str:
             return builder.store.put(path)
 
 
-def _build(spec: BuildSpec) -> Artifact | Failure:
+def _put_requests(split: str) -> str:
     with _captured():
-        return _builder().build(spec)
+        builder = _builder()
+        requests = checked_requests(builder.loaded, split)
+        with builder.store.scratch() as folder:
+            path = folder / "requests.npz"
+            save_requests(path, requests)
+            return builder.store.put(path)
+
+
+def _build(spec: BuildSpec, model_format: ModelFormat) -> Artifact | Failure:
+    with _captured():
+        return _builder().build(spec, model_format)
 
 
 def _score(outputs: Path, split: str) -> float | Failure:

@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runners.failure import Failure, FailureKind, StageError
+from runners.runner import ModelFormat
 from runners.stages import VERSIONS, StageInput, run_stage
 from runners.store import ArtifactStore, StageRecord
 from runners.workload import LoadedWorkload, line_in
-from spaces import REFERENCE, BuildSpec, ParetuneError, Quantization, digest
+from spaces import (
+    PROGRAM_QUANTIZATIONS,
+    REFERENCE,
+    BuildSpec,
+    ParetuneError,
+    Quantization,
+    digest,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,11 +66,17 @@ class Builder:
         self.announce = announce
         self._teacher: tuple[str, Tensor] | None = None
 
-    def build(self, spec: BuildSpec) -> Artifact | Failure:
+    def build(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> Artifact | Failure:
         """Return the artifact of a specification, running only the stages that are missing."""
         lineage: list[StageRecord] = []
         spent: dict[str, float] = {}
-        for stage, params in plan(spec):
+        if model_format == "pt2" and spec.quantization not in PROGRAM_QUANTIZATIONS:
+            message = (
+                f"{spec.quantization} makes an ONNX file, and PyTorch runs exported programs: "
+                f"{' or '.join(PROGRAM_QUANTIZATIONS)}"
+            )
+            return Failure("export-program", FailureKind.UNSUPPORTED, message)
+        for stage, params in plan(spec, model_format):
             parent = lineage[-1].output if lineage else None
             key = self._key(stage, params, parent)
             record = self.store.record(key)
@@ -151,7 +165,9 @@ class Builder:
         return self._teacher[1]
 
 
-def plan(spec: BuildSpec) -> Iterator[tuple[str, dict[str, Any]]]:
+def plan(
+    spec: BuildSpec, model_format: ModelFormat = "onnx"
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the stages of a build and their parameters, first to last."""
     yield "reference", {}
     if spec.student != REFERENCE:
@@ -159,6 +175,9 @@ def plan(spec: BuildSpec) -> Iterator[tuple[str, dict[str, Any]]]:
     if spec.pruning_ratio > 0:
         yield "prune", {"pruning_ratio": spec.pruning_ratio}
         yield "fine-tune", {}
+    if model_format == "pt2":
+        yield "export-program", {"quantization": spec.quantization.value}
+        return
     yield "export", {}
     if spec.quantization is not Quantization.FP32:
         yield "quantize", {"quantization": spec.quantization.value}

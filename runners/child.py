@@ -15,6 +15,7 @@ from typing import Any
 from runners.failure import Failure, FailureKind
 
 _LOG_CHARACTERS = 4000
+_OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
 
 def run_job(
@@ -68,7 +69,7 @@ def run_job(
         finally:
             _kill_group(process)
     if code != 0 or not result_path.is_file():
-        kind, message = _reason(code)
+        kind, message = _reason(code, _tail(log_path))
         return Failure(stage, kind, message, _tail(log_path))
     result: dict[str, Any] = json.loads(result_path.read_text("utf-8"))
     if "failure" in result:
@@ -83,7 +84,9 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _reason(code: int) -> tuple[FailureKind, str]:
+def _reason(code: int, log: str) -> tuple[FailureKind, str]:
+    if code == -signal.SIGABRT and any(sign in log for sign in _OUT_OF_MEMORY):
+        return FailureKind.OUT_OF_MEMORY, "the process asked for more memory than it may have"
     if code == -signal.SIGKILL:
         return FailureKind.OUT_OF_MEMORY, "the process was killed: most likely out of memory"
     if code < 0:

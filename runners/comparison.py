@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from runners.admission import wait_until_idle
 from runners.failure import Failure
 from runners.lease import lease
-from runners.measurement import Statistic
-from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.protocol import wait_until_idle
+from runners.runner import Runner, Samples
+from runners.statistic import RESOLUTION, Statistic
 from spaces import RunSpec
 
-Verdict = Literal["faster", "slower", "cannot tell"]
+_IDLE_WAIT_S = 5.0
 
-_NEGLIGIBLE = 0.01
+Verdict = Literal["faster", "slower", "cannot tell"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Comparison:
         copies of one file differ by that much for where their memory happens to lie.
         """
         low, high = self.ratio.low, self.ratio.high
-        if low is None or high is None or abs(self.ratio.value - 1) < _NEGLIGIBLE:
+        if low is None or high is None or abs(self.ratio.value - 1) < RESOLUTION:
             return "cannot tell"
         if high < 1:
             return "faster"
@@ -51,10 +50,10 @@ class Comparison:
 
 
 def compare(
-    runner: OnnxRuntimeRunner,
+    runner: Runner,
     models: tuple[Path, Path],
     run: RunSpec,
-    inputs: Sequence[Path],
+    samples: Samples,
     *,
     launches: int = 7,
     seconds: float = 0.7,
@@ -67,29 +66,21 @@ def compare(
         runner: What runs them.
         models: The two files.
         run: How to run both.
-        inputs: A ``.npy`` file of samples for each input, in order.
+        samples: What to run them on.
         launches: Fresh processes; the replicates of the interval.
         seconds: How long a launch compares.
     """
     logs: list[float] = []
     with tempfile.TemporaryDirectory() as name, lease(runner.device(run)) as held:
-        wait_until_idle(5.0)
+        wait_until_idle(runner.device(run), runner.cores(run), _IDLE_WAIT_S)
         for index in range(launches):
             first, second = models if index % 2 == 0 else models[::-1]
-            result = runner.run_job(
-                "compare",
-                first,
-                run,
-                inputs,
-                Path(name),
-                other_model=str(second),
-                min_seconds=seconds,
-                warmup_seconds=1.0,
-                lease=held,
+            ratios = runner.compare(
+                (first, second), run, samples, Path(name), seconds=seconds, lease=held
             )
-            if isinstance(result, Failure):
-                return result
-            log = math.log(float(np.median(result["ratios"])))
+            if isinstance(ratios, Failure):
+                return ratios
+            log = math.log(float(np.median(ratios)))
             logs.append(log if index % 2 == 0 else -log)
     mean = Statistic.over_launches(logs)
     if mean.low is None or mean.high is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import numpy as np
 
 from runners.environment import fingerprint
 from runners.failure import Failure
-from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.runner import Description
-from spaces import ParetuneError, RunSpec
+from runners.process_runner import ProcessRunner
+from runners.runner import Description, ModelFormat, Samples
+from runners.runtimes import RUNTIMES
+from runners.settings import MeasurementSettings
+from spaces import RunSpec
 
-_PACKAGE = {
+_NEEDS = {
     "CUDAExecutionProvider": "onnxruntime-gpu (instead of onnxruntime) and an NVIDIA driver",
     "TensorrtExecutionProvider": "onnxruntime-gpu (instead of onnxruntime) and TensorRT",
     "NvTensorRTRTXExecutionProvider": "onnxruntime-trt-rtx and an NVIDIA RTX card",
@@ -23,8 +26,13 @@ _PACKAGE = {
     "DmlExecutionProvider": "onnxruntime-directml, on Windows",
     "QNNExecutionProvider": "onnxruntime-qnn, on a Qualcomm device",
     "CoreMLExecutionProvider": "onnxruntime on macOS",
-    "AzureExecutionProvider": "a remote service: Paretune measures only the machine it runs on",
+    "GPU": "an Intel graphics card and its driver",
+    "NPU": "an Intel neural processor and its driver",
+    "compile-cpu": "a C++ compiler (g++ or clang++)",
+    "eager-cuda": "a CUDA build of torch and an NVIDIA driver",
+    "compile-cuda": "a CUDA build of torch and an NVIDIA driver",
 }
+_REMOTE = {"AzureExecutionProvider": "a remote service: Paretune measures only this machine"}
 
 
 @dataclass(frozen=True)
@@ -45,58 +53,74 @@ class Device:
 
 
 def devices() -> list[Device]:
-    """Try every execution provider that ONNX Runtime knows, working ones first.
-
-    Raises:
-        ParetuneError: If ONNX Runtime itself cannot be started.
-    """
-    runner = OnnxRuntimeRunner()
+    """Try every execution provider that the runtimes know, working ones first."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        described = runner.describe(folder)
-        if isinstance(described, Failure):
-            raise ParetuneError(f"ONNX Runtime cannot be started: {described.message}")
-        model, inputs = _tiny_model(folder)
-        found = [
-            _try(runner, provider, described, model, inputs, folder)
-            for provider in dict.fromkeys([*described.available, *described.known])
-        ]
+        found = [each for kind in RUNTIMES.values() for each in _providers(kind(), folder)]
     return sorted(found, key=lambda device: not device.works)
 
 
 def machine() -> str:
-    """Return one line about this machine: processor, cores, governor, system."""
+    """Return one line about this machine: processor, cores, memory, governor, system, cards."""
     values = fingerprint()
-    return (
-        f"{values['processor']} ({values['architecture']}), {values['cores']} cores, governor "
-        f"{values['governor']}, {values['system']}"
+    cards = [f"{device}: {card}" for device, card in values.items() if device.startswith("gpu:")]
+    return "; ".join(
+        [
+            f"{values['processor']} ({values['architecture']}), {values['cores']} cores, "
+            f"{values['memory_gib']} GiB, governor {values['governor']}, {values['system']}",
+            *cards,
+        ]
     )
+
+
+def _providers(runner: ProcessRunner, folder: Path) -> Iterator[Device]:
+    described = runner.describe(folder)
+    if isinstance(described, Failure):
+        yield Device(runner.name, runner.default_provider, False, described.message)
+        return
+    model, inputs = _tiny_model(folder, runner.model_format)
+    for provider in dict.fromkeys([*described.available, *described.known]):
+        if provider in _REMOTE:
+            yield Device(runner.name, provider, False, _REMOTE[provider])
+        elif provider not in described.available:
+            needs = _NEEDS.get(provider, f"a build of {runner.runtime} with it")
+            yield Device(runner.name, provider, False, f"not available: needs {needs}")
+        else:
+            yield _try(runner, provider, described, model, Samples([inputs]), folder)
 
 
 def _try(
-    runner: OnnxRuntimeRunner,
+    runner: ProcessRunner,
     provider: str,
     described: Description,
     model: Path,
-    inputs: Path,
+    samples: Samples,
     folder: Path,
 ) -> Device:
-    if provider not in described.available or provider == "AzureExecutionProvider":
-        needs = _PACKAGE.get(provider, "a build of ONNX Runtime with it")
-        detail = needs if provider == "AzureExecutionProvider" else f"not installed: needs {needs}"
-        return Device(runner.name, provider, False, detail)
-    ran = runner.predict(model, RunSpec(runner.name, provider, 1, 1), [inputs], folder)
+    run = RunSpec(runner.name, provider, 1, 1)
+    ran = runner.predict(model, run, samples, folder, MeasurementSettings())
     if isinstance(ran, Failure):
         return Device(runner.name, provider, False, ran.message)
-    nodes = ran.nodes_by_provider[provider]
-    detail = (
-        f"onnxruntime {described.versions['onnxruntime']}; ran {nodes} of {nodes} nodes of a test"
-    )
+    versions = [f"{name} {v}" for name, v in described.versions.items() if name in _RUNTIME_NAMES]
+    nodes = ran.providers[provider].nodes
+    detail = f"{', '.join(versions)}; ran {nodes} of {nodes} nodes of a test"
     return Device(runner.name, provider, True, detail)
 
 
-def _tiny_model(folder: Path) -> tuple[Path, Path]:
+_RUNTIME_NAMES = ("onnxruntime", "openvino", "torch", "gpu")
+
+
+def _tiny_model(folder: Path, model_format: ModelFormat) -> tuple[Path, Path]:
     """Write a matrix product and its input."""
+    inputs = folder / "test.npy"
+    np.save(inputs, np.ones((1, 8), np.float32))
+    path = folder / f"test.{model_format}"
+    if model_format == "pt2":
+        import torch
+
+        program = torch.export.export(torch.nn.Linear(8, 8).eval(), (torch.ones(1, 8),))
+        torch.export.save(program, path)
+        return path, inputs
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -108,7 +132,7 @@ def _tiny_model(folder: Path) -> tuple[Path, Path]:
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 8])],
         [weight],
     )
-    model, inputs = folder / "test.onnx", folder / "test.npy"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), model)
-    np.save(inputs, np.ones((1, 8), np.float32))
-    return model, inputs
+    # The version of the format that older builds of ONNX Runtime read, too.
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path, inputs

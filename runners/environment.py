@@ -5,6 +5,10 @@ import platform
 from functools import cache
 from pathlib import Path
 
+from runners import gpu
+
+_CGROUP_LIMIT = "/sys/fs/cgroup/memory.max"
+
 
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
@@ -13,15 +17,26 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def memory_bytes() -> int:
+    """Return the memory that this process may use: the machine's, or its control group's."""
+    import psutil
+
+    total = int(psutil.virtual_memory().total)
+    limit = _first_line(_CGROUP_LIMIT)
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
 @cache
 def fingerprint() -> dict[str, str]:
-    """Return processor, cores, frequency governor and operating system."""
+    """Return processor, cores, memory, frequency governor, operating system and cards."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
         "cores": str(available_cores()),
+        "memory_gib": f"{memory_bytes() / 2**30:.1f}",
         "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "system": f"{platform.system()} {platform.release()}",
+        **gpu.cards(),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ import numpy as np
 from runners import environment
 from runners.builder import Artifact
 from runners.failure import Failure, FailureKind
-from runners.measurement import Launch, Measurement, Statistic, summarize
+from runners.launch import Launch, summarize
+from runners.measurement import Measurement
+from runners.proof import ProviderShare
 from runners.protocol import time_model
-from runners.runner import Runner
+from runners.runner import ModelFormat, Runner, Samples
 from runners.settings import MeasurementSettings
+from runners.statistic import Statistic
 from runners.store import ArtifactStore, StageRecord
 from spaces import RunSpec, digest
 
-_QUALITY_VERSION = 1
+_QUALITY_VERSION = 2
 
 
 class Evaluator:
@@ -31,9 +35,10 @@ class Evaluator:
         store: Where qualities are looked up and raw samples are kept.
         quality_metric: Name under which the quality is recorded.
         fingerprint: The workload's fingerprint: qualities belong to one workload.
-        inputs: The validation split's inputs, a ``.npy`` file.
+        samples: The validation split, and the pipeline around the model if there is one.
         score: Gives the quality of outputs (a ``.npy`` file).
         settings: How much to measure.
+        canaries_ms: The canary's time in earlier measurements, by runner.
     """
 
     def __init__(
@@ -44,18 +49,25 @@ class Evaluator:
         *,
         quality_metric: str,
         fingerprint: str,
-        inputs: Path,
+        samples: Samples,
         score: Callable[[Path], float | Failure],
         settings: MeasurementSettings,
+        canaries_ms: Mapping[str, float] | None = None,
     ) -> None:
         self.runners = dict(runners)
         self.versions = dict(versions)
         self.store = store
         self.quality_metric = quality_metric
         self.fingerprint = fingerprint
-        self.inputs = inputs
+        self.samples = samples
         self.score = score
         self.settings = settings
+        self.canaries_ms = dict(canaries_ms or {})
+
+    def model_format(self, run: RunSpec) -> ModelFormat:
+        """Return the kind of model file that a run's runner takes."""
+        runner = self.runners.get(run.runner)
+        return "onnx" if runner is None else runner.model_format
 
     def measure(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
         """Return quality and timing of an artifact run one way, on real samples."""
@@ -67,10 +79,20 @@ class Evaluator:
         if isinstance(quality, Failure):
             return quality
         with self.store.scratch() as folder:
-            timing = time_model(runner, artifact.path, run, [self.inputs], folder, self.settings)
+            timing = time_model(
+                runner,
+                artifact.path,
+                run,
+                self.samples,
+                folder,
+                self.settings,
+                self.canaries_ms.get(run.runner),
+            )
             if isinstance(timing, Failure):
                 return timing
             samples = self._keep(timing.launches, folder)
+        quietest_ms = min(timing.canary_ms, self.canaries_ms.get(run.runner, timing.canary_ms))
+        self.canaries_ms[run.runner] = quietest_ms
         statistics = summarize(timing.launches, run.batch_size)
         statistics["size_bytes"] = Statistic(float(artifact.size_bytes))
         statistics[self.quality_metric] = Statistic(quality.metrics[self.quality_metric])
@@ -80,7 +102,8 @@ class Evaluator:
             statistics=statistics,
             launches=len(timing.launches),
             contaminated_launches=timing.contaminated,
-            nodes_by_provider=quality.params["nodes_by_provider"],
+            canary_ms=timing.canary_ms,
+            providers={k: ProviderShare(**v) for k, v in quality.params["providers"].items()},
             samples=samples,
             is_steady=all(launch.warmup_steady for launch in timing.launches),
             is_resolved=timing.is_resolved,
@@ -104,6 +127,7 @@ class Evaluator:
                 "batch_size": run.batch_size,
                 "versions": dict(self.versions[run.runner]),
                 "processor": environment.fingerprint()["processor"],
+                "fallback_tolerance": self.settings.fallback_tolerance,
             }
         )
         record = self.store.record(key)
@@ -111,7 +135,7 @@ class Evaluator:
             return record
         started = time.perf_counter()
         with self.store.scratch() as folder:
-            prediction = runner.predict(artifact.path, run, [self.inputs], folder)
+            prediction = runner.predict(artifact.path, run, self.samples, folder, self.settings)
             if isinstance(prediction, Failure):
                 return prediction
             value = self.score(prediction.outputs)
@@ -120,7 +144,7 @@ class Evaluator:
         record = StageRecord(
             stage="evaluate",
             key=key,
-            params={"nodes_by_provider": dict(prediction.nodes_by_provider)},
+            params={"providers": {k: asdict(v) for k, v in prediction.providers.items()}},
             parent=artifact.digest,
             output="",
             seconds=time.perf_counter() - started,
@@ -132,9 +156,11 @@ class Evaluator:
     def _keep(self, launches: tuple[Launch, ...], folder: Path) -> str:
         """Store every timed call of every launch, and return the file's digest."""
         path = folder / "samples.npz"
-        arrays: dict[str, Any] = {
-            f"launch_{index}_latency_ms": np.asarray(launch.latency_ms)
-            for index, launch in enumerate(launches)
-        }
+        arrays: dict[str, Any] = {}
+        for index, launch in enumerate(launches):
+            arrays[f"launch_{index}_latency_ms"] = np.asarray(launch.latency_ms)
+            if launch.end_to_end is not None:
+                for part, times in asdict(launch.end_to_end).items():
+                    arrays[f"launch_{index}_{part}"] = np.asarray(times)
         np.savez_compressed(path, **arrays)
         return self.store.put(path)

@@ -1,4 +1,4 @@
-"""An ONNX file by itself: what it takes, and data to run it on."""
+"""A model file by itself: what it takes, and data to run it on."""
 
 from __future__ import annotations
 
@@ -31,11 +31,16 @@ class ModelInput:
 
 
 def model_inputs(path: Path) -> list[ModelInput]:
-    """Return the inputs of an ONNX file, without those that only hold its weights.
+    """Return the inputs of a model file, without those that only hold its weights.
+
+    Args:
+        path: An ONNX file, or an exported program of PyTorch (``.pt2``).
 
     Raises:
-        ParetuneError: If it is missing or not an ONNX file.
+        ParetuneError: If it is missing or neither.
     """
+    if path.suffix == ".pt2":
+        return _program_inputs(path)
     import onnx
 
     try:
@@ -82,6 +87,31 @@ def write_inputs(
         paths.append(folder / f"input_{index}.npy")
         np.save(paths[-1], array)
     return paths
+
+
+def _program_inputs(path: Path) -> list[ModelInput]:
+    import torch
+
+    if not path.is_file():
+        raise ParetuneError(f"there is no file {path}")
+    try:
+        program = torch.export.load(path)
+    except Exception as error:
+        raise ParetuneError(f"{path} is not a readable exported program: {error}") from error
+    wanted = set(program.graph_signature.user_inputs)
+    tensors = {
+        node.name: node.meta["val"]
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in wanted
+    }
+    return [
+        ModelInput(
+            name,
+            torch.empty(0, dtype=tensor.dtype).numpy().dtype,
+            tuple(size if isinstance(size, int) else str(size) for size in tensor.shape),
+        )
+        for name, tensor in tensors.items()
+    ]
 
 
 def _model_input(value: Any) -> ModelInput:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runners.environment import fingerprint
 from runners.failure import Failure
+from runners.launch import summarize
 from runners.lease import lease
-from runners.measurement import Statistic, summarize
-from runners.onnxruntime_runner import OnnxRuntimeRunner
+from runners.proof import ProviderShare
 from runners.protocol import Timing, time_model
+from runners.runner import Runner, Samples
 from runners.settings import MeasurementSettings
+from runners.statistic import Statistic
 from spaces import RunSpec
 
 _PROFILED_CALLS = 30
@@ -47,16 +51,20 @@ class ModelReport:
         run: How it was run.
         timing: The launches.
         statistics: Their statistics, by metric.
+        providers: What each execution provider ran.
         operators: Time by operator type, the slowest first.
         environment: The machine and versions.
+        total_s: What it took in all, in seconds.
     """
 
     model: Path
     run: RunSpec
     timing: Timing
     statistics: Mapping[str, Statistic]
+    providers: Mapping[str, ProviderShare]
     operators: Sequence[OperatorTime]
     environment: Mapping[str, str]
+    total_s: float
 
     @property
     def bottleneck(self) -> str:
@@ -81,37 +89,45 @@ class ModelReport:
 
 
 def report(
-    runner: OnnxRuntimeRunner,
+    runner: Runner,
     model: Path,
     run: RunSpec,
-    inputs: Sequence[Path],
+    samples: Samples,
     settings: MeasurementSettings,
 ) -> ModelReport | Failure:
     """Measure a model by the protocol, check its provider, and profile its operators."""
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         description = runner.describe(folder)
         if isinstance(description, Failure):
             return description
-        proof = runner.predict(model, run, inputs, folder)
+        proof = runner.predict(model, run, samples, folder, settings)
         if isinstance(proof, Failure):
             return proof
-        timing = time_model(runner, model, run, inputs, folder, settings)
+        timing = time_model(runner, model, run, samples, folder, settings)
         if isinstance(timing, Failure):
             return timing
         with lease(runner.device(run)) as held:
-            profile = runner.run_job(
-                "profile", model, run, inputs, folder, calls=_PROFILED_CALLS, lease=held
-            )
-        if isinstance(profile, Failure):
-            return profile
+            nodes = runner.profile(model, run, samples, folder, calls=_PROFILED_CALLS, lease=held)
+        if isinstance(nodes, Failure):
+            return nodes
     statistics = summarize(timing.launches, run.batch_size)
     statistics["size_bytes"] = Statistic(float(model.stat().st_size))
     environment = {**fingerprint(), **description.versions}
-    return ModelReport(model, run, timing, statistics, _by_operator(profile["nodes"]), environment)
+    return ModelReport(
+        model=model,
+        run=run,
+        timing=timing,
+        statistics=statistics,
+        providers=proof.providers,
+        operators=_by_operator(nodes),
+        environment=environment,
+        total_s=time.monotonic() - started,
+    )
 
 
-def _by_operator(nodes: Sequence[Mapping[str, str | float]]) -> list[OperatorTime]:
+def _by_operator(nodes: Sequence[Mapping[str, Any]]) -> list[OperatorTime]:
     total = sum(float(node["ms_per_call"]) for node in nodes) or 1.0
     groups: dict[tuple[str, str], list[float]] = {}
     for node in nodes:

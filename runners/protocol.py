@@ -1,14 +1,16 @@
 """The measurement protocol: how a number comes about that somebody else will get, too.
 
 1. **Lease.** The device is held for the whole measurement; builds on the same cores hold it too.
-2. **Admission.** The host must be idle; it is waited for, and told if it never was.
+2. **Admission.** Nothing else may use the device; an idle moment is waited for, and told if it
+   never came. After a disturbed launch it is waited for again.
 3. **Launches.** Every launch is a fresh process, pinned to as many cores as it has threads, with a
-   deadline; it warms up until timing is steady. Launches, not calls, are the replicates: the spread
-   from process to process dwarfs the spread within one.
-4. **Validity.** A launch that was kept waiting (CPU time below 0.9 of wall time; with several
-   threads, of the quietest launch's) or pushed off its core (more than one involuntary switch in
-   ten calls) is repeated and counted.
-5. **Enough.** Launches are added until the t interval over them is tight, or the cap is reached and
+   deadline and a memory limit; it warms up until timing is steady. Launches, not calls, are the
+   replicates: the spread from process to process dwarfs the spread within one.
+4. **Validity.** A launch is repeated, and counted, if it was kept waiting (CPU time below 0.9 of
+   wall time; with several threads or on a card, of the quietest launch's), was pushed off its core
+   (more than one involuntary switch in ten calls), or if the canary, a fixed piece of arithmetic
+   timed right after, says that the core was more than a tenth slower than it can be.
+5. **Enough.** Launches are added until the interval over them is tight, or the cap is reached and
    the measurement says that it is not resolved.
 """
 
@@ -19,15 +21,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from runners.admission import wait_until_idle
 from runners.failure import Failure
-from runners.lease import lease
-from runners.measurement import Launch, Statistic
-from runners.runner import Runner
+from runners.launch import Launch
+from runners.lease import CPU, lease
+from runners.runner import Runner, Samples
 from runners.settings import MeasurementSettings
+from runners.statistic import RESOLUTION, Statistic
 from spaces import RunSpec
 
-_IDLE_SHARE = 0.2
-_LOOK_SECONDS = 0.1
+
+@dataclass(frozen=True)
+class Cost:
+    """Where the seconds of a measurement went.
+
+    Attributes:
+        waiting_s: For the lease and for an idle host.
+        starting_s: Starting processes, loading runtimes and models, first calls, ending.
+        timed_s: Warm-up and timed work, disturbed launches included.
+    """
+
+    waiting_s: float
+    starting_s: float
+    timed_s: float
 
 
 @dataclass(frozen=True)
@@ -39,21 +57,29 @@ class Timing:
         contaminated: How many of all were disturbed.
         is_resolved: Whether the intervals of p50 and p95 are as tight as asked for.
         host_was_idle: Whether nothing else was running when it began.
+        cost: What it took.
     """
 
     launches: tuple[Launch, ...]
     contaminated: int
     is_resolved: bool
     host_was_idle: bool
+    cost: Cost
+
+    @property
+    def canary_ms(self) -> float:
+        """Median time of the canary over the launches."""
+        return float(np.median([launch.canary_ms for launch in self.launches]))
 
 
 def time_model(
     runner: Runner,
     model: Path,
     run: RunSpec,
-    inputs: Sequence[Path],
+    samples: Samples,
     folder: Path,
     settings: MeasurementSettings,
+    canary_ms: float | None = None,
 ) -> Timing | Failure:
     """Time a model by the protocol.
 
@@ -64,60 +90,63 @@ def time_model(
         runner: What runs it.
         model: The model file.
         run: How to run it.
-        inputs: A ``.npy`` file of real samples for each of the model's inputs, in order.
+        samples: What to run it on.
         folder: An empty folder for the work.
         settings: How much to measure.
+        canary_ms: The canary's time in earlier measurements with this runner, if there were any.
     """
     launches: list[Launch] = []
     clean: list[Launch] = []
-    with lease(runner.device(run)) as descriptor:
-        idle = wait_until_idle(settings.idle_wait_s)
+    device, cores = runner.device(run), runner.cores(run)
+    started, launching_s = time.monotonic(), 0.0
+    with lease(device) as descriptor:
+        idle = wait_until_idle(device, cores, settings.idle_wait_s)
         while len(launches) < settings.max_launches + settings.extra_launches:
-            launch = runner.launch(model, run, inputs, folder, settings, descriptor)
+            began = time.monotonic()
+            launch = runner.launch(model, run, samples, folder, settings, descriptor)
+            launching_s += time.monotonic() - began
             if isinstance(launch, Failure):
                 return launch
             launches.append(launch)
-            clean = undisturbed(launches, run)
+            clean = undisturbed(launches, run, device, canary_ms)
             if len(clean) >= settings.launches and (
                 is_tight(clean, settings) or len(clean) >= settings.max_launches
             ):
                 break
+            if launch not in clean:
+                wait_until_idle(device, cores, settings.idle_wait_s)
     disturbed = [launch for launch in launches if launch not in clean]
     disturbed.sort(key=lambda launch: -launch.cpu_share)
     counted = clean + disturbed[: max(0, settings.launches - len(clean))]
     resolved = counted == clean and is_tight(clean, settings)
-    return Timing(tuple(counted), len(disturbed), resolved, idle)
+    timed_s = sum(launch.timed_s for launch in launches)
+    waiting_s = time.monotonic() - started - launching_s
+    cost = Cost(waiting_s, launching_s - timed_s, timed_s)
+    return Timing(tuple(counted), len(disturbed), resolved, idle, cost)
 
 
-def undisturbed(launches: Sequence[Launch], run: RunSpec) -> list[Launch]:
+def undisturbed(
+    launches: Sequence[Launch], run: RunSpec, device: str = CPU, canary_ms: float | None = None
+) -> list[Launch]:
     """Return the launches that nothing disturbed.
 
-    With several threads the quietest launch so far says which CPU share to expect: the idle threads
-    of some runtimes spin, those of others sleep.
+    The quietest launch so far says how fast the core can be and, with several threads or on a card,
+    which CPU share to expect: waiting threads spin in some runtimes and sleep in others.
     """
     share = 1.0
-    if run.intra_op_threads > 1:
+    if run.intra_op_threads > 1 or device != CPU:
         share = max(launch.cpu_share for launch in launches)
-    return [launch for launch in launches if not launch.is_contaminated(share)]
+    quiet = min(launch.canary_ms for launch in launches)
+    if canary_ms is not None:
+        quiet = min(quiet, canary_ms)
+    return [launch for launch in launches if not launch.is_contaminated(share, quiet)]
 
 
 def is_tight(launches: Sequence[Launch], settings: MeasurementSettings) -> bool:
     """Tell whether the intervals of p50 and p95 over launches are as narrow as asked for."""
     for q, tolerance in ((50, settings.p50_tolerance), (95, settings.p95_tolerance)):
-        statistic = Statistic.over_launches([launch.percentile(q) for launch in launches])
+        values = [launch.percentile(q) for launch in launches]
+        statistic = Statistic.over_launches(values, RESOLUTION)
         if statistic.high is None or statistic.high - statistic.value > tolerance * statistic.value:
             return False
     return True
-
-
-def wait_until_idle(limit_s: float) -> bool:
-    """Wait until the host is idle; return ``False`` if it was not for the whole time."""
-    import psutil
-
-    deadline = time.monotonic() + limit_s
-    while True:
-        busy = psutil.cpu_percent(interval=_LOOK_SECONDS) / 100
-        if busy <= _IDLE_SHARE:
-            return True
-        if time.monotonic() >= deadline:
-            return False

@@ -5,12 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from runners.failure import Failure
-from runners.measurement import Launch
+from runners.launch import Launch
+from runners.proof import ProviderShare
 from runners.settings import MeasurementSettings
 from spaces import RunSpec
+
+ModelFormat = Literal["onnx", "pt2"]
+"""The kind of model file that a runtime takes."""
+
+
+@dataclass(frozen=True)
+class PipelineFiles:
+    """Pre- and post-processing around a model.
+
+    Attributes:
+        file: Python file with functions ``preprocess`` and ``postprocess``, or one of them.
+        requests: Requests to serve, as :func:`runners.launched.pipeline.save_requests` writes them.
+    """
+
+    file: Path
+    requests: Path
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a model is run on.
+
+    Attributes:
+        inputs: A ``.npy`` file of real samples for each of the model's inputs, in order.
+        pipeline: What is timed around it, if anything.
+    """
+
+    inputs: Sequence[Path]
+    pipeline: PipelineFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -19,11 +49,11 @@ class Prediction:
 
     Attributes:
         outputs: A ``.npy`` file of shape (samples, ...).
-        nodes_by_provider: Nodes that each execution provider ran, from the runtime's own profile.
+        providers: What each execution provider ran, from the runtime's own profile.
     """
 
     outputs: Path
-    nodes_by_provider: Mapping[str, int]
+    providers: Mapping[str, ProviderShare]
 
 
 @dataclass(frozen=True)
@@ -46,17 +76,24 @@ class Runner(Protocol):
 
     name: str
 
+    @property
+    def model_format(self) -> ModelFormat:
+        """The kind of model file it takes."""
+
     def describe(self, folder: Path) -> Description | Failure:
         """Say what there is to run on, working in an empty folder."""
 
     def device(self, run: RunSpec) -> str:
         """Return the name of the device that a run takes up, for its lease."""
 
+    def cores(self, run: RunSpec) -> list[int]:
+        """Return the processor cores that a launch is pinned to; empty if it is not."""
+
     def launch(
         self,
         model: Path,
         run: RunSpec,
-        inputs: Sequence[Path],
+        samples: Samples,
         folder: Path,
         settings: MeasurementSettings,
         lease: int,
@@ -66,16 +103,46 @@ class Runner(Protocol):
         Args:
             model: The model file.
             run: How to run it.
-            inputs: A ``.npy`` file of real samples for each of the model's inputs, in order.
+            samples: What to run it on.
             folder: An empty folder for the work.
             settings: How much to measure.
             lease: Descriptor of the device's lease, for the process to inherit.
         """
 
     def predict(
-        self, model: Path, run: RunSpec, inputs: Sequence[Path], folder: Path
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        settings: MeasurementSettings,
     ) -> Prediction | Failure:
         """Run a model once over all samples, in batches of the run's size.
 
-        Every node must run on the provider asked for; one that does not is a failure.
+        Nodes that run on another provider than the one asked for are a failure, unless the
+        settings tolerate their share of the time.
         """
+
+    def profile(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        *,
+        calls: int,
+        lease: int,
+    ) -> list[dict[str, Any]] | Failure:
+        """Return ``node``, ``operator``, ``provider`` and ``ms_per_call`` of each node that ran."""
+
+    def compare(
+        self,
+        models: tuple[Path, Path],
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        *,
+        seconds: float,
+        lease: int,
+    ) -> list[float] | Failure:
+        """Return ratios of the second model's time to the first's, one an interleaved block."""

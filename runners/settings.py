@@ -1,6 +1,25 @@
 """How much is measured: a cheap setting for the search, a careful one for what is published."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
+
+Scenario = Literal["single_stream", "server"]
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """Queries that are sent to a model whether it is ready or not.
+
+    Attributes:
+        scenario: ``server``: queries come at random (Poisson) at a rate, and wait if they must;
+            ``single_stream``: the next query comes when the last is answered.
+        queries_per_s: The rate of ``server``; a query is one call of the run's batch size.
+        seconds: How long a launch offers load.
+    """
+
+    scenario: Scenario = "server"
+    queries_per_s: float | None = None
+    seconds: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -19,6 +38,11 @@ class MeasurementSettings:
         max_iterations: Most timed calls of a launch.
         idle_wait_s: How long to wait for an idle host before measuring all the same.
         timeout_s: Deadline of a launch.
+        memory_limit_bytes: Most data that a launch may hold; nine tenths of the machine's memory
+            if ``None``.
+        fallback_tolerance: Largest share of the time of all nodes that may be spent on another
+            provider than the one asked for; 0 allows no node there.
+        load: Load to offer beside the closed loop, if any.
     """
 
     launches: int = 3
@@ -32,6 +56,9 @@ class MeasurementSettings:
     max_iterations: int = 10_000
     idle_wait_s: float = 5.0
     timeout_s: float = 60.0
+    memory_limit_bytes: int | None = None
+    fallback_tolerance: float = 0.0
+    load: LoadSettings | None = None
 
 
 CAREFUL = replace(

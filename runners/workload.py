@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runners.data import Data
-from runners.measurement import METRICS
+from runners.metric import METRICS
 from runners.recipe import Recipe
 from runners.store import file_digest
 from spaces import REFERENCE, WorkloadError, digest
@@ -33,9 +33,15 @@ class Workload(ABC):
 
     Attributes:
         quality_metric: Name under which :meth:`quality` is recorded; higher is better.
+        pipeline: Python file (relative to this one's folder) with what surrounds the model in
+            service: ``preprocess(requests)`` gives the model's input for a batch of requests,
+            ``postprocess(outputs)`` makes answers of its output; either may be missing. Both are
+            timed, apart and together with inference. It is imported by the process that is timed,
+            so it should import no more than a service would. Needs :meth:`requests`.
     """
 
     quality_metric: str = "accuracy"
+    pipeline: str | None = None
 
     @abstractmethod
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
@@ -89,6 +95,18 @@ class Workload(ABC):
         """Return the layers whose outputs pruning must leave alone, beside the model's output."""
         return ()
 
+    def requests(self, split: str) -> NDArray[Any] | Sequence[bytes]:
+        """Return what a service would receive for each sample of a split, for the pipeline.
+
+        Args:
+            split: ``"validation"`` or ``"test"``.
+
+        Returns:
+            An array whose first axis is the sample (numbers or text), or a list of ``bytes``, such
+            as encoded pictures. ``preprocess`` must make the split's inputs of them.
+        """
+        raise NotImplementedError
+
     def depends_on(self) -> Sequence[Path]:
         """Return other files whose content decides models or data, such as a checkpoint.
 
@@ -107,12 +125,14 @@ class WorkloadInfo:
         fingerprint: SHA-256 of its source, its data and the files it depends on.
         models: Names it offers, the reference first.
         quality_metric: Name of its quality metric.
+        pipeline: Its pre- and post-processing file, if it has one.
     """
 
     name: str
     fingerprint: str
     models: tuple[str, ...]
     quality_metric: str
+    pipeline: Path | None = None
 
 
 class LoadedWorkload:
@@ -135,6 +155,8 @@ class LoadedWorkload:
             self.models = dict(self.workload.models())
             self.data = self.workload.data()
             files = [path.parent / file for file in self.workload.depends_on()]
+            self.pipeline = _pipeline_of(reference, path, self.workload)
+            files += [self.pipeline] if self.pipeline else []
             for file in files:
                 if not file.is_file():
                     raise WorkloadError(
@@ -169,6 +191,7 @@ class LoadedWorkload:
             fingerprint=fingerprint,
             models=tuple(names),
             quality_metric=metric,
+            pipeline=self.pipeline,
         )
 
     def build_model(self, name: str) -> nn.Module:
@@ -197,6 +220,20 @@ class LoadedWorkload:
         if not np.isfinite(value):
             raise WorkloadError(f"quality() must return a finite number; got {value}")
         return float(value)
+
+
+def _pipeline_of(reference: str, path: Path, workload: Workload) -> Path | None:
+    if workload.pipeline is None:
+        return None
+    file = (path.parent / workload.pipeline).resolve()
+    if not file.is_file():
+        raise WorkloadError(f"{reference}: pipeline names {file}, which is not there")
+    if type(workload).requests is Workload.requests:
+        raise WorkloadError(
+            f"{reference}: a pipeline needs requests to serve: write requests(split), which gives "
+            f"what a service would receive for each sample of the split"
+        )
+    return file
 
 
 def split_reference(reference: str, folder: Path) -> tuple[Path, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from runners.onnxruntime_runner import OnnxRuntimeRunner
+from runners.process_runner import ProcessRunner
 from runners.store import ArtifactStore
 from search.history import History
 from search.trial import TrialRecord
@@ -22,9 +23,9 @@ def write_bundle(
     store: ArtifactStore,
     folder: Path,
     study: str,
-    runner: OnnxRuntimeRunner,
+    runner: ProcessRunner,
 ) -> Path:
-    """Write a trial's ONNX file and the manifest of everything needed to run it as measured.
+    """Write a trial's model file and the manifest of everything needed to run it as measured.
 
     Returns:
         The manifest's path.
@@ -43,20 +44,22 @@ def write_bundle(
             f"is missing"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / "model.onnx")
+    file = f"model.{runner.model_format}"
+    shutil.copyfile(source, folder / file)
     manifest = {
         "manifest_version": MANIFEST_VERSION,
         "study": study,
         "trial": record.number,
         "candidate": record.candidate.as_dict(),
         "model": {
-            "file": "model.onnx",
+            "file": file,
             "sha256": measurement.artifact,
-            **_signature(source),
+            **(_signature(source) if runner.model_format == "onnx" else {}),
         },
         "lineage": dict(record.lineage),
         "run": {
             "runner": record.candidate.run.runner,
+            "runtime": runner.runtime,
             "execution_provider": record.candidate.run.execution_provider,
             "provider_options": runner.options(record.candidate.run),
             "python": str(runner.python),
@@ -82,7 +85,7 @@ def write_bundle(
         },
         "baseline": history.baseline.metrics if history.baseline else None,
         "launches": measurement.launches,
-        "nodes_by_provider": dict(measurement.nodes_by_provider),
+        "providers": {k: asdict(v) for k, v in measurement.providers.items()},
         "environment": dict(measurement.environment),
     }
     path = folder / "manifest.json"

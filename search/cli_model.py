@@ -1,18 +1,21 @@
-"""The commands for anyone with an ONNX file: ``measure`` and ``compare``."""
+"""The commands for anyone with a model file: ``measure`` and ``compare``."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from runners.onnxruntime_runner import OnnxRuntimeRunner
+    from runners.process_runner import ProcessRunner
+    from runners.settings import LoadSettings, MeasurementSettings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_RUNTIMES = ("onnxruntime", "openvino", "pytorch")
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> list[int]:
@@ -37,16 +40,63 @@ def _sizes(
     return found
 
 
-def _runner(requirements: tuple[str, ...]) -> OnnxRuntimeRunner:
-    from runners.interpreter import interpreter
-    from runners.onnxruntime_runner import OnnxRuntimeRunner
+def _pairs(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise click.BadParameter(f"NAME=VALUE; got {text!r}")
+        found[name] = value
+    return found
 
-    python = interpreter([*requirements, "numpy"]) if requirements else None
-    return OnnxRuntimeRunner(python=python)
+
+@dataclass(frozen=True)
+class _Setup:
+    """What both commands' options say: a runner, how to run, and what on."""
+
+    runtime: str
+    provider: str | None
+    threads: int
+    python: Path | None
+    requirements: tuple[str, ...]
+    provider_options: dict[str, str]
+    provider_libraries: dict[str, str]
+    dimensions: dict[str, int]
+    data: Path | None
+
+    def runner(self) -> tuple[ProcessRunner, str]:
+        """Return the runner and the provider."""
+        from runners.interpreter import interpreter
+        from runners.runtimes import RUNTIMES
+
+        python = interpreter([*self.requirements, "numpy"]) if self.requirements else self.python
+        kind = RUNTIMES[self.runtime]
+        provider = self.provider or kind.default_provider
+        libraries = {name: Path(path).resolve() for name, path in self.provider_libraries.items()}
+        options = {provider: self.provider_options}
+        return kind(python=python, provider_options=options, provider_libraries=libraries), provider
 
 
 def _run_options(command: Any) -> Any:
     for option in (
+        click.option(
+            "--provider-library",
+            "provider_libraries",
+            multiple=True,
+            callback=_pairs,
+            metavar="NAME=PATH",
+            help="Plug-in execution provider of ONNX Runtime. Repeatable.",
+        ),
+        click.option(
+            "--provider-option",
+            "provider_options",
+            multiple=True,
+            callback=_pairs,
+            metavar="KEY=VALUE",
+            help="Option of the execution provider, such as device_id=1. Repeatable.",
+        ),
         click.option(
             "--dim",
             "dimensions",
@@ -59,14 +109,27 @@ def _run_options(command: Any) -> Any:
             "--inputs", "data", type=_FILE, help="Samples: an .npz file, one array an input."
         ),
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True),
-        click.option("--provider", default="CPUExecutionProvider", show_default=True),
         click.option(
             "--requirement",
             "requirements",
             multiple=True,
             metavar="PACKAGE",
-            help="Use the ONNX Runtime of an environment with this package (and numpy), made once; "
+            help="Use the runtime of an environment with this package (and numpy), made once; "
             "such as onnxruntime-openvino==1.24.1. Repeatable.",
+        ),
+        click.option("--python", type=_FILE, help="Use the runtime of this interpreter."),
+        click.option(
+            "--provider",
+            help="Execution provider; by default CPUExecutionProvider, CPU (openvino) or "
+            "eager-cpu (pytorch). `paretune devices` lists them.",
+        ),
+        click.option(
+            "--runner",
+            "runtime",
+            type=click.Choice(_RUNTIMES),
+            default="onnxruntime",
+            show_default=True,
+            help="What runs the model; pytorch takes .pt2 files, the others ONNX.",
         ),
     ):
         command = option(command)
@@ -83,6 +146,23 @@ def _run_options(command: Any) -> Any:
     show_default=True,
     help="Careful adds launches until the intervals are tight; quick is the search's setting.",
 )
+@click.option(
+    "--queries-per-s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Also offer load: queries at random times, this many a second (needs paretune[load]).",
+)
+@click.option(
+    "--single-stream", is_flag=True, help="Also offer load: each query when the last is answered."
+)
+@click.option(
+    "--load-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="How long each launch offers load.",
+)
+@click.option("--memory-limit-mb", type=click.IntRange(min=1), help="Most data a launch may hold.")
+@click.option("--timeout-s", type=click.FloatRange(min=0, min_open=True), help="Of each launch.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, raw samples included.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Also write latency histograms (HTML) here."
@@ -90,36 +170,43 @@ def _run_options(command: Any) -> Any:
 def measure(
     model: Path,
     batch_sizes: list[int],
-    dimensions: dict[str, int],
-    data: Path | None,
-    threads: int,
-    provider: str,
-    requirements: tuple[str, ...],
     careful: bool,
+    queries_per_s: float | None,
+    single_stream: bool,
+    load_seconds: float,
+    memory_limit_mb: int | None,
+    timeout_s: float | None,
     as_json: bool,
     plot: Path | None,
+    **setup: Any,
 ) -> None:
-    """Measure an ONNX file: latency with intervals, throughput, memory, operators, bottleneck.
+    """Measure a model file: latency with intervals, throughput, memory, operators, bottleneck.
 
-    Without --inputs it runs on random samples. Every launch is a fresh process.
+    Without --inputs it runs on random samples. Every launch is a fresh process, pinned to its
+    cores, on an idle machine; a launch that something disturbed is repeated.
     """
     import tempfile
 
     from runners.failure import Failure
     from runners.model_file import write_inputs
     from runners.model_report import ModelReport, report
-    from runners.settings import CAREFUL, MeasurementSettings
+    from runners.runner import Samples
     from search.model_console import print_reports, reports_as_json, write_histograms
     from spaces import RunSpec
 
-    runner, settings = _runner(requirements), CAREFUL if careful else MeasurementSettings()
+    options = _Setup(**setup)
+    runner, provider = options.runner()
+    settings = _settings(careful, memory_limit_mb, timeout_s)
+    settings = replace(settings, load=_load(queries_per_s, single_stream, load_seconds))
     reports: list[ModelReport] = []
     failed = False
     for batch_size in batch_sizes:
-        run = RunSpec(runner.name, provider, batch_size, threads)
+        run = RunSpec(runner.name, provider, batch_size, options.threads)
         with tempfile.TemporaryDirectory() as name:
-            inputs = write_inputs(model, Path(name), batch_size, data=data, dimensions=dimensions)
-            outcome = report(runner, model, run, inputs, settings)
+            inputs = write_inputs(
+                model, Path(name), batch_size, data=options.data, dimensions=options.dimensions
+            )
+            outcome = report(runner, model, run, Samples(inputs), settings)
         if isinstance(outcome, Failure):
             failed = True
             click.echo(f"batch {batch_size}: {outcome.stage}: {outcome.message}", err=True)
@@ -141,17 +228,7 @@ def measure(
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True)
 @_run_options
 @click.option("--launches", type=click.IntRange(min=2), default=7, show_default=True)
-def compare(
-    model: Path,
-    other: Path,
-    batch_size: int,
-    dimensions: dict[str, int],
-    data: Path | None,
-    threads: int,
-    provider: str,
-    requirements: tuple[str, ...],
-    launches: int,
-) -> None:
+def compare(model: Path, other: Path, batch_size: int, launches: int, **setup: Any) -> None:
     """Say whether OTHER is faster or slower than MODEL, or that it cannot be told.
 
     Both are timed in turn in the same processes (blocks of ABBA), so that what disturbs one
@@ -162,18 +239,22 @@ def compare(
     from runners.comparison import compare as compare_models
     from runners.failure import Failure
     from runners.model_file import write_inputs
+    from runners.runner import Samples
     from spaces import RunSpec
 
-    runner = _runner(requirements)
-    run = RunSpec(runner.name, provider, batch_size, threads)
+    options = _Setup(**setup)
+    runner, provider = options.runner()
+    run = RunSpec(runner.name, provider, batch_size, options.threads)
     with tempfile.TemporaryDirectory() as name:
-        inputs = write_inputs(model, Path(name), batch_size, data=data, dimensions=dimensions)
-        outcome = compare_models(runner, (model, other), run, inputs, launches=launches)
+        inputs = write_inputs(
+            model, Path(name), batch_size, data=options.data, dimensions=options.dimensions
+        )
+        outcome = compare_models(runner, (model, other), run, Samples(inputs), launches=launches)
     if isinstance(outcome, Failure):
         click.echo(f"{outcome.stage}: {outcome.message}", err=True)
         sys.exit(1)
     ratio = outcome.ratio
-    click.echo(f"time of {other} ÷ time of {model}, batch {batch_size}, {threads} threads:")
+    click.echo(f"time of {other} ÷ time of {model}, batch {batch_size}, {options.threads} threads:")
     click.echo(f"  {ratio.value:.4f}  (95 % interval {ratio.low:.4f} … {ratio.high:.4f})")
     words = {
         "faster": f"{other} is {1 / ratio.value:.2f}× faster",
@@ -181,3 +262,24 @@ def compare(
         "cannot tell": "cannot tell them apart",
     }
     click.echo(f"verdict: {words[outcome.verdict]}")
+
+
+def _settings(
+    careful: bool, memory_limit_mb: int | None, timeout_s: float | None
+) -> MeasurementSettings:
+    from runners.settings import CAREFUL, MeasurementSettings
+
+    settings = CAREFUL if careful else MeasurementSettings()
+    if memory_limit_mb is not None:
+        settings = replace(settings, memory_limit_bytes=memory_limit_mb * 10**6)
+    return settings if timeout_s is None else replace(settings, timeout_s=timeout_s)
+
+
+def _load(queries_per_s: float | None, single_stream: bool, seconds: float) -> LoadSettings | None:
+    from runners.settings import LoadSettings
+
+    if single_stream and queries_per_s is not None:
+        raise click.UsageError("--single-stream has no rate: leave out --queries-per-s")
+    if single_stream:
+        return LoadSettings("single_stream", None, seconds)
+    return None if queries_per_s is None else LoadSettings("server", queries_per_s, seconds)

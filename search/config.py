@@ -16,9 +16,17 @@ from pydantic import (
     model_validator,
 )
 
-from runners.settings import MeasurementSettings
+from runners.settings import LoadSettings, MeasurementSettings, Scenario
 from search.objective import Constraint, Direction, Objective, natural_direction
-from spaces import AXIS_NAMES, BASELINE_VALUES, REFERENCE, Axis, Forbid, Quantization
+from spaces import (
+    AXIS_NAMES,
+    BASELINE_VALUES,
+    DEFAULT_RUNNER,
+    REFERENCE,
+    Axis,
+    Forbid,
+    Quantization,
+)
 
 Positive = Annotated[StrictInt, Field(ge=1)]
 Ratio = Annotated[float, Field(strict=True, ge=0.0, lt=1.0)]
@@ -84,8 +92,11 @@ class RuleConfig(_Section):
 
 
 class RunnerConfig(_Section):
-    """An ONNX Runtime in an interpreter of its own."""
+    """A runtime, perhaps in an interpreter of its own."""
 
+    runtime: Literal["onnxruntime", "openvino", "pytorch"] = Field(
+        "onnxruntime", description="what runs the model"
+    )
     python: StrictStr | None = Field(None, description="path of the interpreter")
     requirements: list[StrictStr] | None = Field(
         None, description="or what pip installs into an environment made for it, once"
@@ -93,11 +104,16 @@ class RunnerConfig(_Section):
     provider_options: dict[StrictStr, dict[StrictStr, StrictStr]] = Field(
         {}, description="options of execution providers: PROVIDER: {key: value}"
     )
+    provider_libraries: dict[StrictStr, StrictStr] = Field(
+        {}, description="plug-in execution providers of ONNX Runtime: NAME: path of the library"
+    )
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> RunnerConfig:
         if self.python is not None and self.requirements is not None:
             raise ValueError("a runner has a `python` or `requirements`, not both")
+        if self.provider_libraries and self.runtime != DEFAULT_RUNNER:
+            raise ValueError(f"only {DEFAULT_RUNNER} takes provider_libraries; not {self.runtime}")
         return self
 
 
@@ -152,6 +168,24 @@ class BudgetConfig(_Section):
     )
 
 
+class LoadConfig(_Section):
+    """Load offered by MLPerf's LoadGen, beside the closed loop."""
+
+    scenario: Scenario = Field(
+        "server", description="server (queries come at a rate) or single_stream"
+    )
+    queries_per_s: Duration | None = Field(
+        None, description="rate of `server`; a query is one call of the batch size"
+    )
+    seconds: Duration = Field(LoadSettings().seconds, description="how long a launch offers load")
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> LoadConfig:
+        if (self.scenario == "server") == (self.queries_per_s is None):
+            raise ValueError("`server` needs queries_per_s, and single_stream takes none")
+        return self
+
+
 class MeasurementConfig(_Section):
     """How much is measured of each candidate."""
 
@@ -186,6 +220,14 @@ class MeasurementConfig(_Section):
         _DEFAULTS.max_iterations, description="most timed calls of a launch"
     )
     timeout_s: Duration = Field(_DEFAULTS.timeout_s, description="deadline of a launch")
+    memory_limit_bytes: Positive | None = Field(
+        None, description="most data that a launch may hold; by default 0.9 of the memory"
+    )
+    fallback_tolerance: Ratio = Field(
+        _DEFAULTS.fallback_tolerance,
+        description="largest share of the time that may run on another provider",
+    )
+    load: LoadConfig | None = Field(None, description="load to offer, for the load_… metrics")
 
     @model_validator(mode="after")
     def _counts_agree(self) -> MeasurementConfig:
@@ -202,8 +244,11 @@ class MeasurementConfig(_Section):
 
     def settings(self) -> MeasurementSettings:
         """Return the settings for runners."""
-        values = self.model_dump()
-        return MeasurementSettings(**values | {"max_launches": self.max_launches or self.launches})
+        values = self.model_dump() | {
+            "max_launches": self.max_launches or self.launches,
+            "load": self.load and LoadSettings(**self.load.model_dump()),
+        }
+        return MeasurementSettings(**values)
 
 
 class StudyConfig(_Section):
@@ -215,7 +260,9 @@ class StudyConfig(_Section):
     workload: StrictStr = Field(description="FILE.py:CLASS, relative to the study file")
     space: SpaceConfig = Field(description="what may be tried")
     runners: dict[StrictStr, RunnerConfig] = Field(
-        {}, description="runners beside `onnxruntime`, by the name used in execution_provider"
+        {},
+        description="runners beside onnxruntime, openvino and pytorch, by the name used in "
+        "execution_provider",
     )
     rules: list[RuleConfig] = Field([], description="combinations that are not worth trying")
     objectives: Annotated[list[ObjectiveConfig], Field(min_length=1)] | None = Field(

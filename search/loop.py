@@ -148,7 +148,8 @@ class Loop:
             failure = Failure("study", FailureKind.CRASH, message)
             return TrialRecord(trial.number, candidate, failure, started_at, time.time())
         with lease(CPU):
-            artifact = self.worker.build(candidate.build)
+            model_format = self.evaluator.model_format(candidate.run)
+            artifact = self.worker.build(candidate.build, model_format)
         if isinstance(artifact, Failure):
             return TrialRecord(trial.number, candidate, artifact, started_at, time.time())
         measuring = time.monotonic()

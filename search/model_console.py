@@ -11,8 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from runners.measurement import Statistic
 from runners.model_report import ModelReport
+from runners.statistic import Statistic
 from search.console import console
 from search.summary import format_metric
 
@@ -24,7 +24,13 @@ _SHOWN = (
     "throughput_samples_per_s",
     "session_creation_ms",
     "first_inference_ms",
+    "cpu_time_ms",
+    "energy_mj",
     "peak_memory_bytes",
+    "load_latency_p50_ms",
+    "load_latency_p95_ms",
+    "load_latency_p99_ms",
+    "load_completed_per_s",
 )
 _OPERATORS = 6
 
@@ -38,6 +44,8 @@ def print_reports(reports: Sequence[ModelReport]) -> None:
     for each in reports:
         table.add_column(f"batch {each.run.batch_size}", justify="right")
     for name in _SHOWN:
+        if name not in reports[0].statistics:
+            continue
         cells = [_with_interval(name, each.statistics[name]) for each in reports]
         table.add_row(name, *cells)
     launches = [
@@ -45,16 +53,21 @@ def print_reports(reports: Sequence[ModelReport]) -> None:
     ]
     table.add_row("launches", *launches)
     table.add_row("resolved", *("yes" if each.timing.is_resolved else "no" for each in reports))
-    console.print(escape(f"{reports[0].model} on {reports[0].run.execution_provider}"))
+    first = reports[0]
+    on = f"{first.run.runner}, {first.run.execution_provider}, {first.run.intra_op_threads} threads"
+    console.print(escape(f"{first.model} on {on}"), soft_wrap=True)
     console.print(table)
     for each in reports:
+        console.print(
+            f"\nbatch {each.run.batch_size}: {_proof(each)}; {_cost(each)}", soft_wrap=True
+        )
         if not each.timing.host_was_idle:
-            console.print(f"batch {each.run.batch_size}: the host was busy all the time")
-        console.print(f"\nbatch {each.run.batch_size}, bottleneck: {escape(each.bottleneck)}")
+            console.print("the host was busy all the time")
+        console.print(f"bottleneck: {escape(each.bottleneck)}", soft_wrap=True)
         for operator in each.operators[:_OPERATORS]:
             console.print(
                 f"  {operator.share:6.1%}  {operator.ms_per_call:9.5f} ms  "
-                f"{operator.nodes:3} × {operator.operator}",
+                f"{operator.nodes:3} × {escape(operator.operator)}",
                 soft_wrap=True,
             )
 
@@ -70,6 +83,8 @@ def reports_as_json(reports: Sequence[ModelReport]) -> list[dict[str, Any]]:
             "host_was_idle": each.timing.host_was_idle,
             "contaminated_launches": each.timing.contaminated,
             "launches": [asdict(launch) for launch in each.timing.launches],
+            "providers": {name: asdict(share) for name, share in each.providers.items()},
+            "cost": asdict(each.timing.cost) | {"total_s": each.total_s},
             "operators": [asdict(operator) for operator in each.operators],
             "bottleneck": each.bottleneck,
             "environment": dict(each.environment),
@@ -93,6 +108,23 @@ def write_histograms(reports: Sequence[ModelReport], path: Path) -> None:
         figure.update_xaxes(title_text="latency_ms", row=row, col=1)
     figure.update_layout(barmode="overlay", template="plotly_white", title=str(reports[0].model))
     figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False})
+
+
+def _proof(report: ModelReport) -> str:
+    return ", ".join(
+        f"{share.nodes} nodes ({share.time_share:.0%} of the time) ran on {name}"
+        for name, share in report.providers.items()
+    )
+
+
+def _cost(report: ModelReport) -> str:
+    cost = report.timing.cost
+    rest = report.total_s - cost.timed_s - cost.starting_s - cost.waiting_s
+    return (
+        f"took {report.total_s:.1f} s: {cost.timed_s:.1f} timed, {cost.starting_s:.1f} starting "
+        f"{len(report.timing.launches) + report.timing.contaminated} processes, "
+        f"{cost.waiting_s:.1f} waiting, {rest:.1f} for proof and profile"
+    )
 
 
 def _with_interval(name: str, statistic: Statistic) -> str:

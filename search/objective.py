@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from runners.measurement import METRICS
+from runners.metric import METRICS
 
 Direction = Literal["maximize", "minimize"]
 
@@ -18,7 +18,7 @@ class Objective:
     """A recorded metric and the direction in which it is better.
 
     Attributes:
-        metric: Name of a metric of :data:`runners.measurement.METRICS`, or the workload's quality.
+        metric: Name of a metric of :data:`runners.metric.METRICS`, or the workload's quality.
         direction: ``"maximize"`` or ``"minimize"``.
     """
 

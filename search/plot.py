@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runners.measurement import METRICS
+from runners.metric import METRICS
 from search.history import History
 from search.objective import Objective, losses
 from search.pareto import non_dominated

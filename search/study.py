@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,11 @@ from runners.environment import available_cores, fingerprint
 from runners.evaluator import Evaluator
 from runners.failure import Failure
 from runners.interpreter import interpreter
-from runners.onnxruntime_runner import OnnxRuntimeRunner
+from runners.launched.counters import energy_mj
+from runners.metric import METRICS
+from runners.process_runner import ProcessRunner
+from runners.runner import PipelineFiles, Samples
+from runners.runtimes import RUNTIMES
 from runners.store import ArtifactStore
 from runners.workload import WorkloadInfo, load_attribute
 from search.config import RunnerConfig, StudyConfig, StudyPaths
@@ -27,9 +31,10 @@ from search.storage import StudyStorage
 from search.strategy import OptunaStrategy
 from search.study_file import check_names, read_study_file
 from spaces import (
-    DEFAULT_RUNNER,
     Forbid,
+    ProgramLimit,
     Rule,
+    RunSpec,
     SearchSpace,
     StudyError,
     ThreadLimit,
@@ -73,7 +78,9 @@ def run_study(
         storage.create(_definition(config, info, space, objectives), objectives, space)
         unfinished = storage.recover(objectives)
         history = History(objectives, constraints, info.quality_metric, storage.records())
-        evaluator = _evaluator(config, paths, worker, info)
+        canaries_ms = _quietest_canaries_ms(history)
+        evaluator = _evaluator(config, paths, worker, info, canaries_ms)
+        _check_counters(evaluator, space, [*objectives, *constraints])
         sampler, seed = config.strategy.sampler, config.strategy.seed
         return Loop(
             name=config.name,
@@ -92,7 +99,8 @@ def run_study(
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     """Return a study's space with its rules and this machine's thread limit."""
-    rules: list[Rule] = [ThreadLimit(available_cores())]
+    pytorch = {"pytorch"} | {n for n, entry in config.runners.items() if entry.runtime == "pytorch"}
+    rules: list[Rule] = [ThreadLimit(available_cores()), ProgramLimit(frozenset(pytorch))]
     for rule in config.rules:
         if rule.function is not None:
             rules.append(load_attribute(rule.function, folder))
@@ -107,19 +115,22 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     return space
 
 
-def study_runner(config: StudyConfig, folder: Path, name: str) -> OnnxRuntimeRunner:
+def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
     """Return a runner of a study by its name; if its environment is missing, it is made.
+
+    A runtime's own name is a runner without an entry.
 
     Raises:
         ParetuneError: If the environment cannot be made.
     """
-    entry = config.runners.get(name, RunnerConfig())
+    entry = config.runners.get(name) or RunnerConfig.model_validate({"runtime": name})
     python = None
     if entry.requirements is not None:
         python = interpreter(entry.requirements)
     elif entry.python is not None:
         python = folder / entry.python
-    return OnnxRuntimeRunner(name, python, entry.provider_options)
+    libraries = {key: folder / path for key, path in entry.provider_libraries.items()}
+    return RUNTIMES[entry.runtime](name, python, entry.provider_options, libraries)
 
 
 def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objective, ...]:
@@ -170,12 +181,45 @@ def _definition(
     }
 
 
+def _quietest_canaries_ms(history: History) -> dict[str, float]:
+    """Return the canary's least time on each runner so far."""
+    found: dict[str, float] = {}
+    for record in history.measured:
+        if record.measurement is not None:
+            runner = record.candidate.run.runner
+            found[runner] = min(
+                record.measurement.canary_ms, found.get(runner, record.measurement.canary_ms)
+            )
+    return found
+
+
+def _check_counters(
+    evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
+) -> None:
+    """Stop before a study that needs a counter which a device lacks."""
+    names = [each.metric for each in wanted]
+    if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
+        return
+    runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
+    devices = {evaluator.runners[run.runner].device(run) for run in runs}
+    if without := sorted(device for device in devices if energy_mj(device) is None):
+        raise StudyError(
+            f"energy_mj is asked for, but there is no readable energy counter on "
+            f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, often "
+            f"by root only; a card's from its driver. Let this user read it, or drop the metric"
+        )
+
+
 def _evaluator(
-    config: StudyConfig, paths: StudyPaths, worker: BuildWorker, info: WorkloadInfo
+    config: StudyConfig,
+    paths: StudyPaths,
+    worker: BuildWorker,
+    info: WorkloadInfo,
+    canaries_ms: Mapping[str, float],
 ) -> Evaluator:
     store = ArtifactStore(paths.store)
     store.sweep()
-    names = dict.fromkeys([DEFAULT_RUNNER, *config.runners])
+    names = dict.fromkeys(split_target(p)[0] for p in config.space.execution_provider)
     runners = {name: study_runner(config, paths.folder, name) for name in names}
     versions = {}
     for name, runner in runners.items():
@@ -192,17 +236,20 @@ def _evaluator(
                 f"`paretune devices` says what it needs"
             )
     inputs = store.get(worker.put_inputs("validation"))
-    if inputs is None:
+    requests = store.get(worker.put_requests("validation")) if info.pipeline else None
+    if inputs is None or (info.pipeline and requests is None):
         raise StudyError("the validation split's inputs left the artifact store")
+    pipeline = PipelineFiles(info.pipeline, requests) if info.pipeline and requests else None
     return Evaluator(
         runners,
         versions,
         store,
         quality_metric=info.quality_metric,
         fingerprint=info.fingerprint,
-        inputs=inputs,
+        samples=Samples([inputs], pipeline),
         score=lambda outputs: worker.score(outputs, "validation"),
         settings=config.measurement.settings(),
+        canaries_ms=canaries_ms,
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from runners.measurement import METRICS
+from runners.metric import METRICS
+from runners.runtimes import RUNTIMES
 from runners.workload import WorkloadInfo, split_reference
 from search.config import StudyConfig
 from search.yaml_source import Location, YamlSource, read_yaml
 from spaces import (
-    DEFAULT_RUNNER,
     Axis,
     ConfigError,
     Forbid,
@@ -130,7 +130,7 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
         if metric in metrics[:index]:
             problem = f"{metric} is an objective already"
             mistakes.append(Mistake(("objectives", index), problem, "delete one of them"))
-    known_runners = [DEFAULT_RUNNER, *config.runners]
+    known_runners = [*RUNTIMES, *config.runners]
     for index, target in enumerate(config.space.execution_provider):
         runner = split_target(target)[0]
         if runner not in known_runners:
@@ -179,7 +179,22 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                         _offer(metric, known, "recorded metrics are"),
                     )
                 )
+            elif isinstance(metric, str) and metric in METRICS:
+                need = METRICS[metric].needs
+                if need == "pipeline" and info.pipeline is None:
+                    problem = f"{metric} needs pre- or post-processing, and {info.name} has none"
+                    mend = "give the workload `pipeline` and `requests()`"
+                    mistakes.append(Mistake((section, index, "metric"), problem, mend))
+                if need == "load" and not _offers_load(values):
+                    problem = f"{metric} needs load, and none is offered"
+                    mend = "add `measurement: {load: {queries_per_s: …}}`"
+                    mistakes.append(Mistake((section, index, "metric"), problem, mend))
     return mistakes
+
+
+def _offers_load(values: dict[str, Any]) -> bool:
+    measurement = values.get("measurement")
+    return isinstance(measurement, dict) and bool(measurement.get("load"))
 
 
 def _workload_beside(folder: Path) -> str | None:

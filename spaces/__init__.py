@@ -21,8 +21,8 @@ from spaces.errors import (
     StudyError,
     WorkloadError,
 )
-from spaces.quantization import Quantization
-from spaces.rule import Forbid, Rule, ThreadLimit
+from spaces.quantization import PROGRAM_QUANTIZATIONS, Quantization
+from spaces.rule import Forbid, ProgramLimit, Rule, ThreadLimit
 from spaces.space import BASELINE_VALUES, SearchSpace
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "BASELINE_VALUES",
     "DEFAULT_RUNNER",
     "ORDERED_AXES",
+    "PROGRAM_QUANTIZATIONS",
     "REFERENCE",
     "Axis",
     "BuildSpec",
@@ -37,6 +38,7 @@ __all__ = [
     "ConfigError",
     "Forbid",
     "ParetuneError",
+    "ProgramLimit",
     "Quantization",
     "Rule",
     "RunSpec",

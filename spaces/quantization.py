@@ -58,3 +58,6 @@ _SCHEMES = {
     Quantization.INT8_WEIGHT: _Scheme(8, 32, "weight"),
     Quantization.INT4_WEIGHT: _Scheme(4, 32, "weight"),
 }
+
+PROGRAM_QUANTIZATIONS = (Quantization.FP32, Quantization.FP16)
+"""What PyTorch's exported programs come in; the other schemes make ONNX files."""

@@ -12,7 +12,10 @@ import pytest
 import yaml
 
 from runners.failure import Failure, FailureKind
-from runners.measurement import METRICS, Measurement, Statistic
+from runners.measurement import Measurement
+from runners.metric import METRICS
+from runners.proof import ProviderShare
+from runners.statistic import Statistic
 from search.trial import TrialRecord
 from spaces import BuildSpec, Candidate, Quantization, RunSpec, SearchSpace
 
@@ -86,7 +89,17 @@ def make_record() -> Callable[..., TrialRecord]:
             everything = dict.fromkeys(METRICS, 1.0) | {"accuracy": 0.5} | dict(metrics)
             statistics = {name: Statistic(value) for name, value in everything.items()}
             outcome = Measurement(
-                candidate.run, "0" * 64, statistics, 3, 0, True, True, True, {}, "1" * 64
+                run=candidate.run,
+                artifact="0" * 64,
+                statistics=statistics,
+                launches=3,
+                contaminated_launches=0,
+                is_steady=True,
+                is_resolved=True,
+                host_was_idle=True,
+                canary_ms=0.1,
+                providers={"CPUExecutionProvider": ProviderShare(1, 1.0, 1.0)},
+                samples="1" * 64,
             )
         return TrialRecord(number, candidate, outcome, 100.0 + number, 101.0 + number)
 

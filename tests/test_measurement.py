@@ -1,13 +1,24 @@
+from typing import Any
+
 import pytest
 
-from runners.measurement import Launch, Measurement, Statistic, summarize
+from runners.launch import EndToEnd, Launch, summarize
+from runners.measurement import Measurement
+from runners.proof import ProviderShare
 from runners.protocol import is_tight, undisturbed
 from runners.settings import MeasurementSettings
+from runners.statistic import Statistic
 from spaces import RunSpec
 
 
-def launch(latency_ms: tuple[float, ...], cpu_share: float = 1.0, switches: float = 0.0) -> Launch:
-    return Launch(10.0, 2.0, 5, True, latency_ms, cpu_share, switches, 1000)
+def launch(
+    latency_ms: tuple[float, ...],
+    cpu_share: float = 1.0,
+    switches: float = 0.0,
+    canary_ms: float = 0.1,
+    **more: Any,
+) -> Launch:
+    return Launch(10.0, 2.0, 5, True, latency_ms, cpu_share, 1.0, switches, 1000, canary_ms, **more)
 
 
 def test_interval_is_students_t_over_launches() -> None:
@@ -44,6 +55,43 @@ def test_with_several_threads_the_quietest_launch_is_the_measure() -> None:
     assert undisturbed([sleeping, kept_waiting], one) == []
 
 
+def test_what_launches_cannot_show_widens_the_interval() -> None:
+    narrow = Statistic.over_launches([1.0, 1.0, 1.0], resolution=0.01)
+    assert (narrow.low, narrow.high) == (pytest.approx(0.99), pytest.approx(1.01))
+    both = Statistic.over_launches([1.0, 2.0, 3.0], resolution=0.01)
+    assert both.high == pytest.approx(2 + ((4.302653 / 3**0.5) ** 2 + 0.02**2) ** 0.5, rel=1e-6)
+
+
+def test_a_canary_that_drifts_tells_a_slower_machine() -> None:
+    run = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
+    quick, slow = launch((1.0,)), launch((1.2,), canary_ms=0.12)
+    assert undisturbed([quick, slow], run) == [quick]
+    assert undisturbed([slow], run) == [slow]
+    assert undisturbed([slow], run, canary_ms=0.1) == []
+
+
+def test_on_a_card_the_quietest_launch_says_how_much_the_processor_works() -> None:
+    run = RunSpec("pytorch", "eager-cuda", 1, 1)
+    assert undisturbed([launch((1.0,), 0.4)], run, "gpu:0") != []
+    assert undisturbed([launch((1.0,), 0.4)], run, "cpu") == []
+
+
+def test_end_to_end_load_and_energy_are_summarized_where_they_were_measured() -> None:
+    whole = EndToEnd((1.0, 1.0), (2.0, 2.0), (5.0, 5.0))
+    load = {"p50_ms": 1.0, "p90_ms": 2.0, "p95_ms": 3.0, "p99_ms": 9.0, "completed_per_s": 50.0}
+    full = launch((1.0,), end_to_end=whole, load=load, energy_mj=7.0)
+    statistics = summarize([full, full], 1)
+    assert statistics["preprocess_latency_p50_ms"].value == 1.0
+    assert statistics["postprocess_latency_p95_ms"].value == 2.0
+    assert statistics["end_to_end_latency_p99_ms"].value == 5.0
+    assert statistics["load_latency_p99_ms"].value == 9.0
+    assert statistics["load_completed_per_s"].value == 50.0
+    assert statistics["energy_mj"].value == 7.0
+    assert statistics["cpu_time_ms"].value == 1.0
+    bare = summarize([full, launch((1.0,))], 1)
+    assert not {"energy_mj", "end_to_end_latency_p50_ms", "load_latency_p99_ms"} & set(bare)
+
+
 def test_launches_are_enough_when_their_intervals_are_tight() -> None:
     settings = MeasurementSettings(p50_tolerance=0.05, p95_tolerance=0.05)
     steady = [launch((1.0,) * 9), launch((1.01,) * 9), launch((0.99,) * 9)]
@@ -56,6 +104,17 @@ def test_measurement_round_trips() -> None:
     run = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
     statistics = {"latency_p50_ms": Statistic(1.0, 0.9, 1.1)}
     measurement = Measurement(
-        run, "a", statistics, 3, 1, True, False, True, {"CPU": 4}, "b", {"cores": "2"}
+        run=run,
+        artifact="a",
+        statistics=statistics,
+        launches=3,
+        contaminated_launches=1,
+        is_steady=True,
+        is_resolved=False,
+        host_was_idle=True,
+        canary_ms=0.1,
+        providers={"CPUExecutionProvider": ProviderShare(4, 1.0, 1.0)},
+        samples="b",
+        environment={"cores": "2"},
     )
     assert Measurement.from_dict(measurement.as_dict()) == measurement

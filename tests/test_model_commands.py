@@ -10,8 +10,8 @@ from conftest import paretune
 from onnx import TensorProto, helper, numpy_helper
 
 from runners.comparison import Comparison
-from runners.measurement import Statistic
 from runners.model_file import model_inputs, write_inputs
+from runners.statistic import Statistic
 from spaces import ParetuneError
 
 

@@ -1,4 +1,4 @@
-"""The ONNX Runtime runner and the child processes it works through, for real."""
+"""The child processes that runners work through, and failures only one runtime can have."""
 
 import signal
 import time
@@ -7,91 +7,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import psutil
-import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+from test_runner_contract import QUICK, double
 
 from runners.child import run_job
-from runners.devices import devices
 from runners.failure import Failure, FailureKind
-from runners.measurement import summarize
 from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.protocol import Timing, time_model
-from runners.runner import Prediction
-from runners.settings import MeasurementSettings
+from runners.proof import prove
+from runners.runner import Samples
 from spaces import RunSpec
 
-CPU = RunSpec("onnxruntime", "CPUExecutionProvider", 4, 1)
-QUICK = MeasurementSettings(launches=2, max_launches=2, warmup_seconds=0.05, min_seconds=0.02)
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A matrix that doubles its input of eight numbers."""
-    weight = numpy_helper.from_array(2 * np.eye(8, dtype=np.float32), "weight")
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["input", "weight"], ["output"])],
-        "double",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 8])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 8])],
-        [weight],
-    )
-    path = tmp_path / "double.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
-    return path
-
-
-@pytest.fixture
-def inputs(tmp_path: Path, rng: np.random.Generator) -> Path:
-    path = tmp_path / "inputs.npy"
-    np.save(path, rng.random((10, 8), dtype=np.float32))
-    return path
-
-
-def test_right_answers_on_the_provider_asked_for(model: Path, inputs: Path, tmp_path: Path) -> None:
-    result = OnnxRuntimeRunner().predict(model, CPU, [inputs], tmp_path)
-    assert isinstance(result, Prediction)
-    np.testing.assert_allclose(np.load(result.outputs), 2 * np.load(inputs), rtol=1e-6)
-    assert set(result.nodes_by_provider) == {"CPUExecutionProvider"}
-
-
-def test_launches_are_timed_in_processes_of_their_own(
-    model: Path, inputs: Path, tmp_path: Path
-) -> None:
-    result = time_model(OnnxRuntimeRunner(), model, CPU, [inputs], tmp_path, QUICK)
-    assert isinstance(result, Timing)
-    assert len(result.launches) == 2
-    for launch in result.launches:
-        assert len(launch.latency_ms) >= QUICK.min_iterations
-        assert min(launch.latency_ms) > 0
-        assert launch.warmup_iterations > 0
-        assert 1e6 < launch.peak_memory_bytes < 1e9
-    statistics = summarize(result.launches, CPU.batch_size)
-    order = [statistics[f"latency_p{q}_ms"].value for q in (50, 90, 95, 99)]
-    assert order == sorted(order)
-
-
-def test_a_provider_that_is_not_there(model: Path, inputs: Path, tmp_path: Path) -> None:
-    run = RunSpec("onnxruntime", "NoSuchExecutionProvider", 1, 1)
-    failure = time_model(OnnxRuntimeRunner(), model, run, [inputs], tmp_path, QUICK)
-    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
-    assert "has no NoSuchExecutionProvider; it has" in failure.message
-
-
-@pytest.mark.parametrize("content", [b"", b"not a model", None])
-def test_a_bad_file(content: bytes | None, model: Path, inputs: Path, tmp_path: Path) -> None:
-    whole = model.read_bytes()
-    model.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    failure = OnnxRuntimeRunner().predict(model, CPU, [inputs], tmp_path)
-    assert isinstance(failure, Failure)
-    assert failure.kind in (FailureKind.INVALID, FailureKind.UNSUPPORTED)
-    assert "cannot load the model" in failure.message
-
-
-def test_inputs_that_do_not_fit(model: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "wide.npy", np.zeros((4, 9), np.float32))
-    failure = time_model(OnnxRuntimeRunner(), model, CPU, [tmp_path / "wide.npy"], tmp_path, QUICK)
-    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
-    assert "cannot run the model" in failure.message
+CPU = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
 
 
 def run_script(tmp_path: Path, code: str, timeout_s: float = 20) -> Failure:
@@ -102,22 +28,22 @@ def run_script(tmp_path: Path, code: str, timeout_s: float = 20) -> Failure:
     return result
 
 
-def test_a_crash_is_a_value(tmp_path: Path) -> None:
+def test_last_words_are_kept(tmp_path: Path) -> None:
     failure = run_script(tmp_path, "print('last words', flush=True); os.kill(os.getpid(), 11)")
     assert failure.kind is FailureKind.CRASH
     assert signal.Signals(11).name in failure.message
     assert "last words" in failure.log
 
 
-def test_an_exit_in_the_middle_is_a_value(tmp_path: Path) -> None:
-    failure = run_script(tmp_path, "os._exit(3)")
-    assert failure.kind is FailureKind.CRASH and "exit code 3" in failure.message
-    assert run_script(tmp_path, "os._exit(0)").kind is FailureKind.CRASH
-
-
 def test_being_killed_is_out_of_memory(tmp_path: Path) -> None:
     failure = run_script(tmp_path, "os.kill(os.getpid(), 9)")
     assert failure.kind is FailureKind.OUT_OF_MEMORY
+
+
+def test_an_abort_for_want_of_memory_is_out_of_memory(tmp_path: Path) -> None:
+    failure = run_script(tmp_path, "os.write(2, b'std::bad_alloc'); os.abort()")
+    assert failure.kind is FailureKind.OUT_OF_MEMORY
+    assert run_script(tmp_path, "os.abort()").kind is FailureKind.CRASH
 
 
 def test_a_hang_ends_at_the_deadline_with_nothing_left_running(tmp_path: Path) -> None:
@@ -141,8 +67,97 @@ def test_a_hang_ends_at_the_deadline_with_nothing_left_running(tmp_path: Path) -
     assert alive == []
 
 
-def test_devices_are_tried_and_say_why_not() -> None:
-    found = {device.execution_provider: device for device in devices()}
-    assert found["CPUExecutionProvider"].works
-    assert all(device.detail for device in found.values())
-    assert not found["CoreMLExecutionProvider"].works
+def counting_model(path: Path) -> Path:
+    """Write a model that counts to the number it is given, one loop turn at a time."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Add", ["x", "one"], ["x_next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x_next", TensorProto.FLOAT, [1]),
+        ],
+        [helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Squeeze", ["turns"], ["trips"]),
+            helper.make_node("Loop", ["trips", "yes", "zero"], ["count"], body=body),
+        ],
+        "count",
+        [helper.make_tensor_value_info("turns", TensorProto.INT64, ["batch"])],
+        [helper.make_tensor_value_info("count", TensorProto.FLOAT, [1])],
+        [
+            helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
+            helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+def test_a_model_that_never_ends(tmp_path: Path) -> None:
+    model = counting_model(tmp_path / "count.onnx")
+    np.save(tmp_path / "turns.npy", np.array([2**62]))
+    runner = OnnxRuntimeRunner(timeout_s=5)
+    failure = runner.predict(model, CPU, Samples([tmp_path / "turns.npy"]), tmp_path, QUICK)
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.TIMEOUT
+    np.save(tmp_path / "turns.npy", np.array([3]))
+    counted = runner.predict(model, CPU, Samples([tmp_path / "turns.npy"]), tmp_path, QUICK)
+    assert not isinstance(counted, Failure), counted
+    assert np.load(counted.outputs) == 3
+
+
+def test_a_model_that_asks_for_more_memory_than_allowed(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Expand", ["x", "shape"], ["y"])],
+        "grow",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor("shape", TensorProto.INT64, [2], [2**34, 1])],
+    )
+    model = tmp_path / "grow.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), model)
+    np.save(tmp_path / "x.npy", np.ones(4, np.float32))
+    failure = OnnxRuntimeRunner().predict(
+        model, CPU, Samples([tmp_path / "x.npy"]), tmp_path, QUICK
+    )
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.OUT_OF_MEMORY
+
+
+def test_a_provider_library_that_cannot_be_loaded(tmp_path: Path) -> None:
+    library = tmp_path / "libprovider.so"
+    library.write_bytes(b"not a library")
+    runner = OnnxRuntimeRunner(provider_libraries={"Mine": library})
+    np.save(tmp_path / "x.npy", np.ones((4, 8), np.float32))
+    model = double(tmp_path / "double.onnx")
+    samples = Samples([tmp_path / "x.npy"])
+    failure = runner.predict(model, CPU, samples, tmp_path, QUICK)
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
+    assert str(library) in failure.message
+
+
+def node(name: str, provider: str, ms_per_call: float) -> dict[str, object]:
+    return {"node": name, "operator": "Conv", "provider": provider, "ms_per_call": ms_per_call}
+
+
+def test_fallback_names_its_nodes_and_can_be_tolerated() -> None:
+    nodes = [node("a", "Wanted", 9.0), node("b", "Other", 1.0)]
+    failure = prove(nodes, "Wanted", tolerance=0.0)
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
+    assert "1 of 2 nodes, 10% of their time, ran elsewhere: b (Conv, Other)" in failure.message
+    assert isinstance(prove(nodes, "Wanted", tolerance=0.05), Failure)
+    shares = prove(nodes, "Wanted", tolerance=0.1)
+    assert not isinstance(shares, Failure)
+    assert (shares["Wanted"].node_share, shares["Wanted"].time_share) == (0.5, 0.9)
+    assert isinstance(prove([node("b", "Other", 0.0)], "Wanted", 0.0), Failure)
+    assert isinstance(prove([], "Wanted", 0.5), Failure)

@@ -298,7 +298,9 @@ def test_a_runner_in_another_interpreter_is_a_provider_of_its_own(tmp_path: Path
 
 
 def test_a_runner_that_is_not_there_stops_the_study_with_the_mend(tmp_path: Path) -> None:
-    study = write_study(tmp_path, runners={"second": {"python": "no/python"}})
+    providers = ["CPUExecutionProvider", "second/CPUExecutionProvider"]
+    space = {**SMALL_SPACE, "execution_provider": providers}
+    study = write_study(tmp_path, space=space, runners={"second": {"python": "no/python"}})
     done = paretune("search", study)
     assert done.returncode == 1
     assert "the runner second cannot be started" in done.stderr

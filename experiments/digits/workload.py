@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
@@ -55,6 +56,8 @@ def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
 class Digits(Workload):
     """A convolutional reference and a ladder of students, each several times cheaper."""
 
+    pipeline = "pipeline.py"
+
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
         """Return the reference and its students, largest first."""
         return {
@@ -81,6 +84,11 @@ class Digits(Workload):
             validation=Split(validation_inputs, validation_labels),
             test=Split(test_inputs, test_labels),
         )
+
+    def requests(self, split: str) -> NDArray[np.uint8]:
+        """Return the scans of a split as they come from the scanner: grey levels 0 to 16."""
+        inputs = getattr(self.data(), split).inputs
+        return np.rint(inputs[:, 0] * 16).astype(np.uint8)
 
     def recipe(self) -> Recipe:
         """Return the default recipe, with widths rounded to 4: the smallest student has 4."""

@@ -64,6 +64,7 @@ VERSIONS = {
     "prune": 1,
     "fine-tune": 1,
     "export": 1,
+    "export-program": 1,
     "quantize": 1,
 }
 

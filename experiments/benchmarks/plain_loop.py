@@ -1,0 +1,58 @@
+"""A plain timing loop in a process of its own, which knows nothing of Paretune.
+
+    python plain_loop.py RUNTIME PROVIDER MODEL INPUTS BATCH_SIZE SECONDS
+
+Warms up for a second, then times calls on one thread, and prints the times in milliseconds as JSON.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+
+def main(
+    runtime: str, provider: str, model: str, inputs: str, batch_size: str, seconds: str
+) -> None:
+    """Time the model and print."""
+    load = {"onnxruntime": onnxruntime_call, "openvino": openvino_call}[runtime]
+    call = load(provider, model, np.load(inputs)[: int(batch_size)])
+    until = time.perf_counter() + 1.0
+    while time.perf_counter() < until:
+        call()
+    times: list[float] = []
+    until = time.perf_counter() + float(seconds)
+    while time.perf_counter() < until or len(times) < 30:
+        started = time.perf_counter_ns()
+        call()
+        times.append((time.perf_counter_ns() - started) / 1e6)
+    print(json.dumps(times))
+
+
+def onnxruntime_call(provider: str, model: str, batch: np.ndarray) -> Callable[[], object]:
+    """Return a call of an ONNX Runtime session."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    settings = {"num_of_threads": "1"} if "OpenVINO" in provider else {}
+    session = onnxruntime.InferenceSession(model, options, providers=[(provider, settings)])
+    return lambda: session.run(None, {"input": batch})
+
+
+def openvino_call(provider: str, model: str, batch: np.ndarray) -> Callable[[], object]:
+    """Return a call of an OpenVINO infer request."""
+    import openvino
+
+    core = openvino.Core()
+    network = core.read_model(model)
+    network.reshape(list(batch.shape))
+    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
+    request = core.compile_model(network, provider, config).create_infer_request()
+    return lambda: request.infer([batch], share_inputs=True, share_outputs=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

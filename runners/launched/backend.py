@@ -1,0 +1,52 @@
+"""The seam to the runtimes: each has a module with a ``Model`` and a ``describe()``."""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+Job = dict[str, Any]
+Node = dict[str, Any]
+"""``node``, ``operator``, ``provider`` and ``ms_per_call`` of something that ran."""
+
+
+class Model(Protocol):
+    """A model file, loaded by a runtime and ready for calls.
+
+    Attributes:
+        input_names: Names of its inputs, in order.
+        has_fixed_batch: Whether every call must have the same number of samples.
+    """
+
+    input_names: list[str]
+    has_fixed_batch: bool
+
+    def feed(self, arrays: Sequence[Any]) -> Any:
+        """Return what a call takes, from one array for each input."""
+
+    def __call__(self, feed: Any) -> Sequence[Any]:
+        """Run once and return the outputs as arrays, finished and in the host's memory."""
+
+    def profile(self, feed: Any, calls: int) -> list[Node]:
+        """Return every node that ran, on which provider and for how long, by the runtime's word."""
+
+
+def load(job: Job, **changes: Any) -> Model:
+    """Load the job's model with the job's runtime."""
+    model: Model = _module(job).load({**job, **changes})
+    return model
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Return the providers a runtime has (``available``), knows (``known``), and ``versions``."""
+    import platform
+
+    import numpy
+
+    found: dict[str, Any] = _module(job).describe(job)
+    found["versions"] |= {"python": platform.python_version(), "numpy": numpy.__version__}
+    return found
+
+
+def _module(job: Job) -> Any:
+    package = __package__ or ""
+    return importlib.import_module(f"{package}.{job['runtime']}_model")

@@ -1,0 +1,113 @@
+"""What the operating system and the hardware count while a model is timed."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from .refusal import RefusedError
+
+_RAPL = Path("/sys/class/powercap")
+
+
+class Counters:
+    """CPU time, involuntary context switches and energy between ``with`` and its end.
+
+    Attributes:
+        wall_s: Wall-clock time.
+        cpu_s: CPU time of all threads.
+        involuntary_switches: How often a thread was pushed off its core.
+        energy_mj: Energy of the device, or ``None`` where no counter can be read.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.wall_s = self.cpu_s = 0.0
+        self.involuntary_switches = 0
+        self.energy_mj: float | None = None
+
+    def __enter__(self) -> "Counters":
+        self._energy = energy_mj(self.device)
+        self._switches = _switches()
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.wall_s = time.perf_counter() - self._wall
+        self.cpu_s = time.process_time() - self._cpu
+        self.involuntary_switches = _switches() - self._switches
+        after = energy_mj(self.device)
+        if self._energy is not None and after is not None and after >= self._energy:
+            self.energy_mj = after - self._energy
+
+
+def energy_mj(device: str) -> float | None:
+    """Return a device's energy counter in millijoules, or ``None`` where none can be read.
+
+    The processor's packages are read from RAPL (Linux's powercap), a card from NVML.
+    """
+    if device.startswith("gpu:"):
+        return _nvml_mj(int(device.removeprefix("gpu:")))
+    try:
+        packages = sorted(_RAPL.glob("intel-rapl:?"))
+        return sum(float((each / "energy_uj").read_text()) / 1e3 for each in packages) or None
+    except (OSError, ValueError):
+        return None  # most systems let only root read it
+
+
+def peak_memory_bytes() -> int:
+    """Return the peak resident set; ``ru_maxrss`` would still count the parent before exec."""
+    try:
+        status = Path("/proc/self/status").read_text("utf-8")
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def limit_memory(limit_bytes: int | None) -> None:
+    """Let this process's own data grow to a limit; beyond it, allocations fail."""
+    if limit_bytes:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends, so that no orphan disturbs the next."""
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def pin(cores: list[int]) -> None:
+    """Keep this process, and the threads it will start, on some cores."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        try:
+            os.sched_setaffinity(0, cores)
+        except OSError as error:
+            raise RefusedError("unsupported", f"cannot run on cores {cores}: {error}") from error
+
+
+def _switches() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def _nvml_mj(index: int) -> float | None:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle: Any = pynvml.nvmlDeviceGetHandleByIndex(index)
+        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+    except Exception:  # not installed, no driver, or a card without the counter
+        return None

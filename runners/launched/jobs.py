@@ -1,0 +1,150 @@
+"""The jobs of a launch: each takes a job's values and gives a result's."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import counters, samples, timing
+from .backend import Job, Model, describe, load
+from .pipeline import Pipeline, load_requests
+from .refusal import RefusedError, refuse
+
+_PROOF_CALLS = 5
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Do a job."""
+    return _JOBS[job["action"]](job)
+
+
+def _time(job: Job) -> dict[str, Any]:
+    """Time inference: session creation, first call and steady calls apart; then the pipeline."""
+    begun = time.perf_counter()
+    model = load(job)
+    loaded = time.perf_counter()
+    feeds = samples.feeds(job, model)
+    once = timing.timed(model, feeds)
+    first_inference_ms = _guarded(once, 0)
+    warming = time.perf_counter()
+    warmup = timing.warm_up(once, job["warmup_seconds"])
+    with counters.Counters(job["device"]) as counted:
+        latency_ms = timing.steady(once, job)
+    calls = len(latency_ms)
+    result = {
+        "session_creation_ms": (loaded - begun) * 1e3,
+        "first_inference_ms": first_inference_ms,
+        "warmup_iterations": warmup["iterations"],
+        "warmup_steady": warmup["steady"],
+        "latency_ms": latency_ms,
+        "cpu_share": counted.cpu_s / counted.wall_s / job["intra_op_threads"],
+        "cpu_time_ms": counted.cpu_s / calls * 1e3,
+        "involuntary_switches_per_iteration": counted.involuntary_switches / calls,
+        "energy_mj": None if counted.energy_mj is None else counted.energy_mj / calls,
+        "peak_memory_bytes": counters.peak_memory_bytes(),
+        "canary_ms": timing.canary_ms(),
+        "end_to_end": None,
+        "load": None,
+    }
+    if job["pipeline"]:
+        result["end_to_end"] = _end_to_end(job, model)
+    if job["load"]:
+        from .offered_load import offer_load
+
+        result["load"] = offer_load(job, model, feeds)
+    result["timed_s"] = time.perf_counter() - warming
+    return result
+
+
+def _end_to_end(job: Job, model: Model) -> dict[str, list[float]]:
+    """Time pre-processing, post-processing, and both together with inference."""
+    pipeline = Pipeline(Path(job["pipeline"]["file"]))
+    requests = load_requests(Path(job["pipeline"]["requests"]))
+    turns = [
+        [requests[row] for row in rows] if isinstance(requests, list) else requests[rows]
+        for rows in samples.batches(len(requests), job["batch_size"])
+    ]
+
+    def feed(batch: Any) -> Any:
+        return model.feed([batch])
+
+    def once(turn: int) -> tuple[float, float, float]:
+        return pipeline.call(model, feed, turns[turn % len(turns)])
+
+    _guarded(once, 0)
+    timing.warm_up(lambda turn: once(turn)[2], job["warmup_seconds"])
+    parts = list(zip(*timing.steady(once, job), strict=True))
+    names = ("preprocess_ms", "postprocess_ms", "end_to_end_ms")
+    return {name: list(values) for name, values in zip(names, parts, strict=True)}
+
+
+def _predict(job: Job) -> dict[str, Any]:
+    """Run every sample once, keep the outputs, and show which provider ran which node."""
+    import numpy as np
+
+    model = load(job)
+    outputs = []
+    for feed, count in samples.every_batch(job, model):
+        outputs.append(np.array(_guarded(model, feed)[0])[:count])
+    np.save(Path(job["folder"]) / "outputs.npy", np.concatenate(outputs))
+    return {"nodes": _profiled(job, model, _PROOF_CALLS)}
+
+
+def _profile(job: Job) -> dict[str, Any]:
+    """Return the time of each node, from the runtime's own profile of many calls."""
+    return {"nodes": _profiled(job, load(job), job["calls"])}
+
+
+def _compare(job: Job) -> dict[str, Any]:
+    """Time two models in turn, in blocks of ABBA, and return the ratio B ÷ A of each block.
+
+    What drifts, drifts for both: the ratio is much steadier than either time.
+    """
+    calls = []
+    for path in (job["model"], job["other_model"]):
+        model = load(job, model=path)
+        once = timing.timed(model, samples.feeds(job, model))
+        _guarded(once, 0)
+        timing.warm_up(once, job["warmup_seconds"])
+        calls.append(once)
+    # Blocks are long enough that the clock's resolution and the change of model do not matter.
+    repeats = [max(3, int(2.0 / max(call(0), 1e-3))) for call in calls]
+    ratios: list[float] = []
+    started = time.perf_counter()
+    while len(ratios) < 8 or time.perf_counter() - started < job["min_seconds"]:
+        first, second = (0, 1) if len(ratios) % 2 else (1, 0)
+        times: list[list[float]] = [[], []]
+        for which in (first, second, second, first):
+            calls[which](0)
+            times[which] += [calls[which](turn) for turn in range(repeats[which])]
+        medians = [sorted(each)[len(each) // 2] for each in times]
+        ratios.append(medians[1] / medians[0])
+    return {"ratios": ratios}
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    """Say what the runtime has to offer."""
+    return describe(job)
+
+
+def _profiled(job: Job, model: Model, calls: int) -> list[dict[str, Any]]:
+    return _guarded(model.profile, samples.feeds(job, model)[0], calls)  # type: ignore[no-any-return]
+
+
+def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
+    """Turn what the runtime rejects at run time into a refusal with its own words."""
+    try:
+        return call(*arguments)
+    except (MemoryError, RefusedError):
+        raise
+    except Exception as error:
+        raise refuse("the runtime cannot run the model", error) from error
+
+
+_JOBS: dict[str, Callable[[Job], dict[str, Any]]] = {
+    "time": _time,
+    "predict": _predict,
+    "profile": _profile,
+    "compare": _compare,
+    "describe": _describe,
+}

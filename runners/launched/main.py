@@ -1,0 +1,31 @@
+"""A launch from its job file to its result file."""
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+from . import counters, jobs
+from .refusal import RefusedError, is_out_of_memory
+
+
+def main(job_path: Path) -> None:
+    """Do one job and write ``result.json`` beside it: what was found, or a failure."""
+    counters.die_with_parent()
+    job = json.loads(job_path.read_text("utf-8"))
+    result: dict[str, Any]
+    try:
+        counters.pin(job["cores"])
+        counters.limit_memory(job["memory_limit_bytes"])
+        result = jobs.run(job | {"folder": str(job_path.parent)})
+    except RefusedError as error:
+        result = {"failure": {"kind": error.kind, "message": str(error)}}
+    except Exception as error:
+        traceback.print_exc()
+        kind, message = "crash", f"{type(error).__name__}: {error}"
+        if is_out_of_memory(error):
+            kind, message = "out_of_memory", f"no memory left ({message})"
+        result = {"failure": {"kind": kind, "message": message}}
+    aside = job_path.with_name("result.part")
+    aside.write_text(json.dumps(result), "utf-8")
+    aside.replace(job_path.with_name("result.json"))

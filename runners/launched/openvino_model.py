@@ -1,0 +1,122 @@
+"""OpenVINO: a model compiled for one device, for one batch size."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .backend import Job, Node
+from .refusal import RefusedError, refuse
+
+
+class OpenVinoModel:
+    """A compiled model and one infer request.
+
+    The batch axis is fixed to the job's batch size before compilation, as one would for serving.
+    """
+
+    has_fixed_batch = True
+
+    def __init__(self, job: Job, **settings: Any) -> None:
+        self.job = job
+        self.device = job["execution_provider"]
+        compiled = _compile(job, settings)
+        ran_on = ",".join(compiled.get_property("EXECUTION_DEVICES"))
+        if ran_on != self.device:
+            raise RefusedError(
+                "unsupported", f"asked for {self.device}, but OpenVINO compiled for {ran_on}"
+            )
+        self.request = compiled.create_infer_request()
+        self.input_names = [port.get_any_name() for port in compiled.inputs]
+
+    def feed(self, arrays: Sequence[Any]) -> dict[int, Any]:
+        """Return the arrays by input position."""
+        return dict(enumerate(arrays))
+
+    def __call__(self, feed: Any) -> Sequence[Any]:
+        """Infer without copying; the outputs are overwritten by the next call."""
+        results = self.request.infer(feed, share_inputs=True, share_outputs=True)
+        return list(results.values())
+
+    def profile(self, feed: Any, calls: int) -> list[Node]:
+        """Return the nodes from the request's profiling information."""
+        profiled = OpenVinoModel(self.job, PERF_COUNT=True)
+        nodes: dict[str, Node] = {}
+        for _ in range(calls):
+            profiled(feed)
+            for info in profiled.request.profiling_info:
+                if info.status.name != "EXECUTED":
+                    continue
+                node = nodes.setdefault(
+                    info.node_name,
+                    {
+                        "node": info.node_name,
+                        "operator": info.node_type,
+                        "provider": self.device,
+                        "ms_per_call": 0.0,
+                    },
+                )
+                node["ms_per_call"] += info.real_time.total_seconds() * 1e3 / calls
+        return list(nodes.values())
+
+
+def load(job: Job) -> OpenVinoModel:
+    """Load the job's model."""
+    return OpenVinoModel(job)
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Name the devices this OpenVINO finds, and those it knows."""
+    openvino = _openvino()
+    return {
+        "available": openvino.Core().available_devices,
+        "known": ["CPU", "GPU", "NPU"],
+        "versions": {"openvino": openvino.__version__},
+    }
+
+
+def _compile(job: Job, settings: dict[str, Any]) -> Any:
+    openvino = _openvino()
+    core = openvino.Core()
+    device = job["execution_provider"]
+    if device not in core.available_devices:
+        raise RefusedError(
+            "unsupported",
+            f"this openvino {openvino.__version__} has no device {device}; it has "
+            f"{', '.join(core.available_devices)}",
+        )
+    try:
+        model = core.read_model(job["model"])
+    except Exception as error:
+        raise refuse("OpenVINO cannot read the model", error, "invalid") from error
+    config = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", **job["options"], **settings}
+    if device == "CPU":
+        config.setdefault("INFERENCE_NUM_THREADS", job["intra_op_threads"])
+        config.setdefault("ENABLE_CPU_PINNING", False)  # the process is pinned as a whole
+    try:
+        shapes = {}
+        for port in model.inputs:
+            shape = port.get_partial_shape()
+            if shape.rank.is_static and len(shape) and shape[0].is_dynamic:
+                shape[0] = job["batch_size"]
+                shapes[port] = shape
+        if shapes:
+            model.reshape(shapes)
+        return core.compile_model(model, device, config)
+    except Exception as error:
+        raise refuse("OpenVINO cannot compile the model", error) from error
+
+
+def _openvino() -> Any:
+    import os
+    import sys
+
+    os.environ["DO_NOT_TRACK"] = "true"
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    except ImportError as error:
+        raise RefusedError(
+            "unsupported",
+            f"openvino cannot be imported here ({error}): pip install 'paretune[openvino]', or "
+            f"give the runner `requirements: [openvino, numpy]`",
+        ) from error
+    return openvino

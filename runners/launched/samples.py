@@ -1,0 +1,59 @@
+"""Batches of the samples that a job names."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .backend import Job, Model
+from .refusal import RefusedError
+
+_MOST_FEEDS = 8
+
+
+def arrays(job: Job, model: Model) -> list[Any]:
+    """Return the array of samples of each input, in order.
+
+    Raises:
+        RefusedError: If the model takes another number of inputs.
+    """
+    import numpy as np
+
+    names = model.input_names
+    if len(names) != len(job["inputs"]):
+        raise RefusedError(
+            "invalid", f"the model has {len(names)} inputs {names}; got {len(job['inputs'])} arrays"
+        )
+    return [np.load(path, mmap_mode="r") for path in job["inputs"]]
+
+
+def feeds(job: Job, model: Model) -> list[Any]:
+    """Return a few batches, ready to call with, so that no two calls in a row see the same data."""
+    import numpy as np
+
+    given = arrays(job, model)
+    return [
+        model.feed([np.ascontiguousarray(array[rows]) for array in given])
+        for rows in batches(len(given[0]), job["batch_size"])
+    ]
+
+
+def batches(samples: int, size: int) -> list[Any]:
+    """Return the rows of the first few whole batches; short data starts over."""
+    import numpy as np
+
+    starts = range(0, min(samples, _MOST_FEEDS * size), size)
+    return [np.arange(start, start + size) % samples for start in starts]
+
+
+def every_batch(job: Job, model: Model) -> Iterator[tuple[Any, int]]:
+    """Yield feeds that together hold every sample once, and how many of a feed's rows count.
+
+    The last batch is shorter, or, where the runtime's batch is fixed, filled up from the start.
+    """
+    import numpy as np
+
+    given = arrays(job, model)
+    samples, size = len(given[0]), job["batch_size"]
+    for start in range(0, samples, size):
+        count = min(size, samples - start)
+        rows = np.arange(start, start + (size if model.has_fixed_batch else count)) % samples
+        yield model.feed([np.ascontiguousarray(array[rows]) for array in given]), count

@@ -1,0 +1,73 @@
+"""Timing: warm up until steady, then time calls, and watch what else happened meanwhile."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+Call = Callable[[int], float]
+"""Runs one of the batches, chosen by the turn, and gives the time in milliseconds."""
+
+_WINDOW_SECONDS = 0.02
+_STEADY_TOLERANCE = 0.03
+_CANARY_CALLS = 101
+
+
+def timed(function: Callable[[Any], Any], feeds: list[Any]) -> Call:
+    """Return a function that runs another on one of the feeds and gives the time."""
+
+    def once(turn: int) -> float:
+        feed = feeds[turn % len(feeds)]
+        begin = time.perf_counter_ns()
+        function(feed)
+        return (time.perf_counter_ns() - begin) / 1e6
+
+    return once
+
+
+def warm_up(once: Call, limit_seconds: float) -> dict[str, Any]:
+    """Call until the medians of three windows in a row agree, or the time is up.
+
+    Clocks, caches and allocators settle after 0 to several hundred calls; a fixed number is either
+    too few or a waste.
+    """
+    started = time.perf_counter()
+    medians: list[float] = []
+    iterations = 0
+    while time.perf_counter() - started < limit_seconds:
+        window: list[float] = []
+        window_started = time.perf_counter()
+        while len(window) < 3 or time.perf_counter() - window_started < _WINDOW_SECONDS:
+            window.append(once(iterations))
+            iterations += 1
+        medians.append(sorted(window)[len(window) // 2])
+        last = medians[-3:]
+        if len(last) == 3 and max(last) <= min(last) * (1 + _STEADY_TOLERANCE):
+            return {"iterations": iterations, "steady": True}
+    return {"iterations": iterations, "steady": False}
+
+
+def steady(once: Callable[[int], Any], job: dict[str, Any]) -> list[Any]:
+    """Call for as long, and as often, as the job asks for; return what each call gave."""
+    results: list[Any] = []
+    started = time.perf_counter()
+    while len(results) < job["max_iterations"]:
+        elapsed = time.perf_counter() - started
+        if len(results) >= job["min_iterations"] and elapsed >= job["min_seconds"]:
+            break
+        results.append(once(len(results)))
+    return results
+
+
+def canary_ms() -> float:
+    """Return the median time of a fixed piece of arithmetic on this core.
+
+    It depends on the core's clock and on what shares its caches, never on the model: if it drifts,
+    the machine has, and not the candidate.
+    """
+    import numpy as np
+
+    values = np.linspace(0.0, 100.0, 1 << 14)
+    result = np.empty_like(values)
+    once = timed(lambda array: np.sin(array, out=result), [values])
+    warm_up(once, 0.2)
+    return sorted(once(turn) for turn in range(_CANARY_CALLS))[_CANARY_CALLS // 2]

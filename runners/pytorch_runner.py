@@ -1,0 +1,22 @@
+"""The PyTorch runner."""
+
+from typing import ClassVar
+
+from runners.lease import CPU
+from runners.process_runner import ProcessRunner
+from runners.runner import ModelFormat
+from spaces import RunSpec
+
+
+class PyTorchRunner(ProcessRunner):
+    """Runs exported programs in PyTorch: ``eager-cpu``, ``compile-cpu``, and both on ``-cuda``."""
+
+    runtime: ClassVar[str] = "pytorch"
+    model_format: ModelFormat = "pt2"
+    default_provider: ClassVar[str] = "eager-cpu"
+
+    def device(self, run: RunSpec) -> str:
+        """Return ``cpu``, or the card."""
+        if run.execution_provider.endswith("-cuda"):
+            return f"gpu:{self.options(run).get('device_id', '0')}"
+        return CPU

@@ -1,0 +1,11 @@
+"""The runtimes that a runner can have, by name."""
+
+from runners.onnxruntime_runner import OnnxRuntimeRunner
+from runners.openvino_runner import OpenVinoRunner
+from runners.process_runner import ProcessRunner
+from runners.pytorch_runner import PyTorchRunner
+
+RUNTIMES: dict[str, type[ProcessRunner]] = {
+    runner.runtime: runner for runner in (OnnxRuntimeRunner, OpenVinoRunner, PyTorchRunner)
+}
+"""Each is also a runner's name that needs no entry in a study file."""

@@ -1,0 +1,52 @@
+"""A value with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CONFIDENCE = 0.95
+
+RESOLUTION = 0.01
+"""Relative half width below which times say nothing: two copies of one file differ by that much for
+where their memory happens to lie, and so does one run of a measurement from the next.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """A value with its interval.
+
+    Attributes:
+        value: Mean over launches.
+        low: Lower end of the 95 % interval; ``None`` with fewer than two launches.
+        high: Its upper end.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def over_launches(cls, values: Sequence[float], resolution: float = 0.0) -> Statistic:
+        """Return mean and interval of one value a launch.
+
+        The t interval over launches sees what differs from launch to launch. What differs only
+        from one measurement to the next is added in quadrature, as the GUM adds uncertainties that
+        are known from elsewhere ("type B"; JCGM 100:2008, 4.3 and 5.1).
+
+        Args:
+            values: One value a launch.
+            resolution: Relative half width of what launches of one measurement cannot show.
+        """
+        mean = float(np.mean(values))
+        if len(values) < 2:
+            return cls(mean)
+        from scipy.special import stdtrit
+
+        standard_error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+        half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * standard_error
+        half = float(np.hypot(half, resolution * mean))
+        return cls(mean, mean - half, mean + half)

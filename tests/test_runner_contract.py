@@ -1,0 +1,250 @@
+"""What every runner keeps: the right answer, and a clear end to whatever goes wrong."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import psutil
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from runners.failure import Failure, FailureKind
+from runners.interpreter import interpreter
+from runners.launch import Launch, summarize
+from runners.launched.pipeline import save_requests
+from runners.lease import lease
+from runners.process_runner import ProcessRunner
+from runners.protocol import Timing, time_model
+from runners.runner import Description, PipelineFiles, Prediction, Samples
+from runners.runtimes import RUNTIMES
+from runners.settings import LoadSettings, MeasurementSettings
+from spaces import RunSpec
+
+QUICK = MeasurementSettings(
+    launches=2,
+    max_launches=2,
+    extra_launches=0,
+    warmup_seconds=0.05,
+    min_seconds=0.02,
+    idle_wait_s=0.0,
+    timeout_s=60.0,
+)
+SAMPLES = 10
+OPENVINO = ["onnxruntime-openvino==1.24.1", "numpy==2.4.6"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A runner, and a model that doubles eight numbers."""
+
+    runner: ProcessRunner
+    run: RunSpec
+    model: Path
+    samples: Samples
+    folder: Path
+
+    def with_pipeline(self, code: str) -> Samples:
+        """Surround the model with post-processing that does something."""
+        file, requests = self.folder / "pipeline.py", self.folder / "requests.npz"
+        file.write_text(
+            f"import ctypes, os, time\ndef postprocess(outputs):\n    {code}\n", "utf-8"
+        )
+        save_requests(requests, np.load(self.samples.inputs[0]))
+        return replace(self.samples, pipeline=PipelineFiles(file, requests))
+
+    def launch(
+        self, samples: Samples | None = None, settings: MeasurementSettings = QUICK
+    ) -> Launch | Failure:
+        with lease(f"test-{os.getpid()}") as held:
+            return self.runner.launch(
+                self.model, self.run, samples or self.samples, self.folder, settings, held
+            )
+
+
+@pytest.fixture(
+    params=[
+        "onnxruntime/CPUExecutionProvider",
+        "onnxruntime/CUDAExecutionProvider",
+        "openvino/CPU",
+        "pytorch/eager-cpu",
+        "pytorch/eager-cuda",
+        pytest.param("pytorch/compile-cpu", marks=pytest.mark.slow),
+        pytest.param("pytorch/compile-cuda", marks=pytest.mark.slow),
+        pytest.param("ort-openvino/OpenVINOExecutionProvider", marks=pytest.mark.slow),
+    ]
+)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    name, provider = request.param.split("/")
+    if name == "ort-openvino":
+        runner = RUNTIMES["onnxruntime"](name, interpreter(OPENVINO))
+    else:
+        runner = RUNTIMES[name](name)
+    described = runner.describe(tmp_path)
+    assert isinstance(described, Description), described
+    if provider not in described.available:
+        pytest.skip(f"{name} finds no {provider} here; it has {', '.join(described.available)}")
+    inputs = tmp_path / "inputs.npy"
+    np.save(inputs, np.random.default_rng(0).random((SAMPLES, 8), dtype=np.float32))
+    model = double(tmp_path / f"double.{runner.model_format}")
+    yield Bench(runner, RunSpec(name, provider, 4, 1), model, Samples([inputs]), tmp_path)
+    assert [p.pid for p in psutil.Process().children() if "launched" in " ".join(p.cmdline())] == []
+
+
+def double(path: Path) -> Path:
+    """Write a model that doubles its input of eight numbers."""
+    if path.suffix == ".pt2":
+        import torch
+
+        layer = torch.nn.Linear(8, 8, bias=False).eval()
+        torch.nn.init.eye_(layer.weight).data.mul_(2)
+        dynamic = ({0: torch.export.Dim("batch")},)
+        program = torch.export.export(layer, (torch.ones(2, 8),), dynamic_shapes=dynamic)
+        torch.export.save(program, path)
+        return path
+    weight = numpy_helper.from_array(2 * np.eye(8, dtype=np.float32), "weight")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["input", "weight"], ["output"])],
+        "double",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 8])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 8])],
+        [weight],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+def test_right_answers_with_proof_of_where(bench: Bench) -> None:
+    result = bench.runner.predict(bench.model, bench.run, bench.samples, bench.folder, QUICK)
+    assert isinstance(result, Prediction), result
+    expected = 2 * np.load(bench.samples.inputs[0])
+    np.testing.assert_allclose(np.load(result.outputs), expected, rtol=1e-5)
+    assert set(result.providers) == {bench.run.execution_provider}
+    share = result.providers[bench.run.execution_provider]
+    assert (share.node_share, share.time_share) == (1.0, 1.0)
+    assert share.nodes >= 1
+
+
+def test_a_measurement_has_times_memory_and_processor_time(bench: Bench) -> None:
+    timing = time_model(bench.runner, bench.model, bench.run, bench.samples, bench.folder, QUICK)
+    assert isinstance(timing, Timing), timing
+    assert len(timing.launches) == 2
+    for launch in timing.launches:
+        assert len(launch.latency_ms) >= QUICK.min_iterations
+        assert min(launch.latency_ms) > 0
+        assert 1e6 < launch.peak_memory_bytes < 1e10
+        assert launch.cpu_time_ms > 0 and launch.canary_ms > 0
+        assert launch.session_creation_ms > 0 and launch.first_inference_ms > 0
+    statistics = summarize(timing.launches, bench.run.batch_size)
+    order = [statistics[f"latency_p{q}_ms"].value for q in (50, 90, 95, 99)]
+    assert order == sorted(order)
+    assert timing.cost.timed_s > 0 and timing.cost.starting_s > 0
+
+
+def test_the_pipeline_is_timed_apart_and_together(bench: Bench) -> None:
+    launch = bench.launch(bench.with_pipeline("time.sleep(0.002)"))
+    assert isinstance(launch, Launch), launch
+    assert launch.end_to_end is not None
+    assert min(launch.end_to_end.postprocess_ms) >= 2.0
+    assert min(launch.end_to_end.end_to_end_ms) >= 2.0
+    assert np.median(launch.latency_ms) < 2.0  # inference alone does not hold the pipeline's time
+
+
+@pytest.mark.parametrize(
+    "load", [LoadSettings("server", 200.0, 0.3), LoadSettings("single_stream", None, 0.3)]
+)
+def test_offered_load_is_measured(bench: Bench, load: LoadSettings) -> None:
+    launch = bench.launch(settings=replace(QUICK, load=load))
+    if isinstance(launch, Failure) and "mlcommons-loadgen" in launch.message:
+        pytest.skip(f"LoadGen is not in this interpreter: {bench.runner.python}")
+    assert isinstance(launch, Launch), launch
+    assert launch.load is not None
+    assert launch.load["queries"] > 20
+    assert 0 < launch.load["p50_ms"] <= launch.load["p99_ms"]
+
+
+def test_a_crash_is_a_value(bench: Bench) -> None:
+    failure = bench.launch(bench.with_pipeline("ctypes.string_at(0)"))
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.CRASH and "SIGSEGV" in failure.message
+
+
+def test_a_hang_ends_at_the_deadline(bench: Bench) -> None:
+    samples = bench.with_pipeline("time.sleep(600)")
+    started = time.monotonic()
+    failure = bench.launch(samples, replace(QUICK, timeout_s=8.0))
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.TIMEOUT and "8 s" in failure.message
+    assert time.monotonic() - started < 100  # it sleeps for 600
+
+
+def test_more_memory_than_allowed(bench: Bench) -> None:
+    samples = bench.with_pipeline("return bytearray(64 * 2**30)")
+    failure = bench.launch(samples, replace(QUICK, memory_limit_bytes=16 * 2**30))
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.OUT_OF_MEMORY
+
+
+def test_an_exit_in_the_middle_is_a_value(bench: Bench) -> None:
+    for code in (0, 3):
+        failure = bench.launch(bench.with_pipeline(f"os._exit({code})"))
+        assert isinstance(failure, Failure)
+        assert failure.kind is FailureKind.CRASH and f"exit code {code}" in failure.message
+
+
+def test_an_error_in_the_pipeline_names_its_line(bench: Bench) -> None:
+    failure = bench.launch(bench.with_pipeline("raise ValueError('no such label')"))
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.INVALID
+    assert "line 3 (raise ValueError('no such label'))" in failure.message
+
+
+def test_a_provider_that_is_not_there(bench: Bench) -> None:
+    elsewhere = replace(bench, run=replace(bench.run, execution_provider="NoSuchProvider"))
+    failure = elsewhere.launch()
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
+    assert "NoSuchProvider" in failure.message and "it has" in failure.message
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", None])
+def test_a_bad_file(bench: Bench, content: bytes | None) -> None:
+    whole = bench.model.read_bytes()
+    bench.model.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    failure = bench.runner.predict(bench.model, bench.run, bench.samples, bench.folder, QUICK)
+    assert isinstance(failure, Failure)
+    assert failure.kind in (FailureKind.INVALID, FailureKind.UNSUPPORTED)
+    assert "cannot" in failure.message
+
+
+def test_inputs_that_do_not_fit(bench: Bench) -> None:
+    np.save(bench.folder / "wide.npy", np.zeros((4, 9), np.float32))
+    failure = bench.launch(Samples([bench.folder / "wide.npy"]))
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
+    assert "cannot run the model" in failure.message
+    failure = bench.launch(Samples([*bench.samples.inputs, *bench.samples.inputs]))
+    assert (
+        isinstance(failure, Failure) and "takes" in failure.message
+    ) or "inputs" in failure.message
+
+
+def test_profiles_and_comparisons_come_from_the_same_runtime(bench: Bench) -> None:
+    with lease(f"test-{os.getpid()}") as held:
+        nodes = bench.runner.profile(
+            bench.model, bench.run, bench.samples, bench.folder, calls=3, lease=held
+        )
+        assert isinstance(nodes, list), nodes
+        assert {node["provider"] for node in nodes} == {bench.run.execution_provider}
+        ratios = bench.runner.compare(
+            (bench.model, bench.model),
+            bench.run,
+            bench.samples,
+            bench.folder,
+            seconds=0.1,
+            lease=held,
+        )
+    assert isinstance(ratios, list), ratios
+    assert 0.5 < np.median(ratios) < 2
