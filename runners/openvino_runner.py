@@ -13,6 +13,14 @@ class OpenVinoRunner(ProcessRunner):
     runtime: ClassVar[str] = "openvino"
     default_provider: ClassVar[str] = "CPU"
 
+    def options(self, run: RunSpec) -> dict[str, str]:
+        """Return what OpenVINO compiles with: for latency, on as many threads as the run says."""
+        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
+        if run.execution_provider == "CPU":
+            options["INFERENCE_NUM_THREADS"] = str(run.intra_op_threads)
+            options["ENABLE_CPU_PINNING"] = "NO"  # the process is pinned as a whole
+        return options | super().options(run)
+
     def device(self, run: RunSpec) -> str:
         """Return ``cpu``, or a name for OpenVINO's own device."""
         device = run.execution_provider

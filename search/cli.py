@@ -110,8 +110,10 @@ def status(study: Path) -> None:
 
     history = api.status(study)
     spent: Counter[str] = Counter()
+    times: Counter[str] = Counter()
     for record in history.records:
         spent.update(record.stage_seconds)
+        times.update(record.stage_seconds.keys())
     console.print(
         f"{len(history.records)} trials: {len(history.measured)} measured, "
         f"{len(history.failed)} failed, {len(history.frontier)} on the frontier"
@@ -119,7 +121,8 @@ def status(study: Path) -> None:
     if history.hypervolume is not None:
         console.print(f"hypervolume {history.hypervolume:.4f} (log scale, against 10 × baseline)")
     for stage, seconds in spent.most_common():
-        console.print(f"  {stage:<10} {seconds:8.1f} s")
+        count = times[stage]
+        console.print(f"  {stage:<14} {seconds:8.1f} s  ({count} ×, {seconds / count:.2f} s each)")
     if history.failed:
         console.print(failure_table(history))
 

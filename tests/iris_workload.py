@@ -93,3 +93,25 @@ class Unseeded(Iris):
 
     def train_reference(self, model: nn.Module, data: Data) -> None:
         os.abort()
+
+
+class Served(Iris):
+    """With pre- and post-processing around it."""
+
+    pipeline = "iris_pipeline.py"
+
+    def requests(self, split: str) -> np.ndarray:
+        return np.rint(getattr(self.data(), split).inputs * 10).astype(np.uint8)
+
+
+class Misserved(Served):
+    """Its requests are not those of its inputs."""
+
+    def requests(self, split: str) -> np.ndarray:
+        return super().requests(split)[::-1].copy()
+
+
+class Unserved(Iris):
+    """A pipeline without requests."""
+
+    pipeline = "iris_pipeline.py"

@@ -1,16 +1,16 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from runners.failure import Failure
+from runners.failure import Failure, FailureKind
 from runners.interpreter import environments, interpreter
 from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.protocol import Timing, time_model
-from runners.runner import Description, Prediction
+from runners.runner import Prediction, Samples
 from runners.settings import MeasurementSettings
 from spaces import ParetuneError, RunSpec
 
@@ -55,27 +55,27 @@ def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_openvino_runs_from_an_environment_of_its_own(tmp_path: Path) -> None:
-    weight = numpy_helper.from_array(np.eye(8, dtype=np.float32), "weight")
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["input", "weight"], ["output"])],
-        "same",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 8])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 8])],
-        [weight],
-    )
-    model, inputs = tmp_path / "same.onnx", tmp_path / "inputs.npy"
+def test_a_provider_that_silently_falls_back_is_a_failure(tmp_path: Path) -> None:
+    # OpenVINO's provider has no determinant: ONNX Runtime would run that node on the processor's.
+    square = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8, 8])]
+    out = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch"])]
+    nodes = [
+        helper.make_node("MatMul", ["x", "x"], ["xx"], name="square"),
+        helper.make_node("Det", ["xx"], ["y"], name="determinant"),
+    ]
+    graph = helper.make_graph(nodes, "falls back", square, out)
+    model = tmp_path / "det.onnx"
     opsets = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), model)
-    np.save(inputs, np.ones((4, 8), np.float32))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((4, 8, 8), dtype=np.float32))
     runner = OnnxRuntimeRunner("openvino", interpreter(OPENVINO))
-    described = runner.describe(tmp_path)
-    assert isinstance(described, Description)
-    assert "OpenVINOExecutionProvider" in described.available
     run = RunSpec("openvino", "OpenVINOExecutionProvider", 2, 1)
-    ran = runner.predict(model, run, [inputs], tmp_path)
+    samples = Samples([tmp_path / "x.npy"])
+    failure = runner.predict(model, run, samples, tmp_path, MeasurementSettings())
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
+    assert "determinant (Det, CPUExecutionProvider)" in failure.message
+    tolerant = replace(MeasurementSettings(), fallback_tolerance=0.99)
+    ran = runner.predict(model, run, samples, tmp_path, tolerant)
     assert isinstance(ran, Prediction), ran
-    assert set(ran.nodes_by_provider) == {"OpenVINOExecutionProvider"}
-    np.testing.assert_allclose(np.load(ran.outputs), np.load(inputs))
-    timing = time_model(runner, model, run, [inputs], tmp_path, MeasurementSettings())
-    assert isinstance(timing, Timing) and not isinstance(timing, Failure)
+    assert set(ran.providers) == {"OpenVINOExecutionProvider", "CPUExecutionProvider"}
+    assert sum(share.time_share for share in ran.providers.values()) == pytest.approx(1)

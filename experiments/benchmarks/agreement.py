@@ -4,11 +4,12 @@
 
 For fp32 and int8, batch 1 and 32, and three runners (ONNX Runtime's CPU provider, its OpenVINO
 provider in an interpreter of its own, and OpenVINO itself): launches of the runner and processes
-with a plain loop take turns, and the ratio of the medians is printed. Let nothing else run.
+with a plain loop, on the same core, take turns, and the ratio of the medians is printed. Let nothing else run.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -35,7 +36,8 @@ def main() -> int:
     """Print a line a combination; return 1 if any ratio is further from 1 than the tolerance."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--runner", help="only this one")
+    arguments = parser.parse_args()
     own = interpreter(["onnxruntime-openvino==1.24.1", "numpy==2.4.6"])
     runners: list[tuple[ProcessRunner, str]] = [
         (OnnxRuntimeRunner(), "CPUExecutionProvider"),
@@ -52,10 +54,15 @@ def main() -> int:
         models = {"fp32": fp32, "int8": write_int8(fp32, folder / "int8.onnx")}
         samples = Samples([write_inputs(folder / "inputs.npy")])
         for runner, provider in runners:
+            if arguments.runner not in (None, runner.name):
+                continue
             for kind, model in models.items():
                 for batch_size in (1, 32):
                     run = RunSpec(runner.name, provider, batch_size, 1)
-                    turns = [one_round(runner, run, model, samples, folder) for _ in range(rounds)]
+                    turns = [
+                        one_round(runner, run, model, samples, folder)
+                        for _ in range(arguments.rounds)
+                    ]
                     ours, plain = (statistics.median(each) for each in zip(*turns, strict=True))
                     worst = max(worst, abs(ours / plain - 1))
                     line = (
@@ -74,16 +81,16 @@ def one_round(
         launch = runner.launch(model, run, samples, folder, CAREFUL, held)
         if isinstance(launch, Failure):
             raise SystemExit(launch.message)
-        job = [
-            runner.runtime,
-            run.execution_provider,
-            model,
-            samples.inputs[0],
-            run.batch_size,
-            0.5,
-        ]
-        command = [str(part) for part in (runner.python, PLAIN_LOOP, *job)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        options = json.dumps(runner.options(run))
+        job = [runner.runtime, run.execution_provider, options, model, samples.inputs[0]]
+        command = [runner.python, PLAIN_LOOP, *job, run.batch_size, 0.5]
+        done = subprocess.run(
+            [str(part) for part in command],
+            check=True,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, runner.cores(run)),
+        )
     return launch.percentile(50), statistics.median(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -63,7 +63,15 @@ def main() -> int:
 def plain_loop(model: Path, samples: Samples, seconds: float) -> list[float]:
     """Return the times of a plain loop in a process of its own, in milliseconds."""
     script = Path(__file__).with_name("plain_loop.py")
-    job = [RUN.runner, RUN.execution_provider, model, samples.inputs[0], RUN.batch_size, seconds]
+    job = [
+        RUN.runner,
+        RUN.execution_provider,
+        "{}",
+        model,
+        samples.inputs[0],
+        RUN.batch_size,
+        seconds,
+    ]
     command = [str(part) for part in (sys.executable, script, *job)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     times: list[float] = json.loads(done.stdout.splitlines()[-1])

@@ -1,8 +1,9 @@
 """A plain timing loop in a process of its own, which knows nothing of Paretune.
 
-    python plain_loop.py RUNTIME PROVIDER MODEL INPUTS BATCH_SIZE SECONDS
+    python plain_loop.py RUNTIME PROVIDER OPTIONS MODEL INPUTS BATCH_SIZE SECONDS
 
-Warms up for a second, then times calls on one thread, and prints the times in milliseconds as JSON.
+OPTIONS are the provider's, as JSON. Warms up for a second, then times calls on one thread, and prints
+the times in milliseconds as JSON.
 """
 
 import json
@@ -14,11 +15,17 @@ import numpy as np
 
 
 def main(
-    runtime: str, provider: str, model: str, inputs: str, batch_size: str, seconds: str
+    runtime: str,
+    provider: str,
+    options: str,
+    model: str,
+    inputs: str,
+    batch_size: str,
+    seconds: str,
 ) -> None:
     """Time the model and print."""
     load = {"onnxruntime": onnxruntime_call, "openvino": openvino_call}[runtime]
-    call = load(provider, model, np.load(inputs)[: int(batch_size)])
+    call = load(provider, json.loads(options), model, np.load(inputs)[: int(batch_size)])
     until = time.perf_counter() + 1.0
     while time.perf_counter() < until:
         call()
@@ -31,26 +38,28 @@ def main(
     print(json.dumps(times))
 
 
-def onnxruntime_call(provider: str, model: str, batch: np.ndarray) -> Callable[[], object]:
+def onnxruntime_call(
+    provider: str, options: dict[str, str], model: str, batch: np.ndarray
+) -> Callable[[], object]:
     """Return a call of an ONNX Runtime session."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    settings = {"num_of_threads": "1"} if "OpenVINO" in provider else {}
-    session = onnxruntime.InferenceSession(model, options, providers=[(provider, settings)])
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, settings, providers=[(provider, options)])
     return lambda: session.run(None, {"input": batch})
 
 
-def openvino_call(provider: str, model: str, batch: np.ndarray) -> Callable[[], object]:
+def openvino_call(
+    provider: str, options: dict[str, str], model: str, batch: np.ndarray
+) -> Callable[[], object]:
     """Return a call of an OpenVINO infer request."""
     import openvino
 
     core = openvino.Core()
     network = core.read_model(model)
     network.reshape(list(batch.shape))
-    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
-    request = core.compile_model(network, provider, config).create_infer_request()
+    request = core.compile_model(network, provider, options).create_infer_request()
     return lambda: request.infer([batch], share_inputs=True, share_outputs=True)
 
 

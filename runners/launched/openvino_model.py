@@ -87,10 +87,7 @@ def _compile(job: Job, settings: dict[str, Any]) -> Any:
         model = core.read_model(job["model"])
     except Exception as error:
         raise refuse("OpenVINO cannot read the model", error, "invalid") from error
-    config = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", **job["options"], **settings}
-    if device == "CPU":
-        config.setdefault("INFERENCE_NUM_THREADS", job["intra_op_threads"])
-        config.setdefault("ENABLE_CPU_PINNING", False)  # the process is pinned as a whole
+    config = {**job["options"], **settings}
     try:
         shapes = {}
         for port in model.inputs:

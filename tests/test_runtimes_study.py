@@ -1,0 +1,114 @@
+"""Studies over several runtimes, with whole requests and offered load as objectives."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import IRIS, QUICK, SMALL_SPACE, paretune, write_study
+
+from runners.launched.counters import energy_mj
+from search.study import load_history
+
+OBJECTIVES = [
+    {"metric": "accuracy"},
+    {"metric": "end_to_end_latency_p95_ms"},
+    {"metric": "load_latency_p99_ms"},
+]
+LOAD = {"queries_per_s": 200, "seconds": 0.3}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    space = {
+        **SMALL_SPACE,
+        "pruning_ratio": [0.0],
+        "quantization": ["fp32", "fp16", "int8-static"],
+        "batch_size": [4],
+        "execution_provider": ["CPUExecutionProvider", "openvino/CPU", "pytorch/eager-cpu"],
+    }
+    path = write_study(
+        tmp_path_factory.mktemp("runtimes"),
+        workload=f"{IRIS}:Served",
+        space=space,
+        objectives=OBJECTIVES,
+        measurement={**QUICK, "load": LOAD},
+        budget={"trials": 30},
+    )
+    done = paretune("search", path, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every candidate of the space was tried" in done.stdout
+    return path
+
+
+def test_every_runtime_builds_and_measures_its_own_kind_of_file(study: Path) -> None:
+    history = load_history(study)
+    by_runner: dict[str, set[str]] = {}
+    for record in history.measured:
+        run, build = record.candidate.run, record.candidate.build
+        by_runner.setdefault(run.runner, set()).add(build.quantization.value)
+        assert record.measurement is not None
+        assert set(record.measurement.providers) == {run.execution_provider}
+        stage = "export-program" if run.runner == "pytorch" else "export"
+        assert stage in record.lineage
+    assert by_runner["onnxruntime"] == by_runner["openvino"] == {"fp32", "fp16", "int8-static"}
+    assert by_runner["pytorch"] == {"fp32", "fp16"}  # a rule keeps int8 files from PyTorch
+    assert not history.failed
+
+
+def test_whole_requests_and_load_are_metrics_like_any_other(study: Path) -> None:
+    history = load_history(study)
+    assert [o.metric for o in history.objectives] == [entry["metric"] for entry in OBJECTIVES]
+    for record in history.measured:
+        metrics = record.metrics
+        parts = metrics["preprocess_latency_p50_ms"] + metrics["postprocess_latency_p50_ms"]
+        assert metrics["end_to_end_latency_p50_ms"] > parts
+        assert metrics["load_completed_per_s"] > 0
+        assert metrics["load_latency_p99_ms"] >= metrics["load_latency_p50_ms"]
+        assert metrics["cpu_time_ms"] > 0
+    assert history.frontier
+
+
+def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) -> None:
+    history = load_history(study)
+    from runners.store import ArtifactStore
+    from search.bundle import write_bundle
+    from search.config import StudyPaths
+    from search.study import study_runner
+    from search.study_file import read_study_file
+
+    config = read_study_file(study)
+    paths = StudyPaths(config, study)
+    for name, file in (("pytorch", "model.pt2"), ("openvino", "model.onnx")):
+        record = next(r for r in history.measured if r.candidate.run.runner == name)
+        runner = study_runner(config, paths.folder, name)
+        store = ArtifactStore(paths.store)
+        path = write_bundle(record, history, store, tmp_path / name, config.name, runner)
+        manifest = json.loads(path.read_text("utf-8"))
+        assert manifest["model"]["file"] == file and (path.parent / file).is_file()
+        assert manifest["run"]["runtime"] == name
+
+
+@pytest.mark.parametrize(
+    ("workload", "objective", "says"),
+    [
+        ("Iris", "end_to_end_latency_p95_ms", "needs pre- or post-processing, and Iris has none"),
+        ("Iris", "load_latency_p99_ms", "load_latency_p99_ms needs load, and none is offered"),
+        ("Unserved", "accuracy", "a pipeline needs requests to serve"),
+        ("Misserved", "accuracy", "makes other values of the requests than the validation inputs"),
+    ],
+)
+def test_what_a_metric_needs_is_asked_for_before_the_search(
+    tmp_path: Path, workload: str, objective: str, says: str
+) -> None:
+    objectives = [{"metric": metric} for metric in {"accuracy": 1, objective: 1}]
+    path = write_study(tmp_path, workload=f"{IRIS}:{workload}", objectives=objectives)
+    done = paretune("search", path)
+    assert done.returncode in (1, 2)
+    assert says in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(energy_mj("cpu") is not None, reason="this processor's counter can be read")
+def test_energy_without_a_counter_stops_before_the_search(tmp_path: Path) -> None:
+    path = write_study(tmp_path, objectives=[{"metric": "accuracy"}, {"metric": "energy_mj"}])
+    done = paretune("search", path)
+    assert done.returncode == 1 and "no readable energy counter on cpu" in done.stderr
