@@ -2,8 +2,8 @@
 
     python plain_loop.py RUNTIME PROVIDER OPTIONS MODEL INPUTS BATCH_SIZE SECONDS
 
-OPTIONS are the provider's, as JSON. Warms up for a second, then times calls on one thread, and prints
-the times in milliseconds as JSON.
+OPTIONS are the provider's, as JSON. Warms up for a second, then times calls on one thread, and
+prints the times in milliseconds as JSON.
 """
 
 import json
