@@ -31,7 +31,13 @@ SMALL_SPACE: dict[str, list[Any]] = {
     "execution_provider": ["CPUExecutionProvider"],
     "intra_op_threads": [1],
 }
-QUICK = {"launches": 2, "warmup_seconds": 0.05, "min_seconds": 0.02}
+QUICK = {
+    "launches": 2,
+    "extra_launches": 0,
+    "warmup_seconds": 0.05,
+    "min_seconds": 0.02,
+    "idle_wait_s": 0.0,
+}
 
 
 def paretune(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:

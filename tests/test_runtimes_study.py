@@ -21,6 +21,7 @@ LOAD = {"queries_per_s": 200, "seconds": 0.3}
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space = {
         **SMALL_SPACE,
+        "student": ["reference"],
         "pruning_ratio": [0.0],
         "quantization": ["fp32", "fp16", "int8-static"],
         "batch_size": [4],

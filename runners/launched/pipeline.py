@@ -24,6 +24,7 @@ class Pipeline:
             raise RefusedError("invalid", f"{path} is not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.path.append(str(path.parent))
+        sys.dont_write_bytecode = True  # nothing of ours beside the user's files
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
