@@ -42,6 +42,28 @@ class Iris(Workload):
         return Recipe(reference_epochs=20, distill_epochs=10, fine_tune_epochs=2, batch_size=16)
 
 
+class Served(Iris):
+    """With pre- and post-processing around it."""
+
+    pipeline = "iris_pipeline.py"
+
+    def requests(self, split: str) -> np.ndarray:
+        return np.rint(getattr(self.data(), split).inputs * 10).astype(np.uint8)
+
+
+class Misserved(Served):
+    """Its requests are not those of its inputs."""
+
+    def requests(self, split: str) -> np.ndarray:
+        return super().requests(split)[::-1].copy()
+
+
+class Unserved(Iris):
+    """A pipeline without requests."""
+
+    pipeline = "iris_pipeline.py"
+
+
 class Unprunable(Iris):
     """Its prune stage always fails: no width can be rounded to so large a multiple."""
 
@@ -93,25 +115,3 @@ class Unseeded(Iris):
 
     def train_reference(self, model: nn.Module, data: Data) -> None:
         os.abort()
-
-
-class Served(Iris):
-    """With pre- and post-processing around it."""
-
-    pipeline = "iris_pipeline.py"
-
-    def requests(self, split: str) -> np.ndarray:
-        return np.rint(getattr(self.data(), split).inputs * 10).astype(np.uint8)
-
-
-class Misserved(Served):
-    """Its requests are not those of its inputs."""
-
-    def requests(self, split: str) -> np.ndarray:
-        return super().requests(split)[::-1].copy()
-
-
-class Unserved(Iris):
-    """A pipeline without requests."""
-
-    pipeline = "iris_pipeline.py"
