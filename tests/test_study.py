@@ -227,7 +227,7 @@ def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: P
     assert all(record.measurement for record in load_history(study).records)
 
 
-@pytest.mark.parametrize("after_trials", [1, 3])
+@pytest.mark.parametrize("after_trials", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) -> None:
     study = write_study(tmp_path, budget={"trials": 6})
     command = [sys.executable, "-m", "search.cli", "search", str(study)]
