@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from runners.lease import CPU
 from runners.process_runner import ProcessRunner
-from spaces import RunSpec
+from spaces import RunSpec, Runtime
 
 _GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRTRTX", "MIGraphX", "Dml")
 
@@ -12,7 +12,7 @@ _GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRTRTX", "MIGraphX", "Dml")
 class OnnxRuntimeRunner(ProcessRunner):
     """Runs ONNX files in ONNX Runtime, on any of its execution providers."""
 
-    runtime: ClassVar[str] = "onnxruntime"
+    runtime: ClassVar[Runtime] = "onnxruntime"
     default_provider: ClassVar[str] = "CPUExecutionProvider"
 
     def options(self, run: RunSpec) -> dict[str, str]:

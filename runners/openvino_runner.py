@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from runners.lease import CPU
 from runners.process_runner import ProcessRunner
-from spaces import RunSpec
+from spaces import RunSpec, Runtime
 
 
 class OpenVinoRunner(ProcessRunner):
     """Runs ONNX files in OpenVINO itself; its execution providers are OpenVINO's devices."""
 
-    runtime: ClassVar[str] = "openvino"
+    runtime: ClassVar[Runtime] = "openvino"
     default_provider: ClassVar[str] = "CPU"
 
     def options(self, run: RunSpec) -> dict[str, str]:

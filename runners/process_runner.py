@@ -19,7 +19,7 @@ from runners.lease import CPU
 from runners.proof import prove
 from runners.runner import Description, ModelFormat, Prediction, Samples
 from runners.settings import MeasurementSettings
-from spaces import RunSpec
+from spaces import RunSpec, Runtime
 
 _SCRIPT = Path(start.__file__)
 _MEMORY_SHARE = 0.9
@@ -36,7 +36,7 @@ class ProcessRunner:
         timeout_s: Deadline of jobs that are not timed.
     """
 
-    runtime: ClassVar[str]
+    runtime: ClassVar[Runtime]
     model_format: ModelFormat = "onnx"
     default_provider: ClassVar[str]
 

@@ -5,13 +5,13 @@ from typing import ClassVar
 from runners.lease import CPU
 from runners.process_runner import ProcessRunner
 from runners.runner import ModelFormat
-from spaces import RunSpec
+from spaces import RunSpec, Runtime
 
 
 class PyTorchRunner(ProcessRunner):
     """Runs exported programs in PyTorch: ``eager-cpu``, ``compile-cpu``, and both on ``-cuda``."""
 
-    runtime: ClassVar[str] = "pytorch"
+    runtime: ClassVar[Runtime] = "pytorch"
     model_format: ModelFormat = "pt2"
     default_provider: ClassVar[str] = "eager-cpu"
 

@@ -4,8 +4,8 @@ from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.openvino_runner import OpenVinoRunner
 from runners.process_runner import ProcessRunner
 from runners.pytorch_runner import PyTorchRunner
+from spaces import Runtime
 
-RUNTIMES: dict[str, type[ProcessRunner]] = {
+RUNTIMES: dict[Runtime, type[ProcessRunner]] = {
     runner.runtime: runner for runner in (OnnxRuntimeRunner, OpenVinoRunner, PyTorchRunner)
 }
-"""Each is also a runner's name that needs no entry in a study file."""

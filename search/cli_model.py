@@ -6,16 +6,18 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from spaces import DEFAULT_RUNNER, RunSpec, Runtime
+
 if TYPE_CHECKING:
     from runners.process_runner import ProcessRunner
+    from runners.runner import Samples
     from runners.settings import LoadSettings, MeasurementSettings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_RUNTIMES = ("onnxruntime", "openvino", "pytorch")
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> list[int]:
@@ -56,7 +58,7 @@ def _pairs(
 class _Setup:
     """What both commands' options say: a runner, how to run, and what on."""
 
-    runtime: str
+    runtime: Runtime
     provider: str | None
     threads: int
     python: Path | None
@@ -77,6 +79,15 @@ class _Setup:
         libraries = {name: Path(path).resolve() for name, path in self.provider_libraries.items()}
         options = {provider: self.provider_options}
         return kind(python=python, provider_options=options, provider_libraries=libraries), provider
+
+    def samples(self, model: Path, batch_size: int, folder: Path) -> Samples:
+        """Write what to run a model on, and return it."""
+        from runners.model_file import write_inputs
+        from runners.runner import Samples
+
+        return Samples(
+            write_inputs(model, folder, batch_size, data=self.data, dimensions=self.dimensions)
+        )
 
 
 def _run_options(command: Any) -> Any:
@@ -126,8 +137,8 @@ def _run_options(command: Any) -> Any:
         click.option(
             "--runner",
             "runtime",
-            type=click.Choice(_RUNTIMES),
-            default="onnxruntime",
+            type=click.Choice(get_args(Runtime)),
+            default=DEFAULT_RUNNER,
             show_default=True,
             help="What runs the model; pytorch takes .pt2 files, the others ONNX.",
         ),
@@ -188,11 +199,8 @@ def measure(
     import tempfile
 
     from runners.failure import Failure
-    from runners.model_file import write_inputs
     from runners.model_report import ModelReport, report
-    from runners.runner import Samples
     from search.model_console import print_reports, reports_as_json, write_histograms
-    from spaces import RunSpec
 
     options = _Setup(**setup)
     runner, provider = options.runner()
@@ -203,10 +211,8 @@ def measure(
     for batch_size in batch_sizes:
         run = RunSpec(runner.name, provider, batch_size, options.threads)
         with tempfile.TemporaryDirectory() as name:
-            inputs = write_inputs(
-                model, Path(name), batch_size, data=options.data, dimensions=options.dimensions
-            )
-            outcome = report(runner, model, run, Samples(inputs), settings)
+            samples = options.samples(model, batch_size, Path(name))
+            outcome = report(runner, model, run, samples, settings)
         if isinstance(outcome, Failure):
             failed = True
             click.echo(f"batch {batch_size}: {outcome.stage}: {outcome.message}", err=True)
@@ -238,18 +244,13 @@ def compare(model: Path, other: Path, batch_size: int, launches: int, **setup: A
 
     from runners.comparison import compare as compare_models
     from runners.failure import Failure
-    from runners.model_file import write_inputs
-    from runners.runner import Samples
-    from spaces import RunSpec
 
     options = _Setup(**setup)
     runner, provider = options.runner()
     run = RunSpec(runner.name, provider, batch_size, options.threads)
     with tempfile.TemporaryDirectory() as name:
-        inputs = write_inputs(
-            model, Path(name), batch_size, data=options.data, dimensions=options.dimensions
-        )
-        outcome = compare_models(runner, (model, other), run, Samples(inputs), launches=launches)
+        samples = options.samples(model, batch_size, Path(name))
+        outcome = compare_models(runner, (model, other), run, samples, launches=launches)
     if isinstance(outcome, Failure):
         click.echo(f"{outcome.stage}: {outcome.message}", err=True)
         sys.exit(1)

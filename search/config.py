@@ -26,6 +26,7 @@ from spaces import (
     Axis,
     Forbid,
     Quantization,
+    Runtime,
 )
 
 Positive = Annotated[StrictInt, Field(ge=1)]
@@ -94,9 +95,7 @@ class RuleConfig(_Section):
 class RunnerConfig(_Section):
     """A runtime, perhaps in an interpreter of its own."""
 
-    runtime: Literal["onnxruntime", "openvino", "pytorch"] = Field(
-        "onnxruntime", description="what runs the model"
-    )
+    runtime: Runtime = Field(DEFAULT_RUNNER, description="what runs the model")
     python: StrictStr | None = Field(None, description="path of the interpreter")
     requirements: list[StrictStr] | None = Field(
         None, description="or what pip installs into an environment made for it, once"

@@ -99,8 +99,9 @@ def run_study(
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     """Return a study's space with its rules and this machine's thread limit."""
-    pytorch = {"pytorch"} | {n for n, entry in config.runners.items() if entry.runtime == "pytorch"}
-    rules: list[Rule] = [ThreadLimit(available_cores()), ProgramLimit(frozenset(pytorch))]
+    names = {split_target(target)[0] for target in config.space.execution_provider}
+    programs = {n for n in names if RUNTIMES[_entry(config, n).runtime].model_format == "pt2"}
+    rules: list[Rule] = [ThreadLimit(available_cores()), ProgramLimit(frozenset(programs))]
     for rule in config.rules:
         if rule.function is not None:
             rules.append(load_attribute(rule.function, folder))
@@ -118,12 +119,10 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
 def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
     """Return a runner of a study by its name; if its environment is missing, it is made.
 
-    A runtime's own name is a runner without an entry.
-
     Raises:
         ParetuneError: If the environment cannot be made.
     """
-    entry = config.runners.get(name) or RunnerConfig.model_validate({"runtime": name})
+    entry = _entry(config, name)
     python = None
     if entry.requirements is not None:
         python = interpreter(entry.requirements)
@@ -131,6 +130,11 @@ def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
         python = folder / entry.python
     libraries = {key: folder / path for key, path in entry.provider_libraries.items()}
     return RUNTIMES[entry.runtime](name, python, entry.provider_options, libraries)
+
+
+def _entry(config: StudyConfig, name: str) -> RunnerConfig:
+    """Return what a study says of a runner; a runtime's own name needs no entry."""
+    return config.runners.get(name) or RunnerConfig.model_validate({"runtime": name})
 
 
 def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objective, ...]:

@@ -10,6 +10,7 @@ from spaces.candidate import (
     BuildSpec,
     Candidate,
     RunSpec,
+    Runtime,
     split_target,
 )
 from spaces.digest import canonical_json, digest
@@ -42,6 +43,7 @@ __all__ = [
     "Quantization",
     "Rule",
     "RunSpec",
+    "Runtime",
     "SearchSpace",
     "SpaceError",
     "StoreError",

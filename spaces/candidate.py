@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from spaces.digest import digest
 from spaces.errors import SpaceError
@@ -11,7 +11,10 @@ from spaces.quantization import Quantization
 REFERENCE = "reference"
 """The student name of the user's own trained model."""
 
-DEFAULT_RUNNER = "onnxruntime"
+Runtime = Literal["onnxruntime", "openvino", "pytorch"]
+"""What can run a model; each name is also that of a runner which needs no entry."""
+
+DEFAULT_RUNNER: Runtime = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)

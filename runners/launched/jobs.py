@@ -122,13 +122,8 @@ def _compare(job: Job) -> dict[str, Any]:
     return {"ratios": ratios}
 
 
-def _describe(job: Job) -> dict[str, Any]:
-    """Say what the runtime has to offer."""
-    return describe(job)
-
-
 def _profiled(job: Job, model: Model, calls: int) -> list[dict[str, Any]]:
-    return _guarded(model.profile, samples.feeds(job, model)[0], calls)  # type: ignore[no-any-return]
+    return _guarded(model.profile, samples.feeds(job, model, most=1)[0], calls)  # type: ignore[no-any-return]
 
 
 def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
@@ -146,5 +141,5 @@ _JOBS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "predict": _predict,
     "profile": _profile,
     "compare": _compare,
-    "describe": _describe,
+    "describe": describe,
 }

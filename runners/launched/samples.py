@@ -6,7 +6,7 @@ from typing import Any
 from .backend import Job, Model
 from .refusal import RefusedError
 
-_MOST_FEEDS = 8
+MOST_FEEDS = 8
 
 
 def arrays(job: Job, model: Model) -> list[Any]:
@@ -25,22 +25,22 @@ def arrays(job: Job, model: Model) -> list[Any]:
     return [np.load(path, mmap_mode="r") for path in job["inputs"]]
 
 
-def feeds(job: Job, model: Model) -> list[Any]:
+def feeds(job: Job, model: Model, most: int = MOST_FEEDS) -> list[Any]:
     """Return a few batches, ready to call with, so that no two calls in a row see the same data."""
     import numpy as np
 
     given = arrays(job, model)
     return [
         model.feed([np.ascontiguousarray(array[rows]) for array in given])
-        for rows in batches(len(given[0]), job["batch_size"])
+        for rows in batches(len(given[0]), job["batch_size"], most)
     ]
 
 
-def batches(samples: int, size: int) -> list[Any]:
+def batches(samples: int, size: int, most: int = MOST_FEEDS) -> list[Any]:
     """Return the rows of the first few whole batches; short data starts over."""
     import numpy as np
 
-    starts = range(0, min(samples, _MOST_FEEDS * size), size)
+    starts = range(0, min(samples, most * size), size)
     return [np.arange(start, start + size) % samples for start in starts]
 
 
