@@ -1,9 +1,11 @@
 """What every runner keeps: the right answer, and a clear end to whatever goes wrong."""
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +81,7 @@ class Bench:
 )
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     name, provider = request.param.split("/")
-    if name == "ort-openvino":
-        runner = RUNTIMES["onnxruntime"](name, interpreter(OPENVINO))
-    else:
-        runner = RUNTIMES[name](name)
-    described = runner.describe(tmp_path)
-    assert isinstance(described, Description), described
+    runner, described = described_runner(name)
     if provider not in described.available:
         pytest.skip(f"{name} finds no {provider} here; it has {', '.join(described.available)}")
     inputs = tmp_path / "inputs.npy"
@@ -92,6 +89,19 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     model = double(tmp_path / f"double.{runner.model_format}")
     yield Bench(runner, RunSpec(name, provider, 4, 1), model, Samples([inputs]), tmp_path)
     assert [p.pid for p in psutil.Process().children() if "launched" in " ".join(p.cmdline())] == []
+
+
+@cache
+def described_runner(name: str) -> tuple[ProcessRunner, Description]:
+    """Return a runner and what it offers, asked once: PyTorch takes seconds to say so."""
+    if name == "ort-openvino":
+        runner = RUNTIMES["onnxruntime"](name, interpreter(OPENVINO))
+    else:
+        runner = RUNTIMES[name](name)
+    with tempfile.TemporaryDirectory() as folder:
+        described = runner.describe(Path(folder))
+    assert isinstance(described, Description), described
+    return runner, described
 
 
 def double(path: Path) -> Path:
