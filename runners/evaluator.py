@@ -38,7 +38,6 @@ class Evaluator:
         samples: The validation split, and the pipeline around the model if there is one.
         score: Gives the quality of outputs (a ``.npy`` file).
         settings: How much to measure.
-        canaries_ms: The canary's time in earlier measurements, by runner.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Evaluator:
         samples: Samples,
         score: Callable[[Path], float | Failure],
         settings: MeasurementSettings,
-        canaries_ms: Mapping[str, float] | None = None,
     ) -> None:
         self.runners = dict(runners)
         self.versions = dict(versions)
@@ -62,7 +60,6 @@ class Evaluator:
         self.samples = samples
         self.score = score
         self.settings = settings
-        self.canaries_ms = dict(canaries_ms or {})
 
     def model_format(self, run: RunSpec) -> ModelFormat:
         """Return the kind of model file that a run's runner takes."""
@@ -86,13 +83,10 @@ class Evaluator:
                 self.samples,
                 folder,
                 self.settings,
-                self.canaries_ms.get(run.runner),
             )
             if isinstance(timing, Failure):
                 return timing
             samples = self._keep(timing.launches, folder)
-        quietest_ms = min(timing.canary_ms, self.canaries_ms.get(run.runner, timing.canary_ms))
-        self.canaries_ms[run.runner] = quietest_ms
         statistics = summarize(timing.launches, run.batch_size)
         statistics["size_bytes"] = Statistic(float(artifact.size_bytes))
         statistics[self.quality_metric] = Statistic(quality.metrics[self.quality_metric])

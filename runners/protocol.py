@@ -9,7 +9,9 @@
 4. **Validity.** A launch is repeated, and counted, if it was kept waiting (CPU time below 0.9 of
    wall time; with several threads or on a card, of the quietest launch's), was pushed off its core
    (more than one involuntary switch in ten calls), or if the canary, a fixed piece of arithmetic
-   timed right after, says that the core was more than a tenth slower than it can be.
+   timed right after, took more than a tenth longer than in the quickest of these launches. From
+   measurement to measurement the canary is only recorded: a machine that is slower for an hour
+   gives numbers of that hour, and `paretune status` says how far it drifted.
 5. **Enough.** Launches are added until the interval over them is tight, or the cap is reached and
    the measurement says that it is not resolved.
 """
@@ -79,7 +81,6 @@ def time_model(
     samples: Samples,
     folder: Path,
     settings: MeasurementSettings,
-    canary_ms: float | None = None,
 ) -> Timing | Failure:
     """Time a model by the protocol.
 
@@ -93,7 +94,6 @@ def time_model(
         samples: What to run it on.
         folder: An empty folder for the work.
         settings: How much to measure.
-        canary_ms: The canary's time in earlier measurements with this runner, if there were any.
     """
     launches: list[Launch] = []
     clean: list[Launch] = []
@@ -108,7 +108,7 @@ def time_model(
             if isinstance(launch, Failure):
                 return launch
             launches.append(launch)
-            clean = undisturbed(launches, run, device, canary_ms)
+            clean = undisturbed(launches, run, device)
             if len(clean) >= settings.launches and (
                 is_tight(clean, settings) or len(clean) >= settings.max_launches
             ):
@@ -125,20 +125,16 @@ def time_model(
     return Timing(tuple(counted), len(disturbed), resolved, idle, cost)
 
 
-def undisturbed(
-    launches: Sequence[Launch], run: RunSpec, device: str = CPU, canary_ms: float | None = None
-) -> list[Launch]:
+def undisturbed(launches: Sequence[Launch], run: RunSpec, device: str = CPU) -> list[Launch]:
     """Return the launches that nothing disturbed.
 
-    The quietest launch so far says how fast the core can be and, with several threads or on a card,
-    which CPU share to expect: waiting threads spin in some runtimes and sleep in others.
+    The quickest of these launches says how fast the core is today and, with several threads or on a
+    card, which CPU share to expect: waiting threads spin in some runtimes and sleep in others.
     """
     share = 1.0
     if run.intra_op_threads > 1 or device != CPU:
         share = max(launch.cpu_share for launch in launches)
     quiet = min(launch.canary_ms for launch in launches)
-    if canary_ms is not None:
-        quiet = min(quiet, canary_ms)
     return [launch for launch in launches if not launch.is_contaminated(share, quiet)]
 
 

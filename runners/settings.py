@@ -50,7 +50,7 @@ class MeasurementSettings:
     p50_tolerance: float = 0.03
     p95_tolerance: float = 0.05
     extra_launches: int = 3
-    warmup_seconds: float = 1.0
+    warmup_seconds: float = 0.5
     min_seconds: float = 0.2
     min_iterations: int = 30
     max_iterations: int = 10_000

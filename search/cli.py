@@ -123,6 +123,10 @@ def status(study: Path) -> None:
     for stage, seconds in spent.most_common():
         count = times[stage]
         console.print(f"  {stage:<14} {seconds:8.1f} s  ({count} ×, {seconds / count:.2f} s each)")
+    canaries = [record.measurement.canary_ms for record in history.measured if record.measurement]
+    if canaries:
+        drift = max(canaries) / min(canaries) - 1
+        console.print(f"the machine itself: slowest trial {drift:.0%} slower than the quickest")
     if history.failed:
         console.print(failure_table(history))
 

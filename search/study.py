@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -78,8 +78,7 @@ def run_study(
         storage.create(_definition(config, info, space, objectives), objectives, space)
         unfinished = storage.recover(objectives)
         history = History(objectives, constraints, info.quality_metric, storage.records())
-        canaries_ms = _quietest_canaries_ms(history)
-        evaluator = _evaluator(config, paths, worker, info, canaries_ms)
+        evaluator = _evaluator(config, paths, worker, info)
         _check_counters(evaluator, space, [*objectives, *constraints])
         sampler, seed = config.strategy.sampler, config.strategy.seed
         return Loop(
@@ -185,18 +184,6 @@ def _definition(
     }
 
 
-def _quietest_canaries_ms(history: History) -> dict[str, float]:
-    """Return the canary's least time on each runner so far."""
-    found: dict[str, float] = {}
-    for record in history.measured:
-        if record.measurement is not None:
-            runner = record.candidate.run.runner
-            found[runner] = min(
-                record.measurement.canary_ms, found.get(runner, record.measurement.canary_ms)
-            )
-    return found
-
-
 def _check_counters(
     evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
 ) -> None:
@@ -219,7 +206,6 @@ def _evaluator(
     paths: StudyPaths,
     worker: BuildWorker,
     info: WorkloadInfo,
-    canaries_ms: Mapping[str, float],
 ) -> Evaluator:
     store = ArtifactStore(paths.store)
     store.sweep()
@@ -253,7 +239,6 @@ def _evaluator(
         samples=Samples([inputs], pipeline),
         score=lambda outputs: worker.score(outputs, "validation"),
         settings=config.measurement.settings(),
-        canaries_ms=canaries_ms,
     )
 
 

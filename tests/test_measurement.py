@@ -67,7 +67,6 @@ def test_a_canary_that_drifts_tells_a_slower_machine() -> None:
     quick, slow = launch((1.0,)), launch((1.2,), canary_ms=0.12)
     assert undisturbed([quick, slow], run) == [quick]
     assert undisturbed([slow], run) == [slow]
-    assert undisturbed([slow], run, canary_ms=0.1) == []
 
 
 def test_on_a_card_the_quietest_launch_says_how_much_the_processor_works() -> None:

@@ -1,15 +1,17 @@
 """Does a runner's p50 agree with a plain loop that knows nothing of Paretune?
 
-    python experiments/benchmarks/agreement.py [--rounds 15]
+    python experiments/benchmarks/agreement.py [--rounds 25]
 
 For fp32 and int8, batch 1 and 32, and three runners (ONNX Runtime's CPU provider, its OpenVINO
 provider in an interpreter of its own, and OpenVINO itself): launches of the runner and processes
-with a plain loop, on the same core, take turns; printed are their medians, and the median of the
-rounds' ratios, which drift of the machine leaves alone. Let nothing else run.
+with a plain loop, on the same core, take turns in rounds of ABBA, so that drift of the machine
+leaves their ratio alone. There are at least 5 rounds, and more until the 95 % interval of the
+ratio is within 1 %, or the rounds are spent. Let nothing else run.
 """
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -26,7 +28,8 @@ from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.openvino_runner import OpenVinoRunner
 from runners.process_runner import ProcessRunner
 from runners.runner import Samples
-from runners.settings import CAREFUL
+from runners.settings import MeasurementSettings
+from runners.statistic import Statistic
 from spaces import RunSpec
 
 TOLERANCE = 0.03
@@ -36,7 +39,7 @@ PLAIN_LOOP = Path(__file__).with_name("plain_loop.py")
 def main() -> int:
     """Print a line a combination; return 1 if any ratio is further from 1 than the tolerance."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--runner", help="only this one")
     arguments = parser.parse_args()
     own = interpreter(["onnxruntime-openvino==1.24.1", "numpy==2.4.6"])
@@ -47,7 +50,8 @@ def main() -> int:
     ]
     worst = 0.0
     print(
-        f"{'runner':<14} {'model':<6} {'batch':>5} {'runner ms':>10} {'loop ms':>10} {'ratio':>7}"
+        f"{'runner':<14} {'model':<6} {'batch':>5} {'runner ms':>10} {'loop ms':>10} "
+        f"{'ratio':>7} {'±':>6} rounds"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -60,17 +64,20 @@ def main() -> int:
             for kind, model in models.items():
                 for batch_size in (1, 32):
                     run = RunSpec(runner.name, provider, batch_size, 1)
-                    turns = [
-                        one_round(runner, run, model, samples, folder)
-                        for _ in range(arguments.rounds)
-                    ]
+                    turns: list[tuple[float, float]] = []
+                    margin = math.inf
+                    while len(turns) < 5 or (margin > 0.01 and len(turns) < arguments.rounds):
+                        turns.append(one_round(runner, run, model, samples, folder))
+                        logs = [math.log(ours_ms / loop_ms) for ours_ms, loop_ms in turns]
+                        statistic = Statistic.over_launches(logs)
+                        margin = (statistic.high or math.inf) - statistic.value
                     ours, plain = (statistics.median(each) for each in zip(*turns, strict=True))
-                    ratio = statistics.median(ours_ms / loop_ms for ours_ms, loop_ms in turns)
+                    ratio = math.exp(statistic.value)
                     worst = max(worst, abs(ratio - 1))
                     line = (
                         f"{runner.name:<14} {kind:<6} {batch_size:>5} {ours:>10.4f} {plain:>10.4f}"
                     )
-                    print(f"{line} {ratio:>7.3f}", flush=True)
+                    print(f"{line} {ratio:>7.3f} {margin:>6.3f} {len(turns)}", flush=True)
     print(f"furthest from 1: {worst:.3f} (allowed {TOLERANCE})")
     return 0 if worst <= TOLERANCE else 1
 
@@ -78,22 +85,33 @@ def main() -> int:
 def one_round(
     runner: ProcessRunner, run: RunSpec, model: Path, samples: Samples, folder: Path
 ) -> tuple[float, float]:
-    """Return the p50 of a launch and of a plain loop, one right after the other, in ms."""
+    """Return the p50 of launches and of plain loops, in turns (ABBA), in ms."""
+    ours, plain = [], []
     with lease("cpu") as held:
-        launch = runner.launch(model, run, samples, folder, CAREFUL, held)
-        if isinstance(launch, Failure):
-            raise SystemExit(launch.message)
-        options = json.dumps(runner.options(run))
-        job = [runner.runtime, run.execution_provider, options, model, samples.inputs[0]]
-        command = [runner.python, PLAIN_LOOP, *job, run.batch_size, 0.5]
-        done = subprocess.run(
-            [str(part) for part in command],
-            check=True,
-            capture_output=True,
-            text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, runner.cores(run)),
-        )
-    return launch.percentile(50), statistics.median(json.loads(done.stdout.splitlines()[-1]))
+        for turn in "ABBA":
+            if turn == "B":
+                plain.append(plain_p50_ms(runner, run, model, samples))
+                continue
+            launch = runner.launch(model, run, samples, folder, MeasurementSettings(), held)
+            if isinstance(launch, Failure):
+                raise SystemExit(launch.message)
+            ours.append(launch.percentile(50))
+    return math.sqrt(ours[0] * ours[1]), math.sqrt(plain[0] * plain[1])
+
+
+def plain_p50_ms(runner: ProcessRunner, run: RunSpec, model: Path, samples: Samples) -> float:
+    """Return the median of a plain loop in a process of its own, in ms."""
+    options = json.dumps(runner.options(run))
+    job = [runner.runtime, run.execution_provider, options, model, samples.inputs[0]]
+    command = [runner.python, PLAIN_LOOP, *job, run.batch_size, 0.2]
+    done = subprocess.run(
+        [str(part) for part in command],
+        check=True,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, runner.cores(run)),
+    )
+    return statistics.median(json.loads(done.stdout.splitlines()[-1]))
 
 
 if __name__ == "__main__":

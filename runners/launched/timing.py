@@ -9,7 +9,7 @@ Call = Callable[[int], float]
 
 _WINDOW_SECONDS = 0.02
 _STEADY_TOLERANCE = 0.03
-_CANARY_CALLS = 101
+_CANARY_CALLS = 51
 
 
 def timed(function: Callable[[Any], Any], feeds: list[Any]) -> Call:
@@ -69,5 +69,5 @@ def canary_ms() -> float:
     values = np.linspace(0.0, 100.0, 1 << 14)
     result = np.empty_like(values)
     once = timed(lambda array: np.sin(array, out=result), [values])
-    warm_up(once, 0.2)
+    warm_up(once, 0.06)
     return sorted(once(turn) for turn in range(_CANARY_CALLS))[_CANARY_CALLS // 2]
