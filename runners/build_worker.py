@@ -11,16 +11,18 @@ import importlib
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 
-from runners.builder import Artifact, Builder
+from runners.builder import Artifact, Builder, Training
 from runners.failure import Failure, FailureKind
 from runners.launched.pipeline import save_requests
 from runners.runner import ModelFormat
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _LOG_CHARACTERS = 4000
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class WorkerSettings:
         store: The artifact store's folder.
         log: File for what jobs print.
         timeout_s: Deadline of one build.
+        threads: Threads that one operator may use in training; all cores if ``None``.
     """
 
     workload: str
@@ -55,6 +59,7 @@ class WorkerSettings:
     store: Path
     log: Path
     timeout_s: float = 3600.0
+    threads: int | None = None
 
 
 class BuildWorker:
@@ -62,12 +67,20 @@ class BuildWorker:
 
     Args:
         settings: Where it works.
+
+    Attributes:
+        fingerprint: The workload's fingerprint, once known: the process refuses to work with
+            another.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
         self._executor: ProcessPoolExecutor | None = None
-        self._fingerprint: str | None = None
+        self.fingerprint: str | None = None
+        self._suspended_at: float | None = None
+        self._suspended_s = 0.0
+        self._going = threading.Event()
+        self._going.set()
 
     def __enter__(self) -> BuildWorker:
         return self
@@ -82,7 +95,7 @@ class BuildWorker:
             WorkloadError: If it cannot be loaded or breaks its protocol.
         """
         info = self._run("workload", _describe)
-        self._fingerprint = info.fingerprint
+        self.fingerprint = info.fingerprint
         return info
 
     def put_inputs(self, split: str) -> str:
@@ -97,13 +110,19 @@ class BuildWorker:
         """
         return self._run("workload", _put_requests, split)
 
-    def build(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> Artifact | Failure:
+    def build(
+        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+    ) -> Artifact | Failure:
         """Return the artifact of a specification, or why there is none."""
-        try:
-            outcome = self._run("build", _build, spec, model_format)
-        except _DiedError as end:
-            return end.failure
-        return replace(outcome, log=self._log()) if isinstance(outcome, Failure) else outcome
+        return self._attempt(_build, spec, model_format, is_skeleton)
+
+    def train(self, spec: BuildSpec, until: str) -> Training | Failure:
+        """Run a build's stages up to a training stage."""
+        return self._attempt(_train, spec, until)
+
+    def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str] | Failure:
+        """Return the names of the stages that a build would have to run."""
+        return self._attempt(_missing, spec, model_format)
 
     def score(self, outputs: Path, split: str) -> float | Failure:
         """Return the workload's quality of outputs (a ``.npy`` file) on a split."""
@@ -118,17 +137,55 @@ class BuildWorker:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None
 
+    def suspend(self) -> None:
+        """Stop the process where it is: it takes no core until it is resumed."""
+        self._going.clear()
+        self._suspended_at = time.monotonic()
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the process go on; the time it was suspended is not counted."""
+        self._signal(signal.SIGCONT)
+        if self._suspended_at is not None:
+            self._suspended_s += time.monotonic() - self._suspended_at
+            self._suspended_at = None
+        self._going.set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in list(self._executor._processes) if self._executor else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _attempt(self, job: Callable[..., Result | Failure], *arguments: Any) -> Result | Failure:
+        try:
+            outcome = self._run("build", job, *arguments)
+        except _DiedError as end:
+            return end.failure
+        return replace(outcome, log=self._log()) if isinstance(outcome, Failure) else outcome
+
+    def _result(self, future: Future[Result]) -> Result:
+        """Wait for a job until its deadline, which moves on while the process is suspended."""
+        started, before = time.monotonic(), self._suspended_s
+        while True:
+            spent = time.monotonic() - started - (self._suspended_s - before)
+            left = self.settings.timeout_s - spent
+            if left <= 0 and self._suspended_at is None and not future.done():
+                raise TimeoutError
+            with suppress(TimeoutError):
+                return future.result(min(max(left, 0.01), _LOOK_SECONDS))
+
     def _run(self, stage: str, job: Callable[..., Result], *arguments: Any) -> Result:
         settings = self.settings
+        self._going.wait()
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         settings.log.write_bytes(b"")
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
-                max_workers=1, initializer=_start, initargs=(settings, self._fingerprint)
+                max_workers=1, initializer=_start, initargs=(settings, self.fingerprint)
             )
         future: Future[Result] = self._executor.submit(job, *arguments)
         try:
-            return future.result(settings.timeout_s)
+            return self._result(future)
         except TimeoutError as error:
             self.stop(kill=True)
             message = f"not finished after {settings.timeout_s:g} s; raise budget.build_timeout_s"
@@ -175,6 +232,8 @@ class _State:
 
 def _start(settings: WorkerSettings, fingerprint: str | None) -> None:
     switch_off_telemetry()
+    if settings.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(settings.threads)
     _State.settings = settings
     _State.fingerprint = fingerprint
     if sys.platform == "linux":
@@ -251,9 +310,19 @@ def _put_requests(split: str) -> str:
             return builder.store.put(path)
 
 
-def _build(spec: BuildSpec, model_format: ModelFormat) -> Artifact | Failure:
+def _build(spec: BuildSpec, model_format: ModelFormat, is_skeleton: bool) -> Artifact | Failure:
     with _captured():
-        return _builder().build(spec, model_format)
+        return _builder().build(spec, model_format, is_skeleton=is_skeleton)
+
+
+def _train(spec: BuildSpec, until: str) -> Training | Failure:
+    with _captured():
+        return _builder().train(spec, until)
+
+
+def _missing(spec: BuildSpec, model_format: ModelFormat) -> list[str] | Failure:
+    with _captured():
+        return _builder().missing(spec, model_format)
 
 
 def _score(outputs: Path, split: str) -> float | Failure:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runners.build_plan import Step, plan
 from runners.failure import Failure, FailureKind, StageError
+from runners.recipe import Recipe
 from runners.runner import ModelFormat
 from runners.stages import VERSIONS, StageInput, run_stage
 from runners.store import ArtifactStore, StageRecord
 from runners.workload import LoadedWorkload, line_in
-from spaces import (
-    PROGRAM_QUANTIZATIONS,
-    REFERENCE,
-    BuildSpec,
-    ParetuneError,
-    Quantization,
-    digest,
-)
+from spaces import PROGRAM_QUANTIZATIONS, BuildSpec, ParetuneError, digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +40,24 @@ class Artifact:
     lineage: tuple[StageRecord, ...]
     stage_seconds: Mapping[str, float]
 
+    @property
+    def stage_quality(self) -> dict[str, float]:
+        """The model's quality in training, by the stage that ended with it."""
+        return _qualities(self.lineage)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How far a build's training has come.
+
+    Attributes:
+        stage_quality: The model's quality by the stage that ended with it.
+        stage_seconds: What each stage cost now, by name; a reused one is not in it.
+    """
+
+    stage_quality: Mapping[str, float]
+    stage_seconds: Mapping[str, float]
+
 
 class Builder:
     """Builds artifacts of one workload into one store.
@@ -66,17 +79,53 @@ class Builder:
         self.announce = announce
         self._teacher: tuple[str, Tensor] | None = None
 
-    def build(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> Artifact | Failure:
+    def build(
+        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+    ) -> Artifact | Failure:
         """Return the artifact of a specification, running only the stages that are missing."""
-        lineage: list[StageRecord] = []
-        spent: dict[str, float] = {}
         if model_format == "pt2" and spec.quantization not in PROGRAM_QUANTIZATIONS:
             message = (
                 f"{spec.quantization} makes an ONNX file, and PyTorch runs exported programs: "
                 f"{' or '.join(PROGRAM_QUANTIZATIONS)}"
             )
             return Failure("export-program", FailureKind.UNSUPPORTED, message)
-        for stage, params in plan(spec, model_format):
+        done = self._run(list(plan(spec, self.recipe, model_format, is_skeleton=is_skeleton)))
+        if isinstance(done, Failure):
+            return done
+        lineage, spent = done
+        path = self.store.get(lineage[-1].output)
+        if path is None:
+            return Failure(lineage[-1].stage, FailureKind.INVALID, "its output left the store")
+        return Artifact(path.name, path, path.stat().st_size, tuple(lineage), spent)
+
+    def train(self, spec: BuildSpec, until: str) -> Training | Failure:
+        """Run a build's stages up to a training stage, and say which quality it has reached."""
+        steps = list(plan(spec, self.recipe))
+        last = [stage for stage, _ in steps].index(until)
+        done = self._run(steps[: last + 1])
+        return done if isinstance(done, Failure) else Training(_qualities(done[0]), done[1])
+
+    def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str]:
+        """Return the names of the stages that a build would have to run."""
+        steps = list(plan(spec, self.recipe, model_format))
+        parent: str | None = None
+        for index, (stage, params) in enumerate(steps):
+            record = self.store.record(self._key(stage, params, parent))
+            if record is None:
+                return [name for name, _ in steps[index:]]
+            parent = record.output
+        return []
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the workload trains."""
+        return self.loaded.workload.recipe()
+
+    def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
+        """Run the stages that the store does not hold; return the records, and what was spent."""
+        lineage: list[StageRecord] = []
+        spent: dict[str, float] = {}
+        for stage, params in steps:
             parent = lineage[-1].output if lineage else None
             key = self._key(stage, params, parent)
             record = self.store.record(key)
@@ -87,10 +136,7 @@ class Builder:
                 record = outcome
                 spent[stage] = record.seconds
             lineage.append(record)
-        path = self.store.get(lineage[-1].output)
-        if path is None:
-            return Failure(lineage[-1].stage, FailureKind.INVALID, "its output left the store")
-        return Artifact(path.name, path, path.stat().st_size, tuple(lineage), spent)
+        return lineage, spent
 
     def _key(self, stage: str, params: Mapping[str, Any], parent: str | None) -> str:
         return digest(
@@ -165,19 +211,7 @@ class Builder:
         return self._teacher[1]
 
 
-def plan(
-    spec: BuildSpec, model_format: ModelFormat = "onnx"
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the stages of a build and their parameters, first to last."""
-    yield "reference", {}
-    if spec.student != REFERENCE:
-        yield "distill", {"student": spec.student}
-    if spec.pruning_ratio > 0:
-        yield "prune", {"pruning_ratio": spec.pruning_ratio}
-        yield "fine-tune", {}
-    if model_format == "pt2":
-        yield "export-program", {"quantization": spec.quantization.value}
-        return
-    yield "export", {}
-    if spec.quantization is not Quantization.FP32:
-        yield "quantize", {"quantization": spec.quantization.value}
+def _qualities(lineage: Iterable[StageRecord]) -> dict[str, float]:
+    return {
+        record.stage: record.metrics["quality"] for record in lineage if "quality" in record.metrics
+    }

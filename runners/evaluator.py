@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,33 @@ class Evaluator:
 
     def measure(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
         """Return quality and timing of an artifact run one way, on real samples."""
-        runner = self.runners.get(run.runner)
-        if runner is None:
-            message = f"there is no runner {run.runner!r}; known: {', '.join(self.runners)}"
-            return Failure("measure", FailureKind.UNSUPPORTED, message)
+        runner = self._runner(run)
+        if isinstance(runner, Failure):
+            return runner
         quality = self._quality(runner, artifact, run)
         if isinstance(quality, Failure):
             return quality
+        timed = self._time(runner, artifact, run)
+        if isinstance(timed, Failure):
+            return timed
+        value = Statistic(quality.metrics[self.quality_metric])
+        return replace(
+            timed,
+            statistics={**timed.statistics, self.quality_metric: value},
+            providers={k: ProviderShare(**v) for k, v in quality.params["providers"].items()},
+        )
+
+    def time(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
+        """Return the timing of an artifact run one way, and neither quality nor providers."""
+        runner = self._runner(run)
+        return runner if isinstance(runner, Failure) else self._time(runner, artifact, run)
+
+    def _runner(self, run: RunSpec) -> Runner | Failure:
+        message = f"there is no runner {run.runner!r}; known: {', '.join(self.runners)}"
+        unknown = Failure("measure", FailureKind.UNSUPPORTED, message)
+        return self.runners.get(run.runner, unknown)
+
+    def _time(self, runner: Runner, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
         with self.store.scratch() as folder:
             timing = time_model(
                 runner,
@@ -89,7 +109,6 @@ class Evaluator:
             samples = self._keep(timing.launches, folder)
         statistics = summarize(timing.launches, run.batch_size)
         statistics["size_bytes"] = Statistic(float(artifact.size_bytes))
-        statistics[self.quality_metric] = Statistic(quality.metrics[self.quality_metric])
         return Measurement(
             run=run,
             artifact=artifact.digest,
@@ -97,7 +116,7 @@ class Evaluator:
             launches=len(timing.launches),
             contaminated_launches=timing.contaminated,
             canary_ms=timing.canary_ms,
-            providers={k: ProviderShare(**v) for k, v in quality.params["providers"].items()},
+            providers={},
             samples=samples,
             is_steady=all(launch.warmup_steady for launch in timing.launches),
             is_resolved=timing.is_resolved,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_FEWEST_TO_DIVIDE = 8
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -19,6 +21,8 @@ class Recipe:
         learning_rate: Peak of the one-cycle schedule; fine-tuning peaks at a third of it.
         weight_decay: Decoupled weight decay.
         temperature: Softens both distributions in distillation.
+        short_share: Share of a training's epochs that come first, as a stage of their own: if what
+            they give cannot reach the frontier, the rest is never paid for. 0 for one stage only.
         teacher_share: Weight of the teacher's loss in [0, 1]; the targets' loss has the rest.
         width_multiple: Pruned layers keep a multiple of this many channels: odd widths run slower.
         seed: Seed of initialization and shuffling.
@@ -31,6 +35,11 @@ class Recipe:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     temperature: float = 3.0
+    short_share: float = 0.25
     teacher_share: float = 0.7
     width_multiple: int = 8
     seed: int = 0
+
+    def short_epochs(self, epochs: int) -> int:
+        """Return how many of a training's epochs come first; 0 if it is not worth dividing."""
+        return round(self.short_share * epochs) if epochs >= _FEWEST_TO_DIVIDE else 0

@@ -23,6 +23,7 @@ def train(
     *,
     epochs: int,
     recipe: Recipe,
+    seed: int | None = None,
     peak_learning_rate: float | None = None,
     teacher_logits: Tensor | None = None,
 ) -> dict[str, float]:
@@ -34,6 +35,7 @@ def train(
         loss_of: Gives the loss of outputs, targets and the teacher's outputs (or ``None``).
         epochs: Passes over the train split.
         recipe: Everything else about the training.
+        seed: Seed of the shuffling; the recipe's by default.
         peak_learning_rate: Peak of the one-cycle schedule; the recipe's by default.
         teacher_logits: The reference's outputs on the train split, of shape (samples, classes).
 
@@ -44,8 +46,9 @@ def train(
         StageError: If the loss becomes NaN or infinite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(recipe.seed)
-    shuffle = torch.Generator().manual_seed(recipe.seed)
+    seed = recipe.seed if seed is None else seed
+    torch.manual_seed(seed)
+    shuffle = torch.Generator().manual_seed(seed)
     inputs, targets = torch.from_numpy(data.train.inputs), torch.from_numpy(data.train.targets)
     model.to(device).train()
     steps = math.ceil(len(inputs) / recipe.batch_size)

@@ -8,7 +8,7 @@ import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,7 @@ class WorkloadInfo:
         models: Names it offers, the reference first.
         quality_metric: Name of its quality metric.
         pipeline: Its pre- and post-processing file, if it has one.
+        recipe: How it trains.
     """
 
     name: str
@@ -133,6 +134,7 @@ class WorkloadInfo:
     models: tuple[str, ...]
     quality_metric: str
     pipeline: Path | None = None
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 class LoadedWorkload:
@@ -192,6 +194,7 @@ class LoadedWorkload:
             models=tuple(names),
             quality_metric=metric,
             pipeline=self.pipeline,
+            recipe=_plain(self.workload.recipe()),
         )
 
     def build_model(self, name: str) -> nn.Module:
@@ -220,6 +223,11 @@ class LoadedWorkload:
         if not np.isfinite(value):
             raise WorkloadError(f"quality() must return a finite number; got {value}")
         return float(value)
+
+
+def _plain(recipe: Recipe) -> Recipe:
+    """Return a recipe without what a subclass of the user's adds: it goes to other processes."""
+    return Recipe(**{each.name: getattr(recipe, each.name) for each in fields(Recipe)})
 
 
 def _pipeline_of(reference: str, path: Path, workload: Workload) -> Path | None:

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from runners.settings import LoadSettings, MeasurementSettings, Scenario
+from search.attempt import LatencyFirst
 from search.objective import Constraint, Direction, Objective, natural_direction
 from spaces import (
     AXIS_NAMES,
@@ -154,6 +155,9 @@ class StrategyConfig(_Section):
         "auto", description="auto is gp for the first 200 trials, then tpe"
     )
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
+    latency_first: LatencyFirst = Field(
+        "auto", description="time candidates before they are trained: auto, always or never"
+    )
 
 
 class BudgetConfig(_Section):
@@ -161,6 +165,9 @@ class BudgetConfig(_Section):
 
     trials: Positive = Field(50, description="trials in the whole study, the baseline included")
     hours: Duration | None = Field(None, description="wall-clock hours of one `paretune search`")
+    build_workers: Positive | None = Field(
+        None, description="builds side by side; by default one for every two cores"
+    )
     build_timeout_s: Duration = Field(3600.0, description="deadline of one build")
     identical_failures: Positive = Field(
         5, description="stop if the first trials all fail for one cause, this many times"

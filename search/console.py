@@ -154,6 +154,10 @@ def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> 
     if record.failure:
         reason = escape(record.failure.message.strip().splitlines()[0])
         return f"{head} [red]failed[/] in {record.failure.stage} ({record.failure.kind}): {reason}"
+    if record.skip:
+        return (
+            f"{head} [yellow]skipped[/] before {record.skip.before}: {escape(record.skip.reason)}"
+        )
     values = ", ".join(
         f"{_short(o.metric)} {format_metric(o.metric, record.metrics[o.metric])}"
         for o in history.objectives

@@ -1,23 +1,27 @@
-"""The loop: ask → build → measure → tell, until the budget is spent."""
+"""The loop: ask → build → measure → tell, until the budget is spent.
+
+Builds run side by side in the pool's workers. Measurements come first and need the machine for
+themselves: builds are suspended meanwhile.
+"""
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from runners.build_worker import BuildWorker
+from runners.build_pool import BuildPool
 from runners.evaluator import Evaluator
-from runners.failure import Failure, FailureKind
-from runners.lease import CPU, lease
+from search.attempt import Attempt, BuildStep, LatencyFirst, MeasureStep, Steps
+from search.cost import CostModel
+from search.gate import Gate
 from search.history import History
 from search.storage import StudyStorage, Unfinished
 from search.strategy import Strategy
 from search.tracking import Tracking
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace, StudyError
-
-_MOST_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,23 @@ class SearchResult:
 
 
 @dataclass
+class Flight:
+    """A trial that has been started and has no record yet.
+
+    Attributes:
+        trial: The trial.
+        steps: What is left of it.
+        step: What it waits for.
+        future: The running build, if that is what it waits for.
+    """
+
+    trial: Unfinished
+    steps: Steps
+    step: BuildStep | MeasureStep | None = None
+    future: Future[Any] | None = None
+
+
+@dataclass
 class Loop:
     """One search: everything it holds open, and the loop itself.
 
@@ -70,11 +91,13 @@ class Loop:
         history: The finished trials of earlier searches.
         unfinished: Trials that were in flight when the last search ended.
         strategy: Proposes candidates; it is told the history.
-        worker: Builds artifacts.
+        pool: Builds artifacts.
         evaluator: Measures them.
+        cost: Says what candidates are expected to take.
         tracking: Shows trials.
         reporter: Told about progress.
         identical_failures: The first trials stop the study when so many fail for one cause.
+        latency_first: Whether skeletons are timed before training is paid for.
     """
 
     name: str
@@ -83,16 +106,20 @@ class Loop:
     history: History
     unfinished: list[Unfinished]
     strategy: Strategy
-    worker: BuildWorker
+    pool: BuildPool
     evaluator: Evaluator
+    cost: CostModel
     tracking: Tracking
     reporter: Reporter
     identical_failures: int
+    latency_first: LatencyFirst = "auto"
     _held: list[TrialRecord] = field(default_factory=list, init=False)
+    _flights: list[Flight] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        self._gate = Gate(self.history)
         for record in self.history.records:
-            self.strategy.observe(record.candidate, record.metrics or None)
+            self._teach(record)
 
     def run(self, budget: Budget) -> SearchResult:
         """Try candidates until the budget is spent, the space is, or nothing can work."""
@@ -101,6 +128,7 @@ class Loop:
         try:
             reason = self._try_candidates(budget, started)
         except KeyboardInterrupt:
+            self._abandon()
             self.tracking.finish(self.history, "interrupted", "KILLED")
             raise
         except BaseException as error:
@@ -110,59 +138,91 @@ class Loop:
         return SearchResult(self.history, reason)
 
     def _try_candidates(self, budget: Budget, started: float) -> str:
-        durations: list[float] = []
-        while len(self.history.records) < budget.trials:
-            if budget.hours is not None:
-                expected = sum(durations[-5:]) / max(len(durations[-5:]), 1)
-                if time.monotonic() - started + expected > budget.hours * 3600:
-                    return f"{budget.hours:g} h are over"
-            trial = self._next()
-            if trial is None:
-                return "every candidate of the space was tried"
-            try:
-                record = self._attempt(trial)
-            except KeyboardInterrupt:
-                self.storage.forgive(trial.number)
-                raise
-            durations.append(record.seconds)
-            self._keep(record)
-        return f"{len(self.history.records)} of {budget.trials} trials are done"
+        deadline = None if budget.hours is None else started + budget.hours * 3600
+        reason = None
+        while True:
+            while reason is None and len(self._flights) < self.pool.size:
+                reason = self._start_one(budget, deadline)
+            if not self._flights and reason is not None:
+                return reason
+            if not self._advance(deadline):
+                self._abandon()
+                return f"{budget.hours:g} h are over"
 
-    def _next(self) -> Unfinished | None:
-        """Return the next trial: one that was in flight when the study last ended, or a new one."""
-        if self.unfinished:
-            trial = self.unfinished.pop(0)
-            self.storage.start_again(trial)
-            return trial
-        candidate = self.strategy.propose()
+    def _start_one(self, budget: Budget, deadline: float | None) -> str | None:
+        """Start a trial: one that was in flight when the study last ended, or a new one.
+
+        Returns:
+            Why no other is to be started, or ``None``.
+        """
+        done = len(self.history.records)
+        if done + len(self._flights) >= budget.trials:
+            return f"{budget.trials} of {budget.trials} trials are done"
+        again = self.unfinished[0] if self.unfinished else None
+        pending = [flight.trial.candidate for flight in self._flights]
+        candidate = again.candidate if again else self.strategy.propose(pending)
         if candidate is None:
-            return None
-        return Unfinished(self.storage.start(candidate), candidate, 0)
+            return "every candidate of the space was tried"
+        ends = time.monotonic() + self.cost.seconds(candidate)
+        if deadline is not None and self.history.measured and ends > deadline:
+            return f"{budget.hours:g} h are over"
+        if again is None:
+            self._begin(Unfinished(self.storage.start(candidate), candidate, 0))
+        else:
+            self.storage.start_again(self.unfinished.pop(0))
+            self._begin(again)
+        return None
 
-    def _attempt(self, trial: Unfinished) -> TrialRecord:
-        started_at = time.time()
-        candidate = trial.candidate
-        self.reporter.trial_started(trial.number, candidate)
-        if trial.starts >= _MOST_STARTS:
-            message = f"the study's process ended {trial.starts} times while this was in flight"
-            failure = Failure("study", FailureKind.CRASH, message)
-            return TrialRecord(trial.number, candidate, failure, started_at, time.time())
-        with lease(CPU):
-            model_format = self.evaluator.model_format(candidate.run)
-            artifact = self.worker.build(candidate.build, model_format)
-        if isinstance(artifact, Failure):
-            return TrialRecord(trial.number, candidate, artifact, started_at, time.time())
-        measuring = time.monotonic()
-        outcome = self.evaluator.measure(artifact, candidate.run)
-        return TrialRecord(
-            number=trial.number,
-            candidate=candidate,
-            outcome=outcome,
-            started_at=started_at,
-            finished_at=time.time(),
-            stage_seconds={**artifact.stage_seconds, "measure": time.monotonic() - measuring},
-            lineage={record.stage: record.output for record in artifact.lineage},
-        )
+    def _begin(self, trial: Unfinished) -> None:
+        self.reporter.trial_started(trial.number, trial.candidate)
+        model_format = self.evaluator.model_format(trial.candidate.run)
+        attempt = Attempt(trial, model_format, self._gate, self.cost, self.latency_first)
+        flight = Flight(trial, attempt.steps())
+        self._flights.append(flight)
+        self._go_on(flight, None)
+
+    def _advance(self, deadline: float | None) -> bool:
+        """Measure what is ready to be, or else wait for a build; ``False`` if time is up."""
+        for flight in self._flights:
+            if isinstance(flight.step, MeasureStep):
+                with self.pool.paused():
+                    outcome = flight.step.job(self.evaluator)
+                self._go_on(flight, outcome)
+                return True
+        left_s = None if deadline is None else deadline - time.monotonic()
+        if left_s is not None and left_s <= 0 and self.history.measured:
+            return False
+        self.pool.wait(left_s if self.history.measured else None)
+        for flight in [f for f in self._flights if f.future is not None and f.future.done()]:
+            if flight.future is not None:
+                self._go_on(flight, flight.future.result())
+        return True
+
+    def _go_on(self, flight: Flight, outcome: Any) -> None:
+        """Give a flight what came of its step, and begin its next one."""
+        flight.future = None
+        try:
+            flight.step = flight.steps.send(outcome)
+        except StopIteration as end:
+            self._flights.remove(flight)
+            self._keep(end.value)
+            return
+        if isinstance(flight.step, BuildStep):
+            flight.future = self.pool.submit(flight.step.job)
+
+    def _abandon(self) -> None:
+        """Leave what is in flight; the next search starts it again."""
+        self.pool.cancel()
+        for flight in self._flights:
+            self.storage.forgive(flight.trial.number)
+        self._flights.clear()
+
+    def _teach(self, record: TrialRecord) -> None:
+        """Tell the strategy what is known; of a skipped candidate, what it was at best."""
+        metrics = record.metrics
+        if record.skip:
+            metrics |= {self.history.quality_metric: record.skip.quality_bound}
+        self.strategy.observe(record.candidate, metrics or None)
 
     def _keep(self, record: TrialRecord) -> None:
         """Commit a record, then bring the views up to date.
@@ -179,7 +239,7 @@ class Loop:
         else:
             self.storage.hold(record)
             self._held.append(record)
-        self.strategy.observe(record.candidate, record.metrics or None)
+        self._teach(record)
         self.tracking.log_trial(record, self.history)
         self.reporter.trial_finished(record, self.history)
         cause = self.history.common_cause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import optuna
@@ -24,7 +24,7 @@ _FAILED = "failed"
 class Strategy(Protocol):
     """Proposes candidates and learns from what became of them."""
 
-    def propose(self) -> Candidate | None:
+    def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
@@ -75,7 +75,7 @@ class OptunaStrategy:
         self._study = optuna.create_study(directions=["minimize"] * len(self.objectives))
         self._sampler_in_use: str | None = None
 
-    def propose(self) -> Candidate | None:
+    def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
         for candidate in self._first:
             if candidate not in self._observed:

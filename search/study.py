@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from runners.build_pool import BuildPool
 from runners.build_worker import BuildWorker, WorkerSettings
 from runners.environment import available_cores, fingerprint
 from runners.evaluator import Evaluator
@@ -22,6 +23,7 @@ from runners.runtimes import RUNTIMES
 from runners.store import ArtifactStore
 from runners.workload import WorkloadInfo, load_attribute
 from search.config import RunnerConfig, StudyConfig, StudyPaths
+from search.cost import CostModel
 from search.history import History
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
@@ -68,8 +70,9 @@ def run_study(
         log=paths.logs / f"{config.name}-build.log",
         timeout_s=config.budget.build_timeout_s,
     )
-    with exclusive(paths.lock), BuildWorker(settings) as worker:
-        info = worker.describe()
+    workers = config.budget.build_workers or default_workers()
+    with exclusive(paths.lock), BuildPool(settings, workers) as pool:
+        info = pool.describe()
         check_names(path, info)
         space = study_space(config, paths.folder)
         objectives = study_objectives(config, info.quality_metric)
@@ -78,8 +81,9 @@ def run_study(
         storage.create(_definition(config, info, space, objectives), objectives, space)
         unfinished = storage.recover(objectives)
         history = History(objectives, constraints, info.quality_metric, storage.records())
-        evaluator = _evaluator(config, paths, worker, info)
+        evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
         _check_counters(evaluator, space, [*objectives, *constraints])
+        cost = CostModel(history, info.recipe)
         sampler, seed = config.strategy.sampler, config.strategy.seed
         return Loop(
             name=config.name,
@@ -88,12 +92,19 @@ def run_study(
             history=history,
             unfinished=unfinished,
             strategy=OptunaStrategy(space, objectives, constraints, sampler, seed),
-            worker=worker,
+            pool=pool,
             evaluator=evaluator,
+            cost=cost,
             tracking=open_tracking(config, paths, storage.definition or {}, history),
             reporter=reporter,
             identical_failures=config.budget.identical_failures,
+            latency_first=config.strategy.latency_first,
         ).run(budget)
+
+
+def default_workers() -> int:
+    """Return how many builds run side by side: one for every two cores, and at most eight."""
+    return max(1, min(8, available_cores() // 2))
 
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
@@ -201,20 +212,33 @@ def _check_counters(
         )
 
 
-def _evaluator(
+def study_evaluator(
     config: StudyConfig,
     paths: StudyPaths,
     worker: BuildWorker,
     info: WorkloadInfo,
+    folder: Path,
 ) -> Evaluator:
-    store = ArtifactStore(paths.store)
+    """Return what measures a study's candidates; its runners' environments are made if missing.
+
+    Args:
+        config: The study file's content.
+        paths: Where the study reads and writes.
+        worker: Gives the validation split, and scores.
+        info: What is known of the workload.
+        folder: The artifact store's folder, the worker's too.
+
+    Raises:
+        StudyError: If a runner cannot be started, or has not what the space asks for.
+    """
+    store = ArtifactStore(folder)
     store.sweep()
     names = dict.fromkeys(split_target(p)[0] for p in config.space.execution_provider)
     runners = {name: study_runner(config, paths.folder, name) for name in names}
     versions = {}
     for name, runner in runners.items():
-        with store.scratch() as folder:
-            description = runner.describe(folder)
+        with store.scratch() as scratch:
+            description = runner.describe(scratch)
         if isinstance(description, Failure):
             raise StudyError(f"the runner {name} cannot be started: {description.message}")
         versions[name] = description.versions

@@ -1,4 +1,4 @@
-"""The record of a trial: one candidate with its measurement or its failure."""
+"""The record of a trial: one candidate with its measurement, its failure or why it was skipped."""
 
 from __future__ import annotations
 
@@ -12,26 +12,56 @@ from spaces import Candidate
 
 
 @dataclass(frozen=True)
+class Skip:
+    """Why a candidate was not trained to the end: not even at its best could it matter.
+
+    Attributes:
+        before: The stage that was not paid for.
+        reason: What it could have reached, and what that is not enough against.
+        quality_bound: The quality that it was not expected to exceed.
+        skeleton: Its measurement with weights that are not, or not fully, trained: everything but
+            the quality.
+    """
+
+    before: str
+    reason: str
+    quality_bound: float
+    skeleton: Measurement
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain nested values, ready for JSON."""
+        return {**vars(self), "skeleton": self.skeleton.as_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Skip:
+        """Undo :meth:`as_dict`."""
+        return cls(**{**values, "skeleton": Measurement.from_dict(values["skeleton"])})
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """What is known of a finished trial.
 
     Attributes:
         number: Its number in the study; the baseline is 0.
         candidate: What was tried.
-        outcome: The measurement, or why there is none.
+        outcome: The measurement, or why there is none: it failed, or was skipped.
         stage_seconds: Time spent on each stage that had to run, by name.
         lineage: Digest of what each stage gave, by stage name; the last is the artifact.
+        stage_quality: The model's quality in training, by the stage that ended with it. Evidence
+            for the search; what is published comes from the artifact.
         started_at: Seconds since the epoch.
         finished_at: Seconds since the epoch.
     """
 
     number: int
     candidate: Candidate
-    outcome: Measurement | Failure
+    outcome: Measurement | Failure | Skip
     started_at: float
     finished_at: float
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     lineage: Mapping[str, str] = field(default_factory=dict)
+    stage_quality: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def measurement(self) -> Measurement | None:
@@ -44,8 +74,15 @@ class TrialRecord:
         return self.outcome if isinstance(self.outcome, Failure) else None
 
     @property
+    def skip(self) -> Skip | None:
+        """Why the candidate was skipped, or ``None`` if it was not."""
+        return self.outcome if isinstance(self.outcome, Skip) else None
+
+    @property
     def metrics(self) -> dict[str, float]:
-        """The value of each metric by name; empty if the trial failed."""
+        """The value of each metric by name: without quality if skipped, empty if it failed."""
+        if self.skip:
+            return self.skip.skeleton.metrics
         return self.measurement.metrics if self.measurement else {}
 
     @property
@@ -55,7 +92,7 @@ class TrialRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain nested values, ready for JSON."""
-        kind = "measurement" if self.measurement else "failure"
+        kind = "measurement" if self.measurement else "skip" if self.skip else "failure"
         return {
             "number": self.number,
             "candidate": self.candidate.as_dict(),
@@ -64,15 +101,18 @@ class TrialRecord:
             "finished_at": self.finished_at,
             "stage_seconds": dict(self.stage_seconds),
             "lineage": dict(self.lineage),
+            "stage_quality": dict(self.stage_quality),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialRecord:
         """Undo :meth:`as_dict`."""
         fields = dict(values)
-        outcome: Measurement | Failure
+        outcome: Measurement | Failure | Skip
         if "measurement" in fields:
             outcome = Measurement.from_dict(fields.pop("measurement"))
+        elif "skip" in fields:
+            outcome = Skip.from_dict(fields.pop("skip"))
         else:
             outcome = Failure.from_dict(fields.pop("failure"))
         candidate = Candidate.from_dict(fields.pop("candidate"))

@@ -6,8 +6,10 @@ import onnxruntime
 import pytest
 from conftest import IRIS
 
-from runners.builder import Artifact, Builder, plan
+from runners.build_plan import plan
+from runners.builder import Artifact, Builder, Training
 from runners.failure import Failure, FailureKind
+from runners.recipe import Recipe
 from runners.store import ArtifactStore
 from runners.telemetry import switch_off_telemetry
 from runners.workload import LoadedWorkload
@@ -35,19 +37,52 @@ def outputs(artifact: Artifact, inputs: np.ndarray) -> np.ndarray:
 
 def test_stages_of_a_build() -> None:
     spec = BuildSpec("small", 0.5, Quantization.INT8_STATIC)
-    stages = [stage for stage, _ in plan(spec)]
-    assert stages == ["reference", "distill", "prune", "fine-tune", "export", "quantize"]
+    recipe = Recipe(distill_epochs=20, fine_tune_epochs=2)
+    steps = dict(plan(spec, recipe))
+    names = ["reference", "distill-short", "distill", "prune", "fine-tune", "export", "quantize"]
+    assert list(steps) == names
+    assert steps["distill-short"]["epochs"] + steps["distill"]["epochs"] == 20
+    skeleton = [stage for stage, _ in plan(spec, recipe, is_skeleton=True)]
+    assert skeleton == ["reference", "skeleton", "prune", "export", "quantize"]
     baseline = BuildSpec("reference", 0.0, Quantization.FP32)
-    assert [stage for stage, _ in plan(baseline)] == ["reference", "export"]
+    assert [stage for stage, _ in plan(baseline, recipe)] == ["reference", "export"]
+
+
+def test_training_goes_on_from_its_short_part(builder: Builder) -> None:
+    spec = BuildSpec("small", 0.25, Quantization.FP32)
+    assert builder.missing(spec)[:2] == ["reference", "distill-short"]
+    short = builder.train(spec, "distill-short")
+    assert isinstance(short, Training)
+    assert set(short.stage_quality) == {"distill-short"}
+    whole = builder.train(spec, "distill")
+    assert isinstance(whole, Training)
+    assert set(whole.stage_seconds) == {"distill"}
+    assert whole.stage_quality["distill-short"] == short.stage_quality["distill-short"]
+    assert builder.missing(spec) == ["prune", "fine-tune", "export"]
+
+
+def test_a_skeleton_has_the_operators_of_the_real_model(builder: Builder) -> None:
+    def operators(artifact: Artifact) -> list[tuple[str, list[int]]]:
+        graph = onnx.load(artifact.path).graph
+        shapes = sorted((weight.name, list(weight.dims)) for weight in graph.initializer)
+        return [(node.op_type, []) for node in graph.node] + [("", dims) for _, dims in shapes]
+
+    for ratio, quantization in ((0.0, "fp32"), (0.5, "fp32"), (0.5, "int8-static")):
+        spec = BuildSpec("small", ratio, Quantization(quantization))
+        skeleton, real = builder.build(spec, is_skeleton=True), builder.build(spec)
+        assert isinstance(skeleton, Artifact) and isinstance(real, Artifact)
+        assert "distill" not in {record.stage for record in skeleton.lineage}
+        assert operators(skeleton) == operators(real)
+        assert skeleton.digest != real.digest
 
 
 def test_no_stage_runs_twice(builder: Builder) -> None:
-    first = build(builder, "small", 0.5, "int8-static")
+    first = build(builder, "reference", 0.5, "int8-static")
     assert "quantize" in first.stage_seconds
-    again = build(builder, "small", 0.5, "int8-static")
+    again = build(builder, "reference", 0.5, "int8-static")
     assert dict(again.stage_seconds) == {}
     assert again.digest == first.digest
-    other = build(builder, "small", 0.5, "int8-dynamic")
+    other = build(builder, "reference", 0.5, "int8-dynamic")
     assert set(other.stage_seconds) == {"quantize"}
 
 

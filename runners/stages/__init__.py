@@ -60,9 +60,12 @@ class StageOutput:
 
 VERSIONS = {
     "reference": 1,
-    "distill": 1,
+    "skeleton": 1,
+    "distill-short": 1,
+    "distill": 2,
     "prune": 1,
-    "fine-tune": 1,
+    "fine-tune-short": 1,
+    "fine-tune": 2,
     "export": 1,
     "export-program": 1,
     "quantize": 1,
@@ -75,6 +78,8 @@ def run_stage(stage: str, given: StageInput) -> StageOutput:
     Raises:
         StageError: If the stage knows why it cannot do this.
     """
-    module = importlib.import_module(f"runners.stages.{stage.replace('-', '_')}")
+    module = importlib.import_module(
+        f"runners.stages.{stage.removesuffix('-short').replace('-', '_')}"
+    )
     output: StageOutput = module.run(given)
     return output

@@ -1,24 +1,11 @@
 """Stage "fine-tune": a pruned model recovers what it lost, with the reference as teacher."""
 
-from runners.checkpoint import load_checkpoint, save_checkpoint
+from runners.checkpoint import load_checkpoint
 from runners.stages import StageInput, StageOutput
-from runners.training import train
+from runners.stages.train_part import train_part
 
 
 def run(given: StageInput) -> StageOutput:
     """Train the pruned model on, at a third of the peak learning rate."""
-    loaded = given.loaded
-    recipe = loaded.workload.recipe()
-    model, student, pruning = load_checkpoint(loaded, given.parent_file)
-    metrics = train(
-        model,
-        loaded.data,
-        loaded.workload.loss,
-        epochs=recipe.fine_tune_epochs,
-        recipe=recipe,
-        peak_learning_rate=recipe.learning_rate / 3,
-        teacher_logits=given.teacher_logits(),
-    )
-    path = given.folder / "fine_tuned.safetensors"
-    save_checkpoint(model, path, student=student, pruning=pruning)
-    return StageOutput(path, metrics)
+    model, student, pruning = load_checkpoint(given.loaded, given.parent_file)
+    return train_part(given, model, 1 / 3, student=student, pruning=pruning)

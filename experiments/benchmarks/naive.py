@@ -1,0 +1,81 @@
+"""The loop that a good engineer writes in an afternoon: sample, train, compress, measure, repeat.
+
+    python experiments/benchmarks/naive.py STUDY.yaml STORE SECONDS SEED OUT.json
+
+Optuna as its documentation shows it (``study.optimize`` with the default sampler for several
+objectives), over the axes of a study file. The stages and the measurement are Paretune's own; what
+is missing is everything around them: every trial builds from the reference anew, and nothing is
+known before it has been trained. STORE holds the reference, trained, and its ONNX file.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import optuna
+
+from runners.build_pool import BuildPool
+from runners.build_worker import WorkerSettings
+from runners.builder import Builder
+from runners.failure import Failure
+from runners.store import ArtifactStore
+from runners.workload import LoadedWorkload
+from search.config import StudyPaths
+from search.study import study_evaluator, study_space
+from search.study_file import read_study_file
+from spaces import Candidate
+
+
+def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> None:
+    """Search for so many seconds; write ``[seconds since the start, metrics]`` of each trial."""
+    started = time.time()
+    config = read_study_file(study_file)
+    paths = StudyPaths(config, study_file)
+    loaded = LoadedWorkload(config.workload, paths.folder)
+    space = study_space(config, paths.folder)
+    found: list[tuple[float, dict[str, float]]] = []
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        shutil.copytree(store, work / "measured")
+        settings = WorkerSettings(config.workload, paths.folder, work / "measured", work / "log")
+        with BuildPool(settings) as pool:
+            info = pool.describe()
+            evaluator = study_evaluator(config, paths, pool.service, info, work / "measured")
+
+            def objective(trial: optuna.Trial) -> tuple[float, ...]:
+                values = {a.name: trial.suggest_categorical(a.name, a.values) for a in space.axes}
+                candidate = Candidate.from_params(values)
+                if space.reason_against(candidate):
+                    raise optuna.TrialPruned
+                with tempfile.TemporaryDirectory(dir=work) as folder:
+                    shutil.copytree(store, Path(folder) / "store")
+                    builder = Builder(loaded, ArtifactStore(Path(folder) / "store"))
+                    artifact = builder.build(candidate.build)
+                    if isinstance(artifact, Failure):
+                        raise optuna.TrialPruned
+                    outcome = evaluator.measure(artifact, candidate.run)
+                if isinstance(outcome, Failure):
+                    raise optuna.TrialPruned
+                found.append((time.time() - started, outcome.metrics))
+                out.write_text(json.dumps(found), "utf-8")
+                goals = ("latency_p95_ms", "throughput_samples_per_s")
+                return outcome.metrics[info.quality_metric], *(outcome.metrics[g] for g in goals)
+
+            study = optuna.create_study(
+                directions=["maximize", "minimize", "maximize"],
+                sampler=optuna.samplers.TPESampler(seed=seed),
+            )
+            study.optimize(objective, timeout=seconds)
+
+
+if __name__ == "__main__":
+    main(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        float(sys.argv[3]),
+        int(sys.argv[4]),
+        Path(sys.argv[5]),
+    )

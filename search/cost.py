@@ -1,0 +1,89 @@
+"""What a candidate costs: the stages it still needs, by what such stages have taken so far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import fmean
+
+from runners.build_plan import plan
+from runners.recipe import Recipe
+from search.history import History
+from search.trial import TrialRecord
+from spaces import BuildSpec, Candidate
+
+_MEASURE = "measure"
+_UNKNOWN_SECONDS = 5.0
+
+Work = tuple[str, ...]
+"""A stage and what of a build it depends on."""
+
+
+class CostModel:
+    """Expected seconds of candidates, learned from the trials of a study.
+
+    A stage that a trial has run costs nothing to the next candidate that shares it. Any other is
+    expected to take what it took for the same student, or else what it took on average.
+
+    Args:
+        history: The study so far; it is read anew whenever it has grown.
+        recipe: How trainings are divided.
+    """
+
+    def __init__(self, history: History, recipe: Recipe) -> None:
+        self.history = history
+        self.recipe = recipe
+        self._seen = 0
+        self._done: set[Work] = set()
+        self._seconds: defaultdict[Work, list[float]] = defaultdict(list)
+        self._of_build: dict[BuildSpec, float] = {}
+
+    def seconds(self, candidate: Candidate) -> float:
+        """Return the expected wall-clock seconds of building and measuring a candidate."""
+        self._catch_up()
+        build = candidate.build
+        if build not in self._of_build:
+            self._of_build[build] = sum(
+                self.stage_seconds(stage, build.student)
+                for stage, _ in plan(build, self.recipe)
+                if _work(stage, build) not in self._done
+            )
+        return self._of_build[build] + self.stage_seconds(_MEASURE, build.student)
+
+    def stage_seconds(self, stage: str, student: str) -> float:
+        """Return the expected wall-clock seconds of a stage for a student."""
+        self._catch_up()
+        for key in ((stage, student), (stage,)):
+            if self._seconds[key]:
+                return fmean(self._seconds[key])
+        if stage.endswith("-short"):
+            rest = self._seconds[(stage.removesuffix("-short"),)]
+            return fmean(rest) * self.recipe.short_share if rest else _UNKNOWN_SECONDS
+        if stage in ("distill", "fine-tune") and self._seconds[("reference",)]:
+            return fmean(self._seconds[("reference",)])
+        return _UNKNOWN_SECONDS
+
+    def _catch_up(self) -> None:
+        new = self.history.records[self._seen :]
+        self._seen = len(self.history.records)
+        for record in new:
+            self._learn(record)
+        if new:
+            self._of_build.clear()
+
+    def _learn(self, record: TrialRecord) -> None:
+        build = record.candidate.build
+        self._done |= {_work(stage, build) for stage in (*record.lineage, *record.stage_quality)}
+        for stage, seconds in record.stage_seconds.items():
+            self._seconds[(stage,)].append(seconds)
+            self._seconds[(stage, build.student)].append(seconds)
+
+
+def _work(stage: str, build: BuildSpec) -> Work:
+    if stage == "reference":
+        return (stage,)
+    parts: list[str] = [stage, build.student]
+    if not stage.startswith("distill"):
+        parts.append(str(build.pruning_ratio))
+    if stage in ("quantize", "export-program"):
+        parts.append(build.quantization.value)
+    return tuple(parts)
