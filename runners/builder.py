@@ -130,11 +130,15 @@ class Builder:
             key = self._key(stage, params, parent)
             record = self.store.record(key)
             if record is None:
-                outcome = self._execute(stage, key, params, parent, lineage)
-                if isinstance(outcome, Failure):
-                    return outcome
-                record = outcome
-                spent[stage] = record.seconds
+                with self.store.claim(key):
+                    # Another worker may have run it while this one waited.
+                    record = self.store.record(key)
+                    if record is None:
+                        outcome = self._execute(stage, key, params, parent, lineage)
+                        if isinstance(outcome, Failure):
+                            return outcome
+                        record = outcome
+                        spent[stage] = record.seconds
             lineage.append(record)
         return lineage, spent
 
@@ -158,6 +162,7 @@ class Builder:
         lineage: list[StageRecord],
     ) -> StageRecord | Failure:
         self.announce(stage)
+        self.store.log("started", stage, key)
         started = time.perf_counter()
         with self.store.scratch() as folder:
             try:
@@ -195,6 +200,7 @@ class Builder:
                 metrics=dict(output.metrics),
             )
         self.store.commit(record)
+        self.store.log("finished", stage, key)
         return record
 
     def _teacher_logits(self, reference: str) -> Tensor:

@@ -2,11 +2,14 @@
 
     objects/ab/abcd…   a file, named by the SHA-256 of its bytes
     stages/key.json    what a stage gave, named by the digest of everything it depends on
+    claims/key         locked by whoever runs that stage
+    executions.jsonl   a line whenever a stage begins, and one when its output is kept
     scratch/           work in progress; nothing in it is trusted
 
 A file is written aside, flushed, then renamed: it is there whole or not at all.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spaces import StoreError
 
@@ -58,7 +61,7 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         try:
-            for name in ("objects", "stages", "scratch"):
+            for name in ("objects", "stages", "claims", "scratch"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
@@ -107,6 +110,34 @@ class ArtifactStore:
         with self._renamed_to(self._stage(record.key)) as aside:
             aside.write_text(json.dumps(asdict(record), indent=1), "utf-8")
 
+    @contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Hold a stage: of all processes that want it at once one runs it, and the others wait.
+
+        A killed holder's claim ends with it. The empty lock file stays: if it were removed, two
+        processes could lock two files of one name.
+        """
+        with (self.root / "claims" / key).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def log(self, event: Literal["started", "finished"], stage: str, key: str) -> None:
+        """Note in the log that a stage begins, or that its output is kept."""
+        entry = {"event": event, "stage": stage, "key": key, "pid": os.getpid(), "at": time.time()}
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(log, f"{json.dumps(entry)}\n".encode())
+        finally:
+            os.close(log)
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Return the log's entries in order; a line torn by a power cut is left out."""
+        entries = []
+        for line in self._log.read_text("utf-8").splitlines() if self._log.exists() else []:
+            with suppress(ValueError):
+                entries.append(json.loads(line))
+        return entries
+
     def sweep(self, older_than_s: float = 24 * 3600) -> None:
         """Remove what killed processes left in scratch, once it is this old."""
         for entry in (self.root / "scratch").iterdir():
@@ -134,6 +165,10 @@ class ArtifactStore:
                 f"the artifact store cannot write {target}: {error}; free space or give another "
                 f"`output_dir`"
             ) from error
+
+    @property
+    def _log(self) -> Path:
+        return self.root / "executions.jsonl"
 
     def _object(self, name: str) -> Path:
         return self.root / "objects" / name[:2] / name

@@ -68,6 +68,7 @@ class Attempt:
     )
     _quality: dict[str, float] = field(default_factory=dict, init=False)
     _lineage: dict[str, str] = field(default_factory=dict, init=False)
+    _saved: float = field(default=0.0, init=False)
 
     def steps(self) -> Steps:
         """Yield what is to be done, take what came of it, return the record."""
@@ -84,6 +85,8 @@ class Attempt:
         if isinstance(artifact, Failure):
             return self._record(artifact)
         self._note(artifact)
+        done = self._seconds
+        self._saved = sum(r.seconds for r in artifact.lineage if r.stage not in done)
         self._lineage = {record.stage: record.output for record in artifact.lineage}
         outcome = yield from self._measure(lambda e: e.measure(artifact, candidate.run), "measure")
         return self._record(outcome)
@@ -152,6 +155,7 @@ class Attempt:
             finished_at=time.time(),
             stage_seconds=dict(self._seconds),
             lineage=self._lineage,
+            saved_seconds=self._saved,
             stage_quality=self._quality,
         )
 

@@ -116,13 +116,16 @@ def status(study: Path) -> None:
         times.update(record.stage_seconds.keys())
     console.print(
         f"{len(history.records)} trials: {len(history.measured)} measured, "
-        f"{len(history.failed)} failed, {len(history.frontier)} on the frontier"
+        f"{len(history.skipped)} skipped, {len(history.failed)} failed, "
+        f"{len(history.frontier)} on the frontier"
     )
     if history.hypervolume is not None:
         console.print(f"hypervolume {history.hypervolume:.4f} (log scale, against 10 × baseline)")
     for stage, seconds in spent.most_common():
         count = times[stage]
         console.print(f"  {stage:<14} {seconds:8.1f} s  ({count} ×, {seconds / count:.2f} s each)")
+    saved = sum(record.saved_seconds for record in history.records)
+    console.print(f"stages that were found in the store, and not run again: {saved:.1f} s saved")
     canaries = [record.measurement.canary_ms for record in history.measured if record.measurement]
     if canaries:
         drift = max(canaries) / min(canaries) - 1

@@ -47,8 +47,13 @@ class History:
         return [record for record in self.records if record.measurement]
 
     @property
+    def skipped(self) -> list[TrialRecord]:
+        """Trials whose training was not worth paying for."""
+        return [record for record in self.records if record.skip]
+
+    @property
     def failed(self) -> list[TrialRecord]:
-        """Trials without one."""
+        """Trials that could not be built or measured."""
         return [record for record in self.records if record.failure]
 
     @property
@@ -95,4 +100,4 @@ class History:
     def common_cause(self) -> str | None:
         """The cause of failure of every trial so far, if none was measured and all share one."""
         causes = self.failures_by_cause
-        return causes[0][0] if len(causes) == 1 and not self.measured else None
+        return causes[0][0] if len(causes) == 1 and len(self.failed) == len(self.records) else None

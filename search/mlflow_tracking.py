@@ -199,7 +199,7 @@ class MlflowTracking:
             metrics=[Metric(name, float(value), at, 0) for name, value in metrics.items()],
             params=[Param(name, str(value)) for name, value in params.items()],
         )
-        self.client.set_terminated(run_id, "FINISHED" if record.measurement else "FAILED", at)
+        self.client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED", at)
         self._runs[record.number] = run_id
 
     def _tags(self, record: TrialRecord, history: History) -> dict[str, str]:
@@ -213,6 +213,7 @@ class MlflowTracking:
             "candidate": record.candidate.digest,
             "baseline": _truth(record.number == 0),
             "frontier": "false",
+            "outcome": "measured" if record.measurement else "skipped" if record.skip else "failed",
         }
         if record.measurement:
             tags["artifact"] = record.measurement.artifact

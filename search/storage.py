@@ -134,7 +134,7 @@ class StudyStorage:
         self._set(number, _STARTS, 0)
 
     def finish(self, record: TrialRecord, objectives: Sequence[Objective]) -> None:
-        """Keep a record and finish its trial: COMPLETE if it was measured, else FAIL."""
+        """Keep a record and finish its trial: COMPLETE, PRUNED if it was skipped, or FAIL."""
         self._set(record.number, _RECORD, record.as_dict())
         self._close(record, objectives)
 
@@ -145,7 +145,8 @@ class StudyStorage:
                 values = [record.metrics[objective.metric] for objective in objectives]
                 self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
             else:
-                self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+                state = TrialState.PRUNED if record.skip else TrialState.FAIL
+                self._storage.set_trial_state_values(trial_id, state)
 
     def records(self, *, held: bool = False) -> list[TrialRecord]:
         """Return the records of finished trials in order, with those ``held`` on request."""
@@ -163,7 +164,7 @@ class StudyStorage:
                 continue
             kept = trial.user_attrs.get(_RECORD)
             record = TrialRecord.from_dict(kept) if kept else None
-            if record and record.measurement:
+            if record and not record.failure:
                 self._close(record, objectives)
             else:
                 candidate = Candidate.from_dict(trial.user_attrs[_CANDIDATE])

@@ -25,7 +25,11 @@ class Strategy(Protocol):
     """Proposes candidates and learns from what became of them."""
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
-        """Return a valid candidate that was never observed, or ``None`` if none is left."""
+        """Return a valid candidate that was never observed, or ``None`` if none is left.
+
+        Args:
+            pending: Candidates that others are working on; they are not proposed again.
+        """
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
         """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
@@ -64,6 +68,7 @@ class OptunaStrategy:
         self.seed = seed
         self._first = space.informative()
         self._observed: set[Candidate] = set()
+        self._pending: frozenset[Candidate] = frozenset()
         self._worst: list[float] | None = None
         self._failed_early: list[Candidate] = []
         self._distributions: dict[str, BaseDistribution] = {
@@ -77,8 +82,9 @@ class OptunaStrategy:
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
+        self._pending = frozenset(pending)
         for candidate in self._first:
-            if candidate not in self._observed:
+            if self._is_free(candidate):
                 return candidate
         with warnings.catch_warnings():
             # The GP sampler warns that it is experimental, and about categorical axes, every time.
@@ -160,7 +166,8 @@ class OptunaStrategy:
         if self.space.size > _NEAREST_AMONG:
             drawn = (self._random(rng) for _ in range(_NEAREST_AMONG // 10))
             free = [c for c in drawn if self._is_free(c)]
-        free = free or [c for c in self.space.candidates() if c not in self._observed]
+        taken = self._observed | self._pending
+        free = free or [c for c in self.space.candidates() if c not in taken]
         rng.shuffle(free)
         return min(free, key=lambda candidate: self._distance(candidate, wanted), default=None)
 
@@ -168,7 +175,8 @@ class OptunaStrategy:
         return Candidate.from_params({a.name: rng.choice(a.values) for a in self.space.axes})
 
     def _is_free(self, candidate: Candidate) -> bool:
-        return candidate not in self._observed and self.space.reason_against(candidate) is None
+        taken = candidate in self._observed or candidate in self._pending
+        return not taken and self.space.reason_against(candidate) is None
 
     def _distance(self, one: Candidate, other: Candidate) -> float:
         """Return the sum over axes: 1 for another name, the share of the range for a number."""

@@ -60,6 +60,9 @@ def trial_markdown(record: TrialRecord, history: History) -> str:
         if record.failure.log:
             lines += ["", "```", record.failure.log[-2000:], "```"]
         return "\n".join(lines)
+    if record.skip:
+        lines += [f"Skipped before **{record.skip.before}**: {record.skip.reason}.", ""]
+        return "\n".join(lines)
     baseline = history.baseline
     lines += ["| metric | value | 95 % interval | baseline |", "|---|---|---|---|"]
     for name, statistic in record.measurement.statistics.items() if record.measurement else ():
@@ -83,7 +86,8 @@ def study_markdown(name: str, history: History) -> str:
     lines = [
         f"# {name}",
         "",
-        f"{len(history.records)} trials ({len(history.failed)} failed), "
+        f"{len(history.records)} trials ({len(history.failed)} failed, "
+        f"{len(history.skipped)} skipped), "
         f"{len(history.frontier)} on the frontier of {goals}.",
         "",
         "The interactive plot is the artifact `pareto.html`; the child runs of the frontier are "

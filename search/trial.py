@@ -48,6 +48,7 @@ class TrialRecord:
         outcome: The measurement, or why there is none: it failed, or was skipped.
         stage_seconds: Time spent on each stage that had to run, by name.
         lineage: Digest of what each stage gave, by stage name; the last is the artifact.
+        saved_seconds: What the stages that were reused had taken when they were run.
         stage_quality: The model's quality in training, by the stage that ended with it. Evidence
             for the search; what is published comes from the artifact.
         started_at: Seconds since the epoch.
@@ -61,6 +62,7 @@ class TrialRecord:
     finished_at: float
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     lineage: Mapping[str, str] = field(default_factory=dict)
+    saved_seconds: float = 0.0
     stage_quality: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -101,6 +103,7 @@ class TrialRecord:
             "finished_at": self.finished_at,
             "stage_seconds": dict(self.stage_seconds),
             "lineage": dict(self.lineage),
+            "saved_seconds": self.saved_seconds,
             "stage_quality": dict(self.stage_quality),
         }
 

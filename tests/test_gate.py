@@ -79,6 +79,7 @@ def test_the_favourable_end_of_the_interval_counts(trial: Make) -> None:
     ]
     gate = Gate(History(OBJECTIVES, records=records))
     wide, narrow = Statistic(4.5, 3.5, 5.5), Statistic(4.5, 4.2, 4.8)
+    assert judge(gate, trial, ("small", 0.0, "fp32"), Statistic(4.5, -1.0, 10.0)) is None
     assert judge(gate, trial, ("small", 0.0, "fp32"), wide) is None
     assert judge(gate, trial, ("small", 0.0, "fp32"), narrow) is not None
 

@@ -1,3 +1,5 @@
+import multiprocessing
+import time
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,33 @@ def test_a_store_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="output_dir"):
         ArtifactStore(tmp_path / "file" / "store")
+
+
+def _claim_and_log(root: Path, key: str) -> None:
+    store = ArtifactStore(root)
+    with store.claim(key):
+        if store.record(key) is None:
+            store.log("started", "slow", key)
+            time.sleep(0.2)
+            store.commit(StageRecord("slow", key, {}, None, "", 0.2))
+            store.log("finished", "slow", key)
+
+
+def test_a_claim_lets_one_process_run_a_stage(tmp_path: Path) -> None:
+    keys = ["a" * 64, "b" * 64]
+    spawn = multiprocessing.get_context("spawn")
+    wanting = [spawn.Process(target=_claim_and_log, args=(tmp_path, key)) for key in keys * 3]
+    for process in wanting:
+        process.start()
+    for process in wanting:
+        process.join()
+    events = [(entry["event"], entry["key"]) for entry in ArtifactStore(tmp_path).executions()]
+    assert sorted(events) == sorted((e, key) for e in ("started", "finished") for key in keys)
+
+
+def test_a_torn_line_of_the_log_is_left_out(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    store.log("started", "export", "a" * 64)
+    with (tmp_path / "executions.jsonl").open("a") as file:
+        file.write('{"event": "fin')
+    assert [entry["event"] for entry in store.executions()] == ["started"]

@@ -47,6 +47,16 @@ def test_every_proposal_is_new_and_valid_until_the_space_is_empty(sampler: Sampl
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
+def test_what_others_work_on_is_not_proposed(space: SearchSpace, sampler: SamplerName) -> None:
+    chooser, pending = strategy(space, sampler), []
+    chooser.observe(space.baseline, metrics(space.baseline))
+    while (candidate := chooser.propose(pending)) is not None:
+        assert candidate not in pending
+        pending.append(candidate)
+    assert {*pending, space.baseline} == set(space.candidates())
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_baseline_comes_first(space: SearchSpace, sampler: SamplerName) -> None:
     assert strategy(space, sampler).propose() == space.baseline
 

@@ -21,6 +21,7 @@ from mlflow.tracking import MlflowClient
 
 import search
 from runners.data import Data
+from runners.store import ArtifactStore
 from runners.workload import LoadedWorkload
 from search.study import load_history
 
@@ -56,7 +57,7 @@ def check_consistency(study: Path, trials: int) -> None:
     assert [int(run.data.tags["paretune.trial"]) for run in runs] == list(range(trials))
     frontier = {record.number for record in load_history(study).frontier}
     for record, run in zip(records, runs, strict=True):
-        assert run.info.status == ("FINISHED" if record.measurement else "FAILED")
+        assert run.info.status == ("FAILED" if record.failure else "FINISHED")
         assert run.data.tags["candidate"] == record.candidate.digest
         assert run.data.tags["frontier"] == str(record.number in frontier).lower()
         for name, value in record.metrics.items():
@@ -110,6 +111,22 @@ def test_optuna_storage_holds_the_trials_as_measured(iris_study: Path) -> None:
     best = {trial.number for trial in study.best_trials}
     assert best == {record.number for record in search.frontier(iris_study)}
     assert study.trials[0].params["student"] == "reference"
+
+
+def test_two_workers_run_each_stage_once(tmp_path: Path) -> None:
+    budget = {"trials": 10, "build_workers": 2}
+    study = write_study(tmp_path, budget=budget, strategy={"latency_first": "always"})
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    check_consistency(study, 10)
+    log = ArtifactStore(tmp_path / "results" / "store").executions()
+    started = [entry["key"] for entry in log if entry["event"] == "started"]
+    assert len(started) == len(set(started)) > 10
+    assert {entry["key"] for entry in log if entry["event"] == "finished"} == set(started)
+    history = load_history(study)
+    assert any("measure-skeleton" in record.stage_seconds for record in history.records)
+    assert all("accuracy" not in record.metrics for record in history.skipped)
+    assert sum(record.saved_seconds for record in history.records) > 0
 
 
 def test_running_again_does_nothing_more(iris_study: Path) -> None:
