@@ -151,8 +151,10 @@ class ConstraintConfig(_Section):
 class StrategyConfig(_Section):
     """How candidates are chosen."""
 
-    sampler: Literal["auto", "gp", "tpe", "random"] = Field(
-        "auto", description="auto is gp for the first 200 trials, then tpe"
+    sampler: Literal["auto", "frontier", "gp", "tpe", "random"] = Field(
+        "auto",
+        description="frontier is the largest expected gain of hypervolume (per second, where "
+        "`hours` are the budget); auto is frontier, or with more than 3 objectives gp, then tpe",
     )
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
     latency_first: LatencyFirst = Field(

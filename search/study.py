@@ -24,13 +24,15 @@ from runners.store import ArtifactStore
 from runners.workload import WorkloadInfo, load_attribute
 from search.config import RunnerConfig, StudyConfig, StudyPaths
 from search.cost import CostModel
+from search.frontier_strategy import FrontierStrategy
 from search.history import History
+from search.improvement import MOST_OBJECTIVES
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
 from search.mlflow_tracking import open_tracking
 from search.objective import Constraint, Objective, default_objectives
 from search.storage import StudyStorage
-from search.strategy import OptunaStrategy
+from search.strategy import OptunaStrategy, Strategy
 from search.study_file import check_names, read_study_file
 from spaces import (
     Forbid,
@@ -85,13 +87,20 @@ def run_study(
         _check_counters(evaluator, space, [*objectives, *constraints])
         cost = CostModel(history, info.recipe)
         sampler, seed = config.strategy.sampler, config.strategy.seed
+        strategy: Strategy
+        if sampler == "frontier" or (sampler == "auto" and len(objectives) <= MOST_OBJECTIVES):
+            quality = info.quality_metric
+            seconds = cost.seconds if budget.hours is not None else None
+            strategy = FrontierStrategy(space, objectives, constraints, quality, seed, seconds)
+        else:
+            strategy = OptunaStrategy(space, objectives, constraints, sampler, seed)
         return Loop(
             name=config.name,
             space=space,
             storage=storage,
             history=history,
             unfinished=unfinished,
-            strategy=OptunaStrategy(space, objectives, constraints, sampler, seed),
+            strategy=strategy,
             pool=pool,
             evaluator=evaluator,
             cost=cost,

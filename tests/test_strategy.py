@@ -5,11 +5,12 @@ import math
 import pytest
 from conftest import SMALL_SPACE
 
+from search.frontier_strategy import FrontierStrategy
 from search.objective import Constraint, Objective, default_objectives
-from search.strategy import OptunaStrategy, SamplerName
+from search.strategy import OptunaStrategy, Strategy
 from spaces import Candidate, Forbid, SearchSpace
 
-SAMPLERS: list[SamplerName] = ["auto", "gp", "tpe", "random"]
+SAMPLERS = ["auto", "gp", "tpe", "random", "frontier"]
 LARGE = {
     **SMALL_SPACE,
     "pruning_ratio": [0.0, 0.25, 0.5, 0.75],
@@ -29,12 +30,14 @@ def metrics(candidate: Candidate) -> dict[str, float]:
     }
 
 
-def strategy(space: SearchSpace, sampler: SamplerName, seed: int = 0) -> OptunaStrategy:
+def strategy(space: SearchSpace, sampler: str, seed: int = 0) -> Strategy:
+    if sampler == "frontier":
+        return FrontierStrategy(space, default_objectives("accuracy"), seed=seed)
     return OptunaStrategy(space, default_objectives("accuracy"), sampler=sampler, seed=seed)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_proposal_is_new_and_valid_until_the_space_is_empty(sampler: SamplerName) -> None:
+def test_every_proposal_is_new_and_valid_until_the_space_is_empty(sampler: str) -> None:
     rule = Forbid({"student": "small", "batch_size": 8}, "not this")
     space = SearchSpace.from_values(SMALL_SPACE, [rule])
     chooser, seen = strategy(space, sampler), set()
@@ -47,7 +50,7 @@ def test_every_proposal_is_new_and_valid_until_the_space_is_empty(sampler: Sampl
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_what_others_work_on_is_not_proposed(space: SearchSpace, sampler: SamplerName) -> None:
+def test_what_others_work_on_is_not_proposed(space: SearchSpace, sampler: str) -> None:
     chooser, pending = strategy(space, sampler), []
     chooser.observe(space.baseline, metrics(space.baseline))
     while (candidate := chooser.propose(pending)) is not None:
@@ -57,7 +60,7 @@ def test_what_others_work_on_is_not_proposed(space: SearchSpace, sampler: Sample
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_baseline_comes_first(space: SearchSpace, sampler: SamplerName) -> None:
+def test_the_baseline_comes_first(space: SearchSpace, sampler: str) -> None:
     assert strategy(space, sampler).propose() == space.baseline
 
 
@@ -89,8 +92,15 @@ def test_one_seed_gives_one_sequence() -> None:
     assert sequence(1) != sequence(2)
 
 
-@pytest.mark.parametrize(("sampler", "share"), [("gp", 1 / 6), ("tpe", 1 / 4)])
-def test_what_fails_is_learned_to_be_avoided(sampler: SamplerName, share: float) -> None:
+@pytest.mark.parametrize(
+    ("sampler", "share"),
+    [
+        pytest.param("gp", 1 / 6, marks=pytest.mark.slow),
+        ("tpe", 1 / 4),
+        ("frontier", 1 / 6),
+    ],
+)
+def test_what_fails_is_learned_to_be_avoided(sampler: str, share: float) -> None:
     """A third of the space fails; after a while far less of what is proposed does."""
     space = SearchSpace.from_values(LARGE)
     chooser, failed = strategy(space, sampler), []
@@ -104,7 +114,7 @@ def test_what_fails_is_learned_to_be_avoided(sampler: SamplerName, share: float)
 
 
 def test_failures_before_the_first_measurement_are_kept(space: SearchSpace) -> None:
-    chooser = strategy(space, "tpe")
+    chooser = OptunaStrategy(space, default_objectives("accuracy"), sampler="tpe")
     for _ in range(3):
         candidate = chooser.propose()
         assert candidate is not None
