@@ -90,18 +90,17 @@ class BuildPool:
     def paused(self) -> Iterator[None]:
         """Suspend all builds: within, the machine is free to be measured."""
         busy = any(not future.done() for future in self._running)
-        for worker in self._builders if busy else ():
-            if worker is not self.service:
-                worker.suspend()
+        suspended = [w for w in self._builders if busy and w is not self.service]
+        for worker in suspended:
+            worker.suspend()
         self._release()
         try:
             yield
         finally:
             if busy:
                 self._hold()
-                for worker in self._builders:
-                    if worker is not self.service:
-                        worker.resume()
+            for worker in suspended:
+                worker.resume()
 
     def cancel(self) -> None:
         """End running builds at once, and wait until they have; workers start anew when needed."""

@@ -90,9 +90,10 @@ class Evaluator:
         return runner if isinstance(runner, Failure) else self._time(runner, artifact, run)
 
     def _runner(self, run: RunSpec) -> Runner | Failure:
+        if run.runner in self.runners:
+            return self.runners[run.runner]
         message = f"there is no runner {run.runner!r}; known: {', '.join(self.runners)}"
-        unknown = Failure("measure", FailureKind.UNSUPPORTED, message)
-        return self.runners.get(run.runner, unknown)
+        return Failure("measure", FailureKind.UNSUPPORTED, message)
 
     def _time(self, runner: Runner, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
         with self.store.scratch() as folder:

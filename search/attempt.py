@@ -14,6 +14,7 @@ from runners.build_worker import BuildWorker
 from runners.evaluator import Evaluator
 from runners.failure import Failure, FailureKind
 from runners.measurement import Measurement
+from runners.runner import ModelFormat
 from search.cost import CostModel
 from search.gate import Gate
 from search.storage import Unfinished
@@ -58,7 +59,7 @@ class Attempt:
     """
 
     trial: Unfinished
-    model_format: Literal["onnx", "pt2"]
+    model_format: ModelFormat
     gate: Gate
     cost: CostModel
     latency_first: LatencyFirst = "auto"

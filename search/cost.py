@@ -42,12 +42,12 @@ class CostModel:
         self._catch_up()
         build = candidate.build
         if build not in self._of_build:
+            stages = [stage for stage, _ in plan(build, self.recipe)]
+            missing = [stage for stage in stages if _work(stage, build) not in self._done]
             self._of_build[build] = sum(
-                self.stage_seconds(stage, build.student)
-                for stage, _ in plan(build, self.recipe)
-                if _work(stage, build) not in self._done
+                self.stage_seconds(stage, build.student) for stage in [*missing, _MEASURE]
             )
-        return self._of_build[build] + self.stage_seconds(_MEASURE, build.student)
+        return self._of_build[build]
 
     def stage_seconds(self, stage: str, student: str) -> float:
         """Return the expected wall-clock seconds of a stage for a student."""

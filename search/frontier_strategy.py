@@ -5,18 +5,18 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from search.improvement import Array, Improvement, expected_improvement
-from search.objective import Constraint, Objective
+from search.objective import Constraint, Objective, reference_point
 from search.surrogate import Surrogate, encode
 from spaces import Axis, Candidate, SearchSpace
 
 _MOST_SCORED = 20_000
 _SHORTLIST = 192
 _DRAWS = 32
-_WORST_RATIO = 10.0
 _LEAST_CHANCE = 0.02
 _BUILD_AXES = ("student", "pruning_ratio", "quantization")
 _OF_THE_FILE = ("size_bytes",)
@@ -57,7 +57,6 @@ class FrontierStrategy:
         self._first = space.informative()
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
         self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
-        self._all: list[Candidate] = []
         self._build_axes = [axis for axis in space.axes if axis.name in _BUILD_AXES]
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
@@ -66,29 +65,39 @@ class FrontierStrategy:
         for candidate in self._first:
             if candidate not in taken:
                 return candidate
-        free = [candidate for candidate in self._candidates() if candidate not in taken]
+        free = [row for row, candidate in enumerate(self._candidates) if candidate not in taken]
         if not free:
             return None
         if not any(self._metrics.values()):
-            return random.Random(self.seed + len(taken)).choice(free)
+            return self._candidates[random.Random(self.seed + len(taken)).choice(free)]
         scores = self._scores(free, [c for c in pending if c not in self._metrics])
-        return free[int(np.argmax(scores))]
+        return self._candidates[free[int(np.argmax(scores))]]
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
         """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
         self._metrics[candidate] = metrics
 
+    @cached_property
     def _candidates(self) -> list[Candidate]:
-        if not self._all:
-            self._all = list(self.space.candidates())
-            if len(self._all) > _MOST_SCORED:
-                self._all = random.Random(self.seed).sample(self._all, _MOST_SCORED)
-        return self._all
+        everyone = list(self.space.candidates())
+        if len(everyone) <= _MOST_SCORED:
+            return everyone
+        return random.Random(self.seed).sample(everyone, _MOST_SCORED)
 
-    def _scores(self, free: list[Candidate], pending: list[Candidate]) -> Array:
+    @cached_property
+    def _points(self) -> Array:
+        """All candidates, encoded."""
+        return encode(self._candidates, self.space.axes)
+
+    @cached_property
+    def _build_points(self) -> Array:
+        """The builds of all candidates, encoded."""
+        return encode(self._candidates, self._build_axes)
+
+    def _scores(self, free: list[int], pending: list[Candidate]) -> Array:
+        """Return how much each free candidate, by its row, is expected to be worth."""
         measured = {c: m for c, m in self._metrics.items() if m is not None}
-        everyone = free + pending
-        columns = [self._predict(goal.metric, goal, measured, everyone) for goal in self.objectives]
+        columns = [self._predict(goal, measured, free, pending) for goal in self.objectives]
         means = np.column_stack([mean for mean, _ in columns])
         deviations = np.column_stack([deviation for _, deviation in columns])
         known = np.array([self._losses(m) for m in measured.values() if self._is_feasible(m)])
@@ -98,14 +107,10 @@ class FrontierStrategy:
         means, deviations = means[: len(free)], deviations[: len(free)]
         weight = self._chance_to_work(free) * self._chance_to_fit(free, measured)
         if self.cost is not None:
-            weight = weight / np.array([max(self.cost(candidate), 1e-3) for candidate in free])
+            costs = [self.cost(self._candidates[row]) for row in free]
+            weight = weight / np.maximum(costs, 1e-3)
         # Scored in full is what looks best two deviations to the good.
-        hopes = np.concatenate(
-            [
-                improvement.of(means[i : i + 512] - 2 * deviations[i : i + 512])
-                for i in range(0, len(free), 512)
-            ]
-        )
+        hopes = improvement.of(means - 2 * deviations)
         short = np.argsort(-hopes * weight)[:_SHORTLIST]
         expected = expected_improvement(improvement, means[short], deviations[short], self._draws())
         scores = hopes * weight * 1e-9
@@ -114,15 +119,16 @@ class FrontierStrategy:
 
     def _predict(
         self,
-        name: str,
-        goal: Objective | None,
+        goal: Objective,
         measured: Mapping[Candidate, Mapping[str, float]],
-        wanted: Sequence[Candidate],
+        free: Sequence[int],
+        pending: Sequence[Candidate] = (),
     ) -> tuple[Array, Array]:
-        """Return a metric's expected loss (its value without a goal) and how sure that is."""
-        scale = goal.loss if goal else float
+        """Return expected losses, and how sure they are, of candidates by row, then of others."""
+        name, scale = goal.metric, goal.loss
+        axes: Sequence[Axis] = self.space.axes
         if name in self._of_build:
-            axes: Sequence[Axis] = self._build_axes
+            axes, everyone = self._build_axes, self._build_points
             rows: defaultdict[object, list[float]] = defaultdict(list)
             of_build: dict[object, Candidate] = {}
             for candidate, metrics in measured.items():
@@ -130,12 +136,12 @@ class FrontierStrategy:
                 of_build[candidate.build] = candidate
             points, values = list(of_build.values()), [float(np.mean(v)) for v in rows.values()]
         else:
-            axes = self.space.axes
+            everyone = self._points
             points, values = list(measured), [scale(m[name]) for m in measured.values()]
         surrogate = self._surrogates[name]
         surrogate.fit(encode(points, axes), np.array(values, dtype=float))
-        expected: tuple[Array, Array] = surrogate.predict(encode(wanted, axes))
-        return expected
+        wanted = np.vstack([everyone[free], encode(pending, axes)]) if pending else everyone[free]
+        return surrogate.predict(wanted)
 
     def _draws(self) -> Array:
         """Return standard normal draws; all that depends on how it is run shares one.
@@ -148,24 +154,24 @@ class FrontierStrategy:
         columns = [int(goal.metric not in self._of_build) for goal in self.objectives]
         return both[:, columns]
 
-    def _chance_to_work(self, free: Sequence[Candidate]) -> Array:
+    def _chance_to_work(self, free: Sequence[int]) -> Array:
         works = np.array([float(m is not None) for m in self._metrics.values()])
         if works.all():
             return np.ones(len(free))
         surrogate = self._surrogates["works"]
         surrogate.fit(encode(list(self._metrics), self.space.axes), works)
-        chance: Array = np.clip(surrogate.predict(encode(free, self.space.axes))[0], 0.0, 1.0)
+        chance: Array = np.clip(surrogate.predict(self._points[free])[0], 0.0, 1.0)
         return np.maximum(chance, _LEAST_CHANCE) ** 2
 
     def _chance_to_fit(
-        self, free: Sequence[Candidate], measured: Mapping[Candidate, Mapping[str, float]]
+        self, free: Sequence[int], measured: Mapping[Candidate, Mapping[str, float]]
     ) -> Array:
         from scipy.stats import norm
 
         chance = np.ones(len(free))
         for limit in self.constraints:
             goal = Objective(limit.metric, "minimize")
-            mean, deviation = self._predict(limit.metric, goal, measured, free)
+            mean, deviation = self._predict(goal, measured, free)
             if limit.maximum is not None:
                 chance *= norm.cdf((goal.loss(limit.maximum) - mean) / deviation)
             if limit.minimum is not None:
@@ -180,9 +186,6 @@ class FrontierStrategy:
         return [goal.loss(metrics[goal.metric]) for goal in self.objectives]
 
     def _reference(self, measured: Mapping[Candidate, Mapping[str, float]]) -> Array:
-        """Return the baseline made worse, as :attr:`search.history.History.hypervolume` has it."""
+        """Return where improvements are measured from: the baseline, or what was measured first."""
         base = measured.get(self.space.baseline) or next(iter(measured.values()))
-        losses = np.array(self._losses(base))
-        ratio_scale = [goal.is_ratio_scale for goal in self.objectives]
-        reference: Array = losses + np.where(ratio_scale, np.log(_WORST_RATIO), np.abs(losses))
-        return reference
+        return reference_point(base, self.objectives)

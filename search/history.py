@@ -8,11 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from search.hypervolume import hypervolume
-from search.objective import Constraint, Objective, losses
+from search.objective import Constraint, Objective, losses, reference_point
 from search.pareto import non_dominated
 from search.trial import TrialRecord
-
-_WORST_RATIO = 10.0
 
 
 class History:
@@ -78,17 +76,13 @@ class History:
     def hypervolume(self) -> float | None:
         """The exact hypervolume of the frontier; ``None`` without a measured baseline.
 
-        In the objectives' own scale (logarithms of times, rates and sizes). The reference point is
-        the baseline made worse: ten times in times, rates and sizes, by its own size in a quality
-        (so quality 0, where higher is better). It only grows as trials come in.
+        In the objectives' own scale (logarithms of times, rates and sizes), from
+        :func:`search.objective.reference_point`. It only grows as trials come in.
         """
         if self.baseline is None:
             return None
-        [base] = losses([self.baseline.metrics], self.objectives)
-        ratio_scale = [objective.is_ratio_scale for objective in self.objectives]
-        reference = base + np.where(ratio_scale, np.log(_WORST_RATIO), np.abs(base))
         points = losses([record.metrics for record in self.frontier], self.objectives)
-        return hypervolume(points, reference)
+        return hypervolume(points, reference_point(self.baseline.metrics, self.objectives))
 
     @property
     def failures_by_cause(self) -> list[tuple[str, int]]:

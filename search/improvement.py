@@ -11,6 +11,8 @@ Array = NDArray[np.float64]
 
 MOST_OBJECTIVES = 3
 
+_AT_ONCE = 1024
+
 
 class Improvement:
     """The hypervolume that points would add to a frontier, exactly, for many points at once.
@@ -41,6 +43,10 @@ class Improvement:
 
     def of(self, points: Array) -> Array:
         """Return what each of the points, shape (points, objectives), would add by itself."""
+        parts = [self._of(points[i : i + _AT_ONCE]) for i in range(0, len(points), _AT_ONCE)]
+        return np.concatenate(parts)
+
+    def _of(self, points: Array) -> Array:
         points = _three(points, 0.0)
         widths = [
             np.clip(edges[1:] - np.maximum(edges[:-1], points[:, axis, None]), 0.0, None)
@@ -52,7 +58,7 @@ class Improvement:
 
 
 def expected_improvement(
-    improvement: Improvement, means: Array, deviations: Array, draws: Array, chunk: int = 1024
+    improvement: Improvement, means: Array, deviations: Array, draws: Array
 ) -> Array:
     """Return the mean improvement over draws from the objectives' distributions.
 
@@ -64,12 +70,10 @@ def expected_improvement(
         means: Shape (candidates, objectives).
         deviations: Standard deviations, the same shape.
         draws: Standard normal, shape (draws, objectives).
-        chunk: How many points to work on at once.
     """
     drawn = means[:, None, :] + deviations[:, None, :] * draws[None, :, :]
     points = drawn.reshape(-1, means.shape[1])
-    parts = [improvement.of(points[i : i + chunk]) for i in range(0, len(points), chunk)]
-    values: Array = np.concatenate(parts).reshape(len(means), len(draws)).mean(axis=1)
+    values: Array = improvement.of(points).reshape(len(means), len(draws)).mean(axis=1)
     return values
 
 

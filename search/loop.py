@@ -193,8 +193,8 @@ class Loop:
         if left_s is not None and left_s <= 0 and self.history.measured:
             return False
         self.pool.wait(left_s if self.history.measured else None)
-        for flight in [f for f in self._flights if f.future is not None and f.future.done()]:
-            if flight.future is not None:
+        for flight in list(self._flights):
+            if flight.future is not None and flight.future.done():
                 self._go_on(flight, flight.future.result())
         return True
 

@@ -12,6 +12,8 @@ from runners.metric import METRICS
 
 Direction = Literal["maximize", "minimize"]
 
+_WORST_RATIO = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -79,6 +81,20 @@ def natural_direction(metric: str) -> Direction:
     """Return the direction in which a metric is better; a workload's quality is better higher."""
     higher = metric not in METRICS or METRICS[metric].higher_is_better
     return "maximize" if higher else "minimize"
+
+
+def reference_point(
+    baseline: Mapping[str, float], objectives: Sequence[Objective]
+) -> NDArray[np.float64]:
+    """Return the losses that hypervolumes are measured from: the baseline made worse.
+
+    Ten times in times, rates and sizes; by its own size in a quality (so quality 0, where higher is
+    better).
+    """
+    [base] = losses([baseline], objectives)
+    ratio_scale = [objective.is_ratio_scale for objective in objectives]
+    worse: NDArray[np.float64] = base + np.where(ratio_scale, np.log(_WORST_RATIO), np.abs(base))
+    return worse
 
 
 def losses(

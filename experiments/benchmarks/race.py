@@ -24,7 +24,7 @@ from runners.builder import Builder
 from runners.store import ArtifactStore
 from runners.workload import LoadedWorkload
 from search.hypervolume import hypervolume
-from search.objective import default_objectives, losses
+from search.objective import default_objectives, losses, reference_point
 from search.study import load_history
 from search.study_file import read_study_file
 from spaces import BuildSpec, Quantization
@@ -97,8 +97,7 @@ def run_paretune(study_file: Path, store: Path, seconds: float, seed: int, out: 
 def volumes(found: Found, base: dict[str, float], metric: str, at: list[float]) -> list[float]:
     """Return the hypervolume of what was measured until each time (see History.hypervolume)."""
     objectives = default_objectives(metric)
-    [zero] = losses([base], objectives)
-    reference = zero + np.where([o.is_ratio_scale for o in objectives], np.log(10.0), np.abs(zero))
+    reference = reference_point(base, objectives)
     points = losses([metrics for _, metrics in found], objectives)
     times = np.array([when for when, _ in found])
     return [hypervolume(points[times <= limit], reference) for limit in at]

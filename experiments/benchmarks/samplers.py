@@ -21,7 +21,7 @@ import optuna
 
 from search.frontier_strategy import FrontierStrategy
 from search.hypervolume import hypervolume
-from search.objective import default_objectives, losses
+from search.objective import default_objectives, losses, reference_point
 from search.pareto import non_dominated
 from search.strategy import OptunaStrategy
 from spaces import Candidate, SearchSpace
@@ -126,8 +126,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     everything = losses([metrics(candidate) for candidate in SPACE.candidates()], OBJECTIVES)
-    [base] = losses([metrics(SPACE.baseline)], OBJECTIVES)
-    reference = base + np.array([abs(base[0]), math.log(10), math.log(10)])
+    reference = reference_point(metrics(SPACE.baseline), OBJECTIVES)
     best = hypervolume(everything[non_dominated(everything)], reference)
     budgets = [budget for budget in BUDGETS if budget <= arguments.evaluations]
     print(f"{'':<24}" + "".join(f"{budget:>8}" for budget in budgets) + "   s an evaluation")

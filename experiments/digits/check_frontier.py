@@ -28,7 +28,7 @@ def main(study_file: Path) -> int:
     runs = client.search_runs(
         [experiment.experiment_id], "tags.`paretune.role` = 'trial'", max_results=5000
     )
-    measured = [run for run in runs if run.info.status == "FINISHED"]
+    measured = [run for run in runs if run.data.tags["outcome"] == "measured"]
     print(f"{len(runs)} trials in MLflow, {len(measured)} of them measured:")
     for name in ("student", "pruning_ratio", "quantization", "batch_size"):
         values = sorted({run.data.params[name] for run in measured})
