@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
 from search.improvement import Array, Improvement, expected_improvement
 from search.objective import Constraint, Objective, reference_point
+from search.pareto import non_dominated
 from search.surrogate import Surrogate, encode
 from spaces import Axis, Candidate, SearchSpace
 
-_MOST_SCORED = 20_000
-_SHORTLIST = 192
-_DRAWS = 32
+_ENUMERATED = 20_000
+_SCORED = 3_000
+_SHORTLIST = 96
+_DRAWS = 16
+_LEARNED = 400
+_AT_ONCE = 1 / 50
 _LEAST_CHANCE = 0.02
 _BUILD_AXES = ("student", "pruning_ratio", "quantization")
 _OF_THE_FILE = ("size_bytes",)
@@ -25,10 +30,13 @@ _OF_THE_FILE = ("size_bytes",)
 class FrontierStrategy:
     """The informative candidates first, then the largest expected hypervolume improvement.
 
-    Every candidate of the space is scored: a Gaussian process a metric says what it is expected to
-    give, and the improvement is what that adds to the frontier measured so far. Quality and size
-    are learned from the build axes alone, one point a build, because how an artifact is run does
-    not change them.
+    Candidates are scored, the neighbours of the frontier and some thousands of others: a Gaussian
+    process a metric says what each is expected to give, and the improvement is what that adds to
+    the frontier measured so far. Quality and size are learned from the build axes alone, one point
+    a build, because how an artifact is run does not change them.
+
+    As a study grows, more proposals are drawn up at once, each as if those before it had given what
+    was expected, so that to ask stays cheap.
 
     Args:
         space: What may be tried.
@@ -55,6 +63,7 @@ class FrontierStrategy:
         self.cost = cost
         self._of_build = {quality_metric, *_OF_THE_FILE}
         self._first = space.informative()
+        self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
         self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
         self._build_axes = [axis for axis in space.axes if axis.name in _BUILD_AXES]
@@ -62,86 +71,128 @@ class FrontierStrategy:
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
         taken = {*self._metrics, *pending}
-        for candidate in self._first:
-            if candidate not in taken:
-                return candidate
-        free = [row for row, candidate in enumerate(self._candidates) if candidate not in taken]
-        if not free:
-            return None
-        if not any(self._metrics.values()):
-            return self._candidates[random.Random(self.seed + len(taken)).choice(free)]
-        scores = self._scores(free, [c for c in pending if c not in self._metrics])
-        return self._candidates[free[int(np.argmax(scores))]]
+        first = [candidate for candidate in self._first if candidate not in taken]
+        if first:
+            if self.cost is None or first[0] == self.space.baseline:
+                return first[0]
+            return min(reversed(first), key=self.cost)
+        self._next = [candidate for candidate in self._next if candidate not in taken]
+        if not self._next:
+            rng = random.Random(self.seed + len(taken))
+            pool = self._pool(taken, rng)
+            if not pool:
+                return None
+            if not any(self._metrics.values()):
+                return rng.choice(pool)
+            self._next = self._best(pool, [c for c in pending if c not in self._metrics])
+        return self._next[0]
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
         """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
         self._metrics[candidate] = metrics
 
     @cached_property
-    def _candidates(self) -> list[Candidate]:
-        everyone = list(self.space.candidates())
-        if len(everyone) <= _MOST_SCORED:
-            return everyone
-        return random.Random(self.seed).sample(everyone, _MOST_SCORED)
+    def _everyone(self) -> list[Candidate] | None:
+        """All candidates, unless there are too many to list."""
+        return None if self.space.size > _ENUMERATED else list(self.space.candidates())
 
-    @cached_property
-    def _points(self) -> Array:
-        """All candidates, encoded."""
-        return encode(self._candidates, self.space.axes)
+    def _pool(self, taken: set[Candidate], rng: random.Random) -> list[Candidate]:
+        """Return the free candidates to score: the frontier's neighbours, and a sample."""
+        if self._everyone is not None:
+            free = [candidate for candidate in self._everyone if candidate not in taken]
+            drawn = free if len(free) <= _SCORED else rng.sample(free, _SCORED)
+        else:
+            values = [
+                {a.name: rng.choice(a.values) for a in self.space.axes} for _ in range(_SCORED)
+            ]
+            drawn = [Candidate.from_params(params) for params in values]
+        near = [other for candidate in self._front() for other in self._neighbours(candidate)]
+        free = [
+            candidate
+            for candidate in dict.fromkeys([*near, *drawn])
+            if candidate not in taken and self.space.reason_against(candidate) is None
+        ]
+        if free or self._everyone is not None:
+            return free
+        return list(islice((c for c in self.space.candidates() if c not in taken), _SCORED))
 
-    @cached_property
-    def _build_points(self) -> Array:
-        """The builds of all candidates, encoded."""
-        return encode(self._candidates, self._build_axes)
+    def _neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
+        """Yield the candidates that differ in one axis: by a step, or in a name."""
+        params = candidate.params
+        for axis in self.space.axes:
+            at = axis.values.index(params[axis.name])
+            near = axis.values[max(at - 1, 0) : at + 2] if axis.is_ordered else axis.values
+            for value in near:
+                if value != params[axis.name]:
+                    yield Candidate.from_params({**params, axis.name: value})
 
-    def _scores(self, free: list[int], pending: list[Candidate]) -> Array:
-        """Return how much each free candidate, by its row, is expected to be worth."""
-        measured = {c: m for c, m in self._metrics.items() if m is not None}
-        columns = [self._predict(goal, measured, free, pending) for goal in self.objectives]
+    def _front(self) -> list[Candidate]:
+        """Return the candidates on the frontier."""
+        fine = [c for c, m in self._metrics.items() if m is not None and self._is_feasible(m)]
+        points = np.array([self._losses(self._metrics[c] or {}) for c in fine])
+        if not fine:
+            return []
+        return [fine[row] for row in np.flatnonzero(non_dominated(points))]
+
+    def _best(self, pool: list[Candidate], pending: list[Candidate]) -> list[Candidate]:
+        """Return the next proposals from a pool: those expected to be worth most together."""
+        points = encode([*pool, *pending], self.space.axes)
+        data = self._data()
+        columns = [self._predict(goal, data, points) for goal in self.objectives]
         means = np.column_stack([mean for mean, _ in columns])
         deviations = np.column_stack([deviation for _, deviation in columns])
-        known = np.array([self._losses(m) for m in measured.values() if self._is_feasible(m)])
-        known = known.reshape(-1, len(self.objectives))
-        front = np.vstack([known, means[len(free) :]])
-        improvement = Improvement(front, self._reference(measured))
-        means, deviations = means[: len(free)], deviations[: len(free)]
-        weight = self._chance_to_work(free) * self._chance_to_fit(free, measured)
+        known = [self._losses(m) for m in self._metrics.values() if m and self._is_feasible(m)]
+        front = np.vstack([np.reshape(known, (-1, len(self.objectives))), means[len(pool) :]])
+        points, means, deviations = points[: len(pool)], means[: len(pool)], deviations[: len(pool)]
+        weight = self._chance_to_work(points) * self._chance_to_fit(points, data)
         if self.cost is not None:
-            costs = [self.cost(self._candidates[row]) for row in free]
-            weight = weight / np.maximum(costs, 1e-3)
+            weight = weight / np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
+        improvement = Improvement(front, self._reference())
         # Scored in full is what looks best two deviations to the good.
-        hopes = improvement.of(means - 2 * deviations)
-        short = np.argsort(-hopes * weight)[:_SHORTLIST]
-        expected = expected_improvement(improvement, means[short], deviations[short], self._draws())
-        scores = hopes * weight * 1e-9
-        scores[short] += expected * weight[short]
-        return scores
+        hopes = improvement.of(means - 2 * deviations) * weight
+        short = np.argsort(-hopes, kind="stable")[:_SHORTLIST]
+        draws = self._draws()
+        best: list[Candidate] = []
+        while len(best) < 1 + _AT_ONCE * len(self._metrics) and len(short):
+            expected = expected_improvement(improvement, means[short], deviations[short], draws)
+            scores = expected * weight[short] + hopes[short] * 1e-9
+            chosen = short[int(np.argmax(scores))]
+            best.append(pool[chosen])
+            short = short[short != chosen]
+            front = np.vstack([front, means[chosen]])
+            improvement = Improvement(front, self._reference())
+        return best
+
+    def _data(self) -> dict[Candidate, Mapping[str, float]]:
+        """Return what to learn from: everything measured, or in a long study a part of it."""
+        measured = {c: m for c, m in self._metrics.items() if m is not None}
+        if len(measured) <= _LEARNED:
+            return measured
+        rng = random.Random(self.seed)
+        kept = [*self._front(), *list(measured)[: len(self._first)], *list(measured)[-50:]]
+        kept += rng.sample(list(measured), _LEARNED)
+        return {c: measured[c] for c in list(dict.fromkeys(kept))[:_LEARNED]}
 
     def _predict(
-        self,
-        goal: Objective,
-        measured: Mapping[Candidate, Mapping[str, float]],
-        free: Sequence[int],
-        pending: Sequence[Candidate] = (),
+        self, goal: Objective, data: Mapping[Candidate, Mapping[str, float]], points: Array
     ) -> tuple[Array, Array]:
-        """Return expected losses, and how sure they are, of candidates by row, then of others."""
-        name, scale = goal.metric, goal.loss
+        """Return expected losses at encoded points, and their standard deviations."""
+        name = goal.metric
         axes: Sequence[Axis] = self.space.axes
+        learned = {c: goal.loss(m[name]) for c, m in data.items()}
         if name in self._of_build:
-            axes, everyone = self._build_axes, self._build_points
-            rows: defaultdict[object, list[float]] = defaultdict(list)
-            of_build: dict[object, Candidate] = {}
-            for candidate, metrics in measured.items():
-                rows[candidate.build].append(scale(metrics[name]))
-                of_build[candidate.build] = candidate
-            points, values = list(of_build.values()), [float(np.mean(v)) for v in rows.values()]
-        else:
-            everyone = self._points
-            points, values = list(measured), [scale(m[name]) for m in measured.values()]
+            axes = self._build_axes
+            of_build: defaultdict[object, list[Candidate]] = defaultdict(list)
+            for candidate in data:
+                of_build[candidate.build].append(candidate)
+            learned = {
+                same[0]: float(np.mean([learned[c] for c in same])) for same in of_build.values()
+            }
+        # The build axes come first, so their features do.
+        known = encode(list(learned), axes)
         surrogate = self._surrogates[name]
-        surrogate.fit(encode(points, axes), np.array(values, dtype=float))
-        wanted = np.vstack([everyone[free], encode(pending, axes)]) if pending else everyone[free]
-        return surrogate.predict(wanted)
+        surrogate.fit(known, np.array(list(learned.values())))
+        return surrogate.predict(points[:, : known.shape[1]])
 
     def _draws(self) -> Array:
         """Return standard normal draws; all that depends on how it is run shares one.
@@ -149,29 +200,33 @@ class FrontierStrategy:
         A call that is slower than expected has less throughput, too: draws of their own would make
         a candidate look good in both.
         """
-        rng = np.random.default_rng(self.seed + len(self._metrics))
-        both = rng.standard_normal((_DRAWS, 2))
-        columns = [int(goal.metric not in self._of_build) for goal in self.objectives]
-        return both[:, columns]
+        from scipy.stats import norm, qmc
 
-    def _chance_to_work(self, free: Sequence[int]) -> Array:
-        works = np.array([float(m is not None) for m in self._metrics.values()])
-        if works.all():
-            return np.ones(len(free))
+        seed = self.seed + len(self._metrics)
+        both = norm.ppf(qmc.Sobol(2, rng=seed).random(_DRAWS))
+        columns = [int(goal.metric not in self._of_build) for goal in self.objectives]
+        draws: Array = both[:, columns]
+        return draws
+
+    def _chance_to_work(self, points: Array) -> Array:
+        works = {c: float(m is not None) for c, m in self._metrics.items()}
+        if all(works.values()):
+            return np.ones(len(points))
+        failed = [c for c, fine in works.items() if not fine][-_LEARNED // 2 :]
+        learned = [*failed, *[c for c, fine in works.items() if fine][-_LEARNED // 2 :]]
         surrogate = self._surrogates["works"]
-        surrogate.fit(encode(list(self._metrics), self.space.axes), works)
-        chance: Array = np.clip(surrogate.predict(self._points[free])[0], 0.0, 1.0)
+        values = np.array([works[c] for c in learned])
+        surrogate.fit(encode(learned, self.space.axes), values)
+        chance: Array = np.clip(surrogate.predict(points)[0], 0.0, 1.0)
         return np.maximum(chance, _LEAST_CHANCE) ** 2
 
-    def _chance_to_fit(
-        self, free: Sequence[int], measured: Mapping[Candidate, Mapping[str, float]]
-    ) -> Array:
+    def _chance_to_fit(self, points: Array, data: Mapping[Candidate, Mapping[str, float]]) -> Array:
         from scipy.stats import norm
 
-        chance = np.ones(len(free))
+        chance = np.ones(len(points))
         for limit in self.constraints:
             goal = Objective(limit.metric, "minimize")
-            mean, deviation = self._predict(goal, measured, free)
+            mean, deviation = self._predict(goal, data, points)
             if limit.maximum is not None:
                 chance *= norm.cdf((goal.loss(limit.maximum) - mean) / deviation)
             if limit.minimum is not None:
@@ -185,7 +240,7 @@ class FrontierStrategy:
     def _losses(self, metrics: Mapping[str, float]) -> list[float]:
         return [goal.loss(metrics[goal.metric]) for goal in self.objectives]
 
-    def _reference(self, measured: Mapping[Candidate, Mapping[str, float]]) -> Array:
+    def _reference(self) -> Array:
         """Return where improvements are measured from: the baseline, or what was measured first."""
-        base = measured.get(self.space.baseline) or next(iter(measured.values()))
+        base = self._metrics.get(self.space.baseline) or next(filter(None, self._metrics.values()))
         return reference_point(base, self.objectives)

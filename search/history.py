@@ -9,18 +9,29 @@ import numpy as np
 
 from search.hypervolume import hypervolume
 from search.objective import Constraint, Objective, losses, reference_point
-from search.pareto import non_dominated
 from search.trial import TrialRecord
 
 
 class History:
     """Finished trials under a study's objectives and constraints.
 
+    What follows from the trials is kept up to date with each that is added, so that a trial costs
+    as little in a long study as in a short one.
+
     Args:
         objectives: What the study optimizes.
         constraints: The limits it keeps.
         quality_metric: Name of the workload's quality metric.
         records: Finished trials, in any order.
+
+    Attributes:
+        records: Every trial, in the order in which they came.
+        measured: Those with a measurement.
+        skipped: Those whose training was not worth paying for.
+        failed: Those that could not be built or measured.
+        feasible: Those measured that keep every constraint.
+        frontier: The non-dominated feasible ones, the first objective's best first.
+        baseline: Trial 0, the uncompressed reference, if it was measured.
     """
 
     def __init__(
@@ -33,44 +44,42 @@ class History:
         self.quality_metric = quality_metric
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
-        self.records = sorted(records, key=lambda record: record.number)
+        self.records: list[TrialRecord] = []
+        self.measured: list[TrialRecord] = []
+        self.skipped: list[TrialRecord] = []
+        self.failed: list[TrialRecord] = []
+        self.feasible: list[TrialRecord] = []
+        self.frontier: list[TrialRecord] = []
+        self.baseline: TrialRecord | None = None
+        self._points = losses([], self.objectives)
+        self._volume: float | None = None
+        self._causes: Counter[str] = Counter()
+        for record in sorted(records, key=lambda record: record.number):
+            self.add(record)
 
     def add(self, record: TrialRecord) -> None:
-        """Add a finished trial."""
+        """Add a finished trial.
+
+        Raises:
+            ValueError: If an objective's value is NaN, or has no logarithm where one is needed.
+        """
+        if record.measurement:
+            if self.is_feasible(record):
+                self._rank(record)
+                self.feasible.append(record)
+            self.measured.append(record)
+            if record.number == 0:
+                self.baseline, self._volume = record, None
+        elif record.skip:
+            self.skipped.append(record)
+        elif record.failure:
+            self.failed.append(record)
+            self._causes[record.failure.cause] += 1
         self.records.append(record)
-
-    @property
-    def measured(self) -> list[TrialRecord]:
-        """Trials with a measurement."""
-        return [record for record in self.records if record.measurement]
-
-    @property
-    def skipped(self) -> list[TrialRecord]:
-        """Trials whose training was not worth paying for."""
-        return [record for record in self.records if record.skip]
-
-    @property
-    def failed(self) -> list[TrialRecord]:
-        """Trials that could not be built or measured."""
-        return [record for record in self.records if record.failure]
-
-    @property
-    def baseline(self) -> TrialRecord | None:
-        """Trial 0, the uncompressed reference, if it was measured."""
-        return next((record for record in self.measured if record.number == 0), None)
 
     def is_feasible(self, record: TrialRecord) -> bool:
         """Tell whether a measured trial keeps every constraint."""
         return all(c.violation(record.metrics[c.metric]) <= 0 for c in self.constraints)
-
-    @property
-    def frontier(self) -> list[TrialRecord]:
-        """The non-dominated feasible trials, the first objective's best first."""
-        feasible = [record for record in self.measured if self.is_feasible(record)]
-        values = losses([record.metrics for record in feasible], self.objectives)
-        best = [feasible[i] for i in np.flatnonzero(non_dominated(values))]
-        first = self.objectives[0]
-        return sorted(best, key=lambda r: (first.loss(r.metrics[first.metric]), r.number))
 
     @property
     def hypervolume(self) -> float | None:
@@ -79,19 +88,35 @@ class History:
         In the objectives' own scale (logarithms of times, rates and sizes), from
         :func:`search.objective.reference_point`. It only grows as trials come in.
         """
-        if self.baseline is None:
-            return None
-        points = losses([record.metrics for record in self.frontier], self.objectives)
-        return hypervolume(points, reference_point(self.baseline.metrics, self.objectives))
+        if self._volume is None and self.baseline is not None:
+            reference = reference_point(self.baseline.metrics, self.objectives)
+            self._volume = hypervolume(self._points, reference)
+        return self._volume
 
     @property
     def failures_by_cause(self) -> list[tuple[str, int]]:
         """Causes of failure and how often each occurred, the commonest first."""
-        causes = Counter(record.failure.cause for record in self.records if record.failure)
-        return causes.most_common()
+        return self._causes.most_common()
 
     @property
     def common_cause(self) -> str | None:
         """The cause of failure of every trial so far, if none was measured and all share one."""
         causes = self.failures_by_cause
         return causes[0][0] if len(causes) == 1 and len(self.failed) == len(self.records) else None
+
+    def _rank(self, record: TrialRecord) -> None:
+        """Put a feasible trial on the frontier, in place of those it dominates, or leave it."""
+        point = losses([record.metrics], self.objectives)
+        if np.isnan(point).any():
+            raise ValueError(f"trial {record.number} has an objective that is NaN")
+        no_worse = (self._points <= point).all(axis=1)
+        no_better = (self._points >= point).all(axis=1)
+        if (no_worse & ~no_better).any():
+            return
+        stays = np.flatnonzero(no_worse | ~no_better)
+        records = [*(self.frontier[i] for i in stays), record]
+        points = np.vstack([self._points[stays], point])
+        order = sorted(range(len(points)), key=lambda i: (points[i, 0], records[i].number))
+        self._points = points[order]
+        self.frontier = [records[i] for i in order]
+        self._volume = None

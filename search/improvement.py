@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from search.pareto import non_dominated
-
 Array = NDArray[np.float64]
 
 MOST_OBJECTIVES = 3
 
 _AT_ONCE = 1024
+_MOST_LEVELS = 64
 
 
 class Improvement:
@@ -20,7 +19,8 @@ class Improvement:
     Two coordinates of the frontier cut the space into cells; over each cell the frontier has one
     height in the third (a box decomposition: Lacour, Klamroth and Fonseca, 2017,
     https://doi.org/10.1016/j.cor.2016.09.022). What a point adds is the sum, over the cells it
-    reaches, of area by height gained.
+    reaches, of area by height gained. A frontier of more than 64 distinct values in a coordinate is
+    taken to lie on 64 of them, each of its points moved to the better side by less than a step.
 
     Args:
         front: Array of shape (points, objectives), at most three objectives; lower is better.
@@ -29,17 +29,18 @@ class Improvement:
 
     def __init__(self, front: Array, reference: Array) -> None:
         front = front[(front < reference).all(axis=1)]
-        front = front[non_dominated(front)] if len(front) else front
         front, self.reference = _three(front, 0.0), _three(reference[None], 1.0)[0]
+        levels = [_levels(front[:, axis]) for axis in (0, 1)]
         self.edges = [
-            np.concatenate([[-np.inf], np.unique(front[:, axis]), [self.reference[axis]]])
-            for axis in (0, 1)
+            np.concatenate([[-np.inf], levels[axis], [self.reference[axis]]]) for axis in (0, 1)
         ]
-        starts = [edges[:-1] for edges in self.edges]
-        covers = [front[:, axis, None] <= starts[axis][None, :] for axis in (0, 1)]
-        covered = covers[0][:, :, None] & covers[1][:, None, :]
-        heights = np.where(covered, front[:, 2, None, None], self.reference[2])
-        self.heights = heights.min(axis=0, initial=self.reference[2])
+        rows, columns = (
+            np.searchsorted(levels[axis], front[:, axis], side="right") for axis in (0, 1)
+        )
+        heights = np.full([len(edges) - 1 for edges in self.edges], self.reference[2])
+        np.minimum.at(heights, (rows, columns), front[:, 2])
+        lowest = np.minimum.accumulate(heights, axis=0)
+        self.heights: Array = np.minimum.accumulate(lowest, axis=1)
 
     def of(self, points: Array) -> Array:
         """Return what each of the points, shape (points, objectives), would add by itself."""
@@ -75,6 +76,14 @@ def expected_improvement(
     points = drawn.reshape(-1, means.shape[1])
     values: Array = improvement.of(points).reshape(len(means), len(draws)).mean(axis=1)
     return values
+
+
+def _levels(values: Array) -> Array:
+    distinct = np.unique(values)
+    if len(distinct) <= _MOST_LEVELS:
+        return distinct
+    levels: Array = distinct[np.linspace(0, len(distinct) - 1, _MOST_LEVELS).astype(int)]
+    return levels
 
 
 def _three(points: Array, fill: float) -> Array:

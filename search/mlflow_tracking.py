@@ -15,9 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runners.telemetry import switch_off_telemetry
+from search.bulk import collector_off
 from search.config import StudyConfig, StudyPaths
 from search.history import History
-from search.summary import study_markdown, trial_markdown, trial_table
+from search.summary import (
+    study_markdown,
+    trial_markdown,
+    trial_numbers,
+    trial_params,
+    trial_table,
+)
 from search.tracking import GuardedTracking, NoTracking, Status, Tracking
 from search.trial import TrialRecord
 from spaces import StudyError
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _SQLITE = "sqlite:///"
-_PICTURES_EVERY = 10
+_PICTURES_AFTER = 10
+_PICTURES_GROWTH = 0.1
 _TRIAL = "paretune.trial"
 _STUDY = "paretune.study_uid"
 _TAG_CHARACTERS = 4000
@@ -99,9 +107,11 @@ class MlflowTracking:
         self.parent_id = self._parent()
         self._frontier: set[int] = set()
         self._runs: dict[int, str] = {}
+        self._pictured = 0
 
     def bring_up_to_date(self, history: History) -> None:
         """Make the child runs those of the history, and their frontier tags true."""
+        self._pictured = len(history.records)
         known = {run.data.tags[_TRIAL]: run for run in self._children()}
         for record in history.records:
             run = known.pop(str(record.number), None)
@@ -123,8 +133,11 @@ class MlflowTracking:
         self._create(record, history)
         self._mark_frontier(history)
         self._log_progress(record, history)
-        if len(history.records) % _PICTURES_EVERY == 0:
+        # A picture costs more the more trials it shows: so they come ever more rarely.
+        new = len(history.records) - self._pictured
+        if new >= max(_PICTURES_AFTER, _PICTURES_GROWTH * self._pictured):
             self._log_pictures(history)
+            self._pictured = len(history.records)
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Log tables and pictures, and end the parent run."""
@@ -154,11 +167,12 @@ class MlflowTracking:
         runs: list[Run] = []
         token = None
         while True:
-            page = self.client.search_runs(
-                [self.experiment_id],
-                f"tags.`mlflow.parentRunId` = '{self.parent_id}'",
-                page_token=token,
-            )
+            with collector_off():
+                page = self.client.search_runs(
+                    [self.experiment_id],
+                    f"tags.`mlflow.parentRunId` = '{self.parent_id}'",
+                    page_token=token,
+                )
             runs.extend(page)
             token = page.token
             if not token:
@@ -168,25 +182,6 @@ class MlflowTracking:
         from mlflow.entities import Metric, Param
 
         at = int(record.finished_at * 1000)
-        build = record.candidate.build
-        params = {
-            **record.candidate.params,
-            "runner": record.candidate.run.runner,
-            "weight_bits": build.quantization.weight_bits,
-            "activation_bits": build.quantization.activation_bits,
-        }
-        # Params compare as texts in MLflow's filters: numeric knobs are metrics, too.
-        numbers = {name: value for name, value in params.items() if not isinstance(value, str)}
-        seconds = {
-            f"stage_{stage.replace('-', '_')}_seconds": value
-            for stage, value in record.stage_seconds.items()
-        }
-        intervals: dict[str, float] = {}
-        if record.measurement:
-            for name, statistic in record.measurement.statistics.items():
-                if statistic.low is not None and statistic.high is not None:
-                    intervals |= {f"{name}_low": statistic.low, f"{name}_high": statistic.high}
-        metrics = {**numbers, **record.metrics, **intervals, **seconds, "seconds": record.seconds}
         run = self.client.create_run(
             self.experiment_id,
             start_time=int(record.started_at * 1000),
@@ -196,11 +191,13 @@ class MlflowTracking:
         run_id = run.info.run_id
         self.client.log_batch(
             run_id,
-            metrics=[Metric(name, float(value), at, 0) for name, value in metrics.items()],
-            params=[Param(name, str(value)) for name, value in params.items()],
+            metrics=[Metric(k, v, at, 0) for k, v in trial_numbers(record, history).items()],
+            params=[Param(name, str(value)) for name, value in trial_params(record).items()],
         )
         self.client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED", at)
         self._runs[record.number] = run_id
+        if record in history.frontier:
+            self._frontier.add(record.number)
 
     def _tags(self, record: TrialRecord, history: History) -> dict[str, str]:
         tags = {
@@ -212,7 +209,7 @@ class MlflowTracking:
             _TRIAL: str(record.number),
             "candidate": record.candidate.digest,
             "baseline": _truth(record.number == 0),
-            "frontier": "false",
+            "frontier": _truth(record in history.frontier),
             "outcome": "measured" if record.measurement else "skipped" if record.skip else "failed",
         }
         if record.measurement:
@@ -239,6 +236,7 @@ class MlflowTracking:
         progress = {
             "trials": float(len(history.records)),
             "failed_trials": float(len(history.failed)),
+            "skipped_trials": float(len(history.skipped)),
             "frontier_size": float(len(history.frontier)),
         }
         if history.hypervolume is not None:

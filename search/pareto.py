@@ -19,11 +19,50 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     Raises:
         ValueError: If a coordinate is NaN.
     """
+    distinct, copies = _distinct(points)
+    mask = np.zeros(len(distinct), dtype=bool)
+    mask[_front_of(distinct)] = True
+    return mask[copies]
+
+
+def front(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distinct non-dominated points in lexicographic order.
+
+    Args:
+        points: Array of shape (points, objectives); lower is better. NaN is not allowed.
+
+    Returns:
+        Array of shape (front, objectives).
+
+    Raises:
+        ValueError: If a coordinate is NaN.
+    """
+    distinct, _ = _distinct(points)
+    return distinct[_front_of(distinct)]
+
+
+def _distinct(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the distinct points in lexicographic order, and of each point its place in them."""
     if np.isnan(points).any():
         raise ValueError("a point with a NaN coordinate cannot be ranked")
-    mask = np.ones(len(points), dtype=bool)
-    for i, point in enumerate(points):
-        no_worse = (points <= point).all(axis=1)
-        better = (points < point).any(axis=1)
-        mask[i] = not (no_worse & better).any()
-    return mask
+    order = np.lexsort(points.T[::-1])
+    ranked = points[order]
+    is_new = np.ones(len(points), dtype=bool)
+    is_new[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    copies = np.empty(len(points), dtype=np.intp)
+    copies[order] = np.cumsum(is_new) - 1
+    return ranked[is_new], copies
+
+
+def _front_of(distinct: NDArray[np.float64]) -> list[int]:
+    """Return the places of the non-dominated ones among distinct points in lexicographic order.
+
+    What dominates a point stands before it: so the first point that is left is never dominated, and
+    drops those that it dominates. As many steps as the front has points.
+    """
+    found = []
+    left = np.arange(len(distinct))
+    while len(left):
+        found.append(int(left[0]))
+        left = left[(distinct[left] < distinct[left[0]]).any(axis=1)]
+    return found

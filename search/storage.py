@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.bulk import collector_off
 from search.objective import Objective
 from search.trial import TrialRecord
 from spaces import AXIS_NAMES, Candidate, SearchSpace, StudyError
@@ -70,10 +72,10 @@ class StudyStorage:
     def definition(self) -> dict[str, Any] | None:
         """What the study was created with, or ``None`` if there is no such study yet."""
         try:
-            study_id = self._storage.get_study_id_from_name(self.name)
+            attributes = self._storage.get_study_user_attrs(self._study_id)
         except KeyError:
             return None
-        definition = self._storage.get_study_user_attrs(study_id).get(_DEFINITION)
+        definition = attributes.get(_DEFINITION)
         return dict(definition) if definition else None
 
     def create(
@@ -114,7 +116,7 @@ class StudyStorage:
             state=TrialState.RUNNING,
             params=dict(candidate.params),
             distributions=dict(self._distributions),
-            user_attrs={_CANDIDATE: candidate.as_dict(), _STARTS: 1},
+            user_attrs={_CANDIDATE: candidate.as_dict()},
         )
         with self._reached():
             trial_id = self._storage.create_new_trial(self._study_id, trial)
@@ -150,16 +152,17 @@ class StudyStorage:
 
     def records(self, *, held: bool = False) -> list[TrialRecord]:
         """Return the records of finished trials in order, with those ``held`` on request."""
-        return [
-            TrialRecord.from_dict(trial.user_attrs[_RECORD])
-            for trial in self._storage.get_all_trials(self._study_id)
-            if _RECORD in trial.user_attrs and (held or trial.state.is_finished())
-        ]
+        with collector_off():
+            return [
+                TrialRecord.from_dict(trial.user_attrs[_RECORD])
+                for trial in self._trials()
+                if _RECORD in trial.user_attrs and (held or trial.state.is_finished())
+            ]
 
     def recover(self, objectives: Sequence[Objective]) -> list[Unfinished]:
         """Finish trials whose measurement is kept already; return those to be started again."""
         again = []
-        for trial in self._storage.get_all_trials(self._study_id):
+        for trial in self._trials():
             if trial.state.is_finished() or _CANDIDATE not in trial.user_attrs:
                 continue
             kept = trial.user_attrs.get(_RECORD)
@@ -168,10 +171,17 @@ class StudyStorage:
                 self._close(record, objectives)
             else:
                 candidate = Candidate.from_dict(trial.user_attrs[_CANDIDATE])
-                again.append(Unfinished(trial.number, candidate, trial.user_attrs[_STARTS]))
+                starts = trial.user_attrs.get(_STARTS, 1)
+                again.append(Unfinished(trial.number, candidate, starts))
         return again
 
-    @property
+    def _trials(self) -> list[FrozenTrial]:
+        # Read only, so not copied: Optuna keeps what it has read of finished trials, and a second
+        # reading of thousands of them would cost as much in copies as the first in queries.
+        with collector_off():
+            return self._storage.get_all_trials(self._study_id, deepcopy=False)
+
+    @cached_property
     def _study_id(self) -> int:
         return self._storage.get_study_id_from_name(self.name)
 

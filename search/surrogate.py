@@ -13,7 +13,7 @@ from spaces import Axis, Candidate
 
 Array = NDArray[np.float64]
 
-_REFIT_GROWTH = 1.2
+_REFIT_GROWTH = 1.3
 _FITTED_ON = 250
 
 

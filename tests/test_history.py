@@ -1,10 +1,14 @@
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from search.history import History
-from search.objective import Constraint, Objective, default_objectives
-from search.trial import TrialRecord
+from search.hypervolume import hypervolume
+from search.objective import Constraint, Objective, default_objectives, losses
+from search.trial import Skip, TrialRecord
 
 Make = Callable[..., TrialRecord]
 
@@ -39,6 +43,66 @@ def test_failures_and_infeasible_trials_are_not_on_the_frontier(make_record: Mak
     history.add(make_record(1, {"accuracy": 0.7, "latency_p95_ms": 0.1}))
     history.add(make_record(2, None))
     assert [record.number for record in history.frontier] == [0]
+
+
+@pytest.mark.parametrize("baseline_at", [0, 7, None])
+def test_what_is_kept_up_to_date_is_what_the_definitions_give(
+    make_record: Make, rng: np.random.Generator, baseline_at: int | None
+) -> None:
+    goals, limit = default_objectives("accuracy"), Constraint("accuracy", minimum=0.15)
+    history = History(goals, [limit])
+    numbers = [*map(int, rng.permutation(np.arange(1, 120)))]
+    if baseline_at is not None:
+        numbers.insert(baseline_at, 0)
+    for number in numbers:
+        record = random_record(number, make_record, rng)
+        history.add(record)
+        measured = [r for r in history.records if r.measurement]
+        feasible = [r for r in measured if limit.violation(r.metrics["accuracy"]) <= 0]
+        best = [r for r in feasible if not any(beats(other, r) for other in feasible)]
+        best.sort(key=lambda r: (-r.metrics["accuracy"], r.number))
+        assert (history.measured, history.feasible, history.frontier) == (measured, feasible, best)
+        assert history.skipped == [r for r in history.records if r.skip]
+        assert history.failed == [r for r in history.records if r.failure]
+        causes = Counter(r.failure.cause for r in history.records if r.failure)
+        assert history.failures_by_cause == causes.most_common()
+        base = next((r for r in measured if r.number == 0), None)
+        assert history.baseline is base
+        if base is None:
+            assert history.hypervolume is None
+        else:
+            worst = losses([base.metrics], goals)[0] + [base.metrics["accuracy"], *[np.log(10)] * 2]
+            points = losses([r.metrics for r in best], goals)
+            assert history.hypervolume == pytest.approx(hypervolume(points, worst))
+    again = History(goals, [limit], records=history.records)
+    assert again.records == sorted(history.records, key=lambda r: r.number)
+    assert (again.frontier, again.hypervolume) == (history.frontier, history.hypervolume)
+
+
+def random_record(number: int, make_record: Make, rng: np.random.Generator) -> TrialRecord:
+    """Make a trial with one of few values in each objective, or one that failed or was skipped."""
+    if number % 10 == 3:
+        return make_record(number, None)
+    grid = {name: float(rng.integers(1, 9)) for name in ("latency_p95_ms", "size_bytes")}
+    grid["throughput_samples_per_s"] = float(rng.integers(1, 9))
+    record = make_record(number, grid | {"accuracy": float(rng.integers(1, 9)) / 10})
+    if number % 10 == 7 and record.measurement:
+        return replace(record, outcome=Skip("distill", "too slow", 0.5, record.measurement))
+    return record
+
+
+def beats(one: TrialRecord, other: TrialRecord) -> bool:
+    a, b = one.metrics, other.metrics
+    gains = [a[m] - b[m] for m in ("accuracy", "throughput_samples_per_s")]
+    gains.append(b["latency_p95_ms"] - a["latency_p95_ms"])
+    return min(gains) >= 0 and max(gains) > 0
+
+
+def test_an_objective_that_is_not_a_number_is_refused(make_record: Make) -> None:
+    history = History(default_objectives("accuracy"))
+    with pytest.raises(ValueError, match="trial 0 has an objective that is NaN"):
+        history.add(make_record(0, {"accuracy": float("nan")}))
+    assert history.records == history.measured == history.frontier == []
 
 
 def test_hypervolume_grows_with_the_frontier(make_record: Make) -> None:

@@ -46,6 +46,33 @@ def test_agrees_with_inclusion_and_exclusion(objectives: int, rng: np.random.Gen
         assert hypervolume(points, reference) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("objectives", [2, 3, 4])
+def test_ties_in_single_coordinates(objectives: int, rng: np.random.Generator) -> None:
+    reference = np.full(objectives, 4.0)
+    for _ in range(20):
+        points = rng.integers(0, 5, size=(30, objectives)).astype(float)
+        # With whole numbers the volume is the number of unit cells that some point dominates.
+        cells = np.array(list(itertools.product(range(4), repeat=objectives)), dtype=float)
+        dominated = (points[:, None] <= cells[None]).all(axis=2).any(axis=0)
+        assert hypervolume(points, reference) == pytest.approx(int(dominated.sum()))
+
+
+def test_a_large_front_agrees_with_monte_carlo(rng: np.random.Generator) -> None:
+    points = np.abs(rng.normal(size=(300, 3)))
+    points = 1 - points / np.linalg.norm(points, axis=1, keepdims=True)
+    darts = rng.random((20_000, 3))
+    share = (points[:, None] <= darts[None]).all(axis=2).any(axis=0).mean()
+    # Five standard deviations of a share of 20,000 darts.
+    assert hypervolume(points, np.ones(3)) == pytest.approx(share, abs=0.018)
+
+
+def test_three_objectives_agree_with_the_recursion_over_four(rng: np.random.Generator) -> None:
+    points = rng.random((60, 3))
+    lifted = np.column_stack([points, np.zeros(60)])
+    expected = hypervolume(lifted, np.ones(4))
+    assert hypervolume(points, np.ones(3)) == pytest.approx(expected, rel=1e-12)
+
+
 def test_dominated_equal_and_outside_points_add_nothing() -> None:
     reference = np.array([2.0, 2.0, 2.0])
     one = np.array([[1.0, 1.0, 1.0]])

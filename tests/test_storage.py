@@ -1,11 +1,13 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 
 from search.objective import default_objectives
 from search.storage import StudyStorage
-from search.trial import TrialRecord
+from search.trial import Skip, TrialRecord
 from spaces import SearchSpace, StudyError
 
 Make = Callable[..., TrialRecord]
@@ -45,6 +47,35 @@ def test_records_come_back_as_they_went_in(url: str, space: SearchSpace, make_re
     assert again.recover(GOALS) == []
 
 
+def test_each_outcome_has_its_state_in_optuna(
+    url: str, space: SearchSpace, make_record: Make
+) -> None:
+    storage = opened(url, space)
+    numbers = [storage.start(candidate) for candidate in space.informative()[:3]]
+    measured = make_record(numbers[0], {"accuracy": 0.9})
+    assert measured.measurement is not None
+    skip = Skip("distill", "too slow", 0.5, measured.measurement)
+    storage.finish(replace(measured, number=numbers[1], outcome=skip), GOALS)
+    storage.finish(measured, GOALS)
+    storage.finish(make_record(numbers[2], None), GOALS)
+    trials = optuna.load_study(study_name="study", storage=url).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert trials[0].values == [measured.metrics[goal.metric] for goal in GOALS]
+    assert [record.skip for record in opened(url, space).records()] == [None, skip, None]
+
+
+def test_what_is_finished_while_it_is_open_is_read_at_once(
+    url: str, space: SearchSpace, make_record: Make
+) -> None:
+    storage = opened(url, space)
+    for number, candidate in enumerate(space.informative()[:3]):
+        assert len(storage.records()) == number
+        storage.finish(make_record(storage.start(candidate), {"accuracy": 0.9}), GOALS)
+    storage.start(space.informative()[3])
+    assert [record.number for record in storage.records()] == [0, 1, 2]
+    assert [trial.number for trial in storage.recover(GOALS)] == [3]
+
+
 def test_a_trial_in_flight_is_started_again_under_its_number(url: str, space: SearchSpace) -> None:
     opened(url, space).start(space.baseline)
     again = opened(url, space)
@@ -52,6 +83,8 @@ def test_a_trial_in_flight_is_started_again_under_its_number(url: str, space: Se
     assert (trial.number, trial.candidate, trial.starts) == (0, space.baseline, 1)
     again.start_again(trial)
     assert opened(url, space).recover(GOALS)[0].starts == 2
+    again.forgive(trial.number)
+    assert opened(url, space).recover(GOALS)[0].starts == 0
 
 
 def test_a_process_killed_between_record_and_state_loses_nothing(

@@ -1,0 +1,284 @@
+"""Benchmark: how much of the true frontier is known after so many simulated hours?
+
+    python experiments/benchmarks/nights.py [--seeds 10] [--only NAME …]
+
+Builds of minutes and measurements of seconds on a simulated clock; the strategies, the cost model,
+the gate and the order of steps are the real ones. Each seed is a problem of its own (problem.py).
+`naive` is plain Optuna with every stage of every trial paid for; `naive+cache` pays for a stage
+once. Printed is the share of the true frontier's hypervolume, mean over seeds, and what became of
+the candidates that were skipped.
+"""
+
+import argparse
+import statistics
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from problem import MEASURE_SECONDS, OBJECTIVES, RECIPE, SPACE, Problem
+
+from runners.build_plan import TRAINING_STAGES, plan
+from runners.builder import Artifact, Training
+from runners.measurement import Measurement
+from runners.statistic import Statistic
+from runners.store import StageRecord
+from search.attempt import Attempt
+from search.cost import CostModel
+from search.frontier_strategy import FrontierStrategy
+from search.gate import Gate
+from search.history import History
+from search.objective import losses
+from search.storage import Unfinished
+from search.strategy import OptunaStrategy, Strategy
+from search.trial import TrialRecord
+from spaces import BuildSpec, Candidate, RunSpec
+
+HOURS = (0.5, 1, 2, 4)
+Found = list[tuple[float, dict[str, float]]]
+
+
+@dataclass
+class Machine:
+    """A build worker and an evaluator in one, on a simulated clock.
+
+    Attributes:
+        problem: Says what comes out and what it takes.
+        seconds: The clock.
+    """
+
+    problem: Problem
+    seconds: float = 0.0
+    _done: set[str] = field(default_factory=set)
+
+    def missing(self, build: BuildSpec, model_format: str = "onnx") -> list[str]:
+        """Return the stages that a build would have to run (see BuildWorker.missing)."""
+        return [stage for stage, key in _steps(build) if key not in self._done]
+
+    def train(self, spec: BuildSpec, until: str) -> Training:
+        """Run a build's stages up to a training stage."""
+        names = [stage for stage, _ in _steps(spec)]
+        spent = self._run(spec, _steps(spec)[: names.index(until) + 1])
+        return Training(self._qualities(spec, until), spent)
+
+    def build(
+        self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
+    ) -> Artifact:
+        """Run every stage of a build that was not run yet."""
+        steps = _steps(spec, is_skeleton)
+        spent = self._run(spec, steps)
+        lineage = [
+            StageRecord(
+                stage=stage,
+                key=key,
+                params={},
+                parent="",
+                output=key,
+                seconds=self.problem.stage_seconds(stage, spec),
+            )
+            for stage, key in steps
+        ]
+        if not is_skeleton:
+            qualities = self._qualities(spec, steps[-1][0])
+            lineage = [
+                replace(r, metrics={"accuracy": qualities[r.stage]}) if r.stage in qualities else r
+                for r in lineage
+            ]
+        return Artifact(lineage[-1].output, Path("model.onnx"), 1, tuple(lineage), spent)
+
+    def measure(self, candidate: Candidate, *, is_skeleton: bool = False) -> Measurement:
+        """Return a candidate's measurement, or its skeleton's."""
+        self.seconds += MEASURE_SECONDS
+        values = self.problem.metrics(candidate)
+        if is_skeleton:
+            del values["accuracy"]
+        intervals = {k: Statistic(v, v * 0.97, v * 1.03) for k, v in values.items()}
+        if not is_skeleton:
+            intervals["accuracy"] = Statistic(values["accuracy"])
+        return Measurement(candidate.run, "", intervals, 3, 0, True, True, True, 0.1, {}, "", {})
+
+    def _run(self, build: BuildSpec, steps: list[tuple[str, str]]) -> dict[str, float]:
+        spent = {
+            stage: self.problem.stage_seconds(stage, build)
+            for stage, key in steps
+            if key not in self._done
+        }
+        self._done |= {key for _, key in steps}
+        self.seconds += sum(spent.values())
+        return spent
+
+    def _qualities(self, build: BuildSpec, until: str) -> dict[str, float]:
+        """Return the quality after each training; a quarter of one misses some of it."""
+        qualities = {}
+        for stage, _ in _steps(build):
+            if stage in TRAINING_STAGES:
+                ratio = build.pruning_ratio if stage.startswith("fine-tune") else 0.0
+                whole = self.problem.accuracy(replace(build, pruning_ratio=ratio))
+                lost = 0.03 if stage.endswith("-short") else 0.0
+                qualities[stage] = whole - lost
+            if stage == until:
+                break
+        return qualities
+
+
+def _steps(build: BuildSpec, is_skeleton: bool = False) -> list[tuple[str, str]]:
+    """Return the names and the keys of a build's stages."""
+    steps, key = [], ""
+    for stage, params in plan(build, RECIPE, is_skeleton=is_skeleton):
+        key += f"/{stage}:{build.student if stage == 'export' else ''}{params}"
+        steps.append((stage, key))
+    return steps
+
+
+@dataclass
+class Night:
+    """What a simulated study found.
+
+    Attributes:
+        found: Seconds and metrics of what was measured.
+        skipped: Candidates that were skipped.
+        trials: Number of trials.
+        saved_seconds: Training that skipped candidates would have cost.
+    """
+
+    found: Found = field(default_factory=list)
+    skipped: list[Candidate] = field(default_factory=list)
+    trials: int = 0
+    saved_seconds: float = 0.0
+
+
+def study(problem: Problem, seed: int, sampler: str, *, has_hours: bool = True) -> Night:
+    """Run Paretune's own loop, one step after the other."""
+    machine, night = Machine(problem), Night()
+    history = History(OBJECTIVES)
+    gate, cost = Gate(history), CostModel(history, RECIPE)
+    strategy: Strategy
+    if sampler == "frontier":
+        seconds = cost.seconds if has_hours else None
+        strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed, cost=seconds)
+    else:
+        strategy = OptunaStrategy(SPACE, OBJECTIVES, sampler=sampler, seed=seed)  # type: ignore[arg-type]
+    while machine.seconds < HOURS[-1] * 3600:
+        candidate = strategy.propose()
+        if candidate is None:
+            break
+        record = _try(machine, Attempt(Unfinished(night.trials, candidate, 0), "onnx", gate, cost))
+        night.trials += 1
+        history.add(record)
+        metrics = record.metrics
+        if record.skip:
+            metrics |= {"accuracy": record.skip.quality_bound}
+            night.skipped.append(candidate)
+            missing = machine.missing(candidate.build)
+            night.saved_seconds += sum(
+                problem.stage_seconds(stage, candidate.build) for stage in missing
+            )
+        else:
+            night.found.append((machine.seconds, record.metrics))
+        strategy.observe(candidate, metrics)
+    return night
+
+
+def _try(machine: Machine, attempt: Attempt) -> TrialRecord:
+    candidate = attempt.trial.candidate
+
+    class Evaluator:
+        def measure(self, artifact: Artifact, run: RunSpec) -> Measurement:
+            return machine.measure(candidate)
+
+        def time(self, artifact: Artifact, run: RunSpec) -> Measurement:
+            return machine.measure(candidate, is_skeleton=True)
+
+    steps, outcome = attempt.steps(), None
+    while True:
+        try:
+            step: Any = steps.send(outcome)
+        except StopIteration as end:
+            record: TrialRecord = end.value
+            took = {k: MEASURE_SECONDS for k in record.stage_seconds if k.startswith("measure")}
+            return replace(record, stage_seconds={**record.stage_seconds, **took})
+        # A training starts another interpreter's class method on the worker: ours has its names.
+        job = getattr(step.job, "keywords", None)
+        if job is not None:
+            outcome = machine.train(**job)
+        else:
+            outcome = step.job(machine if type(step).__name__ == "BuildStep" else Evaluator())
+
+
+def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
+    """Run plain Optuna with the sampler that it takes by default."""
+    machine, night = Machine(problem), Night()
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        values = {a.name: trial.suggest_categorical(a.name, a.values) for a in SPACE.axes}
+        candidate = Candidate.from_params(values)
+        if not has_cache:
+            machine._done.clear()
+        machine.build(candidate.build)
+        metrics = machine.measure(candidate).metrics
+        night.found.append((machine.seconds, metrics))
+        night.trials += 1
+        return [goal.loss(metrics[goal.metric]) for goal in OBJECTIVES]
+
+    sampler = optuna.samplers.TPESampler(seed=seed)
+    loop = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
+    while machine.seconds < HOURS[-1] * 3600:
+        loop.optimize(objective, n_trials=1)
+    return night
+
+
+CONTESTANTS = {
+    "naive": lambda problem, seed: naive(problem, seed, has_cache=False),
+    "naive+cache": lambda problem, seed: naive(problem, seed, has_cache=True),
+    "tpe": lambda problem, seed: study(problem, seed, "tpe"),
+    "gp": lambda problem, seed: study(problem, seed, "gp"),
+    "frontier": lambda problem, seed: study(problem, seed, "frontier"),
+}
+
+
+def main() -> None:
+    """Print a line a contestant."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", nargs="*", default=list(CONTESTANTS))
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    print(f"{'':<12}" + "".join(f"{hours:>6g} h" for hours in HOURS) + "  trials  skipped")
+    for name in arguments.only:
+        shares: list[list[float]] = []
+        nights = []
+        lost = 0
+        for seed in range(arguments.seeds):
+            problem = Problem(seed)
+            night = CONTESTANTS[name](problem, seed)
+            nights.append(night)
+            shares.append(
+                [
+                    problem.share_of_hypervolume([m for at, m in night.found if at <= h * 3600])
+                    for h in HOURS
+                ]
+            )
+            lost += _on_frontier(problem, night)
+        means = [statistics.fmean(column) for column in zip(*shares, strict=True)]
+        trials = sum(night.trials for night in nights)
+        skipped = sum(len(night.skipped) for night in nights)
+        line = f"{name:<12}" + "".join(f"{mean:8.3f}" for mean in means)
+        line += f"{trials / len(nights):8.0f}{skipped / trials:9.1%}"
+        if skipped:
+            saved = sum(night.saved_seconds for night in nights) / 3600 / len(nights)
+            line += f"; {saved:.1f} h of training saved a night; {lost} of {skipped} skipped "
+            line += "candidates would have been on the frontier"
+        print(line, flush=True)
+
+
+def _on_frontier(problem: Problem, night: Night) -> int:
+    """Count skipped candidates that nothing measured that night dominates."""
+    found = losses([metrics for _, metrics in night.found], OBJECTIVES)
+    points = losses([problem.metrics(candidate) for candidate in night.skipped], OBJECTIVES)
+    return sum(not ((found <= p).all(axis=1) & (found < p).any(axis=1)).any() for p in points)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""MLflow as a view of a history: what a trial costs there must not cost it its truth."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL_SPACE
+from mlflow.entities import Run
+
+from runners.statistic import Statistic
+from search.history import History
+from search.mlflow_tracking import MlflowTracking
+from search.objective import Constraint, default_objectives
+from search.summary import trial_markdown, trial_numbers
+from search.trial import Skip, TrialRecord
+
+Make = Callable[..., TrialRecord]
+GOALS = default_objectives("accuracy")
+SKIPPED, FAILED = 3, 5
+
+
+def opened(folder: Path, history: History) -> MlflowTracking:
+    (folder / "study.yaml").write_text("name: study\n", "utf-8")
+    tracking = MlflowTracking(
+        f"sqlite:///{folder}/mlflow.db",
+        name="study",
+        definition={
+            "uid": "one",
+            "space": SMALL_SPACE,
+            "objectives": [asdict(goal) for goal in GOALS],
+        },
+        artifacts=folder / "mlartifacts",
+        study_file=folder / "study.yaml",
+    )
+    tracking.bring_up_to_date(history)
+    return tracking
+
+
+def runs(tracking: MlflowTracking) -> dict[int, Run]:
+    parent = f"tags.`mlflow.parentRunId` = '{tracking.parent_id}'"
+    found = tracking.client.search_runs([tracking.experiment_id], parent)
+    by_trial = {int(run.data.tags["paretune.trial"]): run for run in found}
+    assert len(by_trial) == len(found)
+    return by_trial
+
+
+def tagged(tracking: MlflowTracking) -> list[int]:
+    return sorted(n for n, run in runs(tracking).items() if run.data.tags["frontier"] == "true")
+
+
+def frontier(history: History) -> list[int]:
+    return sorted(record.number for record in history.frontier)
+
+
+@pytest.fixture
+def records(make_record: Make, rng: np.random.Generator) -> list[TrialRecord]:
+    """Twelve trials: one skipped, one failed."""
+    names = ("accuracy", "latency_p95_ms", "throughput_samples_per_s")
+    made = [make_record(n, dict(zip(names, rng.random(3), strict=True))) for n in range(12)]
+    made[FAILED] = make_record(FAILED, None)
+    full = made[SKIPPED].measurement
+    assert full is not None
+    statistics = {k: v for k, v in full.statistics.items() if k != "accuracy"}
+    skeleton = replace(full, statistics=statistics)
+    made[SKIPPED] = replace(made[SKIPPED], outcome=Skip("distill", "too slow", 0.5, skeleton))
+    return made
+
+
+def test_frontier_tags_are_true_after_every_trial(
+    tmp_path: Path, records: list[TrialRecord]
+) -> None:
+    history = History(GOALS)
+    tracking = opened(tmp_path, history)
+    sizes = set()
+    for record in records:
+        history.add(record)
+        tracking.log_trial(record, history)
+        assert tagged(tracking) == frontier(history)
+        sizes.add(len(history.frontier))
+    assert len(sizes) > 2
+    parent = tracking.client.get_run(tracking.parent_id).data.metrics
+    assert (parent["trials"], parent["failed_trials"], parent["skipped_trials"]) == (12, 1, 1)
+    assert parent["hypervolume"] == pytest.approx(history.hypervolume)
+
+
+def test_each_outcome_is_told(tmp_path: Path, records: list[TrialRecord]) -> None:
+    history = History(GOALS, [Constraint("accuracy", minimum=0.0)], records=records)
+    by_trial = runs(opened(tmp_path, history))
+    for number, run in by_trial.items():
+        tags, metrics = run.data.tags, run.data.metrics
+        outcome = {SKIPPED: "skipped", FAILED: "failed"}.get(number, "measured")
+        assert tags["outcome"] == outcome
+        assert run.info.status == ("FAILED" if outcome == "failed" else "FINISHED")
+        assert ("accuracy" in metrics) == (outcome == "measured")
+        assert ("latency_p95_ms" in metrics) == (outcome != "failed")
+        assert metrics["batch_size"] == 1 and run.data.params["student"] == "reference"
+    assert "too slow" in by_trial[SKIPPED].data.tags["mlflow.note.content"]
+    assert "no channel left" in by_trial[FAILED].data.tags["failure.reason"]
+
+
+def test_intervals_of_what_is_sought_are_numbers_and_the_others_in_the_note(
+    make_record: Make,
+) -> None:
+    record = make_record(0, {"accuracy": 0.9})
+    assert record.measurement is not None
+    statistics = {name: Statistic(8.0, 7.5, 8.25) for name in record.metrics}
+    record = replace(record, outcome=replace(record.measurement, statistics=statistics))
+    history = History(GOALS[:1], [Constraint("latency_p50_ms", maximum=9.0)], records=[record])
+    numbers = trial_numbers(record, history)
+    intervals = {name for name in numbers if name.endswith(("_low", "_high"))}
+    sought = ("accuracy", "latency_p50_ms")
+    assert intervals == {f"{name}_{end}" for name in sought for end in ("low", "high")}
+    assert (numbers["accuracy_low"], numbers["accuracy_high"]) == (7.5, 8.25)
+    assert "| latency_p99_ms | 8 | 7.5 … 8.25 |" in trial_markdown(record, history)
+
+
+def test_what_differs_from_the_history_is_mended(
+    tmp_path: Path, records: list[TrialRecord]
+) -> None:
+    history = History(GOALS, records=records)
+    tracking = opened(tmp_path, history)
+    before = runs(tracking)
+    on, off = frontier(history)[0], frontier(history)[-1]
+    tracking.client.delete_run(before[on].info.run_id)
+    tracking.client.set_tag(before[off].info.run_id, "frontier", "false")
+    tracking.client.set_tag(before[FAILED].info.run_id, "frontier", "true")
+    tracking.client.update_run(before[SKIPPED].info.run_id, status="RUNNING")
+    after = runs(opened(tmp_path, history))
+    assert sorted(after) == list(range(12))
+    assert tagged(tracking) == frontier(history)
+    same = {n for n in after if after[n].info.run_id == before[n].info.run_id}
+    assert same == set(range(12)) - {on, SKIPPED}
+    assert after[SKIPPED].info.status == "FINISHED"
