@@ -131,6 +131,17 @@ class BuildWorker:
         except _DiedError as end:
             return end.failure
 
+    def resample(self, outputs: Path, split: str, count: int) -> list[float] | Failure:
+        """Return the qualities of bootstrap samples of a split: the same ones for any outputs.
+
+        So two models' qualities can be compared sample by sample (Efron and Tibshirani, "An
+        Introduction to the Bootstrap", 1993, chapter 13).
+        """
+        try:
+            return self._run("evaluate", _resample, outputs, split, count)
+        except _DiedError as end:
+            return end.failure
+
     def stop(self, *, kill: bool = False) -> None:
         """End the process, after its job is done or (``kill``) at once."""
         if self._executor is not None:
@@ -338,3 +349,20 @@ def _score(outputs: Path, split: str) -> float | Failure:
             return loaded.score(values, split)
         except (Exception, SystemExit) as error:
             return Failure("evaluate", FailureKind.INVALID, f"the metric failed: {error}")
+
+
+def _resample(outputs: Path, split: str, count: int) -> list[float] | Failure:
+    import numpy as np
+
+    with _captured():
+        loaded = _builder().loaded
+        values = np.load(outputs)
+        rng = np.random.default_rng(0)
+        try:
+            return [
+                loaded.score(values, split, rng.integers(len(values), size=len(values)))
+                for _ in range(count)
+            ]
+        except (Exception, SystemExit) as error:
+            message = f"the metric failed on a bootstrap sample: {error}"
+            return Failure("evaluate", FailureKind.INVALID, message)

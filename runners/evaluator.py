@@ -16,7 +16,7 @@ from runners.failure import Failure, FailureKind
 from runners.launch import Launch, summarize
 from runners.measurement import Measurement
 from runners.proof import ProviderShare
-from runners.protocol import time_model
+from runners.protocol import Timing, time_model
 from runners.runner import ModelFormat, Runner, Samples
 from runners.settings import MeasurementSettings
 from runners.statistic import Statistic
@@ -35,8 +35,8 @@ class Evaluator:
         store: Where qualities are looked up and raw samples are kept.
         quality_metric: Name under which the quality is recorded.
         fingerprint: The workload's fingerprint: qualities belong to one workload.
-        samples: The validation split, and the pipeline around the model if there is one.
-        score: Gives the quality of outputs (a ``.npy`` file).
+        samples: A split's inputs, and the pipeline around the model if there is one.
+        score: Gives the quality of outputs (a ``.npy`` file) on that split.
         settings: How much to measure.
     """
 
@@ -107,12 +107,17 @@ class Evaluator:
             )
             if isinstance(timing, Failure):
                 return timing
+        return self.measurement(artifact.path, run, timing)
+
+    def measurement(self, model: Path, run: RunSpec, timing: Timing) -> Measurement:
+        """Return what a timing says of a model of the store, and keep its raw samples."""
+        with self.store.scratch() as folder:
             samples = self._keep(timing.launches, folder)
         statistics = summarize(timing.launches, run.batch_size)
-        statistics["size_bytes"] = Statistic(float(artifact.size_bytes))
+        statistics["size_bytes"] = Statistic(float(model.stat().st_size))
         return Measurement(
             run=run,
-            artifact=artifact.digest,
+            artifact=model.name,
             statistics=statistics,
             launches=len(timing.launches),
             contaminated_launches=timing.contaminated,

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,7 @@ class Timing:
     contaminated: int
     is_resolved: bool
     host_was_idle: bool
-    cost: Cost
+    cost: Cost = Cost(0.0, 0.0, 0.0)
 
     @property
     def canary_ms(self) -> float:
@@ -115,14 +115,29 @@ def time_model(
                 break
             if launch not in clean:
                 wait_until_idle(device, cores, settings.idle_wait_s)
+    timed_s = sum(launch.timed_s for launch in launches)
+    waiting_s = time.monotonic() - started - launching_s
+    cost = Cost(waiting_s, launching_s - timed_s, timed_s)
+    return replace(settle(launches, run, device, settings), host_was_idle=idle, cost=cost)
+
+
+def settle(
+    launches: Sequence[Launch], run: RunSpec, device: str, settings: MeasurementSettings
+) -> Timing:
+    """Return what counts of some launches: the undisturbed, or if they are few the least disturbed.
+
+    Args:
+        launches: At least one.
+        run: How they ran.
+        device: Where they ran.
+        settings: How many there should be, and how tight.
+    """
+    clean = undisturbed(launches, run, device)
     disturbed = [launch for launch in launches if launch not in clean]
     disturbed.sort(key=lambda launch: -launch.cpu_share)
     counted = clean + disturbed[: max(0, settings.launches - len(clean))]
     resolved = counted == clean and is_tight(clean, settings)
-    timed_s = sum(launch.timed_s for launch in launches)
-    waiting_s = time.monotonic() - started - launching_s
-    cost = Cost(waiting_s, launching_s - timed_s, timed_s)
-    return Timing(tuple(counted), len(disturbed), resolved, idle, cost)
+    return Timing(tuple(counted), len(disturbed), resolved, host_was_idle=True)
 
 
 def undisturbed(launches: Sequence[Launch], run: RunSpec, device: str = CPU) -> list[Launch]:

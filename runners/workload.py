@@ -208,8 +208,15 @@ class LoadedWorkload:
         torch.manual_seed(self.workload.recipe().seed)
         return self.models[name]()
 
-    def score(self, outputs: NDArray[Any], split: str) -> float:
-        """Return the quality of outputs on a split.
+    def score(
+        self, outputs: NDArray[Any], split: str, rows: NDArray[np.int64] | None = None
+    ) -> float:
+        """Return the quality of outputs on a split, or on some of its samples.
+
+        Args:
+            outputs: One output a sample.
+            split: ``"validation"`` or ``"test"``.
+            rows: Which samples; one may come several times. All of them by default.
 
         Raises:
             WorkloadError: If the workload's metric fails or gives no finite number.
@@ -217,6 +224,8 @@ class LoadedWorkload:
         targets = getattr(self.data, split).targets
         if len(outputs) != len(targets):
             raise WorkloadError(f"{len(outputs)} outputs for the {len(targets)} samples of {split}")
+        if rows is not None:
+            outputs, targets = outputs[rows], targets[rows]
         value = self.workload.quality(outputs, targets)
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise WorkloadError(f"quality() must return a number; got {type(value).__name__}")

@@ -12,8 +12,9 @@ from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.history import History
 from search.loop import Reporter, SearchResult
-from search.study import load_history, run_study, study_runner
+from search.study import confirm_study, load_history, run_study
 from search.study_file import read_study_file
+from search.study_parts import study_runner
 from search.trial import TrialRecord
 
 
@@ -51,6 +52,22 @@ def run(
         ParetuneError: See :func:`search.study.run_study`.
     """
     return run_study(Path(study), reporter or ConsoleReporter(), trials, hours)
+
+
+def confirm(
+    study: str | Path, *, hours: float | None = None, reporter: Reporter | None = None
+) -> History:
+    """Measure the plausible frontier of a study again, and publish what comes of it.
+
+    Args:
+        study: The study file.
+        hours: Wall-clock hours it may take; as long as it needs by default.
+        reporter: Told about progress; by default it is printed.
+
+    Raises:
+        ParetuneError: See :func:`search.study.confirm_study`.
+    """
+    return confirm_study(Path(study), reporter or ConsoleReporter(), hours)
 
 
 def status(study: str | Path) -> History:

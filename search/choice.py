@@ -50,7 +50,7 @@ def choose(history: History, wish: Wish) -> TrialRecord:
         limits.append(Constraint(wish.latency_metric, maximum=wish.max_latency_ms))
     if wish.min_quality is not None:
         limits.append(Constraint(quality_metric, minimum=wish.min_quality))
-    pool = [record for record in history.measured if history.is_feasible(record)]
+    pool = history.feasible
     if wish.batch_size is not None:
         sizes = sorted({record.candidate.run.batch_size for record in pool})
         pool = [record for record in pool if record.candidate.run.batch_size == wish.batch_size]

@@ -64,15 +64,22 @@ def main() -> None:
 def search(study: Path, trials: int | None, hours: float | None) -> None:
     """Run STUDY (study.yaml by default), or continue it where it ended.
 
-    Everything is written to the study's output_dir; the process can be killed at any time, and
-    the same command goes on: at most the trial in flight is done again.
+    At the end the frontier is confirmed: measured again, and published with intervals; of a budget
+    in hours, time is kept for it. Everything is written to the study's output_dir; the process can
+    be killed at any time, and the same command goes on: at most the trial in flight is done again.
 
     \b
     Exit codes: 0 a frontier exists; 1 nothing could be measured, or the study stopped;
                 2 the study file or the command has mistakes; 130 interrupted.
     """
     from search import api
-    from search.console import ConsoleReporter, console, failure_table, frontier_table
+    from search.console import (
+        ConsoleReporter,
+        console,
+        failure_table,
+        frontier_table,
+        published_table,
+    )
 
     reporter = ConsoleReporter()
     try:
@@ -92,11 +99,32 @@ def search(study: Path, trials: int | None, hours: float | None) -> None:
     if not history.frontier:
         console.print("no frontier: nothing was measured that keeps the study's constraints")
         sys.exit(1)
-    console.print(frontier_table(history))
+    console.print(published_table(history) if history.published else frontier_table(history))
     console.print(
         f"next: paretune pick {study} --max-latency-ms MS --out DIR   or   paretune ui {study}",
         soft_wrap=True,
     )
+
+
+@main.command()
+@_STUDY
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours it may take."
+)
+def confirm(study: Path, hours: float | None) -> None:
+    """Measure what may be on STUDY's frontier again, and publish what holds.
+
+    A search ends with this by itself. The best of many noisy values is lucky: so every point that
+    may be on the frontier is measured afresh, in turns, with the careful protocol, and its quality
+    comes from the test split, which the search never saw.
+    """
+    from search import api
+    from search.console import ConsoleReporter, console, published_table
+
+    history = api.confirm(study, hours=hours, reporter=ConsoleReporter())
+    console.print(published_table(history))
+    if not history.published:
+        sys.exit(1)
 
 
 @main.command()
@@ -162,9 +190,11 @@ def frontier(study: Path, form: str, plot: Path | None) -> None:
     elif form == "csv":
         csv.writer(sys.stdout).writerows([columns, *rows])
     else:
-        from search.console import console, frontier_table
+        from search.console import console, frontier_table, published_table
 
         console.print(frontier_table(history))
+        if history.published:
+            console.print(published_table(history))
     if plot:
         from search.plot import pareto_figure, write_html
         from search.study_file import read_study_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from runners.settings import LoadSettings, MeasurementSettings, Scenario
+from runners.settings import CAREFUL, LoadSettings, MeasurementSettings, Scenario
 from search.attempt import LatencyFirst
 from search.objective import Constraint, Direction, Objective, natural_direction
 from spaces import (
@@ -259,6 +260,32 @@ class MeasurementConfig(_Section):
         return MeasurementSettings(**values)
 
 
+class ConfirmationConfig(_Section):
+    """How the frontier is measured again before it is published."""
+
+    enabled: StrictBool = Field(True, description="whether a search ends with it")
+    launches: Positive = Field(CAREFUL.launches, description="fewest fresh processes a point")
+    max_launches: Positive = Field(
+        CAREFUL.max_launches, description="most of them, added until the intervals are tight"
+    )
+    warmup_seconds: Duration = Field(
+        CAREFUL.warmup_seconds, description="longest warm-up of a launch"
+    )
+    min_seconds: Duration = Field(CAREFUL.min_seconds, description="shortest timed part")
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> ConfirmationConfig:
+        if self.launches > self.max_launches:
+            raise ValueError(
+                f"launches ({self.launches}) is above max_launches ({self.max_launches})"
+            )
+        return self
+
+    def settings(self, search: MeasurementSettings) -> MeasurementSettings:
+        """Return the search's settings with what confirmation does otherwise."""
+        return replace(search, **self.model_dump(exclude={"enabled"}))
+
+
 class StudyConfig(_Section):
     """A study file."""
 
@@ -280,6 +307,9 @@ class StudyConfig(_Section):
     strategy: StrategyConfig = Field(StrategyConfig(), description="how candidates are chosen")
     budget: BudgetConfig = Field(BudgetConfig(), description="when the study ends")
     measurement: MeasurementConfig = Field(MeasurementConfig(), description="how it measures")
+    confirmation: ConfirmationConfig = Field(
+        ConfirmationConfig(), description="how the frontier is measured again at the end"
+    )
     output_dir: StrictStr = Field(
         "results", description="folder for everything the study writes, beside the study file"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from runners.devices import Device
+from runners.metric import METRICS
+from runners.statistic import Statistic
 from search.history import History
 from search.loop import Budget
 from search.summary import format_metric, shown_metrics
@@ -79,6 +82,16 @@ class ConsoleReporter:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done, eta=eta)
 
+    def confirming(self, round_number: int, left: int, points: int) -> None:
+        """Say how confirmation goes on."""
+        if round_number == 0 and left == points:
+            self.stop()
+            self.console.print(
+                f"\nconfirming {points} plausible points: fresh processes, the test split"
+            )
+        elif round_number:
+            self.console.print(f"  round {round_number}: {left} of {points} need more launches")
+
     def stop(self) -> None:
         """Take the progress bar away."""
         if self._bar:
@@ -125,6 +138,50 @@ def frontier_table(history: History) -> Table:
     for record in points:
         table.add_row(*_cells(record, metrics, base, wide), style="bold" if record is base else "")
     return table
+
+
+def published_table(history: History) -> Table:
+    """Return the published frontier as a table: fresh values, half widths of their intervals."""
+    goals = [objective.metric for objective in history.objectives]
+    metrics = list(dict.fromkeys([*goals, "latency_p50_ms"])) if console.width >= _WIDE else goals
+    left_out = len(history.frontier) - len(history.published)
+    table = Table(
+        title=f"published frontier: {len(history.published)} points, measured again",
+        caption=f"P: probability that no other point dominates it. "
+        f"{len(history.confirmed)} points were measured again; the search's own frontier had "
+        f"{len(history.frontier)}" + (f", {left_out} too many" if left_out > 0 else ""),
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    wide = console.width >= _WIDE
+    for name in _knobs(wide):
+        number = name in ("trial", "prune", "batch", "thr")
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for metric in metrics:
+        arrow = next((f" {o.arrow}" for o in history.objectives if o.metric == metric), "")
+        table.add_column(_short(metric) + arrow, justify="right", no_wrap=True)
+    table.add_column("P", justify="right")
+    table.add_column("no different", overflow="fold")
+    records = {record.number: record for record in history.records}
+    for point in history.published:
+        record = replace(records[point.number], outcome=point.measurement)
+        cells = _cells(record, [], None, wide)
+        for metric in metrics:
+            cells.append(_with_half_width(metric, point.measurement.statistics[metric]))
+        same = [str(other.number) for other in history.confirmed if other.same_as == point.number]
+        table.add_row(*cells, f"{point.probability:.2f}", ", ".join(same))
+    return table
+
+
+def _with_half_width(metric: str, statistic: Statistic) -> str:
+    text = format_metric(metric, statistic.value)
+    if statistic.low is None or statistic.high is None:
+        return text
+    half = (statistic.high - statistic.low) / 2
+    if metric in METRICS and METRICS[metric].is_ratio_scale:
+        return f"{text} ±{half / statistic.value:.1%}"
+    return f"{text} ±{half:.4f}"
 
 
 def failure_table(history: History) -> Table:
@@ -174,8 +231,7 @@ def _best_so_far(history: History) -> str:
         return ""
     quality = history.quality_metric
     floor = base.metrics[quality] - 0.01 * abs(base.metrics[quality])
-    feasible = [record for record in history.measured if history.is_feasible(record)]
-    near = [record for record in feasible if record.metrics[quality] >= floor]
+    near = [record for record in history.feasible if record.metrics[quality] >= floor]
     best = min(near, key=lambda record: record.metrics[metric], default=base)
     gain = base.metrics[metric] / best.metrics[metric]
     return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {best.number})[/]"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from search.confirmed import Confirmed
 from search.hypervolume import hypervolume
 from search.objective import Constraint, Objective, losses, reference_point
 from search.trial import TrialRecord
@@ -32,6 +33,7 @@ class History:
         feasible: Those measured that keep every constraint.
         frontier: The non-dominated feasible ones, the first objective's best first.
         baseline: Trial 0, the uncompressed reference, if it was measured.
+        confirmed: What was measured again, if the study was confirmed.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class History:
         self.feasible: list[TrialRecord] = []
         self.frontier: list[TrialRecord] = []
         self.baseline: TrialRecord | None = None
+        self.confirmed: list[Confirmed] = []
         self._points = losses([], self.objectives)
         self._volume: float | None = None
         self._causes: Counter[str] = Counter()
@@ -92,6 +95,13 @@ class History:
             reference = reference_point(self.baseline.metrics, self.objectives)
             self._volume = hypervolume(self._points, reference)
         return self._volume
+
+    @property
+    def published(self) -> list[Confirmed]:
+        """The published frontier, by fresh values alone, the first objective's best first."""
+        first = self.objectives[0]
+        points = [point for point in self.confirmed if point.is_published]
+        return sorted(points, key=lambda p: (first.loss(p.metrics[first.metric]), p.number))
 
     @property
     def failures_by_cause(self) -> list[tuple[str, int]]:

@@ -7,6 +7,7 @@ themselves: builds are suspended meanwhile.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -48,6 +49,9 @@ class Reporter(Protocol):
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """A trial has ended."""
+
+    def confirming(self, round_number: int, left: int, points: int) -> None:
+        """A round of confirmation begins: some of the points need more launches."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ class Loop:
         reporter: Told about progress.
         identical_failures: The first trials stop the study when so many fail for one cause.
         latency_first: Whether skeletons are timed before training is paid for.
+        reserve: Says how many seconds of a budget's to keep for what comes after the search.
+        started: When the budget's hours began, on :func:`time.monotonic`.
     """
 
     name: str
@@ -113,6 +119,8 @@ class Loop:
     reporter: Reporter
     identical_failures: int
     latency_first: LatencyFirst = "auto"
+    reserve: Callable[[float], float] = lambda budget_s: 0.0
+    started: float = field(default_factory=time.monotonic)
     _held: list[TrialRecord] = field(default_factory=list, init=False)
     _flights: list[Flight] = field(default_factory=list, init=False)
 
@@ -123,10 +131,9 @@ class Loop:
 
     def run(self, budget: Budget) -> SearchResult:
         """Try candidates until the budget is spent, the space is, or nothing can work."""
-        started = time.monotonic()
         self.reporter.started(self.name, self.space, self.history, budget)
         try:
-            reason = self._try_candidates(budget, started)
+            reason = self._try_candidates(budget)
         except KeyboardInterrupt:
             self._abandon()
             self.tracking.finish(self.history, "interrupted", "KILLED")
@@ -137,17 +144,24 @@ class Loop:
         self.tracking.finish(self.history, reason, "FINISHED")
         return SearchResult(self.history, reason)
 
-    def _try_candidates(self, budget: Budget, started: float) -> str:
-        deadline = None if budget.hours is None else started + budget.hours * 3600
+    def _deadline(self, budget: Budget) -> float | None:
+        """Return when the search must be over."""
+        if budget.hours is None:
+            return None
+        seconds = budget.hours * 3600
+        return self.started + seconds - self.reserve(seconds)
+
+    def _try_candidates(self, budget: Budget) -> str:
         reason = None
         while True:
+            deadline = self._deadline(budget)
             while reason is None and len(self._flights) < self.pool.size:
                 reason = self._start_one(budget, deadline)
             if not self._flights and reason is not None:
                 return reason
             if not self._advance(deadline):
                 self._abandon()
-                return f"{budget.hours:g} h are over"
+                return f"the search's share of {budget.hours:g} h is over"
 
     def _start_one(self, budget: Budget, deadline: float | None) -> str | None:
         """Start a trial: one that was in flight when the study last ended, or a new one.
@@ -165,7 +179,7 @@ class Loop:
             return "every candidate of the space was tried"
         ends = time.monotonic() + self.cost.seconds(candidate)
         if deadline is not None and self.history.measured and ends > deadline:
-            return f"{budget.hours:g} h are over"
+            return f"the search's share of {budget.hours:g} h is over"
         if again is None:
             self._begin(Unfinished(self.storage.start(candidate), candidate, 0))
         else:

@@ -38,6 +38,7 @@ _PICTURES_AFTER = 10
 _PICTURES_GROWTH = 0.1
 _TRIAL = "paretune.trial"
 _STUDY = "paretune.study_uid"
+_CONFIRMED = "paretune.confirmed_by"
 _TAG_CHARACTERS = 4000
 
 
@@ -107,6 +108,7 @@ class MlflowTracking:
         self.parent_id = self._parent()
         self._frontier: set[int] = set()
         self._runs: dict[int, str] = {}
+        self._published: set[int] = set()
         self._pictured = 0
 
     def bring_up_to_date(self, history: History) -> None:
@@ -119,6 +121,8 @@ class MlflowTracking:
                 self._runs[record.number] = run.info.run_id
                 if run.data.tags.get("frontier") == "true":
                     self._frontier.add(record.number)
+                if run.data.tags.get("published") == "true":
+                    self._published.add(record.number)
             else:
                 if run is not None:
                     self.client.delete_run(run.info.run_id)
@@ -127,6 +131,7 @@ class MlflowTracking:
             # Its trial never finished; it is logged again when it has.
             self.client.delete_run(run.info.run_id)
         self._mark_frontier(history)
+        self.log_confirmed(history)
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Log a finished trial as a child run, and what it changed about the study."""
@@ -138,6 +143,31 @@ class MlflowTracking:
         if new >= max(_PICTURES_AFTER, _PICTURES_GROWTH * self._pictured):
             self._log_pictures(history)
             self._pictured = len(history.records)
+
+    def log_confirmed(self, history: History) -> None:
+        """Log fresh values as ``confirmed_…`` metrics; tag the published with their probability."""
+        from mlflow.entities import Metric, RunTag
+
+        for point in history.confirmed:
+            run_id = self._runs[point.number]
+            known = self.client.get_run(run_id).data.tags.get(_CONFIRMED)
+            if known == point.measurement.samples:
+                continue
+            metrics = {f"confirmed_{name}": value for name, value in point.metrics.items()}
+            metrics["probability_non_dominated"] = point.probability
+            at = int(time.time() * 1000)
+            tags = {"published": _truth(point.is_published), _CONFIRMED: point.measurement.samples}
+            if point.same_as is not None:
+                tags["same_as"] = str(point.same_as)
+            self.client.log_batch(
+                run_id,
+                metrics=[Metric(name, value, at, 0) for name, value in metrics.items()],
+                tags=[RunTag(name, value) for name, value in tags.items()],
+            )
+            self._published.add(point.number)
+        for number in self._published - {point.number for point in history.confirmed}:
+            self.client.set_tag(self._runs[number], "published", "false")
+        self._published = {point.number for point in history.confirmed}
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Log tables and pictures, and end the parent run."""

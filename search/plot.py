@@ -90,8 +90,7 @@ def _axis(objective: Objective) -> dict[str, Any]:
 def _traces(history: History, x: Objective, y: Objective) -> list[Any]:
     frontier = {record.number for record in history.frontier}
     rest = [record for record in history.measured if record.number != 0]
-    feasible = [record for record in history.measured if history.is_feasible(record)]
-    traces: list[Any] = [_best_line(feasible, x, y)]
+    traces: list[Any] = [_best_line(history.feasible, x, y)]
     for quantization in Quantization:
         records = [r for r in rest if r.candidate.build.quantization == quantization]
         if not records:

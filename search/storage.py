@@ -20,6 +20,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.bulk import collector_off
+from search.confirmed import Confirmed
 from search.objective import Objective
 from search.trial import TrialRecord
 from spaces import AXIS_NAMES, Candidate, SearchSpace, StudyError
@@ -28,6 +29,7 @@ _DEFINITION = "paretune_definition"
 _CANDIDATE = "paretune_candidate"
 _RECORD = "paretune_record"
 _STARTS = "paretune_starts"
+_CONFIRMED = "paretune_confirmed"
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,27 @@ class StudyStorage:
                 for trial in self._trials()
                 if _RECORD in trial.user_attrs and (held or trial.state.is_finished())
             ]
+
+    def confirm(self, points: Sequence[Confirmed], trials: int) -> None:
+        """Keep what a confirmation found, in place of the last one.
+
+        Args:
+            points: The points.
+            trials: How many trials the study had.
+        """
+        with self._reached():
+            for point in points:
+                key = f"{_CONFIRMED}:{point.number}"
+                self._storage.set_study_user_attr(self._study_id, key, point.as_dict())
+            found = {"trials": trials, "numbers": [point.number for point in points]}
+            self._storage.set_study_user_attr(self._study_id, _CONFIRMED, found)
+
+    def confirmed(self) -> tuple[list[Confirmed], int]:
+        """Return what the last confirmation found, and how many trials the study had then."""
+        attributes = self._storage.get_study_user_attrs(self._study_id)
+        found = attributes.get(_CONFIRMED, {"trials": 0, "numbers": []})
+        values = [attributes[f"{_CONFIRMED}:{number}"] for number in found["numbers"]]
+        return [Confirmed.from_dict(each) for each in values], found["trials"]
 
     def recover(self, objectives: Sequence[Objective]) -> list[Unfinished]:
         """Finish trials whose measurement is kept already; return those to be started again."""

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
-from itertools import islice
+import time
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from runners.build_pool import BuildPool
 from runners.build_worker import BuildWorker, WorkerSettings
-from runners.environment import available_cores, fingerprint
 from runners.evaluator import Evaluator
-from runners.failure import Failure
-from runners.interpreter import interpreter
-from runners.launched.counters import energy_mj
-from runners.metric import METRICS
-from runners.process_runner import ProcessRunner
-from runners.runner import PipelineFiles, Samples
-from runners.runtimes import RUNTIMES
-from runners.store import ArtifactStore
-from runners.workload import WorkloadInfo, load_attribute
-from search.config import RunnerConfig, StudyConfig, StudyPaths
+from runners.workload import WorkloadInfo
+from search.config import StudyConfig, StudyPaths
+from search.confirmation import DRAWS, Confirmation
 from search.cost import CostModel
 from search.frontier_strategy import FrontierStrategy
 from search.history import History
@@ -30,19 +20,22 @@ from search.improvement import MOST_OBJECTIVES
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
 from search.mlflow_tracking import open_tracking
-from search.objective import Constraint, Objective, default_objectives
+from search.objective import Constraint, Objective
 from search.storage import StudyStorage
 from search.strategy import OptunaStrategy, Strategy
 from search.study_file import check_names, read_study_file
+from search.study_parts import (
+    check_counters,
+    default_workers,
+    split_samples,
+    study_definition,
+    study_evaluator,
+    study_objectives,
+    study_space,
+)
+from search.tracking import Tracking
 from spaces import (
-    Forbid,
-    ProgramLimit,
-    Rule,
-    RunSpec,
-    SearchSpace,
     StudyError,
-    ThreadLimit,
-    split_target,
 )
 
 
@@ -64,6 +57,7 @@ def run_study(
     """
     config = read_study_file(path, _describe_workload)
     paths = StudyPaths(config, path)
+    started = time.monotonic()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
     settings = WorkerSettings(
         workload=config.workload,
@@ -80,11 +74,11 @@ def run_study(
         objectives = study_objectives(config, info.quality_metric)
         constraints = [entry.constraint() for entry in config.constraints]
         storage = StudyStorage(paths.storage_url, config.name)
-        storage.create(_definition(config, info, space, objectives), objectives, space)
+        storage.create(study_definition(config, info, space, objectives), objectives, space)
         unfinished = storage.recover(objectives)
         history = History(objectives, constraints, info.quality_metric, storage.records())
         evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
-        _check_counters(evaluator, space, [*objectives, *constraints])
+        check_counters(evaluator, space, [*objectives, *constraints])
         cost = CostModel(history, info.recipe)
         sampler, seed = config.strategy.sampler, config.strategy.seed
         strategy: Strategy
@@ -94,7 +88,10 @@ def run_study(
             strategy = FrontierStrategy(space, objectives, constraints, quality, seed, seconds)
         else:
             strategy = OptunaStrategy(space, objectives, constraints, sampler, seed)
-        return Loop(
+        tracking = open_tracking(config, paths, storage.definition or {}, history)
+        history.confirmed, confirmed_trials = storage.confirmed()
+        confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
+        result = Loop(
             name=config.name,
             space=space,
             storage=storage,
@@ -104,63 +101,80 @@ def run_study(
             pool=pool,
             evaluator=evaluator,
             cost=cost,
-            tracking=open_tracking(config, paths, storage.definition or {}, history),
+            tracking=tracking,
             reporter=reporter,
             identical_failures=config.budget.identical_failures,
             latency_first=config.strategy.latency_first,
+            reserve=confirmation.seconds if config.confirmation.enabled else lambda budget_s: 0.0,
+            started=started,
         ).run(budget)
+        is_new = len(history.records) > confirmed_trials
+        if config.confirmation.enabled and history.frontier and is_new:
+            deadline = None if budget.hours is None else started + budget.hours * 3600
+            _confirm(confirmation, storage, tracking, deadline)
+        return result
 
 
-def default_workers() -> int:
-    """Return how many builds run side by side: one for every two cores, and at most eight."""
-    return max(1, min(8, available_cores() // 2))
+def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) -> History:
+    """Measure a study's plausible frontier again, and publish what comes of it.
 
-
-def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
-    """Return a study's space with its rules and this machine's thread limit."""
-    names = {split_target(target)[0] for target in config.space.execution_provider}
-    programs = {n for n in names if RUNTIMES[_entry(config, n).runtime].model_format == "pt2"}
-    rules: list[Rule] = [ThreadLimit(available_cores()), ProgramLimit(frozenset(programs))]
-    for rule in config.rules:
-        if rule.function is not None:
-            rules.append(load_attribute(rule.function, folder))
-        else:
-            rules.append(Forbid(rule.forbid or {}, rule.reason or ""))
-    values: dict[str, Any] = config.space.model_dump(mode="json")
-    space = SearchSpace.from_values(values, rules)
-    if next(islice(space.candidates(), 1, None), None) is None:
-        raise StudyError(
-            "rules and this machine's cores leave only the baseline to try; widen the space"
-        )
-    return space
-
-
-def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
-    """Return a runner of a study by its name; if its environment is missing, it is made.
+    Args:
+        path: The study file.
+        reporter: Told about progress.
+        hours: Wall-clock hours it may take; as long as it needs by default.
 
     Raises:
-        ParetuneError: If the environment cannot be made.
+        ConfigError: If the study file has mistakes.
+        StudyError: If the study has no frontier, or is being searched by another process.
     """
-    entry = _entry(config, name)
-    python = None
-    if entry.requirements is not None:
-        python = interpreter(entry.requirements)
-    elif entry.python is not None:
-        python = folder / entry.python
-    libraries = {key: folder / path for key, path in entry.provider_libraries.items()}
-    return RUNTIMES[entry.runtime](name, python, entry.provider_options, libraries)
+    deadline = None if hours is None else time.monotonic() + hours * 3600
+    config = read_study_file(path, _describe_workload)
+    paths = StudyPaths(config, path)
+    history = load_history(path)
+    if not history.frontier:
+        raise StudyError("the study has no frontier to confirm yet: run `paretune search` first")
+    settings = WorkerSettings(
+        config.workload, paths.folder, paths.store, paths.logs / f"{config.name}-build.log"
+    )
+    with exclusive(paths.lock), BuildWorker(settings) as worker:
+        info = worker.describe()
+        storage = StudyStorage(paths.storage_url, config.name)
+        evaluator = study_evaluator(config, paths, worker, info, paths.store)
+        tracking = open_tracking(config, paths, storage.definition or {}, history)
+        confirmation = _confirmation(config, history, evaluator, worker, reporter)
+        _confirm(confirmation, storage, tracking, deadline)
+    return history
 
 
-def _entry(config: StudyConfig, name: str) -> RunnerConfig:
-    """Return what a study says of a runner; a runtime's own name needs no entry."""
-    return config.runners.get(name) or RunnerConfig.model_validate({"runtime": name})
+def _confirmation(
+    config: StudyConfig,
+    history: History,
+    evaluator: Evaluator,
+    worker: BuildWorker,
+    reporter: Reporter,
+) -> Confirmation:
+    """Return what confirms a study: on the test split, with the careful settings."""
+    careful = Evaluator(
+        evaluator.runners,
+        evaluator.versions,
+        evaluator.store,
+        quality_metric=evaluator.quality_metric,
+        fingerprint=evaluator.fingerprint,
+        samples=split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline),
+        score=lambda outputs: worker.score(outputs, "test"),
+        settings=config.confirmation.settings(evaluator.settings),
+    )
+    resample = partial(worker.resample, split="test", count=DRAWS)
+    return Confirmation(history, careful, resample, reporter.confirming)
 
 
-def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objective, ...]:
-    """Return a study's objectives, or the default ones."""
-    if config.objectives is None:
-        return default_objectives(quality_metric)
-    return tuple(entry.objective() for entry in config.objectives)
+def _confirm(
+    confirmation: Confirmation, storage: StudyStorage, tracking: Tracking, deadline: float | None
+) -> None:
+    history = confirmation.history
+    history.confirmed = confirmation.run(deadline)
+    storage.confirm(history.confirmed, len(history.records))
+    tracking.log_confirmed(history)
 
 
 def load_history(path: Path) -> History:
@@ -184,95 +198,9 @@ def load_history(path: Path) -> History:
     objectives = [Objective(**values) for values in definition["objectives"]]
     constraints = [Constraint(**values) for values in definition["constraints"]]
     records = storage.records(held=True)
-    return History(objectives, constraints, definition["quality_metric"], records)
-
-
-def _definition(
-    config: StudyConfig, info: WorkloadInfo, space: SearchSpace, objectives: Sequence[Objective]
-) -> dict[str, Any]:
-    """Return what makes a study this one: none of it may change while it goes on."""
-    return {
-        "workload": config.workload,
-        "code or data of the workload": info.fingerprint,
-        "quality_metric": info.quality_metric,
-        "space": {axis.name: list(axis.values) for axis in space.axes},
-        "objectives": [asdict(objective) for objective in objectives],
-        "constraints": [asdict(entry.constraint()) for entry in config.constraints],
-        "runners": {name: entry.model_dump() for name, entry in config.runners.items()},
-        "measurement": asdict(config.measurement.settings()),
-        "machine": [fingerprint()["processor"], fingerprint()["cores"]],
-    }
-
-
-def _check_counters(
-    evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
-) -> None:
-    """Stop before a study that needs a counter which a device lacks."""
-    names = [each.metric for each in wanted]
-    if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
-        return
-    runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
-    devices = {evaluator.runners[run.runner].device(run) for run in runs}
-    if without := sorted(device for device in devices if energy_mj(device) is None):
-        raise StudyError(
-            f"energy_mj is asked for, but there is no readable energy counter on "
-            f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, often "
-            f"by root only; a card's from its driver. Let this user read it, or drop the metric"
-        )
-
-
-def study_evaluator(
-    config: StudyConfig,
-    paths: StudyPaths,
-    worker: BuildWorker,
-    info: WorkloadInfo,
-    folder: Path,
-) -> Evaluator:
-    """Return what measures a study's candidates; its runners' environments are made if missing.
-
-    Args:
-        config: The study file's content.
-        paths: Where the study reads and writes.
-        worker: Gives the validation split, and scores.
-        info: What is known of the workload.
-        folder: The artifact store's folder, the worker's too.
-
-    Raises:
-        StudyError: If a runner cannot be started, or has not what the space asks for.
-    """
-    store = ArtifactStore(folder)
-    store.sweep()
-    names = dict.fromkeys(split_target(p)[0] for p in config.space.execution_provider)
-    runners = {name: study_runner(config, paths.folder, name) for name in names}
-    versions = {}
-    for name, runner in runners.items():
-        with store.scratch() as scratch:
-            description = runner.describe(scratch)
-        if isinstance(description, Failure):
-            raise StudyError(f"the runner {name} cannot be started: {description.message}")
-        versions[name] = description.versions
-        wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
-        if missing := wanted - set(description.available):
-            raise StudyError(
-                f"{', '.join(missing)} is not available here: the runner {name} has "
-                f"{', '.join(description.available)}. Remove it from space.execution_provider; "
-                f"`paretune devices` says what it needs"
-            )
-    inputs = store.get(worker.put_inputs("validation"))
-    requests = store.get(worker.put_requests("validation")) if info.pipeline else None
-    if inputs is None or (info.pipeline and requests is None):
-        raise StudyError("the validation split's inputs left the artifact store")
-    pipeline = PipelineFiles(info.pipeline, requests) if info.pipeline and requests else None
-    return Evaluator(
-        runners,
-        versions,
-        store,
-        quality_metric=info.quality_metric,
-        fingerprint=info.fingerprint,
-        samples=Samples([inputs], pipeline),
-        score=lambda outputs: worker.score(outputs, "validation"),
-        settings=config.measurement.settings(),
-    )
+    history = History(objectives, constraints, definition["quality_metric"], records)
+    history.confirmed, _ = storage.confirmed()
+    return history
 
 
 def _describe_workload(workload: str, folder: Path) -> WorkloadInfo:

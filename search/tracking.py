@@ -20,6 +20,9 @@ class Tracking(Protocol):
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Show a finished trial, and what it changed."""
 
+    def log_confirmed(self, history: History) -> None:
+        """Show what was confirmed, and what is published."""
+
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Show the study as it stands at the end of a search."""
 
@@ -28,6 +31,9 @@ class NoTracking:
     """Shows nothing."""
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
+        """Do nothing."""
+
+    def log_confirmed(self, history: History) -> None:
         """Do nothing."""
 
     def finish(self, history: History, reason: str, status: Status) -> None:
@@ -47,6 +53,10 @@ class GuardedTracking:
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Pass it on."""
         self._try(lambda: self.inner.log_trial(record, history))
+
+    def log_confirmed(self, history: History) -> None:
+        """Pass it on."""
+        self._try(lambda: self.inner.log_confirmed(history))
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Pass it on."""

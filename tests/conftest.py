@@ -38,6 +38,12 @@ QUICK = {
     "min_seconds": 0.02,
     "idle_wait_s": 0.0,
 }
+QUICK_CONFIRMATION = {
+    "launches": 2,
+    "max_launches": 2,
+    "warmup_seconds": 0.05,
+    "min_seconds": 0.02,
+}
 
 
 def paretune(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -58,6 +64,7 @@ def write_study(folder: Path, **changes: Any) -> Path:
         "space": SMALL_SPACE,
         "budget": {"trials": 10},
         "measurement": QUICK,
+        "confirmation": QUICK_CONFIRMATION,
         **changes,
     }
     path = folder / "study.yaml"

@@ -24,8 +24,8 @@ from runners.failure import Failure
 from runners.store import ArtifactStore
 from runners.workload import LoadedWorkload
 from search.config import StudyPaths
-from search.study import study_evaluator, study_space
 from search.study_file import read_study_file
+from search.study_parts import study_evaluator, study_space
 from spaces import Candidate
 
 

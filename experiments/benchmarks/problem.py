@@ -10,7 +10,7 @@ from runners.recipe import Recipe
 from search.hypervolume import hypervolume
 from search.objective import default_objectives, losses, reference_point
 from search.pareto import front
-from spaces import BuildSpec, Candidate, Quantization, SearchSpace
+from spaces import BuildSpec, Candidate, SearchSpace
 
 OBJECTIVES = default_objectives("accuracy")
 RECIPE = Recipe()

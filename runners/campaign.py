@@ -1,0 +1,112 @@
+"""The campaign: several models timed in turns, so that a slow hour is everybody's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runners.admission import wait_until_idle
+from runners.failure import Failure
+from runners.launch import Launch
+from runners.lease import lease
+from runners.protocol import Timing, settle
+from runners.runner import Runner, Samples
+from runners.settings import MeasurementSettings
+from spaces import RunSpec
+
+
+@dataclass(eq=False)
+class Entry:
+    """A model in a campaign, run one way.
+
+    Attributes:
+        model: The model file.
+        run: How it is run.
+        launches: Its launches so far.
+        failure: Why it cannot be run, if it cannot.
+    """
+
+    model: Path
+    run: RunSpec
+    launches: list[Launch] = field(default_factory=list)
+    failure: Failure | None = None
+
+
+class Campaign:
+    """Models timed in rounds: in each, every model has one launch in a fresh process.
+
+    The launches of a model are then spread over the whole campaign, and what drifts from minute to
+    minute is in its interval and not in its favour.
+
+    Args:
+        runners: By name.
+        samples: What the models are run on.
+        settings: How much a launch measures, how many are enough, and at most.
+        entries: What is measured.
+    """
+
+    def __init__(
+        self,
+        runners: Mapping[str, Runner],
+        samples: Samples,
+        settings: MeasurementSettings,
+        entries: Sequence[Entry],
+    ) -> None:
+        self.runners = runners
+        self.samples = samples
+        self.settings = settings
+        self.entries = list(entries)
+        self.host_was_idle = True
+
+    def round(
+        self, folder: Path, out: Collection[Entry] = (), deadline: float | None = None
+    ) -> int:
+        """Give every entry that needs one a launch.
+
+        Args:
+            folder: An empty folder for the work.
+            out: Entries that need no more.
+            deadline: On :func:`time.monotonic`: entries whose turn has not come by then have none.
+
+        Returns:
+            How many launches there were.
+        """
+        count = 0
+        for entry in self.entries:
+            if entry in out or entry.failure or self.is_settled(entry):
+                continue
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+            runner = self.runners[entry.run.runner]
+            device, cores = runner.device(entry.run), runner.cores(entry.run)
+            with lease(device) as held:
+                idle = wait_until_idle(device, cores, self.settings.idle_wait_s)
+                launch = runner.launch(
+                    entry.model, entry.run, self.samples, folder, self.settings, held
+                )
+            self.host_was_idle &= idle
+            count += 1
+            if isinstance(launch, Failure):
+                entry.failure = launch
+            else:
+                entry.launches.append(launch)
+        return count
+
+    def timing(self, entry: Entry) -> Timing:
+        """Return what an entry's launches so far say."""
+        device = self.runners[entry.run.runner].device(entry.run)
+        return settle(entry.launches, entry.run, device, self.settings)
+
+    def is_settled(self, entry: Entry) -> bool:
+        """Tell whether an entry has launches enough, or as many as it may."""
+        settings = self.settings
+        if len(entry.launches) < settings.launches:
+            return False
+        if len(entry.launches) >= settings.max_launches + settings.extra_launches:
+            return True
+        timing = self.timing(entry)
+        clean = len(entry.launches) - timing.contaminated
+        is_enough = clean >= settings.launches and timing.is_resolved
+        return is_enough or clean >= settings.max_launches

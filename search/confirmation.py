@@ -1,0 +1,249 @@
+"""Confirmation: the plausible frontier measured again; only these fresh values are published.
+
+A search reports the best of many noisy values, and the best of many is lucky: points of its
+frontier were measured on a good minute, or their quality on samples that suited them (the winner's
+curse). So what may be on the frontier is measured once more, in fresh processes that take turns,
+with the careful protocol, and its quality comes from the test split, which the search never saw.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runners.campaign import Campaign, Entry
+from runners.evaluator import Evaluator
+from runners.failure import Failure
+from runners.launch import summarize
+from runners.measurement import Measurement
+from runners.protocol import settle
+from runners.statistic import RESOLUTION, Statistic
+from search.confirmed import Confirmed
+from search.history import History
+from search.plausible import indistinct, plausible, probability_non_dominated
+from search.trial import TrialRecord
+
+DRAWS = 200
+
+_LIKELY = 0.5
+_SHORTEST_LAUNCHES = 2
+_UNKNOWN_LAUNCH_S = 2.0
+_LARGEST_SHARE = 0.35
+
+Progress = Callable[[int, int, int], None]
+"""Told the round, the points that need more, and all points."""
+
+
+@dataclass
+class Point:
+    """A trial that is measured again.
+
+    Attributes:
+        record: The trial, with what the search measured.
+        entry: Its launches.
+        quality: Its quality on the test split.
+        resampled: Its quality on bootstrap samples of that split.
+    """
+
+    record: TrialRecord
+    entry: Entry
+    quality: float
+    resampled: list[float]
+
+
+class Confirmation:
+    """Measures the plausible frontier of a study again.
+
+    Args:
+        history: The study.
+        evaluator: Measures on the test split, with the careful settings.
+        resample: Gives the qualities of bootstrap samples of that split from outputs.
+        progress: Told about each round.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        evaluator: Evaluator,
+        resample: Callable[[Path], list[float] | Failure],
+        progress: Progress = lambda *_: None,
+    ) -> None:
+        self.history = history
+        self.evaluator = evaluator
+        self.resample = resample
+        self.progress = progress
+
+    def seconds(self, budget_s: float) -> float:
+        """Return the time to keep for it, of a budget: at most about a third."""
+        wanted = len(self._wanted()) * self._seconds_a_point()
+        return min(wanted, _LARGEST_SHARE * budget_s)
+
+    def run(self, deadline: float | None = None) -> list[Confirmed]:
+        """Measure what may be on the frontier, and the baseline.
+
+        Args:
+            deadline: On :func:`time.monotonic`. Points for which there is no time are left out, the
+                unlikeliest first.
+
+        Returns:
+            What was confirmed, by trial number.
+        """
+        wanted = self._wanted()
+        if deadline is not None:
+            left_s = deadline - time.monotonic()
+            wanted = wanted[: max(1, int(left_s / self._seconds_a_point()))]
+        points = []
+        for done, record in enumerate(wanted):
+            self.progress(0, len(wanted) - done, len(wanted))
+            if (point := self._point(record)) is not None:
+                points.append(point)
+        self._measure(points, deadline)
+        fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
+        whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]
+        return self._judge(whole)
+
+    def _wanted(self) -> list[TrialRecord]:
+        points, base = plausible(self.history), self.history.baseline
+        return points if base is None or base in points else [base, *points]
+
+    def _seconds_a_point(self) -> float:
+        """Return what a point is expected to take, from what the search's launches took."""
+        spent = [
+            record.stage_seconds["measure"] / record.measurement.launches
+            for record in self.history.measured
+            if record.measurement and "measure" in record.stage_seconds
+        ]
+        launch_s = float(np.median(spent)) if spent else _UNKNOWN_LAUNCH_S
+        settings = self.evaluator.settings
+        return (settings.launches + 1) * (launch_s + settings.min_seconds) + launch_s
+
+    def _point(self, record: TrialRecord) -> Point | None:
+        """Return a point with its quality on the test split, or ``None`` if it no longer works."""
+        measurement, evaluator = record.measurement, self.evaluator
+        model = evaluator.store.get(measurement.artifact) if measurement else None
+        if model is None:
+            return None
+        run = record.candidate.run
+        with evaluator.store.scratch() as folder:
+            settings = evaluator.settings
+            runner = evaluator.runners[run.runner]
+            prediction = runner.predict(model, run, evaluator.samples, folder, settings)
+            if isinstance(prediction, Failure):
+                return None
+            quality = evaluator.score(prediction.outputs)
+            resampled = self.resample(prediction.outputs)
+        if isinstance(quality, Failure):
+            return None
+        if isinstance(resampled, Failure):
+            # Some metrics need a sample of every class: then the quality has no interval.
+            resampled = [quality] * DRAWS
+        return Point(record, Entry(model, run), quality, resampled)
+
+    def _measure(self, points: list[Point], deadline: float | None) -> None:
+        """Measure in rounds, until what is left to measure is settled or clearly dominated."""
+        settings, entries = self.evaluator.settings, [point.entry for point in points]
+        campaign = Campaign(self.evaluator.runners, self.evaluator.samples, settings, entries)
+        out: list[Entry] = []
+        number = 0
+        with self.evaluator.store.scratch() as folder:
+            while True:
+                number += 1
+                left = sum(not (e.failure or e in out or campaign.is_settled(e)) for e in entries)
+                self.progress(number, left, len(entries))
+                if not campaign.round(folder, out, deadline):
+                    return
+                if number >= settings.launches:
+                    out = self._hopeless(points)
+
+    def _hopeless(self, points: list[Point]) -> list[Entry]:
+        """Return the entries that are dominated whatever the noise; the baseline stays."""
+        running = [point for point in points if not point.entry.failure]
+        share = probability_non_dominated(self._draws(running))
+        return [
+            point.entry
+            for point, likely in zip(running, share, strict=True)
+            if likely == 0 and point.record is not self.history.baseline
+        ]
+
+    def _draws(self, points: list[Point]) -> NDArray[np.float64]:
+        """Return ways the truth may be: losses of shape (draws, points, objectives).
+
+        A draw takes a bootstrap sample of each point's launches and of the test split (the same
+        samples for every point), and what differs from one measurement to the next on top.
+        """
+        rng = np.random.default_rng(len(points))
+        columns = [self._drawn(point, rng) for point in points]
+        return np.stack(columns, axis=1)
+
+    def _drawn(self, point: Point, rng: np.random.Generator) -> NDArray[np.float64]:
+        run, launches = point.record.candidate.run, point.entry.launches
+        each = [summarize([launch], run.batch_size) for launch in launches]
+        rows = rng.integers(len(launches), size=(DRAWS, len(launches)))
+        between = np.exp(rng.normal(0.0, RESOLUTION / 2, DRAWS))
+        columns = []
+        for goal in self.history.objectives:
+            if goal.metric == self.history.quality_metric:
+                drawn = np.array(point.resampled)
+            elif goal.metric in each[0]:
+                values = np.array([statistics[goal.metric].value for statistics in each])
+                drawn = values[rows].mean(axis=1)
+                if goal.is_ratio_scale:
+                    drawn = drawn / between if goal.direction == "maximize" else drawn * between
+            else:
+                drawn = np.full(DRAWS, point.record.metrics[goal.metric])
+            columns.append([goal.loss(value) for value in drawn])
+        return np.array(columns).T
+
+    def _judge(self, points: list[Point]) -> list[Confirmed]:
+        """Return the fresh values, the published among them, and those that are no different."""
+        if not points:
+            return []
+        fresh = [self._fresh(point) for point in points]
+        draws = self._draws(points)
+        share = probability_non_dominated(draws)
+        keeps = [
+            all(c.violation(m.metrics[c.metric]) <= 0 for c in self.history.constraints)
+            for m in fresh
+        ]
+        order = sorted(range(len(points)), key=lambda i: (-share[i], points[i].record.number))
+        apart: list[int] = []
+        same: dict[int, int] = {}
+        for row in order:
+            if not keeps[row]:
+                continue
+            twins = [o for o in apart if indistinct(draws[:, row], draws[:, o])]
+            if twins:
+                same[row] = twins[0]
+            else:
+                apart.append(row)
+        likely = dict(zip(apart, probability_non_dominated(draws[:, apart]), strict=True))
+        published = {row for row, chance in likely.items() if chance >= _LIKELY}
+        return [
+            Confirmed(
+                number=point.record.number,
+                measurement=fresh[row],
+                probability=float(likely.get(row, share[row])),
+                is_published=row in published,
+                same_as=points[same[row]].record.number if same.get(row) in published else None,
+            )
+            for row, point in enumerate(points)
+        ]
+
+    def _fresh(self, point: Point) -> Measurement:
+        evaluator, run = self.evaluator, point.record.candidate.run
+        device = evaluator.runners[run.runner].device(run)
+        timing = settle(point.entry.launches, run, device, evaluator.settings)
+        measured = evaluator.measurement(point.entry.model, run, timing)
+        low, high = np.percentile(point.resampled, [2.5, 97.5])
+        quality = Statistic(point.quality, float(low), float(high))
+        old = point.record.measurement
+        return replace(
+            measured,
+            statistics={**measured.statistics, self.history.quality_metric: quality},
+            providers=old.providers if old else {},
+        )

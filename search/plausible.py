@@ -1,0 +1,84 @@
+"""The plausible frontier: what may be on it, given how sure the measurements are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runners.statistic import Statistic
+from search.history import History
+from search.objective import Objective
+from search.trial import TrialRecord
+
+
+def plausible(history: History) -> list[TrialRecord]:
+    """Return the feasible trials that no other clearly dominates, likeliest first.
+
+    One trial clearly dominates another if its objectives, each at the bad end of its interval, are
+    no worse than the other's at the good end. First come the points of the frontier itself, then
+    those that the fewest others dominate by their values alone.
+    """
+    records = history.feasible
+    if not records:
+        return []
+    good, bad = (
+        np.array(
+            [
+                _ends(r.measurement.statistics, history.objectives, is_good)
+                for r in records
+                if r.measurement
+            ]
+        )
+        for is_good in (True, False)
+    )
+    values = np.array(
+        [[goal.loss(r.metrics[goal.metric]) for goal in history.objectives] for r in records]
+    )
+    kept = []
+    for row, record in enumerate(records):
+        clearly = (bad <= good[row]).all(axis=1) & (bad < good[row]).any(axis=1)
+        clearly[row] = False
+        if not clearly.any():
+            beaten = (values <= values[row]).all(axis=1) & (values < values[row]).any(axis=1)
+            kept.append((int(beaten.sum()), record.number, record))
+    return [record for _, _, record in sorted(kept, key=lambda each: each[:2])]
+
+
+def _ends(
+    statistics: Mapping[str, Statistic], objectives: Sequence[Objective], is_good: bool
+) -> list[float]:
+    """Return each objective's loss at one end of its interval."""
+    losses = []
+    for goal in objectives:
+        statistic = statistics[goal.metric]
+        wants_low = (goal.direction == "minimize") == is_good
+        end = statistic.low if wants_low else statistic.high
+        is_told = end is not None and (end > 0 or not goal.is_ratio_scale)
+        losses.append(goal.loss(end if is_told and end is not None else statistic.value))
+    return losses
+
+
+def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how often each point is dominated by no other.
+
+    Args:
+        draws: Losses of shape (draws, points, objectives): each draw is one way the truth may be.
+
+    Returns:
+        Shares of shape (points,).
+    """
+    from search.pareto import non_dominated
+
+    shares: NDArray[np.float64] = np.mean([non_dominated(draw) for draw in draws], axis=0)
+    return shares
+
+
+def indistinct(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Tell whether no objective of two points, as draws of shape (draws, objectives), differs.
+
+    It differs if 95 % of the differences between paired draws lie on one side of zero.
+    """
+    low, high = np.percentile(one - other, [2.5, 97.5], axis=0)
+    return bool(((low <= 0) & (high >= 0)).all())

@@ -1,0 +1,187 @@
+"""What a study is made of: its space, its runners, what measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from runners.build_worker import BuildWorker
+from runners.environment import available_cores, fingerprint
+from runners.evaluator import Evaluator
+from runners.failure import Failure
+from runners.interpreter import interpreter
+from runners.launched.counters import energy_mj
+from runners.metric import METRICS
+from runners.process_runner import ProcessRunner
+from runners.runner import PipelineFiles, Samples
+from runners.runtimes import RUNTIMES
+from runners.store import ArtifactStore
+from runners.workload import WorkloadInfo, load_attribute
+from search.config import RunnerConfig, StudyConfig, StudyPaths
+from search.objective import Constraint, Objective, default_objectives
+from spaces import (
+    Forbid,
+    ProgramLimit,
+    Rule,
+    RunSpec,
+    SearchSpace,
+    StudyError,
+    ThreadLimit,
+    split_target,
+)
+
+
+def split_samples(
+    worker: BuildWorker, store: ArtifactStore, split: str, pipeline: PipelineFiles | None
+) -> Samples:
+    """Return a split's inputs, and its requests if there is a pipeline around the model.
+
+    Raises:
+        StudyError: If they left the store.
+    """
+    inputs = store.get(worker.put_inputs(split))
+    requests = store.get(worker.put_requests(split)) if pipeline else None
+    if inputs is None or (pipeline and requests is None):
+        raise StudyError(f"the {split} split's inputs left the artifact store")
+    if pipeline is None or requests is None:
+        return Samples([inputs])
+    return Samples([inputs], replace(pipeline, requests=requests))
+
+
+def default_workers() -> int:
+    """Return how many builds run side by side: one for every two cores, and at most eight."""
+    return max(1, min(8, available_cores() // 2))
+
+
+def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
+    """Return a study's space with its rules and this machine's thread limit."""
+    names = {split_target(target)[0] for target in config.space.execution_provider}
+    programs = {n for n in names if RUNTIMES[_entry(config, n).runtime].model_format == "pt2"}
+    rules: list[Rule] = [ThreadLimit(available_cores()), ProgramLimit(frozenset(programs))]
+    for rule in config.rules:
+        if rule.function is not None:
+            rules.append(load_attribute(rule.function, folder))
+        else:
+            rules.append(Forbid(rule.forbid or {}, rule.reason or ""))
+    values: dict[str, Any] = config.space.model_dump(mode="json")
+    space = SearchSpace.from_values(values, rules)
+    if next(islice(space.candidates(), 1, None), None) is None:
+        raise StudyError(
+            "rules and this machine's cores leave only the baseline to try; widen the space"
+        )
+    return space
+
+
+def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
+    """Return a runner of a study by its name; if its environment is missing, it is made.
+
+    Raises:
+        ParetuneError: If the environment cannot be made.
+    """
+    entry = _entry(config, name)
+    python = None
+    if entry.requirements is not None:
+        python = interpreter(entry.requirements)
+    elif entry.python is not None:
+        python = folder / entry.python
+    libraries = {key: folder / path for key, path in entry.provider_libraries.items()}
+    return RUNTIMES[entry.runtime](name, python, entry.provider_options, libraries)
+
+
+def _entry(config: StudyConfig, name: str) -> RunnerConfig:
+    """Return what a study says of a runner; a runtime's own name needs no entry."""
+    return config.runners.get(name) or RunnerConfig.model_validate({"runtime": name})
+
+
+def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objective, ...]:
+    """Return a study's objectives, or the default ones."""
+    if config.objectives is None:
+        return default_objectives(quality_metric)
+    return tuple(entry.objective() for entry in config.objectives)
+
+
+def study_definition(
+    config: StudyConfig, info: WorkloadInfo, space: SearchSpace, objectives: Sequence[Objective]
+) -> dict[str, Any]:
+    """Return what makes a study this one: none of it may change while it goes on."""
+    return {
+        "workload": config.workload,
+        "code or data of the workload": info.fingerprint,
+        "quality_metric": info.quality_metric,
+        "space": {axis.name: list(axis.values) for axis in space.axes},
+        "objectives": [asdict(objective) for objective in objectives],
+        "constraints": [asdict(entry.constraint()) for entry in config.constraints],
+        "runners": {name: entry.model_dump() for name, entry in config.runners.items()},
+        "measurement": asdict(config.measurement.settings()),
+        "machine": [fingerprint()["processor"], fingerprint()["cores"]],
+    }
+
+
+def check_counters(
+    evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
+) -> None:
+    """Stop before a study that needs a counter which a device lacks."""
+    names = [each.metric for each in wanted]
+    if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
+        return
+    runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
+    devices = {evaluator.runners[run.runner].device(run) for run in runs}
+    if without := sorted(device for device in devices if energy_mj(device) is None):
+        raise StudyError(
+            f"energy_mj is asked for, but there is no readable energy counter on "
+            f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, often "
+            f"by root only; a card's from its driver. Let this user read it, or drop the metric"
+        )
+
+
+def study_evaluator(
+    config: StudyConfig,
+    paths: StudyPaths,
+    worker: BuildWorker,
+    info: WorkloadInfo,
+    folder: Path,
+) -> Evaluator:
+    """Return what measures a study's candidates; its runners' environments are made if missing.
+
+    Args:
+        config: The study file's content.
+        paths: Where the study reads and writes.
+        worker: Gives the validation split, and scores.
+        info: What is known of the workload.
+        folder: The artifact store's folder, the worker's too.
+
+    Raises:
+        StudyError: If a runner cannot be started, or has not what the space asks for.
+    """
+    store = ArtifactStore(folder)
+    store.sweep()
+    names = dict.fromkeys(split_target(p)[0] for p in config.space.execution_provider)
+    runners = {name: study_runner(config, paths.folder, name) for name in names}
+    versions = {}
+    for name, runner in runners.items():
+        with store.scratch() as scratch:
+            description = runner.describe(scratch)
+        if isinstance(description, Failure):
+            raise StudyError(f"the runner {name} cannot be started: {description.message}")
+        versions[name] = description.versions
+        wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
+        if missing := wanted - set(description.available):
+            raise StudyError(
+                f"{', '.join(missing)} is not available here: the runner {name} has "
+                f"{', '.join(description.available)}. Remove it from space.execution_provider; "
+                f"`paretune devices` says what it needs"
+            )
+    pipeline = PipelineFiles(info.pipeline, store.root) if info.pipeline else None
+    return Evaluator(
+        runners,
+        versions,
+        store,
+        quality_metric=info.quality_metric,
+        fingerprint=info.fingerprint,
+        samples=split_samples(worker, store, "validation", pipeline),
+        score=lambda outputs: worker.score(outputs, "validation"),
+        settings=config.measurement.settings(),
+    )

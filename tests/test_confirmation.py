@@ -1,0 +1,158 @@
+"""Confirmation: what may be on the frontier is measured again, and only that is published."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import IRIS, paretune, write_study
+from mlflow.tracking import MlflowClient
+
+from runners.data import Data
+from runners.statistic import Statistic
+from runners.workload import LoadedWorkload
+from search.confirmed import Confirmed
+from search.history import History
+from search.objective import default_objectives
+from search.plausible import indistinct, plausible, probability_non_dominated
+from search.study import load_history
+from search.trial import TrialRecord
+
+Make = Callable[..., TrialRecord]
+GOALS = default_objectives("accuracy")
+
+
+def with_intervals(record: TrialRecord, half_width: float) -> TrialRecord:
+    measurement = record.measurement
+    assert measurement is not None
+    statistics = {
+        name: Statistic(s.value, s.value * (1 - half_width), s.value * (1 + half_width))
+        if name != "accuracy"
+        else s
+        for name, s in measurement.statistics.items()
+    }
+    return replace(record, outcome=replace(measurement, statistics=statistics))
+
+
+def point(number: int, make: Make, accuracy: float, latency: float) -> TrialRecord:
+    metrics = {
+        "accuracy": accuracy,
+        "latency_p95_ms": latency,
+        "throughput_samples_per_s": 1000 / latency,
+    }
+    return with_intervals(make(number, metrics), 0.1)
+
+
+def test_what_is_dominated_only_within_its_interval_is_plausible(make_record: Make) -> None:
+    records = [
+        point(0, make_record, 0.90, 1.0),
+        point(1, make_record, 0.90, 1.1),  # dominated by 0, but the intervals overlap
+        point(2, make_record, 0.90, 2.0),  # clearly dominated by 0
+        point(3, make_record, 0.95, 2.0),  # on the frontier
+        point(4, make_record, 0.85, 0.99),  # no better than 0 for sure, but may be
+    ]
+    history = History(GOALS, records=records)
+    assert [r.number for r in plausible(history)] == [0, 3, 4, 1]
+
+
+def test_plausible_holds_the_frontier_and_nothing_that_is_clearly_beaten(
+    make_record: Make, rng: np.random.Generator
+) -> None:
+    records = [
+        point(number, make_record, float(rng.integers(80, 99)) / 100, float(rng.uniform(1, 5)))
+        for number in range(80)
+    ]
+    history = History(GOALS, records=records)
+    kept = {record.number for record in plausible(history)}
+    assert {record.number for record in history.frontier} <= kept
+    for record in records:
+        a = record.metrics
+        beaten = any(
+            b["accuracy"] >= a["accuracy"]
+            and b["latency_p95_ms"] * 1.1 <= a["latency_p95_ms"] * 0.9
+            for b in (other.metrics for other in records)
+        )
+        if beaten:
+            assert record.number not in kept or record in history.frontier
+
+
+def test_the_probability_is_the_share_of_draws_in_which_nothing_dominates() -> None:
+    draws = np.array(
+        [
+            [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]],
+            [[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]],
+            [[0.0, 1.0], [1.0, 2.0], [0.5, 0.5]],
+            [[0.0, 0.0], [1.0, 2.0], [0.5, 0.5]],
+        ]
+    )
+    assert probability_non_dominated(draws).tolist() == [1.0, 0.5, 0.5]
+
+
+def test_points_are_told_apart_by_any_objective(rng: np.random.Generator) -> None:
+    one = rng.normal(0, 1, (200, 2))
+    assert indistinct(one, one + rng.normal(0, 1, (200, 2)))
+    assert not indistinct(one, one + rng.normal(0, 1, (200, 2)) + [0, 5])
+
+
+def test_a_search_publishes_fresh_values_with_the_test_splits_quality(iris_study: Path) -> None:
+    history = load_history(iris_study)
+    confirmed = {each.number: each for each in history.confirmed}
+    assert {record.number for record in plausible(history)} <= set(confirmed)
+    assert history.published
+    searched = {record.number: record for record in history.measured}
+    loaded = LoadedWorkload(f"{IRIS}:Iris", IRIS.parent)
+    assert isinstance(loaded.data, Data)
+    sizes = len(loaded.data.test.targets)
+    for number, each in confirmed.items():
+        old = searched[number].measurement
+        assert old is not None
+        assert each.measurement.samples != old.samples
+        assert each.measurement.artifact == old.artifact
+        quality = each.measurement.statistics["accuracy"]
+        assert quality.value * sizes == pytest.approx(round(quality.value * sizes))
+        assert quality.low is not None and quality.high is not None
+        assert quality.low <= quality.value <= quality.high
+        assert 0 <= each.probability <= 1
+    for each in history.confirmed:
+        if each.same_as is not None:
+            assert confirmed[each.same_as].is_published and not each.is_published
+
+
+def test_mlflow_shows_what_is_published(iris_study: Path) -> None:
+    client = MlflowClient(tracking_uri=f"sqlite:///{iris_study.parent}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("iris")
+    assert experiment is not None
+    history = load_history(iris_study)
+    runs = client.search_runs([experiment.experiment_id], "tags.published = 'true'")
+    shown = {int(run.data.tags["paretune.trial"]): run.data.metrics for run in runs}
+    assert set(shown) == {each.number for each in history.published}
+    for each in history.published:
+        for name, value in each.metrics.items():
+            assert shown[each.number][f"confirmed_{name}"] == pytest.approx(value, rel=1e-12)
+
+
+def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
+    study = write_study(tmp_path, budget={"trials": 4})
+    assert paretune("search", study).returncode == 0
+    first = {each.number: each.measurement.samples for each in load_history(study).confirmed}
+    # Nothing is new: the same command measures nothing again.
+    assert paretune("search", study).returncode == 0
+    assert {e.number: e.measurement.samples for e in load_history(study).confirmed} == first
+    done = paretune("confirm", study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "published frontier" in done.stdout
+    second = {each.number: each.measurement.samples for each in load_history(study).confirmed}
+    assert set(second) == set(first)
+    assert not set(second.values()) & set(first.values())
+
+
+def test_a_study_without_measurements_has_nothing_to_confirm(tmp_path: Path) -> None:
+    done = paretune("confirm", write_study(tmp_path))
+    assert done.returncode == 1
+    assert "paretune search" in done.stderr
+
+
+def test_a_confirmed_point_survives_being_stored(iris_study: Path) -> None:
+    for each in load_history(iris_study).confirmed:
+        assert Confirmed.from_dict(each.as_dict()) == each
