@@ -108,13 +108,7 @@ class Builder:
     def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str]:
         """Return the names of the stages that a build would have to run."""
         steps = list(plan(spec, self.recipe, model_format))
-        parent: str | None = None
-        for index, (stage, params) in enumerate(steps):
-            record = self.store.record(self._key(stage, params, parent))
-            if record is None:
-                return [name for name, _ in steps[index:]]
-            parent = record.output
-        return []
+        return [stage for stage, _ in steps[len(self._done(steps)) :]]
 
     @property
     def recipe(self) -> Recipe:
@@ -123,9 +117,9 @@ class Builder:
 
     def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
         """Run the stages that the store does not hold; return the records, and what was spent."""
-        lineage: list[StageRecord] = []
+        lineage = self._done(steps)
         spent: dict[str, float] = {}
-        for stage, params in steps:
+        for stage, params in steps[len(lineage) :]:
             parent = lineage[-1].output if lineage else None
             key = self._key(stage, params, parent)
             record = self.store.record(key)
@@ -141,6 +135,21 @@ class Builder:
                         spent[stage] = record.seconds
             lineage.append(record)
         return lineage, spent
+
+    def _done(self, steps: Sequence[Step]) -> list[StageRecord]:
+        """Return the records of the stages that need not be run, up to the last whole output.
+
+        Outputs before that one may have left the store: nothing needs them.
+        """
+        known: list[StageRecord] = []
+        for stage, params in steps:
+            record = self.store.note(self._key(stage, params, known[-1].output if known else None))
+            if record is None:
+                break
+            known.append(record)
+        while known and self.store.get(known[-1].output) is None:
+            known.pop()
+        return known
 
     def _key(self, stage: str, params: Mapping[str, Any], parent: str | None) -> str:
         return digest(

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -97,13 +97,18 @@ class ArtifactStore:
 
     def record(self, key: str) -> StageRecord | None:
         """Return the record of a stage, or ``None`` if it or its output is missing or damaged."""
+        record = self.note(key)
+        if record is None or (record.output and self.get(record.output) is None):
+            return None
+        return record
+
+    def note(self, key: str) -> StageRecord | None:
+        """Return the record of a stage, whatever has become of its output since."""
         try:
             record = StageRecord(**json.loads(self._stage(key).read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        if record.key != key or (record.output and self.get(record.output) is None):
-            return None
-        return record
+        return record if record.key == key else None
 
     def commit(self, record: StageRecord) -> None:
         """Keep the record of a finished stage; its output is in the store already."""
@@ -138,6 +143,40 @@ class ArtifactStore:
                 entries.append(json.loads(line))
         return entries
 
+    def size_bytes(self) -> int:
+        """Return the size of all objects."""
+        return sum(path.stat().st_size for path in self._objects())
+
+    def evict(self, limit_bytes: int, keep: Collection[str] = ()) -> int:
+        """Remove outputs of stages until the objects fit a limit; nothing may be running.
+
+        First goes what took the fewest seconds per byte. The reference's weights stay, and so does
+        what no stage made, such as inputs. The records stay too: a build that needs a removed file
+        runs its stage again, and one that starts from a later file does not.
+
+        Args:
+            limit_bytes: What all objects may take.
+            keep: Digests of objects that stay.
+
+        Returns:
+            Bytes removed.
+        """
+        sizes = {path.name: path.stat().st_size for path in self._objects()}
+        seconds: dict[str, float] = {}
+        for path in (self.root / "stages").glob("*.json"):
+            record = self.note(path.stem)
+            if record and record.output in sizes:
+                is_kept = record.stage == "reference" or record.output in keep
+                cost = float("inf") if is_kept else record.seconds
+                seconds[record.output] = max(cost, seconds.get(record.output, 0.0))
+        total, removed = sum(sizes.values()), 0
+        for name in sorted(seconds, key=lambda name: seconds[name] / max(sizes[name], 1)):
+            if total - removed <= limit_bytes or seconds[name] == float("inf"):
+                break
+            self._object(name).unlink(missing_ok=True)
+            removed += sizes[name]
+        return removed
+
     def sweep(self, older_than_s: float = 24 * 3600) -> None:
         """Remove what killed processes left in scratch, once it is this old."""
         for entry in (self.root / "scratch").iterdir():
@@ -165,6 +204,9 @@ class ArtifactStore:
                 f"the artifact store cannot write {target}: {error}; free space or give another "
                 f"`output_dir`"
             ) from error
+
+    def _objects(self) -> list[Path]:
+        return list((self.root / "objects").glob("*/*"))
 
     @property
     def _log(self) -> Path:

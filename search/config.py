@@ -152,10 +152,14 @@ class ConstraintConfig(_Section):
 class StrategyConfig(_Section):
     """How candidates are chosen."""
 
-    sampler: Literal["auto", "frontier", "gp", "tpe", "random"] = Field(
+    sampler: Literal["auto", "frontier", "gp", "tpe", "nsga2", "random", "exhaustive"] = Field(
         "auto",
         description="frontier is the largest expected gain of hypervolume (per second, where "
-        "`hours` are the budget); auto is frontier, or with more than 3 objectives gp, then tpe",
+        "`hours` are the budget); auto is frontier, or with more than 3 objectives gp, then tpe; "
+        "exhaustive tries everything, build after build",
+    )
+    warm_start: StrictStr | None = Field(
+        None, description="an earlier study's file: what is on its frontier is tried first"
     )
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
     latency_first: LatencyFirst = Field(
@@ -172,6 +176,9 @@ class BudgetConfig(_Section):
         None, description="builds side by side; by default one for every two cores"
     )
     build_timeout_s: Duration = Field(3600.0, description="deadline of one build")
+    store_gb: Duration | None = Field(
+        None, description="size the artifact store is kept below; the cheapest to rebuild goes"
+    )
     identical_failures: Positive = Field(
         5, description="stop if the first trials all fail for one cause, this many times"
     )

@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from search.improvement import Array, Improvement, expected_improvement
 from search.objective import Constraint, Objective, reference_point
 from search.pareto import non_dominated
 from search.surrogate import Surrogate, encode
-from spaces import Axis, Candidate, SearchSpace
+from spaces import REFERENCE, Axis, Candidate, SearchSpace
 
 _ENUMERATED = 20_000
 _SCORED = 3_000
@@ -28,7 +28,11 @@ _OF_THE_FILE = ("size_bytes",)
 
 
 class FrontierStrategy:
-    """The informative candidates first, then the largest expected hypervolume improvement.
+    """A few informative candidates, then the largest expected hypervolume improvement.
+
+    The first are those that cost little and bound the rest: the baseline, the reference in every
+    quantization, the last student; each, but the first two, run another way, so that they tell
+    about the run axes too. Whatever else has to be trained is proposed when it is worth it.
 
     Candidates are scored, the neighbours of the frontier and some thousands of others: a Gaussian
     process a metric says what each is expected to give, and the improvement is what that adds to
@@ -62,7 +66,7 @@ class FrontierStrategy:
         self.seed = seed
         self.cost = cost
         self._of_build = {quality_metric, *_OF_THE_FILE}
-        self._first = space.informative()
+        self._first = _first(space)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
         self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
@@ -71,11 +75,9 @@ class FrontierStrategy:
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
         taken = {*self._metrics, *pending}
-        first = [candidate for candidate in self._first if candidate not in taken]
-        if first:
-            if self.cost is None or first[0] == self.space.baseline:
-                return first[0]
-            return min(reversed(first), key=self.cost)
+        for candidate in self._first:
+            if candidate not in taken:
+                return candidate
         self._next = [candidate for candidate in self._next if candidate not in taken]
         if not self._next:
             rng = random.Random(self.seed + len(taken))
@@ -244,3 +246,20 @@ class FrontierStrategy:
         """Return where improvements are measured from: the baseline, or what was measured first."""
         base = self._metrics.get(self.space.baseline) or next(filter(None, self._metrics.values()))
         return reference_point(base, self.objectives)
+
+
+def _first(space: SearchSpace) -> list[Candidate]:
+    """Return what is tried first, the baseline before all."""
+    last = space.axis("student").values[-1]
+    names = ("intra_op_threads", "execution_provider", "batch_size")
+    ends = [dict.fromkeys((space.axis(n).values[-1], space.axis(n).values[0])) for n in names]
+    ways = [dict(zip(names, way, strict=True)) for way in product(reversed([*ends[0]]), *ends[1:])]
+    first: list[Candidate] = []
+    for candidate in space.informative():
+        build = candidate.build
+        if build.student not in (REFERENCE, last) or build.pruning_ratio > 0:
+            continue
+        way = ways[(len(first) - 2) % len(ways)] if len(first) >= 2 else {}
+        varied = Candidate.from_params({**candidate.params, **way})
+        first.append(candidate if space.reason_against(varied) else varied)
+    return first

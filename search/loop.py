@@ -19,6 +19,7 @@ from search.cost import CostModel
 from search.gate import Gate
 from search.history import History
 from search.storage import StudyStorage, Unfinished
+from search.store_limit import StoreLimit
 from search.strategy import Strategy
 from search.tracking import Tracking
 from search.trial import TrialRecord
@@ -103,6 +104,7 @@ class Loop:
         identical_failures: The first trials stop the study when so many fail for one cause.
         latency_first: Whether skeletons are timed before training is paid for.
         reserve: Says how many seconds of a budget's to keep for what comes after the search.
+        store_limit: Keeps the artifact store within its size.
         started: When the budget's hours began, on :func:`time.monotonic`.
     """
 
@@ -121,6 +123,7 @@ class Loop:
     latency_first: LatencyFirst = "auto"
     reserve: Callable[[float], float] = lambda budget_s: 0.0
     started: float = field(default_factory=time.monotonic)
+    store_limit: StoreLimit | None = None
     _held: list[TrialRecord] = field(default_factory=list, init=False)
     _flights: list[Flight] = field(default_factory=list, init=False)
 
@@ -155,7 +158,12 @@ class Loop:
         reason = None
         while True:
             deadline = self._deadline(budget)
-            while reason is None and len(self._flights) < self.pool.size:
+            # Nothing may be in flight while files are removed.
+            is_full = self.store_limit is not None and self.store_limit.is_reached()
+            if is_full and not self._flights and self.store_limit is not None:
+                self.store_limit.enforce()
+                continue
+            while reason is None and not is_full and len(self._flights) < self.pool.size:
                 reason = self._start_one(budget, deadline)
             if not self._flights and reason is not None:
                 return reason

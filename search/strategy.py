@@ -14,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 from search.objective import Constraint, Objective
 from spaces import Candidate, SearchSpace
 
-SamplerName = Literal["auto", "gp", "tpe", "random"]
+SamplerName = Literal["auto", "gp", "tpe", "nsga2", "random"]
 
 _GP_UNTIL = 200
 _NEAREST_AMONG = 20_000
@@ -47,7 +47,7 @@ class OptunaStrategy:
         space: What may be tried.
         objectives: What to optimize.
         constraints: Limits that steer the sampler.
-        sampler: ``gp``, ``tpe`` or ``random``; ``auto`` is a Gaussian process for the
+        sampler: ``gp``, ``tpe``, ``nsga2`` or ``random``; ``auto`` is a Gaussian process for the
             first 200 trials, where it is best but slow to ask, then TPE.
         seed: Seed; a resumed strategy draws on from it instead of repeating the first proposals.
     """
@@ -79,6 +79,8 @@ class OptunaStrategy:
         }
         self._study = optuna.create_study(directions=["minimize"] * len(self.objectives))
         self._sampler_in_use: str | None = None
+        self._notes: dict[str, Any] = {}
+        self._notes_of: dict[Candidate, dict[str, Any]] = {}
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
@@ -90,7 +92,10 @@ class OptunaStrategy:
             # The GP sampler warns that it is experimental, and about categorical axes, every time.
             warnings.simplefilter("ignore")
             wanted = self._ask()
-        return wanted if self._is_free(wanted) else self._nearest(wanted)
+        chosen = wanted if self._is_free(wanted) else self._nearest(wanted)
+        if chosen is not None:
+            self._notes_of[chosen] = self._notes
+        return chosen
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
         """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
@@ -119,6 +124,8 @@ class OptunaStrategy:
         trial = self._study.ask(self._distributions)
         # What becomes of the proposal is added by observe(); this trial would count it twice.
         self._study.tell(trial, state=TrialState.FAIL)
+        # NSGA-II notes there which generation it belongs to.
+        self._notes = dict(self._study.trials[trial.number].system_attrs)
         return self._decode(trial.params)
 
     def _add(
@@ -139,6 +146,7 @@ class OptunaStrategy:
                 params=self._encode(candidate),
                 distributions=dict(self._distributions),
                 constraints=limits,
+                system_attrs=self._notes_of.pop(candidate, {}),
             )
         )
 
@@ -196,4 +204,52 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
             return optuna.samplers.GPSampler(seed=seed)
         if name == "tpe":
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        if name == "nsga2":
+            return optuna.samplers.NSGAIISampler(seed=seed)
         return optuna.samplers.RandomSampler(seed=seed)
+
+
+class ExhaustiveStrategy:
+    """Everything there is, the baseline first, then build after build.
+
+    Args:
+        space: What may be tried.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._left = dict.fromkeys([space.baseline, *space.candidates()])
+
+    def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
+        """Return the next candidate that was never observed, or ``None`` if none is left."""
+        return next((candidate for candidate in self._left if candidate not in pending), None)
+
+    def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
+        """Strike a candidate off."""
+        self._left.pop(candidate, None)
+
+
+class WarmStart:
+    """What is known to be good from elsewhere first, then another strategy.
+
+    Args:
+        inner: The strategy that goes on.
+        space: What may be tried; candidates outside it are left out.
+        candidates: What to try first, after the baseline.
+    """
+
+    def __init__(
+        self, inner: Strategy, space: SearchSpace, candidates: Sequence[Candidate]
+    ) -> None:
+        self.inner = inner
+        first = dict.fromkeys([space.baseline, *candidates])
+        self._first = {c: None for c in first if space.reason_against(c) is None}
+
+    def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
+        """Return a valid candidate that was never observed, or ``None`` if none is left."""
+        first = next((candidate for candidate in self._first if candidate not in pending), None)
+        return self.inner.propose(pending) if first is None else first
+
+    def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
+        """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
+        self._first.pop(candidate, None)
+        self.inner.observe(candidate, metrics)

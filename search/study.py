@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from runners.build_pool import BuildPool
 from runners.build_worker import BuildWorker, WorkerSettings
 from runners.evaluator import Evaluator
+from runners.telemetry import switch_off_telemetry
 from runners.workload import WorkloadInfo
 from search.config import StudyConfig, StudyPaths
 from search.confirmation import DRAWS, Confirmation
@@ -22,7 +25,8 @@ from search.loop import Budget, Loop, Reporter, SearchResult
 from search.mlflow_tracking import open_tracking
 from search.objective import Constraint, Objective
 from search.storage import StudyStorage
-from search.strategy import OptunaStrategy, Strategy
+from search.store_limit import StoreLimit
+from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
 from search.study_file import check_names, read_study_file
 from search.study_parts import (
     check_counters,
@@ -34,9 +38,7 @@ from search.study_parts import (
     study_space,
 )
 from search.tracking import Tracking
-from spaces import (
-    StudyError,
-)
+from spaces import SearchSpace, StudyError
 
 
 def run_study(
@@ -55,9 +57,13 @@ def run_study(
         StudyError: If the study was started as something else, is being searched by another
             process, or every candidate fails for one cause.
     """
+    started = time.monotonic()
     config = read_study_file(path, _describe_workload)
     paths = StudyPaths(config, path)
-    started = time.monotonic()
+    if config.tracking:
+        # MLflow takes seconds to import: meanwhile the workload is loaded, in another process.
+        switch_off_telemetry()
+        threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
     settings = WorkerSettings(
         workload=config.workload,
@@ -80,14 +86,11 @@ def run_study(
         evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
         check_counters(evaluator, space, [*objectives, *constraints])
         cost = CostModel(history, info.recipe)
-        sampler, seed = config.strategy.sampler, config.strategy.seed
-        strategy: Strategy
-        if sampler == "frontier" or (sampler == "auto" and len(objectives) <= MOST_OBJECTIVES):
-            quality = info.quality_metric
-            seconds = cost.seconds if budget.hours is not None else None
-            strategy = FrontierStrategy(space, objectives, constraints, quality, seed, seconds)
-        else:
-            strategy = OptunaStrategy(space, objectives, constraints, sampler, seed)
+        strategy = _strategy(config, space, history, cost if budget.hours is not None else None)
+        if config.strategy.warm_start is not None:
+            earlier = load_history(paths.folder / config.strategy.warm_start)
+            strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
+        limit = StoreLimit(evaluator.store, config.budget.store_gb, history)
         tracking = open_tracking(config, paths, storage.definition or {}, history)
         history.confirmed, confirmed_trials = storage.confirmed()
         confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
@@ -107,12 +110,28 @@ def run_study(
             latency_first=config.strategy.latency_first,
             reserve=confirmation.seconds if config.confirmation.enabled else lambda budget_s: 0.0,
             started=started,
+            store_limit=limit,
         ).run(budget)
         is_new = len(history.records) > confirmed_trials
         if config.confirmation.enabled and history.frontier and is_new:
             deadline = None if budget.hours is None else started + budget.hours * 3600
             _confirm(confirmation, storage, tracking, deadline)
         return result
+
+
+def _strategy(
+    config: StudyConfig, space: SearchSpace, history: History, cost: CostModel | None
+) -> Strategy:
+    """Return the strategy that a study file asks for; with a cost, it minds the seconds."""
+    sampler, seed = config.strategy.sampler, config.strategy.seed
+    objectives, constraints = history.objectives, history.constraints
+    if sampler == "exhaustive":
+        return ExhaustiveStrategy(space)
+    if sampler == "frontier" or (sampler == "auto" and len(objectives) <= MOST_OBJECTIVES):
+        seconds = cost.seconds if cost else None
+        quality = history.quality_metric
+        return FrontierStrategy(space, objectives, constraints, quality, seed, seconds)
+    return OptunaStrategy(space, objectives, constraints, sampler, seed)
 
 
 def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) -> History:

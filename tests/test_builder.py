@@ -169,3 +169,26 @@ def test_a_stage_that_raises_is_a_failure(tmp_path: Path) -> None:
 def test_two_classes_in_one_file_share_no_builds(builder: Builder) -> None:
     one, other = builder.loaded, LoadedWorkload(f"{IRIS}:Unprunable", IRIS.parent)
     assert one.info.fingerprint != other.info.fingerprint
+
+
+def test_a_file_that_left_the_store_costs_only_its_own_stage(tmp_path: Path) -> None:
+    builder = Builder(
+        LoadedWorkload(f"{IRIS}:Iris", IRIS.parent), ArtifactStore(tmp_path / "store")
+    )
+    artifact = build(builder, "small", 0.5, "int8-static")
+    by_stage = {record.stage: record for record in artifact.lineage}
+
+    def lose(stage: str) -> None:
+        path = builder.store.get(by_stage[stage].output)
+        assert path is not None
+        path.unlink()
+
+    # What was trained is not needed any more: the last file is there.
+    for stage in ("distill", "prune", "fine-tune"):
+        lose(stage)
+    assert builder.missing(BuildSpec("small", 0.5, Quantization.INT8_STATIC)) == []
+    assert build(builder, "small", 0.5, "int8-static").stage_seconds == {}
+    lose("quantize")
+    assert builder.missing(BuildSpec("small", 0.5, Quantization.INT8_STATIC)) == ["quantize"]
+    again = build(builder, "small", 0.5, "int8-static")
+    assert set(again.stage_seconds) == {"quantize"}

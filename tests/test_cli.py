@@ -34,6 +34,7 @@ def test_every_command_has_help() -> None:
 
     assert set(main.commands) == {
         "search",
+        "confirm",
         "status",
         "frontier",
         "pick",

@@ -97,3 +97,26 @@ def test_a_torn_line_of_the_log_is_left_out(tmp_path: Path) -> None:
     with (tmp_path / "executions.jsonl").open("a") as file:
         file.write('{"event": "fin')
     assert [entry["event"] for entry in store.executions()] == ["started"]
+
+
+def test_what_is_cheapest_to_make_again_is_evicted_first(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "store")
+    outputs = {}
+    stages = {"reference": 0.1, "distill": 50.0, "export": 1.0, "quantize": 9.0}
+    for stage, seconds in stages.items():
+        file = tmp_path / stage
+        file.write_bytes((stage * 10).encode()[:10] * 600)
+        outputs[stage] = store.put(file)
+        store.commit(StageRecord(stage, stage * 8, {}, None, outputs[stage], seconds))
+    inputs = tmp_path / "inputs"
+    inputs.write_bytes(b"inputs" * 1000)
+    outputs["inputs"] = store.put(inputs)
+    whole = store.size_bytes()
+    assert store.evict(whole) == 0
+    assert store.evict(whole - 1) == 6000
+    assert store.get(outputs["export"]) is None and store.record("export" * 8) is None
+    noted = store.note("export" * 8)
+    assert noted is not None and noted.seconds == 1.0
+    store.evict(0, keep=[outputs["quantize"]])
+    left = {stage for stage, digest in outputs.items() if store.get(digest)}
+    assert left == {"reference", "quantize", "inputs"}

@@ -7,10 +7,10 @@ from conftest import SMALL_SPACE
 
 from search.frontier_strategy import FrontierStrategy
 from search.objective import Constraint, Objective, default_objectives
-from search.strategy import OptunaStrategy, Strategy
+from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
 from spaces import Candidate, Forbid, SearchSpace
 
-SAMPLERS = ["auto", "gp", "tpe", "random", "frontier"]
+SAMPLERS = ["auto", "gp", "tpe", "nsga2", "random", "exhaustive", "frontier"]
 LARGE = {
     **SMALL_SPACE,
     "pruning_ratio": [0.0, 0.25, 0.5, 0.75],
@@ -33,6 +33,8 @@ def metrics(candidate: Candidate) -> dict[str, float]:
 def strategy(space: SearchSpace, sampler: str, seed: int = 0) -> Strategy:
     if sampler == "frontier":
         return FrontierStrategy(space, default_objectives("accuracy"), seed=seed)
+    if sampler == "exhaustive":
+        return ExhaustiveStrategy(space)
     return OptunaStrategy(space, default_objectives("accuracy"), sampler=sampler, seed=seed)
 
 
@@ -139,3 +141,33 @@ def test_a_constraint_steers_the_sampler() -> None:
         chooser.observe(candidate, metrics(candidate))
     share = sum(metrics(c)["latency_p95_ms"] <= 30 for c in space.candidates()) / space.size
     assert sum(kept[15:]) / len(kept[15:]) > share
+
+
+def test_a_warm_start_tries_what_is_known_first(space: SearchSpace) -> None:
+    everyone = list(space.candidates())
+    known = [everyone[-1], everyone[-3]]
+    elsewhere = SearchSpace.from_values({**SMALL_SPACE, "batch_size": [1, 64]})
+    outside = [c for c in elsewhere.candidates() if c.run.batch_size == 64][:1]
+    chooser = WarmStart(strategy(space, "random"), space, [*outside, *known])
+    tried = []
+    for _ in range(4):
+        candidate = chooser.propose()
+        assert candidate is not None
+        tried.append(candidate)
+        chooser.observe(candidate, metrics(candidate))
+    assert tried[:3] == [space.baseline, *known]
+    assert tried[3] not in tried[:3]
+
+
+def test_nsga2_learns_over_generations() -> None:
+    space = SearchSpace.from_values(LARGE)
+    chooser = strategy(space, "nsga2")
+    found = []
+    for _ in range(150):
+        candidate = chooser.propose()
+        assert candidate is not None
+        found.append(candidate)
+        chooser.observe(candidate, metrics(candidate))
+    study = chooser._study  # type: ignore[attr-defined]
+    generations = {t.system_attrs.get("NSGAIISampler:generation") for t in study.trials}
+    assert len(generations - {None}) >= 2, {tuple(t.system_attrs) for t in study.trials}

@@ -64,6 +64,17 @@ def check_consistency(study: Path, trials: int) -> None:
             assert run.data.metrics[name] == pytest.approx(value, rel=1e-12)
 
 
+def check_nothing_ran_twice(study: Path) -> None:
+    """Check by the store's log that a stage whose output was kept was never run again."""
+    finished: set[str] = set()
+    log = ArtifactStore(study.parent / "results" / "store").executions()
+    assert log
+    for entry in log:
+        assert entry["key"] not in finished, entry
+        if entry["event"] == "finished":
+            finished.add(entry["key"])
+
+
 def test_a_study_ends_with_a_frontier_in_mlflow_and_storage(iris_study: Path) -> None:
     check_consistency(iris_study, 10)
     baseline = load_history(iris_study).baseline
@@ -264,6 +275,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) 
     check_consistency(study, 6)
     after = {r.number: r.as_dict() for r in load_history(study).records}
     assert {number: after[number] for number in before} == before
+    check_nothing_ran_twice(study)
 
 
 def test_mlflow_failing_in_the_middle_does_not_end_the_study(tmp_path: Path) -> None:
@@ -383,3 +395,4 @@ def test_a_study_killed_at_random_again_and_again_loses_nothing(tmp_path: Path) 
         if process.returncode == 0:
             break
     check_consistency(study, trials)
+    check_nothing_ran_twice(study)

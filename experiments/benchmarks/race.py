@@ -81,6 +81,7 @@ def run_paretune(study_file: Path, store: Path, seconds: float, seed: int, out: 
         "workload": str(folder / values["workload"]),
         "output_dir": str(out),
         "strategy": {"seed": seed},
+        "confirmation": {"enabled": False},  # the naive loop has none
         "budget": {"trials": 10_000, "hours": seconds / 3600},
     }
     path = out / "study.yaml"

@@ -1,0 +1,89 @@
+"""Benchmark: what would the skipped candidates of a study have given?
+
+    python experiments/benchmarks/skipped.py STUDY.yaml [--most 20]
+
+Trains and measures candidates that a finished study skipped (a random sample, or all), and counts
+those that would have been on its frontier. Printed too: the share of candidates that was skipped,
+and the training that was saved. Let nothing else run.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from runners.build_plan import TRAINING_STAGES
+from runners.build_worker import BuildWorker, WorkerSettings
+from runners.failure import Failure
+from search.config import StudyPaths
+from search.history import History
+from search.objective import losses
+from search.study import load_history
+from search.study_file import read_study_file
+from search.study_parts import study_evaluator
+
+
+def main() -> int:
+    """Print the counts; return 1 if over 2 % of what was tried would have been on the frontier."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--most", type=int, default=20)
+    arguments = parser.parse_args()
+    history = load_history(arguments.study)
+    skipped = history.skipped
+    if not skipped:
+        sys.exit("the study skipped nothing")
+    took: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for record in history.records:
+        for stage, seconds in record.stage_seconds.items():
+            took[(stage, record.candidate.build.student)].append(seconds)
+    print(
+        f"{len(skipped)} of {len(history.records)} candidates were skipped "
+        f"({len(skipped) / len(history.records):.0%})"
+    )
+    sample = random.Random(0).sample(skipped, min(arguments.most, len(skipped)))
+    config = read_study_file(arguments.study)
+    paths = StudyPaths(config, arguments.study)
+    settings = WorkerSettings(
+        config.workload, paths.folder, paths.store, paths.logs / "skipped.log"
+    )
+    trained_s, lost, exceeded = [], 0, 0
+    with BuildWorker(settings) as worker:
+        info = worker.describe()
+        evaluator = study_evaluator(config, paths, worker, info, paths.store)
+        for record in sample:
+            artifact = worker.build(record.candidate.build)
+            if isinstance(artifact, Failure):
+                print(f"trial {record.number}: {artifact.message}")
+                continue
+            spent = artifact.stage_seconds
+            trained_s.append(sum(spent.get(stage, 0.0) for stage in TRAINING_STAGES))
+            outcome = evaluator.measure(artifact, record.candidate.run)
+            if isinstance(outcome, Failure):
+                print(f"trial {record.number}: {outcome.message}")
+                continue
+            bound = record.skip.quality_bound if record.skip else 0.0
+            exceeded += outcome.metrics[history.quality_metric] > bound
+            lost += _is_new(outcome.metrics, history)
+    print(
+        f"trained now: {len(trained_s)} of them, {statistics.fmean(trained_s):.1f} s of training "
+        f"each: about {statistics.fmean(trained_s) * len(skipped) / 60:.1f} min were saved"
+    )
+    print(
+        f"{exceeded} exceeded the bound on their quality; {lost} of {len(trained_s)} would have "
+        f"been on the frontier ({lost / max(len(trained_s), 1):.0%})"
+    )
+    return 1 if lost > 0.02 * len(trained_s) else 0
+
+
+def _is_new(metrics: dict[str, float], history: History) -> bool:
+    """Tell whether nothing on the frontier is as good in every objective."""
+    [point] = losses([metrics], history.objectives)
+    front = losses([record.metrics for record in history.frontier], history.objectives)
+    return not (front <= point).all(axis=1).any()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
