@@ -1,100 +1,56 @@
 """Benchmark: how good is a strategy's frontier after so many evaluations?
 
-    python experiments/benchmarks/samplers.py [--seeds 10] [--evaluations 50] [--only NAME …]
+    python experiments/benchmarks/samplers.py [--seeds 10] [--evaluations 200] [--only NAME …]
 
-An analytic stand-in for a study (7,560 candidates on six axes, three objectives): latencies with a
-call's overhead, threads that pay late, int8 that helps where it is static, accuracy that collapses
-under strong pruning. Printed is the share of the true frontier's hypervolume, mean over seeds.
-Paretune's strategies propose nothing twice; plain Optuna is driven as its users do, with the same
-logarithms as objectives, and a repeated proposal counts.
+Each seed is an analytic problem of its own (problem.py: 7,560 candidates on six axes, three
+objectives) and seeds the sampler, too. Printed is the share of the true frontier's hypervolume,
+mean over seeds, and the median milliseconds of a proposal. Paretune's strategies propose nothing
+twice; plain Optuna (`optuna-…`) is driven as its users do, with the same logarithms as objectives,
+and a repeated proposal counts.
 """
 
 import argparse
-import math
 import statistics
 import time
 import warnings
 from collections.abc import Callable
 
-import numpy as np
 import optuna
+from problem import OBJECTIVES, SPACE, Problem
 
 from search.frontier_strategy import FrontierStrategy
-from search.hypervolume import hypervolume
-from search.objective import default_objectives, losses, reference_point
-from search.pareto import non_dominated
-from search.strategy import OptunaStrategy
-from spaces import Candidate, SearchSpace
+from search.strategy import OptunaStrategy, Strategy
+from spaces import Candidate
 
-OBJECTIVES = default_objectives("accuracy")
-WORK = {"reference": 100.0, "large": 40.0, "medium": 15.0, "small": 5.0, "tiny": 1.5}
-QUALITY = {"reference": 0.95, "large": 0.945, "medium": 0.93, "small": 0.88, "tiny": 0.78}
-SCHEMES = {  # share of the work, loss of accuracy
-    "fp32": (1.0, 0.0),
-    "fp16": (1.05, 0.0),
-    "int8-static": (0.4, 0.006),
-    "int8-dynamic": (1.3, 0.004),
-    "int8-weight": (1.02, 0.001),
-    "int4-weight": (0.9, 0.03),
-}
-SPACE = SearchSpace.from_values(
-    {
-        "student": list(WORK),
-        "pruning_ratio": [0.0, 0.15, 0.3, 0.45, 0.6, 0.75],
-        "quantization": list(SCHEMES),
-        "batch_size": [1, 2, 4, 8, 16, 32, 64],
-        "execution_provider": ["CPUExecutionProvider", "openvino/CPU"],
-        "intra_op_threads": [1, 2, 4],
-    }
-)
 BUDGETS = (25, 50, 100, 200)
+Found = list[dict[str, float]]
 
 
-def metrics(candidate: Candidate) -> dict[str, float]:
-    """Return what a candidate gives."""
-    build, run = candidate.build, candidate.run
-    share, loss = SCHEMES[build.quantization.value]
-    ratio, threads = build.pruning_ratio, run.intra_op_threads
-    other = run.runner == "openvino"
-    if other:
-        share *= 0.8 if build.quantization.value == "int8-static" else 1.05
-    work = WORK[build.student] * (1 - ratio) ** 1.7 * share * run.batch_size**0.93
-    latency_ms = work / threads**0.75 + 0.6 * (threads - 1) + (0.9 if other else 0.25)
-    size = 1.5 - math.log10(WORK[build.student]) / 2
-    noise = np.random.default_rng(int(candidate.digest[:8], 16)).normal(0, 0.02)
-    latency_ms *= math.exp(noise)
-    return {
-        "accuracy": QUALITY[build.student] - loss * (1 + 3 * ratio) - 0.35 * ratio**4 * size,
-        "latency_p95_ms": latency_ms,
-        "throughput_samples_per_s": 1e3 * run.batch_size / latency_ms,
-    }
-
-
-def ours(name: str, seed: int, evaluations: int) -> list[dict[str, float]]:
+def ours(problem: Problem, name: str, seed: int, evaluations: int) -> Found:
     """Return what one of Paretune's strategies finds, in order."""
-    strategy: FrontierStrategy | OptunaStrategy
+    strategy: Strategy
     if name == "frontier":
         strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed)
     else:
         strategy = OptunaStrategy(SPACE, OBJECTIVES, sampler=name, seed=seed)  # type: ignore[arg-type]
-    found = []
+    found: Found = []
     for _ in range(evaluations):
         candidate = strategy.propose()
         assert candidate is not None
-        found.append(metrics(candidate))
+        found.append(problem.metrics(candidate))
         strategy.observe(candidate, found[-1])
     return found
 
 
-def plain(sampler: optuna.samplers.BaseSampler, evaluations: int) -> list[dict[str, float]]:
+def plain(problem: Problem, sampler: optuna.samplers.BaseSampler, evaluations: int) -> Found:
     """Return what plain Optuna finds, in order."""
-    found = []
+    found: Found = []
 
     def objective(trial: optuna.Trial) -> list[float]:
         values = {
             axis.name: trial.suggest_categorical(axis.name, axis.values) for axis in SPACE.axes
         }
-        found.append(metrics(Candidate.from_params(values)))
+        found.append(problem.metrics(Candidate.from_params(values)))
         return [goal.loss(found[-1][goal.metric]) for goal in OBJECTIVES]
 
     study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
@@ -102,42 +58,44 @@ def plain(sampler: optuna.samplers.BaseSampler, evaluations: int) -> list[dict[s
     return found
 
 
-CONTESTANTS: dict[str, Callable[[int, int], list[dict[str, float]]]] = {
-    "frontier": lambda seed, n: ours("frontier", seed, n),
-    "gp": lambda seed, n: ours("gp", seed, n),
-    "tpe": lambda seed, n: ours("tpe", seed, n),
-    "random": lambda seed, n: ours("random", seed, n),
-    "optuna-gp": lambda seed, n: plain(optuna.samplers.GPSampler(seed=seed), n),
-    "optuna-tpe": lambda seed, n: plain(optuna.samplers.TPESampler(seed=seed), n),
-    "optuna-tpe-multivariate": lambda seed, n: plain(
-        optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True), n
-    ),
-    "optuna-nsga2": lambda seed, n: plain(optuna.samplers.NSGAIISampler(seed=seed), n),
+def _multivariate(seed: int) -> optuna.samplers.TPESampler:
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+
+
+PLAIN: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "optuna-tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "optuna-tpe-multivariate": _multivariate,
+    "optuna-nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "optuna-random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "optuna-gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
 }
+OURS = ("frontier", "tpe", "nsga2", "random", "gp")
 
 
 def main() -> None:
     """Print a line a contestant."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--evaluations", type=int, default=50)
-    parser.add_argument("--only", nargs="*", choices=list(CONTESTANTS), default=list(CONTESTANTS))
+    parser.add_argument("--evaluations", type=int, default=BUDGETS[-1])
+    parser.add_argument("--only", nargs="*", default=[*OURS, *PLAIN])
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    everything = losses([metrics(candidate) for candidate in SPACE.candidates()], OBJECTIVES)
-    reference = reference_point(metrics(SPACE.baseline), OBJECTIVES)
-    best = hypervolume(everything[non_dominated(everything)], reference)
     budgets = [budget for budget in BUDGETS if budget <= arguments.evaluations]
-    print(f"{'':<24}" + "".join(f"{budget:>8}" for budget in budgets) + "   s an evaluation")
+    print(f"{'':<24}" + "".join(f"{budget:>8}" for budget in budgets) + "  ms each")
     for name in arguments.only:
-        rows, started = [], time.perf_counter()
+        rows, each_ms = [], []
         for seed in range(arguments.seeds):
-            found = losses(CONTESTANTS[name](seed, arguments.evaluations), OBJECTIVES)
-            rows.append([hypervolume(found[:budget], reference) / best for budget in budgets])
-        seconds = (time.perf_counter() - started) / arguments.seeds / arguments.evaluations
-        shares = "".join(f"{statistics.fmean(column):>8.3f}" for column in zip(*rows, strict=True))
-        print(f"{name:<24}{shares}   {seconds:.3f}", flush=True)
+            problem, started = Problem(seed), time.perf_counter()
+            if name in PLAIN:
+                found = plain(problem, PLAIN[name](seed), budgets[-1])
+            else:
+                found = ours(problem, name, seed, budgets[-1])
+            each_ms.append((time.perf_counter() - started) * 1e3 / budgets[-1])
+            rows.append([problem.share_of_hypervolume(found[:budget]) for budget in budgets])
+        means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
+        line = f"{name:<24}" + "".join(f"{mean:8.3f}" for mean in means)
+        print(f"{line}{statistics.median(each_ms):9.0f}", flush=True)
 
 
 if __name__ == "__main__":

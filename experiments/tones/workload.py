@@ -75,10 +75,10 @@ class Tones(Workload):
         }
 
     def data(self) -> Data:
-        """Make 3,000 waveforms to train with and 1,000 for each other split."""
-        splits = [Split(*waves(n, seed)) for seed, n in enumerate((3000, 300, 1000, 1000))]
+        """Make 6,000 waveforms to train with and 1,000 for each other split."""
+        splits = [Split(*waves(n, seed)) for seed, n in enumerate((6000, 300, 1000, 1000))]
         return Data(*splits)
 
     def recipe(self) -> Recipe:
         """Return the default recipe, with widths rounded to 4."""
-        return Recipe(reference_epochs=12, distill_epochs=16, fine_tune_epochs=8, width_multiple=4)
+        return Recipe(reference_epochs=16, distill_epochs=32, fine_tune_epochs=16, width_multiple=4)
