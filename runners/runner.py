@@ -42,6 +42,18 @@ class Samples:
     inputs: Sequence[Path]
     pipeline: PipelineFiles | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain nested values, ready for JSON."""
+        around = self.pipeline and {k: str(v) for k, v in vars(self.pipeline).items()}
+        return {"inputs": [str(path) for path in self.inputs], "pipeline": around}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Samples:
+        """Undo :meth:`as_dict`."""
+        around = values["pipeline"] and {k: Path(v) for k, v in values["pipeline"].items()}
+        pipeline = PipelineFiles(**around) if around else None
+        return cls([Path(path) for path in values["inputs"]], pipeline)
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runners.measurement import Measurement
 from runners.store import ArtifactStore
 from search.bundle import write_bundle
-from search.choice import Wish, choose
+from search.choice import Wish, rank
 from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.history import History
 from search.loop import Reporter, SearchResult
+from search.objective import Constraint
+from search.promise import first_that_keeps
 from search.study import confirm_study, load_history, run_study
 from search.study_file import read_study_file
-from search.study_parts import study_runner
+from search.study_parts import study_runner, study_timer
 from search.trial import TrialRecord
 
 
@@ -23,14 +27,18 @@ class Pick:
     """A picked point.
 
     Attributes:
-        record: The trial.
+        record: The trial, with its published values if the study was confirmed.
         history: The study it was picked from.
         manifest: Path of the manifest that was written, or ``None``.
+        checked: What was measured just now, or ``None``.
+        broken: Of each point that would have been picked before it, why it was not.
     """
 
     record: TrialRecord
     history: History
     manifest: Path | None
+    checked: Measurement | None = None
+    broken: tuple[str, ...] = ()
 
 
 def run(
@@ -86,7 +94,11 @@ def pick(
     max_latency_ms: float | None = None,
     percentile: str = "p95",
     min_quality: float | None = None,
+    max_quality_drop: float | None = None,
     batch_size: int | None = None,
+    runner: str | None = None,
+    limits: Sequence[Constraint] = (),
+    measure: bool = True,
     out: str | Path | None = None,
 ) -> Pick:
     """Return the most accurate point that keeps a budget, and write it to a folder.
@@ -96,7 +108,12 @@ def pick(
         max_latency_ms: Latency budget of one call.
         percentile: Which latency it is about: ``p50``, ``p90``, ``p95`` or ``p99``.
         min_quality: Lowest quality accepted.
+        max_quality_drop: Largest loss of quality against the baseline accepted.
         batch_size: Only points with this batch size.
+        runner: Only points on this runner.
+        limits: Limits on other metrics.
+        measure: Whether to measure the point once more, here and now; if it breaks a limit, the
+            next one is taken. Only confirmed studies have what it takes.
         out: Folder for ``model.onnx`` and ``manifest.json``; nothing is written without it.
 
     Raises:
@@ -104,13 +121,20 @@ def pick(
     """
     path = Path(study)
     history = load_history(path)
-    record = choose(history, Wish(max_latency_ms, percentile, min_quality, batch_size))
-    if out is None:
-        return Pick(record, history, None)
+    wish = Wish(
+        max_latency_ms, percentile, min_quality, batch_size, max_quality_drop, runner, tuple(limits)
+    )
+    ranked = rank(history, wish)
     config = read_study_file(path)
     paths = StudyPaths(config, path)
     store = ArtifactStore(paths.store)
-    runner = study_runner(config, paths.folder, record.candidate.run.runner)
-    return Pick(
-        record, history, write_bundle(record, history, store, Path(out), config.name, runner)
-    )
+    record, checked = ranked[0], None
+    broken: tuple[str, ...] = ()
+    if measure and history.confirmed:
+        kept = first_that_keeps(ranked, wish.constraints(history), study_timer(config, paths))
+        record, checked, broken = kept.record, kept.measurement, kept.broken
+    manifest = None
+    if out is not None:
+        run_by = study_runner(config, paths.folder, record.candidate.run.runner)
+        manifest = write_bundle(record, history, store, Path(out), config.name, run_by)
+    return Pick(record, history, manifest, checked, broken)

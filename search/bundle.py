@@ -36,6 +36,7 @@ def write_bundle(
     measurement = record.measurement
     if measurement is None:
         raise StudyError(f"trial {record.number} was not measured")
+    confirmed = {point.number: point for point in history.confirmed}
     source = store.get(measurement.artifact)
     if source is None:
         raise StudyError(
@@ -71,7 +72,7 @@ def write_bundle(
         },
         "quality": {
             "metric": history.quality_metric,
-            "split": "validation",
+            "split": "test" if record.number in confirmed else "validation",
             "value": record.metrics[history.quality_metric],
             "batches": "consecutive samples in batches of batch_size, the last one shorter",
         },
@@ -84,6 +85,9 @@ def write_bundle(
             for name, statistic in measurement.statistics.items()
         },
         "baseline": history.baseline.metrics if history.baseline else None,
+        "probability_non_dominated": confirmed[record.number].probability
+        if record.number in confirmed
+        else None,
         "launches": measurement.launches,
         "providers": {k: asdict(v) for k, v in measurement.providers.items()},
         "environment": dict(measurement.environment),

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from search import cli_model
+from search import cli_model, cli_pick
 from spaces.errors import ConfigError, ParetuneError
 
 _STUDY = click.argument(
@@ -205,48 +205,6 @@ def frontier(study: Path, form: str, plot: Path | None) -> None:
 
 @main.command()
 @_STUDY
-@click.option(
-    "--max-latency-ms",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Latency budget of one call, in milliseconds.",
-)
-@click.option(
-    "--percentile",
-    type=click.Choice(["p50", "p90", "p95", "p99"]),
-    default="p95",
-    show_default=True,
-    help="Which latency the budget is about.",
-)
-@click.option(
-    "--min-accuracy", "min_quality", type=float, help="Lowest accuracy (or other quality) accepted."
-)
-@click.option("--batch-size", type=click.IntRange(min=1), help="Only points of this batch size.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Write model.onnx and manifest.json here.",
-)
-def pick(study: Path, out: Path | None, **wish: Any) -> None:
-    """Pick the most accurate point of STUDY that keeps a latency budget.
-
-    With --out the ONNX file and a manifest of everything needed to run it as measured are written.
-    """
-    from search import api
-    from search.summary import format_metric, shown_metrics
-
-    picked = api.pick(study, out=out, **wish)
-    record = picked.record
-    click.echo(f"trial {record.number}: {record.candidate.label}")
-    base = picked.history.baseline
-    for name in shown_metrics(picked.history):
-        compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
-        click.echo(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
-    if picked.manifest:
-        click.echo(f"wrote {picked.manifest.parent / 'model.onnx'} and {picked.manifest}")
-
-
-@main.command()
-@_STUDY
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(study: Path, port: int) -> None:
     """Open the MLflow UI on STUDY's runs, on this machine only (127.0.0.1)."""
@@ -282,6 +240,7 @@ def devices() -> None:
 
 main.add_command(cli_model.measure)
 main.add_command(cli_model.compare)
+main.add_command(cli_pick.pick)
 
 
 if __name__ == "__main__":

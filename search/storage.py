@@ -161,18 +161,20 @@ class StudyStorage:
                 if _RECORD in trial.user_attrs and (held or trial.state.is_finished())
             ]
 
-    def confirm(self, points: Sequence[Confirmed], trials: int) -> None:
+    def confirm(self, points: Sequence[Confirmed], trials: int, samples: Mapping[str, Any]) -> None:
         """Keep what a confirmation found, in place of the last one.
 
         Args:
             points: The points.
             trials: How many trials the study had.
+            samples: What the points were run on (see ``Samples.as_dict``).
         """
         with self._reached():
             for point in points:
                 key = f"{_CONFIRMED}:{point.number}"
                 self._storage.set_study_user_attr(self._study_id, key, point.as_dict())
-            found = {"trials": trials, "numbers": [point.number for point in points]}
+            numbers = [point.number for point in points]
+            found = {"trials": trials, "numbers": numbers, "samples": dict(samples)}
             self._storage.set_study_user_attr(self._study_id, _CONFIRMED, found)
 
     def confirmed(self) -> tuple[list[Confirmed], int]:
@@ -181,6 +183,11 @@ class StudyStorage:
         found = attributes.get(_CONFIRMED, {"trials": 0, "numbers": []})
         values = [attributes[f"{_CONFIRMED}:{number}"] for number in found["numbers"]]
         return [Confirmed.from_dict(each) for each in values], found["trials"]
+
+    def confirmed_on(self) -> dict[str, Any] | None:
+        """Return what the confirmed points were run on, if the study was confirmed."""
+        found = self._storage.get_study_user_attrs(self._study_id).get(_CONFIRMED)
+        return dict(found["samples"]) if found else None
 
     def recover(self, objectives: Sequence[Objective]) -> list[Unfinished]:
         """Finish trials whose measurement is kept already; return those to be started again."""

@@ -192,7 +192,8 @@ def _confirm(
 ) -> None:
     history = confirmation.history
     history.confirmed = confirmation.run(deadline)
-    storage.confirm(history.confirmed, len(history.records))
+    samples = confirmation.evaluator.samples.as_dict()
+    storage.confirm(history.confirmed, len(history.records), samples)
     tracking.log_confirmed(history)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from runners.build_worker import BuildWorker
+from runners.builder import Artifact
 from runners.environment import available_cores, fingerprint
 from runners.evaluator import Evaluator
-from runners.failure import Failure
+from runners.failure import Failure, FailureKind
 from runners.interpreter import interpreter
 from runners.launched.counters import energy_mj
+from runners.measurement import Measurement
 from runners.metric import METRICS
 from runners.process_runner import ProcessRunner
 from runners.runner import PipelineFiles, Samples
@@ -22,6 +24,8 @@ from runners.store import ArtifactStore
 from runners.workload import WorkloadInfo, load_attribute
 from search.config import RunnerConfig, StudyConfig, StudyPaths
 from search.objective import Constraint, Objective, default_objectives
+from search.storage import StudyStorage
+from search.trial import TrialRecord
 from spaces import (
     Forbid,
     ProgramLimit,
@@ -185,3 +189,39 @@ def study_evaluator(
         score=lambda outputs: worker.score(outputs, "validation"),
         settings=config.measurement.settings(),
     )
+
+
+def study_timer(
+    config: StudyConfig, paths: StudyPaths
+) -> Callable[[TrialRecord], Measurement | Failure]:
+    """Return what times a confirmed study's points once more, on the samples they were run on.
+
+    Raises:
+        StudyError: If the study was not confirmed.
+    """
+    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
+    if known is None:
+        raise StudyError("the study was not confirmed: run `paretune confirm` first")
+    samples, store = Samples.from_dict(known), ArtifactStore(paths.store)
+    settings = config.confirmation.settings(config.measurement.settings())
+
+    def measure(record: TrialRecord) -> Measurement | Failure:
+        run = record.candidate.run
+        runner = study_runner(config, paths.folder, run.runner)
+        model = store.get(record.measurement.artifact) if record.measurement else None
+        if model is None:
+            return Failure("pick", FailureKind.INVALID, f"its file is not whole in {store.root}")
+        evaluator = Evaluator(
+            {run.runner: runner},
+            {run.runner: {}},
+            store,
+            quality_metric="",
+            fingerprint="",
+            samples=samples,
+            score=lambda outputs: 0.0,
+            settings=settings,
+        )
+        artifact = Artifact(model.name, model, model.stat().st_size, (), {})
+        return evaluator.time(artifact, run)
+
+    return measure

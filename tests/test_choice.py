@@ -5,9 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.choice import Wish, choose
+from runners.failure import Failure, FailureKind
+from runners.measurement import Measurement
+from runners.statistic import Statistic
+from search.choice import Wish, choose, knee, rank
+from search.confirmed import Confirmed
 from search.history import History
 from search.objective import Constraint, default_objectives
+from search.promise import first_that_keeps
 from search.trial import TrialRecord
 from spaces import Quantization, StudyError
 
@@ -101,3 +106,73 @@ def test_a_compressed_model_slower_than_the_reference_is_not_picked(make_record:
     history.add(make_record(0, {"accuracy": 0.9, "latency_p95_ms": 1.0}))
     history.add(slow)
     assert choose(history, Wish()).number == 0
+
+
+def fresh(record: TrialRecord, **values: tuple[float, float, float]) -> Confirmed:
+    measurement = record.measurement
+    assert measurement is not None
+    statistics = {**measurement.statistics, **{k: Statistic(*v) for k, v in values.items()}}
+    return Confirmed(record.number, replace(measurement, statistics=statistics), 1.0, True)
+
+
+def test_a_budget_is_held_against_the_upper_end_of_the_published_interval(
+    make_record: Make,
+) -> None:
+    history = History(default_objectives("accuracy"))
+    for number, accuracy in enumerate((0.8, 0.9, 0.95)):
+        history.add(make_record(number, {"accuracy": accuracy, "latency_p95_ms": 1.0}))
+    history.confirmed = [
+        fresh(history.records[0], latency_p95_ms=(0.5, 0.4, 0.6)),
+        fresh(history.records[1], latency_p95_ms=(1.0, 0.9, 1.1)),
+        fresh(history.records[2], latency_p95_ms=(1.0, 0.8, 1.3)),
+    ]
+    assert choose(history, Wish(max_latency_ms=1.2)).number == 1
+    assert choose(history, Wish(max_latency_ms=1.3)).number == 2
+    assert choose(history, Wish(max_latency_ms=1.05)).number == 0
+    assert choose(history, Wish(max_latency_ms=1.2)).metrics["latency_p95_ms"] == 1.0
+
+
+def test_any_metric_any_runner_and_a_drop_can_be_limited(history: History) -> None:
+    limit = Constraint("throughput_samples_per_s", minimum=50)
+    picked = choose(history, Wish(limits=(limit,)))
+    assert picked.metrics["throughput_samples_per_s"] >= 50
+    assert choose(history, Wish(runner="onnxruntime")).candidate.run.runner == "onnxruntime"
+    base = history.baseline
+    assert base is not None
+    drop = Wish(max_latency_ms=3.0, max_quality_drop=0.05)
+    for record in rank(history, drop):
+        assert record.metrics["accuracy"] >= base.metrics["accuracy"] - 0.05
+    with pytest.raises(StudyError, match="no metric 'latency'"):
+        choose(history, Wish(limits=(Constraint("latency", maximum=1),)))
+    with pytest.raises(StudyError, match="runner 'tensorrt'"):
+        choose(history, Wish(runner="tensorrt"))
+
+
+def test_the_knee_lies_where_the_frontier_bends(make_record: Make) -> None:
+    history = History(default_objectives("accuracy"))
+    bends = [(0.5, 1.0), (0.9, 2.0), (0.92, 8.0), (0.93, 64.0)]
+    for number, (accuracy, latency) in enumerate(bends):
+        history.add(make_record(number, {"accuracy": accuracy, "latency_p95_ms": latency}))
+    found = knee(history, Wish())
+    assert found is not None and found.number == 1
+
+
+def test_a_point_that_breaks_its_promise_is_left_for_the_next(history: History) -> None:
+    wish = Wish(max_latency_ms=5.0)
+    ranked = rank(history, wish)
+    slow, missing = ranked[0].number, ranked[1].number
+
+    def measure(record: TrialRecord) -> Measurement | Failure:
+        assert record.measurement is not None
+        if record.number == missing:
+            return Failure("pick", FailureKind.UNSUPPORTED, "no such provider")
+        value = Statistic(5.5 if record.number == slow else 4.5)
+        statistics = {**record.measurement.statistics, "latency_p95_ms": value}
+        return replace(record.measurement, statistics=statistics)
+
+    kept = first_that_keeps(ranked, wish.constraints(history), measure)
+    assert kept.record is ranked[2]
+    assert "latency_p95_ms is 5.5 now" in kept.broken[0] and "limit: 5" in kept.broken[0]
+    assert "no such provider" in kept.broken[1]
+    with pytest.raises(StudyError, match="no point keeps its promise"):
+        first_that_keeps(ranked[:2], wish.constraints(history), measure)

@@ -20,10 +20,12 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 import search
+from runners.builder import Artifact, Builder
 from runners.data import Data
 from runners.store import ArtifactStore
 from runners.workload import LoadedWorkload
 from search.study import load_history
+from search.trial import TrialRecord
 
 
 def mlflow_runs(study: Path, role: str = "trial") -> list[Run]:
@@ -140,6 +142,64 @@ def test_two_workers_run_each_stage_once(tmp_path: Path) -> None:
     assert sum(record.saved_seconds for record in history.records) > 0
 
 
+def test_trained_after_all_no_skipped_candidate_exceeds_its_bound(tmp_path: Path) -> None:
+    # A limit that nothing keeps: whatever still needs training is skipped, and none of it matters.
+    study = write_study(
+        tmp_path,
+        budget={"trials": 10},
+        strategy={"latency_first": "always", "sampler": "random"},
+        constraints=[{"metric": "latency_p95_ms", "max": 1e-6}],
+        tracking=False,
+    )
+    done = paretune("search", study)
+    assert done.returncode == 1 and "keeps the study's constraints" in done.stdout
+    skipped = load_history(study).skipped
+    assert len(skipped) >= 3
+    loaded = LoadedWorkload(f"{IRIS}:Iris", IRIS.parent)
+    builder = Builder(loaded, ArtifactStore(tmp_path / "results" / "store"))
+    for record in skipped[:3]:
+        assert record.skip is not None
+        artifact = builder.build(record.candidate.build)
+        assert isinstance(artifact, Artifact)
+        session = onnxruntime.InferenceSession(
+            str(artifact.path), providers=["CPUExecutionProvider"]
+        )
+        [outputs] = session.run(None, {"input": loaded.data.validation.inputs})
+        assert loaded.score(np.asarray(outputs), "validation") <= record.skip.quality_bound
+
+
+def test_a_study_starts_with_what_an_earlier_one_found(tmp_path: Path) -> None:
+    (tmp_path / "earlier").mkdir()
+    earlier = write_study(tmp_path / "earlier", budget={"trials": 5}, tracking=False)
+    assert paretune("search", earlier).returncode == 0
+    known = {r.candidate for r in load_history(earlier).frontier}
+    study = write_study(
+        tmp_path,
+        budget={"trials": len(known) + 1},
+        strategy={"warm_start": "earlier/study.yaml", "sampler": "random"},
+        tracking=False,
+    )
+    assert paretune("search", study).returncode == 0
+    assert known <= {record.candidate for record in load_history(study).records}
+
+
+def test_a_full_store_makes_room_and_the_frontier_stays(tmp_path: Path) -> None:
+    budget = {"trials": 22, "store_gb": 1e-6}
+    study = write_study(tmp_path, budget=budget, strategy={"sampler": "exhaustive"}, tracking=False)
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    history, store = load_history(study), ArtifactStore(tmp_path / "results" / "store")
+    assert len(history.measured) == 22
+    assert all(store.get(_digest(record)) for record in history.frontier)
+    gone = [record for record in history.measured if store.get(_digest(record)) is None]
+    assert gone, "a store of a kilobyte holds everything"
+
+
+def _digest(record: TrialRecord) -> str:
+    assert record.measurement is not None
+    return record.measurement.artifact
+
+
 def test_running_again_does_nothing_more(iris_study: Path) -> None:
     before = view(iris_study)
     done = paretune("search", iris_study)
@@ -188,11 +248,12 @@ def test_a_pick_is_a_file_that_does_what_its_manifest_says(
     )
     data: Data = LoadedWorkload(f"{IRIS}:Iris", IRIS.parent).data
     name, size = manifest["model"]["inputs"][0]["name"], manifest["run"]["batch_size"]
-    inputs, targets = data.validation.inputs, data.validation.targets
+    assert manifest["quality"]["split"] == "test"
+    inputs, targets = data.test.inputs, data.test.targets
     batches = [inputs[i : i + size] for i in range(0, len(inputs), size)]
     outputs = np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
     assert (outputs.argmax(axis=1) == targets).mean() == manifest["quality"]["value"]
-    assert manifest["metrics"]["latency_p95_ms"]["value"] <= 100
+    assert manifest["metrics"]["latency_p95_ms"]["high"] <= 100
     assert search.pick(iris_study, max_latency_ms=100).record.number == manifest["trial"]
 
 
