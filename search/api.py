@@ -13,13 +13,18 @@ from search.choice import Wish, rank
 from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.history import History
+from search.lock import exclusive
 from search.loop import Reporter, SearchResult
+from search.mlflow_tracking import open_tracking
 from search.objective import Constraint
 from search.promise import first_that_keeps
+from search.storage import StudyStorage
 from search.study import confirm_study, load_history, run_study
 from search.study_file import read_study_file
-from search.study_parts import study_runner, study_timer
+from search.study_parts import confirmed_samples, study_runner, study_timer
 from search.trial import TrialRecord
+from search.verification import Verification
+from search.verification import verify as verify_bundle
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,37 @@ def frontier(study: str | Path) -> list[TrialRecord]:
     return load_history(Path(study)).frontier
 
 
+def verify(bundle: str | Path) -> Verification:
+    """Say whether a bundle does on this machine what its manifest says.
+
+    Args:
+        bundle: The folder that :func:`pick` wrote.
+
+    Raises:
+        StudyError: If there is no manifest that this version can read.
+    """
+    return verify_bundle(Path(bundle))
+
+
+def sync(study: str | Path) -> History:
+    """Bring MLflow up to date with a study's storage; doing it twice changes nothing.
+
+    Args:
+        study: The study file.
+
+    Raises:
+        StudyError: If the study was not started or is being searched, or MLflow cannot be used.
+    """
+    path = Path(study)
+    history, config = load_history(path), read_study_file(path)
+    paths = StudyPaths(config, path)
+    with exclusive(paths.lock):
+        definition = StudyStorage(paths.storage_url, config.name).definition
+        tracking = open_tracking(config, paths, definition or {}, history)
+        tracking.finish(history, "brought up to date by `paretune sync`", "FINISHED")
+    return history
+
+
 def pick(
     study: str | Path,
     *,
@@ -136,5 +172,15 @@ def pick(
     manifest = None
     if out is not None:
         run_by = study_runner(config, paths.folder, record.candidate.run.runner)
-        manifest = write_bundle(record, history, store, Path(out), config.name, run_by)
+        entry = config.runners.get(record.candidate.run.runner)
+        manifest = write_bundle(
+            record,
+            history,
+            store,
+            Path(out),
+            config.name,
+            run_by,
+            requirements=(entry and entry.requirements) or (),
+            samples=confirmed_samples(config, paths),
+        )
     return Pick(record, history, manifest, checked, broken)

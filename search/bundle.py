@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from runners.failure import Failure
 from runners.process_runner import ProcessRunner
+from runners.runner import Samples
+from runners.settings import MeasurementSettings
 from runners.store import ArtifactStore
+from search.card import write_card
 from search.history import History
 from search.trial import TrialRecord
-from spaces import StudyError
+from spaces import RunSpec, StudyError
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
+
+_FEWEST_SAMPLES = 64
 
 
 def write_bundle(
@@ -24,8 +34,21 @@ def write_bundle(
     folder: Path,
     study: str,
     runner: ProcessRunner,
+    *,
+    requirements: Sequence[str] = (),
+    samples: Samples | None = None,
 ) -> Path:
     """Write a trial's model file and the manifest of everything needed to run it as measured.
+
+    Args:
+        record: The trial, with the values to promise.
+        history: Its study.
+        store: Where the file is.
+        folder: The bundle's folder; made if it is missing.
+        study: The study's name.
+        runner: What runs the file.
+        requirements: What the runner's interpreter was made from, if it was.
+        samples: What it was run on: some go into the bundle, with the answers, to verify it with.
 
     Returns:
         The manifest's path.
@@ -64,6 +87,7 @@ def write_bundle(
             "execution_provider": record.candidate.run.execution_provider,
             "provider_options": runner.options(record.candidate.run),
             "python": str(runner.python),
+            "requirements": list(requirements),
             "batch_size": record.candidate.run.batch_size,
             "session_options": {
                 "intra_op_num_threads": record.candidate.run.intra_op_threads,
@@ -94,7 +118,28 @@ def write_bundle(
     }
     path = folder / "manifest.json"
     path.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    if samples is not None:
+        _write_samples(folder, folder / file, record.candidate.run, runner, samples)
+    write_card(record, history, folder, study)
     return path
+
+
+def _write_samples(
+    folder: Path, model: Path, run: RunSpec, runner: ProcessRunner, samples: Samples
+) -> None:
+    """Write some whole batches of inputs, the model's answers to them, and the pipeline."""
+    count = max(_FEWEST_SAMPLES, 2 * run.batch_size)
+    inputs = folder / "inputs.npy"
+    np.save(inputs, np.load(samples.inputs[0], mmap_mode="r")[:count])
+    with tempfile.TemporaryDirectory() as name:
+        answers = runner.predict(
+            model, run, Samples([inputs]), Path(name), MeasurementSettings(fallback_tolerance=1.0)
+        )
+        if isinstance(answers, Failure):
+            raise StudyError(f"{model} does not run here: {answers.message}")
+        shutil.copyfile(answers.outputs, folder / "outputs.npy")
+    if samples.pipeline is not None:
+        shutil.copyfile(samples.pipeline.file, folder / "pipeline.py")
 
 
 def _signature(path: Path) -> dict[str, Any]:

@@ -238,9 +238,23 @@ def devices() -> None:
     console.print(device_table(find_devices()))
 
 
+@main.command()
+@_STUDY
+def sync(study: Path) -> None:
+    """Bring MLflow up to date with STUDY's storage, which is the truth.
+
+    For when MLflow was down, slow or wiped while the study went on. Doing it twice changes nothing.
+    """
+    from search import api
+
+    history = api.sync(study)
+    click.echo(f"MLflow has all {len(history.records)} trials of the study")
+
+
 main.add_command(cli_model.measure)
 main.add_command(cli_model.compare)
 main.add_command(cli_pick.pick)
+main.add_command(cli_pick.verify)
 
 
 if __name__ == "__main__":

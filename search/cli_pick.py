@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,29 @@ def _limit(text: str) -> tuple[str, float]:
         raise click.BadParameter(
             f"a limit is written METRIC=VALUE, such as peak_memory_bytes=2e8; got {text!r}"
         ) from None
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+def verify(bundle: Path) -> None:
+    """Say whether BUNDLE does on this machine what its manifest says.
+
+    The file is checked, run on the bundle's samples, compared with the answers it gave when it was
+    picked, and timed by the careful protocol.
+
+    \b
+    Exit codes: 0 as promised; 3 slower; 4 faster; 5 different answers; 6 does not run here;
+                7 not the file that was picked; 8 cannot tell: the machine was busy.
+    """
+    from search import api
+    from search.summary import format_metric
+
+    found = api.verify(bundle)
+    for name, now in found.measured.items():
+        then = found.promised[name]
+        click.echo(
+            f"{name:<18} promised {format_metric(name, then.value)}, "
+            f"measured {format_metric(name, now.value)}"
+        )
+    click.echo(f"{found.verdict.words}: {found.reason}")
+    sys.exit(int(found.verdict))

@@ -191,6 +191,12 @@ def study_evaluator(
     )
 
 
+def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> Samples | None:
+    """Return what a study's confirmed points were run on, or ``None`` if it was not confirmed."""
+    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
+    return None if known is None else Samples.from_dict(known)
+
+
 def study_timer(
     config: StudyConfig, paths: StudyPaths
 ) -> Callable[[TrialRecord], Measurement | Failure]:
@@ -199,10 +205,9 @@ def study_timer(
     Raises:
         StudyError: If the study was not confirmed.
     """
-    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
-    if known is None:
+    samples, store = confirmed_samples(config, paths), ArtifactStore(paths.store)
+    if samples is None:
         raise StudyError("the study was not confirmed: run `paretune confirm` first")
-    samples, store = Samples.from_dict(known), ArtifactStore(paths.store)
     settings = config.confirmation.settings(config.measurement.settings())
 
     def measure(record: TrialRecord) -> Measurement | Failure:

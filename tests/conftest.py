@@ -64,7 +64,7 @@ def write_study(folder: Path, **changes: Any) -> Path:
         "space": SMALL_SPACE,
         "budget": {"trials": 10},
         "measurement": QUICK,
-        "confirmation": QUICK_CONFIRMATION,
+        "confirmation": {"enabled": False},
         **changes,
     }
     path = folder / "study.yaml"
@@ -75,7 +75,8 @@ def write_study(folder: Path, **changes: Any) -> Path:
 @pytest.fixture(scope="session")
 def iris_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study of ten trials; its study file."""
-    path = write_study(tmp_path_factory.mktemp("iris study"))  # a space in the path is meant
+    folder = tmp_path_factory.mktemp("iris study")  # a space in the path is meant
+    path = write_study(folder, confirmation=QUICK_CONFIRMATION)
     done = paretune("search", path)
     assert done.returncode == 0, done.stdout + done.stderr
     return path

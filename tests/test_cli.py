@@ -35,6 +35,8 @@ def test_every_command_has_help() -> None:
     assert set(main.commands) == {
         "search",
         "confirm",
+        "sync",
+        "verify",
         "status",
         "frontier",
         "pick",

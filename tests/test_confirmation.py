@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import IRIS, paretune, write_study
+from conftest import IRIS, QUICK_CONFIRMATION, paretune, write_study
 from mlflow.tracking import MlflowClient
 
 from runners.data import Data
@@ -133,7 +133,7 @@ def test_mlflow_shows_what_is_published(iris_study: Path) -> None:
 
 
 def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
-    study = write_study(tmp_path, budget={"trials": 4})
+    study = write_study(tmp_path, budget={"trials": 4}, confirmation=QUICK_CONFIRMATION)
     assert paretune("search", study).returncode == 0
     first = {each.number: each.measurement.samples for each in load_history(study).confirmed}
     # Nothing is new: the same command measures nothing again.
@@ -156,3 +156,35 @@ def test_a_study_without_measurements_has_nothing_to_confirm(tmp_path: Path) -> 
 def test_a_confirmed_point_survives_being_stored(iris_study: Path) -> None:
     for each in load_history(iris_study).confirmed:
         assert Confirmed.from_dict(each.as_dict()) == each
+
+
+def test_a_wiped_mlflow_is_brought_up_to_date(tmp_path: Path) -> None:
+    study = write_study(tmp_path, budget={"trials": 4}, confirmation=QUICK_CONFIRMATION)
+    assert paretune("search", study).returncode == 0
+
+    def shown() -> list[dict[str, object]]:
+        client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/results/mlflow.db")
+        experiment = client.get_experiment_by_name("iris")
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id], "tags.`paretune.role` = 'trial'")
+        # Each MLflow has run ids of its own.
+        foreign = {"mlflow.parentRunId"}
+        return sorted(
+            (
+                {
+                    "tags": {k: v for k, v in run.data.tags.items() if k not in foreign},
+                    "params": run.data.params,
+                    "metrics": run.data.metrics,
+                }
+                for run in runs
+            ),
+            key=lambda run: int(run["tags"]["paretune.trial"]),
+        )
+
+    before = shown()
+    (tmp_path / "results" / "mlflow.db").unlink()
+    for _ in range(2):
+        done = paretune("sync", study)
+        assert done.returncode == 0, done.stderr
+        assert "all 4 trials" in done.stdout
+        assert shown() == before

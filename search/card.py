@@ -1,0 +1,101 @@
+"""The model card: a bundle's story for someone who was not there, with a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search.choice import points
+from search.history import History
+from search.summary import format_metric, shown_metrics
+from search.trial import TrialRecord
+
+_PICTURE = "frontier.png"
+
+
+def write_card(record: TrialRecord, history: History, folder: Path, study: str) -> None:
+    """Write ``README.md`` and the picture it shows into a bundle."""
+    _draw(record, history, folder / _PICTURE)
+    build, run = record.candidate.build, record.candidate.run
+    metric, base = history.quality_metric, history.baseline
+    confirmed = {point.number: point for point in history.confirmed}
+    split = "test" if record.number in confirmed else "validation"
+    metrics = list(dict.fromkeys([*shown_metrics(history), "latency_p99_ms", "peak_memory_bytes"]))
+    statistics = record.measurement.statistics if record.measurement else {}
+    rows = []
+    for name in metrics:
+        statistic = statistics.get(name)
+        if statistic is None:
+            continue
+        interval = ""
+        if statistic.low is not None and statistic.high is not None:
+            ends = (statistic.low, statistic.high)
+            interval = " … ".join(format_metric(name, end) for end in ends)
+        was = format_metric(name, base.metrics[name]) if base else ""
+        rows.append(f"| {name} | {format_metric(name, statistic.value)} | {interval} | {was} |")
+    environment = record.measurement.environment if record.measurement else {}
+    pruned = f"{build.pruning_ratio:.0%} of the channels removed" if build.pruning_ratio else "no"
+    lines = [
+        f"# {study}: trial {record.number}",
+        "",
+        f"**{record.candidate.label}**",
+        "",
+        f"![where it stands]({_PICTURE})",
+        "",
+        f"| metric | value | 95 % interval | baseline |\n|---|---|---|---|\n{chr(10).join(rows)}",
+        "",
+        f"{metric} is that of the {split} split, from this file, in the runtime that was timed.",
+        "",
+        "## How it was made",
+        "",
+        f"- student: {build.student}; pruning: {pruned}; quantization: {build.quantization}",
+        f"- stages: {', '.join(record.lineage) or 'none'}",
+        "",
+        "## How to run it",
+        "",
+        f"- {run.runner}, {run.execution_provider}, batch size {run.batch_size}, "
+        f"{run.intra_op_threads} thread(s); `manifest.json` has the session options",
+        "- `paretune verify .` measures it again, wherever it is run",
+        "",
+        "## Where it was measured",
+        "",
+        *(f"- {name}: {value}" for name, value in environment.items()),
+        "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines), "utf-8")
+
+
+def _draw(record: TrialRecord, history: History, path: Path) -> None:
+    """Draw quality against p95 latency: all points that could be picked, this one marked."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), dpi=144, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    quality, latency = history.quality_metric, "latency_p95_ms"
+    rest = [r for r in points(history) if r.number != record.number]
+    axes.scatter(
+        [r.metrics[latency] for r in rest],
+        [r.metrics[quality] for r in rest],
+        color="#8a96a3",
+        s=22,
+        label="other points",
+    )
+    if history.baseline and history.baseline.number != record.number:
+        base = history.baseline.metrics
+        axes.scatter(base[latency], base[quality], marker="*", color="#111111", s=130)
+        axes.annotate(
+            "baseline",
+            (base[latency], base[quality]),
+            xytext=(5, -12),
+            textcoords="offset points",
+        )
+    axes.scatter(
+        record.metrics[latency], record.metrics[quality], color="#c23b5a", s=70, label="this file"
+    )
+    axes.set_xscale("log")
+    axes.set_xlabel(latency)
+    axes.set_ylabel(quality)
+    axes.grid(visible=True, which="both", alpha=0.25)
+    axes.legend(frameon=False)
+    figure.savefig(path)

@@ -1,0 +1,179 @@
+"""Verification: does a bundle do on this machine what its manifest says?"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runners.failure import Failure
+from runners.interpreter import interpreter
+from runners.launch import summarize
+from runners.process_runner import ProcessRunner
+from runners.protocol import time_model
+from runners.runner import Samples
+from runners.runtimes import RUNTIMES
+from runners.settings import CAREFUL, MeasurementSettings
+from runners.statistic import Statistic
+from runners.store import file_digest
+from spaces import RunSpec, StudyError
+
+SETTINGS = replace(CAREFUL, idle_wait_s=10.0)
+
+_TIMES = ("latency_p50_ms", "latency_p95_ms")
+_TOLERANCE = 1e-3
+
+
+class Verdict(IntEnum):
+    """What verification found; the value is the command's exit code."""
+
+    AS_PROMISED = 0
+    SLOWER = 3
+    FASTER = 4
+    DIFFERENT_ANSWERS = 5
+    DOES_NOT_RUN = 6
+    DAMAGED = 7
+    CANNOT_TELL = 8
+
+    @property
+    def words(self) -> str:
+        """The verdict in words."""
+        return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What verification found.
+
+    Attributes:
+        verdict: The verdict.
+        reason: Why, in words.
+        promised: Times by name, as the manifest has them.
+        measured: The same, measured now.
+    """
+
+    verdict: Verdict
+    reason: str
+    promised: Mapping[str, Statistic] = field(default_factory=dict)
+    measured: Mapping[str, Statistic] = field(default_factory=dict)
+
+
+def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verification:
+    """Run a bundle's model on its samples, compare the answers, and time it.
+
+    Slower (or faster) means that the intervals of p50 or p95, promised and measured, do not meet.
+
+    Args:
+        folder: The bundle, as ``paretune pick --out`` wrote it.
+        settings: How much to measure.
+
+    Raises:
+        StudyError: If there is no manifest that this version can read.
+    """
+    manifest = _manifest(folder)
+    model = folder / manifest["model"]["file"]
+    if not model.is_file() or file_digest(model) != manifest["model"]["sha256"]:
+        what = "is not the file that was picked" if model.is_file() else "is missing"
+        return Verification(Verdict.DAMAGED, f"{model} {what}")
+    values = manifest["run"]
+    run = RunSpec(
+        values["runner"],
+        values["execution_provider"],
+        values["batch_size"],
+        values["session_options"]["intra_op_num_threads"],
+    )
+    runner = _runner(values)
+    samples = Samples([folder / "inputs.npy"])
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        found = runner.describe(work)
+        if isinstance(found, Failure):
+            return Verification(Verdict.DOES_NOT_RUN, found.message)
+        if run.execution_provider not in found.available:
+            there = ", ".join(found.available)
+            reason = f"{run.execution_provider} is not available here; there is {there}"
+            return Verification(Verdict.DOES_NOT_RUN, reason)
+        answers = runner.predict(model, run, samples, work, settings)
+        if isinstance(answers, Failure):
+            return Verification(Verdict.DOES_NOT_RUN, answers.message)
+        if difference := _difference(np.load(answers.outputs), np.load(folder / "outputs.npy")):
+            return Verification(Verdict.DIFFERENT_ANSWERS, difference)
+        timing = time_model(runner, model, run, samples, work, settings)
+    if isinstance(timing, Failure):
+        return Verification(Verdict.DOES_NOT_RUN, timing.message)
+    statistics = summarize(timing.launches, run.batch_size)
+    measured = {name: statistics[name] for name in _TIMES}
+    promised = {name: Statistic(**manifest["metrics"][name]) for name in _TIMES}
+    is_quiet = timing.host_was_idle and timing.contaminated <= len(timing.launches)
+    verdict, reason = _judge(promised, measured)
+    if not is_quiet:
+        verdict, reason = Verdict.CANNOT_TELL, "something else was running meanwhile"
+    return Verification(verdict, reason, promised, measured)
+
+
+def _judge(
+    promised: Mapping[str, Statistic], measured: Mapping[str, Statistic]
+) -> tuple[Verdict, str]:
+    for name in _TIMES:
+        then, now = promised[name], measured[name]
+        text = f"{name} {now.value / then.value:.2f} × what was promised"
+        if _low(now) > _high(then):
+            return Verdict.SLOWER, text
+        if _high(now) < _low(then):
+            return Verdict.FASTER, text
+    return Verdict.AS_PROMISED, "the intervals of promised and measured times meet"
+
+
+def _low(statistic: Statistic) -> float:
+    return statistic.value if statistic.low is None else statistic.low
+
+
+def _high(statistic: Statistic) -> float:
+    return statistic.value if statistic.high is None else statistic.high
+
+
+def _difference(answers: np.ndarray, expected: np.ndarray) -> str:
+    """Say how answers differ from those expected; nothing if they do not."""
+    if answers.shape != expected.shape:
+        return f"answers of shape {answers.shape} instead of {expected.shape}"
+    scale = float(np.abs(expected).max()) or 1.0
+    off = float(np.abs(answers.astype(np.float64) - expected).max()) / scale
+    return "" if off <= _TOLERANCE else f"answers are off by up to {off:.2%} of the largest"
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"{path} cannot be read: {error}; give the folder that `paretune pick --out` wrote"
+        ) from error
+    from search.bundle import MANIFEST_VERSION
+
+    if values.get("manifest_version") != MANIFEST_VERSION:
+        raise StudyError(
+            f"{path} has manifest version {values.get('manifest_version')}; this Paretune reads "
+            f"{MANIFEST_VERSION}: pick again"
+        )
+    if not (folder / "inputs.npy").is_file() or not (folder / "outputs.npy").is_file():
+        raise StudyError(
+            f"{folder} has no samples to verify with: pick again from a confirmed study "
+            f"(`paretune confirm`)"
+        )
+    return values
+
+
+def _runner(values: Mapping[str, Any]) -> ProcessRunner:
+    """Return the runner of a manifest; its interpreter is made if it is not there."""
+    python: Path | None = Path(values["python"])
+    if python is not None and not python.is_file():
+        python = interpreter(values["requirements"]) if values["requirements"] else None
+    options = {values["execution_provider"]: values["provider_options"]}
+    return RUNTIMES[values["runtime"]](values["runner"], python, options, {})
