@@ -13,6 +13,7 @@ from search.choice import Wish, rank
 from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.history import History
+from search.html_report import write_report
 from search.lock import exclusive
 from search.loop import Reporter, SearchResult
 from search.mlflow_tracking import open_tracking
@@ -25,6 +26,7 @@ from search.study_parts import confirmed_samples, study_runner, study_timer
 from search.trial import TrialRecord
 from search.verification import Verification
 from search.verification import verify as verify_bundle
+from spaces import StudyError
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,23 @@ def sync(study: str | Path) -> History:
         tracking = open_tracking(config, paths, definition or {}, history)
         tracking.finish(history, "brought up to date by `paretune sync`", "FINISHED")
     return history
+
+
+def report(study: str | Path, out: str | Path) -> None:
+    """Write the story of a study as one HTML file that needs no network.
+
+    Args:
+        study: The study file.
+        out: The HTML file.
+
+    Raises:
+        StudyError: If nothing was measured yet.
+    """
+    path = Path(study)
+    history = load_history(path)
+    if not history.measured:
+        raise StudyError("nothing was measured yet: there is no story to tell")
+    write_report(history, read_study_file(path).name, Path(out))
 
 
 def pick(

@@ -251,6 +251,27 @@ def sync(study: Path) -> None:
     click.echo(f"MLflow has all {len(history.records)} trials of the study")
 
 
+@main.command()
+@_STUDY
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The HTML file to write.",
+)
+def report(study: Path, out: Path) -> None:
+    """Write the story of STUDY as one HTML file, for someone who was not there.
+
+    The frontier to hover over and to filter by a budget, two points side by side, intervals,
+    failures, where the time went. The file needs no network.
+    """
+    from search import api
+
+    api.report(study, out)
+    click.echo(f"wrote {out}")
+
+
 main.add_command(cli_model.measure)
 main.add_command(cli_model.compare)
 main.add_command(cli_pick.pick)

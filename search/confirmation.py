@@ -31,6 +31,7 @@ from search.trial import TrialRecord
 DRAWS = 200
 
 _LIKELY = 0.5
+_STABLE_ROUNDS = 3
 _SHORTEST_LAUNCHES = 2
 _UNKNOWN_LAUNCH_S = 2.0
 _LARGEST_SHARE = 0.35
@@ -39,7 +40,7 @@ Progress = Callable[[int, int, int], None]
 """Told the round, the points that need more, and all points."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Point:
     """A trial that is measured again.
 
@@ -145,13 +146,16 @@ class Confirmation:
         return Point(record, Entry(model, run), quality, resampled)
 
     def _measure(self, points: list[Point], deadline: float | None) -> None:
-        """Measure in rounds, until what is left to measure is settled or clearly dominated."""
+        """Measure in rounds until every interval is tight, or the frontier stays what it is.
+
+        What is clearly dominated by then is left out of further rounds.
+        """
         settings, entries = self.evaluator.settings, [point.entry for point in points]
         campaign = Campaign(self.evaluator.runners, self.evaluator.samples, settings, entries)
         out: list[Entry] = []
-        number = 0
+        number, stable, before = 0, 0, None
         with self.evaluator.store.scratch() as folder:
-            while True:
+            while stable < _STABLE_ROUNDS:
                 number += 1
                 left = sum(not (e.failure or e in out or campaign.is_settled(e)) for e in entries)
                 self.progress(number, left, len(entries))
@@ -159,6 +163,10 @@ class Confirmation:
                     return
                 if number >= settings.launches:
                     out = self._hopeless(points)
+                    published = self._standing([p for p in points if not p.entry.failure])[0]
+                    numbers = {point.record.number for point in published}
+                    stable = stable + 1 if numbers == before else 0
+                    before = numbers
 
     def _hopeless(self, points: list[Point]) -> list[Entry]:
         """Return the entries that are dominated whatever the noise; the baseline stays."""
@@ -199,40 +207,60 @@ class Confirmation:
             columns.append([goal.loss(value) for value in drawn])
         return np.array(columns).T
 
+    def _standing(self, points: list[Point]) -> tuple[dict[Point, float], dict[Point, Point]]:
+        """Return the published points with their probability, and what others are the same as.
+
+        Of points that no objective tells apart the likeliest stands for all. The probability is
+        that nothing else which stands dominates it.
+        """
+        keeps = [p for p in points if self.history.is_feasible(self._as_record(p))]
+        if not keeps:
+            return {}, {}
+        draws = self._draws(keeps)
+        share = probability_non_dominated(draws)
+        order = sorted(range(len(keeps)), key=lambda i: (-share[i], keeps[i].record.number))
+        apart: list[int] = []
+        same: dict[Point, Point] = {}
+        for row in order:
+            twin = next((o for o in apart if indistinct(draws[:, row], draws[:, o])), None)
+            if twin is None:
+                apart.append(row)
+            else:
+                same[keeps[row]] = keeps[twin]
+        chances = probability_non_dominated(draws[:, apart])
+        stand = {keeps[row]: float(chance) for row, chance in zip(apart, chances, strict=True)}
+        published = {point: chance for point, chance in stand.items() if chance >= _LIKELY}
+        return published, {point: twin for point, twin in same.items() if twin in published}
+
     def _judge(self, points: list[Point]) -> list[Confirmed]:
         """Return the fresh values, the published among them, and those that are no different."""
         if not points:
             return []
-        fresh = [self._fresh(point) for point in points]
-        draws = self._draws(points)
-        share = probability_non_dominated(draws)
-        keeps = [
-            all(c.violation(m.metrics[c.metric]) <= 0 for c in self.history.constraints)
-            for m in fresh
-        ]
-        order = sorted(range(len(points)), key=lambda i: (-share[i], points[i].record.number))
-        apart: list[int] = []
-        same: dict[int, int] = {}
-        for row in order:
-            if not keeps[row]:
-                continue
-            twins = [o for o in apart if indistinct(draws[:, row], draws[:, o])]
-            if twins:
-                same[row] = twins[0]
-            else:
-                apart.append(row)
-        likely = dict(zip(apart, probability_non_dominated(draws[:, apart]), strict=True))
-        published = {row for row, chance in likely.items() if chance >= _LIKELY}
+        published, same = self._standing(points)
+        share = probability_non_dominated(self._draws(points))
         return [
             Confirmed(
                 number=point.record.number,
-                measurement=fresh[row],
-                probability=float(likely.get(row, share[row])),
-                is_published=row in published,
-                same_as=points[same[row]].record.number if same.get(row) in published else None,
+                measurement=self._fresh(point),
+                probability=published.get(point, float(chance)),
+                is_published=point in published,
+                same_as=same[point].record.number if point in same else None,
             )
-            for row, point in enumerate(points)
+            for point, chance in zip(points, share, strict=True)
         ]
+
+    def _as_record(self, point: Point) -> TrialRecord:
+        """Return a point's trial with its fresh values, as far as limits may ask for them."""
+        launches, run = point.entry.launches, point.record.candidate.run
+        old = point.record.measurement
+        if old is None or not launches:
+            return point.record
+        statistics = {
+            **old.statistics,
+            **summarize(launches, run.batch_size),
+            self.history.quality_metric: Statistic(point.quality),
+        }
+        return replace(point.record, outcome=replace(old, statistics=statistics))
 
     def _fresh(self, point: Point) -> Measurement:
         evaluator, run = self.evaluator, point.record.candidate.run

@@ -1,0 +1,150 @@
+"""The report: one HTML file, which needs no network, for someone who was not there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.choice import points
+from search.history import History
+from search.objective import losses, reference_point
+from search.summary import format_metric, shown_metrics
+from search.trial import TrialRecord
+
+_TEMPLATE = Path(__file__).with_name("html_report.html")
+_BUDGETED = "latency_p95_ms"
+
+
+def write_report(history: History, name: str, path: Path) -> None:
+    """Write a study's story: frontier under a budget, comparison, failures, where the time went.
+
+    Args:
+        history: The study, with at least one measured trial.
+        name: The study's name.
+        path: The HTML file.
+    """
+    from plotly.offline import get_plotlyjs
+
+    data = {
+        "quality": history.quality_metric,
+        "budgeted": _BUDGETED,
+        "metrics": shown_metrics(history),
+        "points": [_point(record, history) for record in _shown(history)],
+        "stages": _stage_seconds(history),
+        "hypervolume": _hypervolumes(history),
+    }
+    html = _TEMPLATE.read_text("utf-8")
+    parts = {
+        "NAME": escape(name),
+        "SUMMARY": escape(_summary(history)),
+        "TABLE": _table(history),
+        "FAILURES": _failures(history),
+        # Within a script, a text must not end it.
+        "DATA": json.dumps(data).replace("</", "<\\/"),
+        "PLOTLY": get_plotlyjs(),
+    }
+    for key, text in parts.items():
+        html = html.replace(f"@@{key}@@", text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, "utf-8")
+
+
+def _shown(history: History) -> list[TrialRecord]:
+    """Return every measured trial once, with its fresh values if it was confirmed."""
+    fresh = {record.number: record for record in points(history)} if history.confirmed else {}
+    return [fresh.get(record.number, record) for record in history.measured]
+
+
+def _point(record: TrialRecord, history: History) -> dict[str, Any]:
+    published = {point.number for point in history.published}
+    on_frontier = published or {each.number for each in history.frontier}
+    statistics = record.measurement.statistics if record.measurement else {}
+    return {
+        "number": record.number,
+        "label": record.candidate.label,
+        "quantization": record.candidate.build.quantization.value,
+        "frontier": record.number in on_frontier,
+        "baseline": record.number == 0,
+        "values": {
+            metric: [s.value, s.low, s.high]
+            for metric in shown_metrics(history)
+            if (s := statistics.get(metric)) is not None
+        },
+        "texts": {
+            metric: format_metric(metric, record.metrics[metric])
+            for metric in shown_metrics(history)
+            if metric in record.metrics
+        },
+    }
+
+
+def _summary(history: History) -> str:
+    hours = sum(record.seconds for record in history.records) / 3600
+    text = (
+        f"{len(history.records)} trials ({len(history.measured)} measured, "
+        f"{len(history.skipped)} skipped, {len(history.failed)} failed), {hours:.2f} h of work. "
+    )
+    if history.published:
+        text += (
+            f"{len(history.published)} points are published: measured again, with the test split's "
+            f"quality."
+        )
+    else:
+        text += f"{len(history.frontier)} points are on the search's frontier; none is confirmed."
+    return text
+
+
+def _table(history: History) -> str:
+    metrics = shown_metrics(history)
+    chance = {point.number: point.probability for point in history.published}
+    wanted = set(chance) or {record.number for record in history.frontier}
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("trial", "candidate", *metrics, "P"))
+    rows = []
+    for record in _shown(history):
+        if record.number not in wanted:
+            continue
+        cells = [str(record.number), record.candidate.label]
+        cells += [format_metric(metric, record.metrics[metric]) for metric in metrics]
+        cells.append(f"{chance[record.number]:.2f}" if record.number in chance else "")
+        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _failures(history: History) -> str:
+    if not history.failed:
+        return "<p>No trial failed.</p>"
+    rows = "".join(
+        f"<tr><td>{count}</td><td>{escape(cause)}</td></tr>"
+        for cause, count in history.failures_by_cause
+    )
+    return (
+        f"<table><thead><tr><th>trials</th><th>cause</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _stage_seconds(history: History) -> dict[str, float]:
+    spent: Counter[str] = Counter()
+    for record in history.records:
+        spent.update(record.stage_seconds)
+    return dict(spent.most_common())
+
+
+def _hypervolumes(history: History) -> list[list[float]]:
+    """Return trial number and hypervolume so far, of each trial that was measured."""
+    from search.hypervolume import hypervolume
+    from search.pareto import front
+
+    if history.baseline is None:
+        return []
+    reference = reference_point(history.baseline.metrics, history.objectives)
+    found, best = [], losses([], history.objectives)
+    for record in history.feasible:
+        point = losses([record.metrics], history.objectives)
+        best = front(np.vstack([best, point]))
+        found.append([record.number, hypervolume(best, reference)])
+    return found
