@@ -41,8 +41,7 @@ class StoreLimit:
         self._is_reached = False
         if self.limit_bytes is None:
             return
-        kept = {record.measurement for record in self.history.frontier}
-        if self.history.baseline:
-            kept.add(self.history.baseline.measurement)
-        files = {digest for each in kept if each for digest in (each.artifact, each.samples)}
+        base = self.history.baseline
+        kept = [*self.history.frontier, *([base] if base else [])]
+        files = {record.measurement.artifact for record in kept if record.measurement}
         self.store.evict(int(_ROOM * self.limit_bytes), files)

@@ -168,6 +168,7 @@ def test_trained_after_all_no_skipped_candidate_exceeds_its_bound(tmp_path: Path
         assert loaded.score(np.asarray(outputs), "validation") <= record.skip.quality_bound
 
 
+@pytest.mark.slow
 def test_a_study_starts_with_what_an_earlier_one_found(tmp_path: Path) -> None:
     (tmp_path / "earlier").mkdir()
     earlier = write_study(tmp_path / "earlier", budget={"trials": 5}, tracking=False)
@@ -183,6 +184,7 @@ def test_a_study_starts_with_what_an_earlier_one_found(tmp_path: Path) -> None:
     assert known <= {record.candidate for record in load_history(study).records}
 
 
+@pytest.mark.slow
 def test_a_full_store_makes_room_and_the_frontier_stays(tmp_path: Path) -> None:
     budget = {"trials": 22, "store_gb": 1e-6}
     study = write_study(tmp_path, budget=budget, strategy={"sampler": "exhaustive"}, tracking=False)
