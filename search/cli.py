@@ -147,6 +147,12 @@ def status(study: Path) -> None:
         f"{len(history.skipped)} skipped, {len(history.failed)} failed, "
         f"{len(history.frontier)} on the frontier"
     )
+    if history.confirmed:
+        console.print(
+            f"{len(history.confirmed)} points measured again, {len(history.published)} published"
+        )
+    elif history.frontier:
+        console.print(f"not confirmed yet: a search ends with it, or `paretune confirm {study}`")
     if history.hypervolume is not None:
         console.print(f"hypervolume {history.hypervolume:.4f} (log scale, against 10 × baseline)")
     for stage, seconds in spent.most_common():

@@ -158,12 +158,11 @@ def test_a_confirmed_point_survives_being_stored(iris_study: Path) -> None:
         assert Confirmed.from_dict(each.as_dict()) == each
 
 
-def test_a_wiped_mlflow_is_brought_up_to_date(tmp_path: Path) -> None:
-    study = write_study(tmp_path, budget={"trials": 4}, confirmation=QUICK_CONFIRMATION)
-    assert paretune("search", study).returncode == 0
+def test_a_wiped_mlflow_is_brought_up_to_date(iris_study: Path) -> None:
+    database = iris_study.parent / "results" / "mlflow.db"
 
     def shown() -> list[dict[str, object]]:
-        client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/results/mlflow.db")
+        client = MlflowClient(tracking_uri=f"sqlite:///{database}")
         experiment = client.get_experiment_by_name("iris")
         assert experiment is not None
         runs = client.search_runs([experiment.experiment_id], "tags.`paretune.role` = 'trial'")
@@ -182,9 +181,9 @@ def test_a_wiped_mlflow_is_brought_up_to_date(tmp_path: Path) -> None:
         )
 
     before = shown()
-    (tmp_path / "results" / "mlflow.db").unlink()
+    database.unlink()
     for _ in range(2):
-        done = paretune("sync", study)
+        done = paretune("sync", iris_study)
         assert done.returncode == 0, done.stderr
-        assert "all 4 trials" in done.stdout
+        assert "all 10 trials" in done.stdout
         assert shown() == before

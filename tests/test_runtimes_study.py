@@ -74,8 +74,8 @@ def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) ->
     from runners.store import ArtifactStore
     from search.bundle import write_bundle
     from search.config import StudyPaths
-    from search.study import study_runner
     from search.study_file import read_study_file
+    from search.study_parts import study_runner
 
     config = read_study_file(study)
     paths = StudyPaths(config, study)
