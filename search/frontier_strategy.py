@@ -17,11 +17,11 @@ from search.surrogate import Surrogate, encode
 from spaces import REFERENCE, Axis, Candidate, SearchSpace
 
 _ENUMERATED = 20_000
-_SCORED = 3_000
-_SHORTLIST = 96
+_SCORED = 1_500
+_SHORTLIST = 64
 _DRAWS = 16
-_LEARNED = 400
-_AT_ONCE = 1 / 50
+_LEARNED = 300
+_AT_ONCE = 1 / 40
 _LEAST_CHANCE = 0.02
 _BUILD_AXES = ("student", "pruning_ratio", "quantization")
 _OF_THE_FILE = ("size_bytes",)
@@ -109,6 +109,7 @@ class FrontierStrategy:
             ]
             drawn = [Candidate.from_params(params) for params in values]
         near = [other for candidate in self._front() for other in self._neighbours(candidate)]
+        near = near if len(near) <= _SCORED else rng.sample(near, _SCORED)
         free = [
             candidate
             for candidate in dict.fromkeys([*near, *drawn])

@@ -10,7 +10,7 @@ Array = NDArray[np.float64]
 MOST_OBJECTIVES = 3
 
 _AT_ONCE = 1024
-_MOST_LEVELS = 64
+_MOST_LEVELS = 48
 
 
 class Improvement:
@@ -19,8 +19,8 @@ class Improvement:
     Two coordinates of the frontier cut the space into cells; over each cell the frontier has one
     height in the third (a box decomposition: Lacour, Klamroth and Fonseca, 2017,
     https://doi.org/10.1016/j.cor.2016.09.022). What a point adds is the sum, over the cells it
-    reaches, of area by height gained. A frontier of more than 64 distinct values in a coordinate is
-    taken to lie on 64 of them, each of its points moved to the better side by less than a step.
+    reaches, of area by height gained. A frontier of more than 48 distinct values in a coordinate is
+    taken to lie on 48 of them, each of its points moved to the better side by less than a step.
 
     Args:
         front: Array of shape (points, objectives), at most three objectives; lower is better.
