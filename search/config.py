@@ -273,7 +273,7 @@ class ConfirmationConfig(_Section):
     enabled: StrictBool = Field(True, description="whether a search ends with it")
     launches: Positive = Field(CAREFUL.launches, description="fewest fresh processes a point")
     max_launches: Positive = Field(
-        CAREFUL.max_launches, description="most of them, added until the intervals are tight"
+        2 * CAREFUL.launches, description="most of them, added until the intervals are tight"
     )
     warmup_seconds: Duration = Field(
         CAREFUL.warmup_seconds, description="longest warm-up of a launch"
