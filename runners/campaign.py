@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runners.admission import wait_until_idle
@@ -26,12 +26,14 @@ class Entry:
         run: How it is run.
         launches: Its launches so far.
         failure: Why it cannot be run, if it cannot.
+        host_was_idle: Whether nothing else was running when any of its launches began.
     """
 
     model: Path
     run: RunSpec
     launches: list[Launch] = field(default_factory=list)
     failure: Failure | None = None
+    host_was_idle: bool = True
 
 
 class Campaign:
@@ -58,7 +60,6 @@ class Campaign:
         self.samples = samples
         self.settings = settings
         self.entries = list(entries)
-        self.host_was_idle = True
 
     def round(
         self, folder: Path, out: Collection[Entry] = (), deadline: float | None = None
@@ -86,7 +87,7 @@ class Campaign:
                 launch = runner.launch(
                     entry.model, entry.run, self.samples, folder, self.settings, held
                 )
-            self.host_was_idle &= idle
+            entry.host_was_idle &= idle
             count += 1
             if isinstance(launch, Failure):
                 entry.failure = launch
@@ -97,7 +98,8 @@ class Campaign:
     def timing(self, entry: Entry) -> Timing:
         """Return what an entry's launches so far say."""
         device = self.runners[entry.run.runner].device(entry.run)
-        return settle(entry.launches, entry.run, device, self.settings)
+        timing = settle(entry.launches, entry.run, device, self.settings)
+        return replace(timing, host_was_idle=entry.host_was_idle)
 
     def is_settled(self, entry: Entry) -> bool:
         """Tell whether an entry has launches enough, or as many as it may."""

@@ -186,11 +186,10 @@ def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> 
         others = [c for c in limits if c is not limit]
         near = [r for r in pool if all(excess(r, c) <= 0 for c in others)]
         best = min(near or pool, key=lambda r: excess(r, limit))
-        wanted = limit.maximum if limit.maximum is not None else limit.minimum
         value = format_metric(limit.metric, _worst(best, limit))
         kept = "" if len(limits) == 1 else ", the other limits kept" if near else ", by itself"
         lines.append(
-            f"  {limit.metric}: asked for {format_metric(limit.metric, wanted or 0.0)}, the best "
+            f"  {limit.metric}: asked for {format_metric(limit.metric, limit.bound)}, the best "
             f"is {value}{kept} (trial {best.number}: {best.candidate.label})"
         )
     return "\n".join(lines)

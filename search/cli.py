@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from search import cli_model, cli_pick
+from search import cli_bundle, cli_model
 from spaces.errors import ConfigError, ParetuneError
 
 _STUDY = click.argument(
@@ -280,8 +280,8 @@ def report(study: Path, out: Path) -> None:
 
 main.add_command(cli_model.measure)
 main.add_command(cli_model.compare)
-main.add_command(cli_pick.pick)
-main.add_command(cli_pick.verify)
+main.add_command(cli_bundle.pick)
+main.add_command(cli_bundle.verify)
 
 
 if __name__ == "__main__":

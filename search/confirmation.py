@@ -21,7 +21,7 @@ from runners.evaluator import Evaluator
 from runners.failure import Failure
 from runners.launch import summarize
 from runners.measurement import Measurement
-from runners.protocol import settle
+from runners.protocol import Timing
 from runners.statistic import RESOLUTION, Statistic
 from search.confirmed import Confirmed
 from search.history import History
@@ -78,11 +78,16 @@ class Confirmation:
         self.evaluator = evaluator
         self.resample = resample
         self.progress = progress
+        self._trials = -1
+        self._expected_s = 0.0
 
     def seconds(self, budget_s: float) -> float:
         """Return the time to keep for it, of a budget: at most about a third."""
-        wanted = len(self._wanted()) * self._seconds_a_point()
-        return min(wanted, _LARGEST_SHARE * budget_s)
+        # The loop asks again and again, and in a long study the answer takes a while.
+        if len(self.history.records) != self._trials:
+            self._trials = len(self.history.records)
+            self._expected_s = len(self._wanted()) * self._seconds_a_point()
+        return min(self._expected_s, _LARGEST_SHARE * budget_s)
 
     def run(self, deadline: float | None = None) -> list[Confirmed]:
         """Measure what may be on the frontier, and the baseline.
@@ -103,10 +108,16 @@ class Confirmation:
             self.progress(0, len(wanted) - done, len(wanted))
             if (point := self._point(record)) is not None:
                 points.append(point)
-        self._measure(points, deadline)
+        campaign = Campaign(
+            self.evaluator.runners,
+            self.evaluator.samples,
+            self.evaluator.settings,
+            [point.entry for point in points],
+        )
+        self._measure(campaign, points, deadline)
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
         whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]
-        return self._judge(whole)
+        return self._judge(campaign, whole)
 
     def _wanted(self) -> list[TrialRecord]:
         points, base = plausible(self.history), self.history.baseline
@@ -145,13 +156,12 @@ class Confirmation:
             resampled = [quality] * DRAWS
         return Point(record, Entry(model, run), quality, resampled)
 
-    def _measure(self, points: list[Point], deadline: float | None) -> None:
+    def _measure(self, campaign: Campaign, points: list[Point], deadline: float | None) -> None:
         """Measure in rounds until every interval is tight, or the frontier stays what it is.
 
         What is clearly dominated by then is left out of further rounds.
         """
-        settings, entries = self.evaluator.settings, [point.entry for point in points]
-        campaign = Campaign(self.evaluator.runners, self.evaluator.samples, settings, entries)
+        settings, entries = self.evaluator.settings, campaign.entries
         out: list[Entry] = []
         number, stable, before = 0, 0, None
         with self.evaluator.store.scratch() as folder:
@@ -162,19 +172,19 @@ class Confirmation:
                 if not campaign.round(folder, out, deadline):
                     return
                 if number >= settings.launches:
-                    out = self._hopeless(points)
-                    published = self._standing([p for p in points if not p.entry.failure])[0]
+                    running = [p for p in points if p.entry.launches and not p.entry.failure]
+                    out = self._hopeless(running)
+                    published, _ = self._standing(running)
                     numbers = {point.record.number for point in published}
                     stable = stable + 1 if numbers == before else 0
                     before = numbers
 
     def _hopeless(self, points: list[Point]) -> list[Entry]:
         """Return the entries that are dominated whatever the noise; the baseline stays."""
-        running = [point for point in points if not point.entry.failure]
-        share = probability_non_dominated(self._draws(running))
+        share = probability_non_dominated(self._draws(points))
         return [
             point.entry
-            for point, likely in zip(running, share, strict=True)
+            for point, likely in zip(points, share, strict=True)
             if likely == 0 and point.record is not self.history.baseline
         ]
 
@@ -232,7 +242,7 @@ class Confirmation:
         published = {point: chance for point, chance in stand.items() if chance >= _LIKELY}
         return published, {point: twin for point, twin in same.items() if twin in published}
 
-    def _judge(self, points: list[Point]) -> list[Confirmed]:
+    def _judge(self, campaign: Campaign, points: list[Point]) -> list[Confirmed]:
         """Return the fresh values, the published among them, and those that are no different."""
         if not points:
             return []
@@ -241,7 +251,7 @@ class Confirmation:
         return [
             Confirmed(
                 number=point.record.number,
-                measurement=self._fresh(point),
+                measurement=self._fresh(point, campaign.timing(point.entry)),
                 probability=published.get(point, float(chance)),
                 is_published=point in published,
                 same_as=same[point].record.number if point in same else None,
@@ -262,11 +272,9 @@ class Confirmation:
         }
         return replace(point.record, outcome=replace(old, statistics=statistics))
 
-    def _fresh(self, point: Point) -> Measurement:
-        evaluator, run = self.evaluator, point.record.candidate.run
-        device = evaluator.runners[run.runner].device(run)
-        timing = settle(point.entry.launches, run, device, evaluator.settings)
-        measured = evaluator.measurement(point.entry.model, run, timing)
+    def _fresh(self, point: Point, timing: Timing) -> Measurement:
+        run = point.record.candidate.run
+        measured = self.evaluator.measurement(point.entry.model, run, timing)
         low, high = np.percentile(point.resampled, [2.5, 97.5])
         quality = Statistic(point.quality, float(low), float(high))
         old = point.record.measurement

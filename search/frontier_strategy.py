@@ -6,12 +6,12 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice, product
+from itertools import compress, islice, product
 
 import numpy as np
 
 from search.improvement import Array, Improvement, expected_improvement
-from search.objective import Constraint, Objective, reference_point
+from search.objective import Constraint, Objective, losses, reference_point
 from search.pareto import non_dominated
 from search.surrogate import Surrogate, encode
 from spaces import REFERENCE, Axis, Candidate, SearchSpace
@@ -131,11 +131,9 @@ class FrontierStrategy:
 
     def _front(self) -> list[Candidate]:
         """Return the candidates on the frontier."""
-        fine = [c for c, m in self._metrics.items() if m is not None and self._is_feasible(m)]
-        points = np.array([self._losses(self._metrics[c] or {}) for c in fine])
-        if not fine:
-            return []
-        return [fine[row] for row in np.flatnonzero(non_dominated(points))]
+        fine = self._feasible()
+        best = non_dominated(losses(list(fine.values()), self.objectives))
+        return list(compress(fine, best))
 
     def _best(self, pool: list[Candidate], pending: list[Candidate]) -> list[Candidate]:
         """Return the next proposals from a pool: those expected to be worth most together."""
@@ -144,8 +142,8 @@ class FrontierStrategy:
         columns = [self._predict(goal, data, points) for goal in self.objectives]
         means = np.column_stack([mean for mean, _ in columns])
         deviations = np.column_stack([deviation for _, deviation in columns])
-        known = [self._losses(m) for m in self._metrics.values() if m and self._is_feasible(m)]
-        front = np.vstack([np.reshape(known, (-1, len(self.objectives))), means[len(pool) :]])
+        known = losses(list(self._feasible().values()), self.objectives)
+        front = np.vstack([known, means[len(pool) :]])
         points, means, deviations = points[: len(pool)], means[: len(pool)], deviations[: len(pool)]
         weight = self._chance_to_work(points) * self._chance_to_fit(points, data)
         if self.cost is not None:
@@ -237,11 +235,13 @@ class FrontierStrategy:
         kept: Array = np.maximum(chance, 1e-6)
         return kept
 
-    def _is_feasible(self, metrics: Mapping[str, float]) -> bool:
-        return all(limit.violation(metrics[limit.metric]) <= 0 for limit in self.constraints)
-
-    def _losses(self, metrics: Mapping[str, float]) -> list[float]:
-        return [goal.loss(metrics[goal.metric]) for goal in self.objectives]
+    def _feasible(self) -> dict[Candidate, Mapping[str, float]]:
+        """Return what was measured and keeps every limit."""
+        return {
+            candidate: metrics
+            for candidate, metrics in self._metrics.items()
+            if metrics and all(c.violation(metrics[c.metric]) <= 0 for c in self.constraints)
+        }
 
     def _reference(self) -> Array:
         """Return where improvements are measured from: the baseline, or what was measured first."""

@@ -8,11 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from search.choice import points
 from search.history import History
-from search.objective import losses, reference_point
 from search.summary import format_metric, shown_metrics
 from search.trial import TrialRecord
 
@@ -134,17 +131,11 @@ def _stage_seconds(history: History) -> dict[str, float]:
     return dict(spent.most_common())
 
 
-def _hypervolumes(history: History) -> list[list[float]]:
-    """Return trial number and hypervolume so far, of each trial that was measured."""
-    from search.hypervolume import hypervolume
-    from search.pareto import front
-
-    if history.baseline is None:
-        return []
-    reference = reference_point(history.baseline.metrics, history.objectives)
-    found, best = [], losses([], history.objectives)
-    for record in history.feasible:
-        point = losses([record.metrics], history.objectives)
-        best = front(np.vstack([best, point]))
-        found.append([record.number, hypervolume(best, reference)])
+def _hypervolumes(history: History) -> list[tuple[int, float]]:
+    """Return trial number and hypervolume so far, of each measured trial."""
+    so_far, found = History(history.objectives, history.constraints, history.quality_metric), []
+    for record in history.measured:
+        so_far.add(record)
+        if so_far.hypervolume is not None:
+            found.append((record.number, so_far.hypervolume))
     return found

@@ -120,10 +120,10 @@ class Loop:
     tracking: Tracking
     reporter: Reporter
     identical_failures: int
+    store_limit: StoreLimit
     latency_first: LatencyFirst = "auto"
     reserve: Callable[[float], float] = lambda budget_s: 0.0
     started: float = field(default_factory=time.monotonic)
-    store_limit: StoreLimit | None = None
     _held: list[TrialRecord] = field(default_factory=list, init=False)
     _flights: list[Flight] = field(default_factory=list, init=False)
 
@@ -159,8 +159,8 @@ class Loop:
         while True:
             deadline = self._deadline(budget)
             # Nothing may be in flight while files are removed.
-            is_full = self.store_limit is not None and self.store_limit.is_reached()
-            if is_full and not self._flights and self.store_limit is not None:
+            is_full = self.store_limit.is_reached()
+            if is_full and not self._flights:
                 self.store_limit.enforce()
                 continue
             while reason is None and not is_full and len(self._flights) < self.pool.size:

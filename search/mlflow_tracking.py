@@ -108,7 +108,7 @@ class MlflowTracking:
         self.parent_id = self._parent()
         self._frontier: set[int] = set()
         self._runs: dict[int, str] = {}
-        self._published: set[int] = set()
+        self._confirmed: set[int] = set()
         self._pictured = 0
 
     def bring_up_to_date(self, history: History) -> None:
@@ -122,7 +122,7 @@ class MlflowTracking:
                 if run.data.tags.get("frontier") == "true":
                     self._frontier.add(record.number)
                 if run.data.tags.get("published") == "true":
-                    self._published.add(record.number)
+                    self._confirmed.add(record.number)
             else:
                 if run is not None:
                     self.client.delete_run(run.info.run_id)
@@ -164,10 +164,9 @@ class MlflowTracking:
                 metrics=[Metric(name, value, at, 0) for name, value in metrics.items()],
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
-            self._published.add(point.number)
-        for number in self._published - {point.number for point in history.confirmed}:
+        for number in self._confirmed - {point.number for point in history.confirmed}:
             self.client.set_tag(self._runs[number], "published", "false")
-        self._published = {point.number for point in history.confirmed}
+        self._confirmed = {point.number for point in history.confirmed}
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Log tables and pictures, and end the parent run."""

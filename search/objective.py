@@ -61,6 +61,11 @@ class Constraint:
     minimum: float | None = None
     maximum: float | None = None
 
+    @property
+    def bound(self) -> float:
+        """The value asked for: the highest allowed if there is one, else the lowest."""
+        return self.maximum if self.maximum is not None else self.minimum or 0.0
+
     def violation(self, value: float) -> float:
         """Return how far a value breaks the limit, in the metric's unit; 0 or less keeps it."""
         over = [] if self.maximum is None else [value - self.maximum]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from runners.statistic import Statistic
 from search.history import History
-from search.objective import Objective
+from search.objective import Objective, losses
+from search.pareto import non_dominated
 from search.trial import TrialRecord
 
 
@@ -33,9 +34,7 @@ def plausible(history: History) -> list[TrialRecord]:
         )
         for is_good in (True, False)
     )
-    values = np.array(
-        [[goal.loss(r.metrics[goal.metric]) for goal in history.objectives] for r in records]
-    )
+    values = losses([record.metrics for record in records], history.objectives)
     kept = []
     for row, record in enumerate(records):
         clearly = (bad <= good[row]).all(axis=1) & (bad < good[row]).any(axis=1)
@@ -50,14 +49,14 @@ def _ends(
     statistics: Mapping[str, Statistic], objectives: Sequence[Objective], is_good: bool
 ) -> list[float]:
     """Return each objective's loss at one end of its interval."""
-    losses = []
+    ends = []
     for goal in objectives:
         statistic = statistics[goal.metric]
         wants_low = (goal.direction == "minimize") == is_good
         end = statistic.low if wants_low else statistic.high
         is_told = end is not None and (end > 0 or not goal.is_ratio_scale)
-        losses.append(goal.loss(end if is_told and end is not None else statistic.value))
-    return losses
+        ends.append(goal.loss(end if is_told and end is not None else statistic.value))
+    return ends
 
 
 def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,8 +68,6 @@ def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]
     Returns:
         Shares of shape (points,).
     """
-    from search.pareto import non_dominated
-
     shares: NDArray[np.float64] = np.mean([non_dominated(draw) for draw in draws], axis=0)
     return shares
 

@@ -55,7 +55,7 @@ def first_that_keeps(
         missed = [
             f"{limit.metric} is {format_metric(limit.metric, outcome.metrics[limit.metric])} now "
             f"(published: {format_metric(limit.metric, record.metrics[limit.metric])}; "
-            f"limit: {format_metric(limit.metric, _end(limit))})"
+            f"limit: {format_metric(limit.metric, limit.bound)})"
             for limit in limits
             if limit.metric in METRICS
             and limit.metric in outcome.metrics
@@ -70,7 +70,3 @@ def first_that_keeps(
         + "\nIs something else running? Otherwise `paretune confirm` measures the frontier again; "
         "--no-measure picks by the published values"
     )
-
-
-def _end(limit: Constraint) -> float:
-    return limit.maximum if limit.maximum is not None else limit.minimum or 0.0

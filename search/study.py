@@ -93,7 +93,9 @@ def run_study(
         limit = StoreLimit(evaluator.store, config.budget.store_gb, history)
         tracking = open_tracking(config, paths, storage.definition or {}, history)
         history.confirmed, confirmed_trials = storage.confirmed()
-        confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
+        confirmation = None
+        if config.confirmation.enabled:
+            confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
         result = Loop(
             name=config.name,
             space=space,
@@ -108,12 +110,12 @@ def run_study(
             reporter=reporter,
             identical_failures=config.budget.identical_failures,
             latency_first=config.strategy.latency_first,
-            reserve=confirmation.seconds if config.confirmation.enabled else lambda budget_s: 0.0,
+            reserve=confirmation.seconds if confirmation else lambda budget_s: 0.0,
             started=started,
             store_limit=limit,
         ).run(budget)
         is_new = len(history.records) > confirmed_trials
-        if config.confirmation.enabled and history.frontier and is_new:
+        if confirmation and history.frontier and is_new:
             deadline = None if budget.hours is None else started + budget.hours * 3600
             _confirm(confirmation, storage, tracking, deadline)
         return result

@@ -22,6 +22,7 @@ from runners.runtimes import RUNTIMES
 from runners.settings import CAREFUL, MeasurementSettings
 from runners.statistic import Statistic
 from runners.store import file_digest
+from search.bundle import MANIFEST_VERSION
 from spaces import RunSpec, StudyError
 
 SETTINGS = replace(CAREFUL, idle_wait_s=10.0)
@@ -155,8 +156,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise StudyError(
             f"{path} cannot be read: {error}; give the folder that `paretune pick --out` wrote"
         ) from error
-    from search.bundle import MANIFEST_VERSION
-
     if values.get("manifest_version") != MANIFEST_VERSION:
         raise StudyError(
             f"{path} has manifest version {values.get('manifest_version')}; this Paretune reads "

@@ -38,7 +38,7 @@ QUICK = {
     "min_seconds": 0.02,
     "idle_wait_s": 0.0,
 }
-QUICK_CONFIRMATION = {
+QUICK_CONFIRMATION: dict[str, Any] = {
     "launches": 2,
     "max_launches": 2,
     "warmup_seconds": 0.05,

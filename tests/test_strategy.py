@@ -38,6 +38,17 @@ def strategy(space: SearchSpace, sampler: str, seed: int = 0) -> Strategy:
     return OptunaStrategy(space, default_objectives("accuracy"), sampler=sampler, seed=seed)
 
 
+def try_out(chooser: Strategy, count: int) -> list[Candidate]:
+    """Let a strategy propose so many candidates, each with what comes of it; return them."""
+    found = []
+    for _ in range(count):
+        candidate = chooser.propose()
+        assert candidate is not None
+        found.append(candidate)
+        chooser.observe(candidate, metrics(candidate))
+    return found
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_proposal_is_new_and_valid_until_the_space_is_empty(sampler: str) -> None:
     rule = Forbid({"student": "small", "batch_size": 8}, "not this")
@@ -68,12 +79,7 @@ def test_the_baseline_comes_first(space: SearchSpace, sampler: str) -> None:
 
 def test_a_resumed_strategy_goes_on_where_it_was() -> None:
     space = SearchSpace.from_values(LARGE)
-    whole, history = strategy(space, "tpe"), []
-    for _ in range(15):
-        candidate = whole.propose()
-        assert candidate is not None
-        history.append(candidate)
-        whole.observe(candidate, metrics(candidate))
+    history = try_out(strategy(space, "tpe"), 15)
     resumed = strategy(space, "tpe")
     for candidate in history:
         resumed.observe(candidate, metrics(candidate))
@@ -82,13 +88,7 @@ def test_a_resumed_strategy_goes_on_where_it_was() -> None:
 
 def test_one_seed_gives_one_sequence() -> None:
     def sequence(seed: int) -> list[Candidate]:
-        chooser, found = strategy(SearchSpace.from_values(LARGE), "tpe", seed), []
-        for _ in range(20):
-            candidate = chooser.propose()
-            assert candidate is not None
-            found.append(candidate)
-            chooser.observe(candidate, metrics(candidate))
-        return found
+        return try_out(strategy(SearchSpace.from_values(LARGE), "tpe", seed), 20)
 
     assert sequence(1) == sequence(1)
     assert sequence(1) != sequence(2)
@@ -149,12 +149,7 @@ def test_a_warm_start_tries_what_is_known_first(space: SearchSpace) -> None:
     elsewhere = SearchSpace.from_values({**SMALL_SPACE, "batch_size": [1, 64]})
     outside = [c for c in elsewhere.candidates() if c.run.batch_size == 64][:1]
     chooser = WarmStart(strategy(space, "random"), space, [*outside, *known])
-    tried = []
-    for _ in range(4):
-        candidate = chooser.propose()
-        assert candidate is not None
-        tried.append(candidate)
-        chooser.observe(candidate, metrics(candidate))
+    tried = try_out(chooser, 4)
     assert tried[:3] == [space.baseline, *known]
     assert tried[3] not in tried[:3]
 
@@ -162,12 +157,7 @@ def test_a_warm_start_tries_what_is_known_first(space: SearchSpace) -> None:
 def test_nsga2_learns_over_generations() -> None:
     space = SearchSpace.from_values(LARGE)
     chooser = strategy(space, "nsga2")
-    found = []
-    for _ in range(150):
-        candidate = chooser.propose()
-        assert candidate is not None
-        found.append(candidate)
-        chooser.observe(candidate, metrics(candidate))
+    try_out(chooser, 150)
     study = chooser._study  # type: ignore[attr-defined]
     generations = {t.system_attrs.get("NSGAIISampler:generation") for t in study.trials}
     assert len(generations - {None}) >= 2, {tuple(t.system_attrs) for t in study.trials}

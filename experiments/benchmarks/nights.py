@@ -16,6 +16,7 @@ import statistics
 import warnings
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from runners.builder import Artifact, Training
 from runners.measurement import Measurement
 from runners.statistic import Statistic
 from runners.store import StageRecord
-from search.attempt import Attempt
+from search.attempt import Attempt, BuildStep
 from search.cost import CostModel
 from search.frontier_strategy import FrontierStrategy
 from search.gate import Gate
@@ -201,12 +202,11 @@ def _try(machine: Machine, attempt: Attempt) -> TrialRecord:
             record: TrialRecord = end.value
             took = {k: MEASURE_SECONDS for k in record.stage_seconds if k.startswith("measure")}
             return replace(record, stage_seconds={**record.stage_seconds, **took})
-        # A training starts another interpreter's class method on the worker: ours has its names.
-        job = getattr(step.job, "keywords", None)
-        if job is not None:
-            outcome = machine.train(**job)
+        if isinstance(step.job, partial):
+            # A training names the real worker's method; the machine has one with its arguments.
+            outcome = machine.train(**step.job.keywords)
         else:
-            outcome = step.job(machine if type(step).__name__ == "BuildStep" else Evaluator())
+            outcome = step.job(machine if isinstance(step, BuildStep) else Evaluator())
 
 
 def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
