@@ -45,6 +45,11 @@ class Artifact:
         """The model's quality in training, by the stage that ended with it."""
         return _qualities(self.lineage)
 
+    @property
+    def train_losses(self) -> dict[str, Sequence[float]]:
+        """The training loss of each epoch, by training stage."""
+        return _losses(self.lineage)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -53,10 +58,12 @@ class Training:
     Attributes:
         stage_quality: The model's quality by the stage that ended with it.
         stage_seconds: What each stage cost now, by name; a reused one is not in it.
+        train_losses: The training loss of each epoch, by training stage.
     """
 
     stage_quality: Mapping[str, float]
     stage_seconds: Mapping[str, float]
+    train_losses: Mapping[str, Sequence[float]]
 
 
 class Builder:
@@ -103,7 +110,9 @@ class Builder:
         steps = list(plan(spec, self.recipe))
         last = [stage for stage, _ in steps].index(until)
         done = self._run(steps[: last + 1])
-        return done if isinstance(done, Failure) else Training(_qualities(done[0]), done[1])
+        if isinstance(done, Failure):
+            return done
+        return Training(_qualities(done[0]), done[1], _losses(done[0]))
 
     def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str]:
         """Return the names of the stages that a build would have to run."""
@@ -207,6 +216,7 @@ class Builder:
                 output=self.store.put(output.path),
                 seconds=time.perf_counter() - started,
                 metrics=dict(output.metrics),
+                train_losses=list(output.train_losses),
             )
         self.store.commit(record)
         self.store.log("finished", stage, key)
@@ -224,6 +234,10 @@ class Builder:
             model, _, _ = load_checkpoint(self.loaded, path)
             self._teacher = reference, logits(model, self.loaded.data.train.inputs)
         return self._teacher[1]
+
+
+def _losses(lineage: Iterable[StageRecord]) -> dict[str, Sequence[float]]:
+    return {record.stage: record.train_losses for record in lineage if record.train_losses}
 
 
 def _qualities(lineage: Iterable[StageRecord]) -> dict[str, float]:

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,7 +36,8 @@ class StageRecord:
         parent: Digest of the object it started from, or ``None`` for the first stage.
         output: Digest of the object it made; empty for a stage that gives only metrics.
         seconds: Wall-clock time it took.
-        metrics: What it observed, such as the final training loss.
+        metrics: What it observed, such as the quality reached.
+        train_losses: The mean training loss of each epoch, if it trained.
     """
 
     stage: str
@@ -46,6 +47,7 @@ class StageRecord:
     output: str
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+    train_losses: Sequence[float] = ()
 
 
 class ArtifactStore:

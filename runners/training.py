@@ -26,7 +26,7 @@ def train(
     seed: int | None = None,
     peak_learning_rate: float | None = None,
     teacher_logits: Tensor | None = None,
-) -> dict[str, float]:
+) -> list[float]:
     """Train a model on the train split, in place, and leave it in eval mode on the CPU.
 
     Args:
@@ -40,7 +40,7 @@ def train(
         teacher_logits: The reference's outputs on the train split, of shape (samples, classes).
 
     Returns:
-        ``train_loss``, the mean loss of the last epoch, and ``epochs``.
+        The mean loss of each epoch.
 
     Raises:
         StageError: If the loss becomes NaN or infinite.
@@ -61,7 +61,7 @@ def train(
         epochs=max(epochs, 1),
         steps_per_epoch=steps,
     )
-    mean_loss = 0.0
+    losses: list[float] = []
     for epoch in range(epochs):
         total = 0.0
         order = torch.randperm(len(inputs), generator=shuffle)
@@ -76,6 +76,7 @@ def train(
             schedule.step()
             total += float(loss.detach()) * len(batch)
         mean_loss = total / len(inputs)
+        losses.append(mean_loss)
         if not math.isfinite(mean_loss):
             raise StageError(
                 FailureKind.INVALID,
@@ -83,7 +84,7 @@ def train(
                 f"the recipe's learning_rate or look for bad values in the train split",
             )
     model.cpu().eval()
-    return {"train_loss": mean_loss, "epochs": float(epochs)}
+    return losses
 
 
 def distillation_loss(

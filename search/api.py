@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from search.history import History
 from search.html_report import write_report
 from search.lock import exclusive
 from search.loop import Reporter, SearchResult
-from search.mlflow_tracking import open_tracking
+from search.mlflow_study import open_tracking, register_point
 from search.objective import Constraint
 from search.promise import first_that_keeps
 from search.storage import StudyStorage
@@ -24,6 +26,7 @@ from search.study import confirm_study, load_history, run_study
 from search.study_file import read_study_file
 from search.study_parts import confirmed_samples, study_runner, study_timer
 from search.trial import TrialRecord
+from search.triton import write_triton
 from search.verification import Verification
 from search.verification import verify as verify_bundle
 from spaces import StudyError
@@ -39,6 +42,9 @@ class Pick:
         manifest: Path of the manifest that was written, or ``None``.
         checked: What was measured just now, or ``None``.
         broken: Of each point that would have been picked before it, why it was not.
+        version: Its version in MLflow's model registry, or ``None``.
+        tracking_uri: Where that registry is.
+        triton: Path of the Triton configuration that was written, or ``None``.
     """
 
     record: TrialRecord
@@ -46,6 +52,9 @@ class Pick:
     manifest: Path | None
     checked: Measurement | None = None
     broken: tuple[str, ...] = ()
+    version: str | None = None
+    tracking_uri: str = ""
+    triton: Path | None = None
 
 
 def run(
@@ -120,9 +129,9 @@ def sync(study: str | Path) -> History:
     history, config = load_history(path), read_study_file(path)
     paths = StudyPaths(config, path)
     with exclusive(paths.lock):
-        definition = StudyStorage(paths.storage_url, config.name).definition
-        tracking = open_tracking(config, paths, definition or {}, history)
-        tracking.finish(history, "brought up to date by `paretune sync`", "FINISHED")
+        storage = StudyStorage(paths.storage_url, config.name)
+        tracking = open_tracking(config, paths, storage.definition or {}, history)
+        tracking.finish(history, *(storage.ended or ("the search was killed", "KILLED")))
     return history
 
 
@@ -155,6 +164,9 @@ def pick(
     limits: Sequence[Constraint] = (),
     measure: bool = True,
     out: str | Path | None = None,
+    register: str | None = None,
+    alias: str | None = None,
+    triton: str | Path | None = None,
 ) -> Pick:
     """Return the most accurate point that keeps a budget, and write it to a folder.
 
@@ -170,6 +182,9 @@ def pick(
         measure: Whether to measure the point once more, here and now; if it breaks a limit, the
             next one is taken. Only confirmed studies have what it takes.
         out: Folder for ``model.onnx`` and ``manifest.json``; nothing is written without it.
+        register: Name under which to register the model in MLflow's model registry.
+        alias: Alias to point at the registered version, such as ``champion``.
+        triton: Folder of a Triton model repository to put the model into.
 
     Raises:
         StudyError: If nothing fits, with what to relax.
@@ -186,20 +201,32 @@ def pick(
     record, checked = ranked[0], None
     broken: tuple[str, ...] = ()
     if measure and history.confirmed:
-        kept = first_that_keeps(ranked, wish.constraints(history), study_timer(config, paths))
-        record, checked, broken = kept.record, kept.measurement, kept.broken
-    manifest = None
-    if out is not None:
-        run_by = study_runner(config, paths.folder, record.candidate.run.runner)
-        entry = config.runners.get(record.candidate.run.runner)
-        manifest = write_bundle(
-            record,
-            history,
-            store,
-            Path(out),
-            config.name,
-            run_by,
-            requirements=(entry and entry.requirements) or (),
-            samples=confirmed_samples(config, paths),
-        )
-    return Pick(record, history, manifest, checked, broken)
+        found = first_that_keeps(ranked, wish.constraints(history), study_timer(config, paths))
+        record, checked, broken = found.record, found.measurement, found.broken
+    version = None
+    if register is not None:
+        with exclusive(paths.lock):
+            definition = StudyStorage(paths.storage_url, config.name).definition or {}
+            version = register_point(config, paths, definition, history, record, register, alias)
+    manifest, served = None, None
+    with ExitStack() as stack:
+        folder = Path(out) if out is not None else None
+        if folder is None and triton is not None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if folder is not None:
+            run_by = study_runner(config, paths.folder, record.candidate.run.runner)
+            entry = config.runners.get(record.candidate.run.runner)
+            manifest = write_bundle(
+                record,
+                history,
+                store,
+                folder,
+                config.name,
+                run_by,
+                requirements=(entry and entry.requirements) or (),
+                samples=confirmed_samples(config, paths),
+            )
+            if triton is not None:
+                served = write_triton(folder, Path(triton), register or config.name)
+    kept = manifest if out is not None else None
+    return Pick(record, history, kept, checked, broken, version, paths.tracking_uri, served)

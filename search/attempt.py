@@ -68,6 +68,7 @@ class Attempt:
         default_factory=lambda: defaultdict(float), init=False
     )
     _quality: dict[str, float] = field(default_factory=dict, init=False)
+    _losses: dict[str, list[float]] = field(default_factory=dict, init=False)
     _lineage: dict[str, str] = field(default_factory=dict, init=False)
     _saved: float = field(default=0.0, init=False)
 
@@ -145,6 +146,8 @@ class Attempt:
     def _note(self, done: Any) -> None:
         for stage, seconds in done.stage_seconds.items():
             self._seconds[stage] += seconds
+            if stage in done.train_losses:
+                self._losses[stage] = list(done.train_losses[stage])
         self._quality.update(done.stage_quality)
 
     def _record(self, outcome: Measurement | Failure | Skip) -> TrialRecord:
@@ -158,6 +161,7 @@ class Attempt:
             lineage=self._lineage,
             saved_seconds=self._saved,
             stage_quality=self._quality,
+            train_losses=self._losses,
         )
 
 

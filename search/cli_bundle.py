@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,15 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     help="Write model.onnx and manifest.json here.",
 )
+@click.option(
+    "--register", metavar="NAME", help="Register the model in MLflow's model registry by this name."
+)
+@click.option("--alias", help="With --register: an alias for this version, such as champion.")
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Put the model into this Triton model repository, with its config.pbtxt.",
+)
 def pick(
     study: Path, out: Path | None, maxima: Sequence[str], minima: Sequence[str], **wish: Any
 ) -> None:
@@ -67,12 +77,15 @@ def pick(
     \b
     paretune pick study.yaml --max-latency-ms 5 --max-accuracy-drop 0.01 --out picked/
     paretune pick study.yaml --max peak_memory_bytes=2e8 --min throughput_samples_per_s=1000
+    paretune pick study.yaml --max-latency-ms 5 --register digits --alias champion
     """
     from search import api
     from search.choice import Wish, knee
     from search.objective import Constraint
     from search.summary import format_metric, shown_metrics
 
+    if wish["alias"] is not None and wish["register"] is None:
+        raise click.UsageError("--alias names a registered version: give --register NAME, too")
     limits = [Constraint(name, maximum=value) for name, value in map(_limit, maxima)]
     limits += [Constraint(name, minimum=value) for name, value in map(_limit, minima)]
     picked = api.pick(study, out=out, limits=limits, **wish)
@@ -102,6 +115,16 @@ def pick(
             )
     if picked.manifest:
         click.echo(f"wrote {picked.manifest.parent / 'model.onnx'} and {picked.manifest}")
+    if picked.triton:
+        click.echo(f"wrote {picked.triton}; tritonserver --model-repository={wish['triton']}")
+    if picked.version:
+        name, alias = wish["register"], wish["alias"]
+        uri = f"models:/{name}@{alias}" if alias else f"models:/{name}/{picked.version}"
+        click.echo(
+            f"registered {name} version {picked.version} in {picked.tracking_uri}; serve it: "
+            f"MLFLOW_TRACKING_URI={shlex.quote(picked.tracking_uri)} "
+            f"mlflow models serve -m {uri} --env-manager local"
+        )
 
 
 def _limit(text: str) -> tuple[str, float]:

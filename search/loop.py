@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from search.history import History
 from search.storage import StudyStorage, Unfinished
 from search.store_limit import StoreLimit
 from search.strategy import Strategy
-from search.tracking import Tracking
+from search.tracking import Status, Tracking
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace, StudyError
 
@@ -139,13 +140,19 @@ class Loop:
             reason = self._try_candidates(budget)
         except KeyboardInterrupt:
             self._abandon()
-            self.tracking.finish(self.history, "interrupted", "KILLED")
+            self._end("interrupted", "KILLED")
             raise
         except BaseException as error:
-            self.tracking.finish(self.history, f"stopped: {error}", "FAILED")
+            # It may be the storage that failed: then that is the error to tell.
+            with suppress(StudyError):
+                self._end(f"stopped: {error}", "FAILED")
             raise
-        self.tracking.finish(self.history, reason, "FINISHED")
+        self._end(reason, "FINISHED")
         return SearchResult(self.history, reason)
+
+    def _end(self, reason: str, status: Status) -> None:
+        self.storage.end(reason, status)
+        self.tracking.finish(self.history, reason, status)
 
     def _deadline(self, budget: Budget) -> float | None:
         """Return when the search must be over."""

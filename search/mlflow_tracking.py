@@ -1,69 +1,36 @@
-"""MLflow: the room where runs are reviewed. The only file that imports mlflow.
+"""MLflow: the room where runs are reviewed.
 
 One experiment and one parent run a study, one child run a trial.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runners.telemetry import switch_off_telemetry
 from search.bulk import collector_off
-from search.config import StudyConfig, StudyPaths
 from search.history import History
+from search.mlflow_client import mlflow_client
+from search.mlflow_review import MlflowReview
 from search.summary import (
-    study_markdown,
     trial_markdown,
     trial_numbers,
     trial_params,
-    trial_table,
 )
-from search.tracking import GuardedTracking, NoTracking, Status, Tracking
+from search.tracking import Status
 from search.trial import TrialRecord
-from spaces import StudyError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.tracking import MlflowClient
 
-_SQLITE = "sqlite:///"
 _PICTURES_AFTER = 10
 _PICTURES_GROWTH = 0.1
 _TRIAL = "paretune.trial"
 _STUDY = "paretune.study_uid"
 _CONFIRMED = "paretune.confirmed_by"
 _TAG_CHARACTERS = 4000
-
-
-def open_tracking(
-    config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any], history: History
-) -> Tracking:
-    """Return the study's tracking, brought up to date with its history."""
-    if not config.tracking:
-        return NoTracking()
-    local = paths.tracking_uri.startswith("sqlite:")
-    try:
-        tracking = MlflowTracking(
-            paths.tracking_uri,
-            name=config.name,
-            definition=definition,
-            artifacts=paths.artifacts if local else None,
-            study_file=paths.study_file,
-        )
-        tracking.bring_up_to_date(history)
-    except Exception as error:
-        raise StudyError(
-            f"MLflow at {paths.tracking_uri} cannot be used: {type(error).__name__}: {error}; mend "
-            f"`tracking_uri`, start the server, or set `tracking: false` to search without it"
-        ) from error
-    return GuardedTracking(tracking)
 
 
 class MlflowTracking:
@@ -76,6 +43,7 @@ class MlflowTracking:
             different storages.
         artifacts: Folder for artifacts, or ``None`` for the server's own place.
         study_file: Kept with the parent run.
+        review: Logs pictures, tables and models.
     """
 
     def __init__(
@@ -86,8 +54,10 @@ class MlflowTracking:
         definition: Mapping[str, Any],
         artifacts: Path | None,
         study_file: Path,
+        review: MlflowReview,
     ) -> None:
-        self.client = _client(uri)
+        self.client = mlflow_client(uri)
+        self.review = review
         self.name = name
         self.definition = definition
         self.uid: str = definition["uid"]
@@ -107,7 +77,7 @@ class MlflowTracking:
                 self.client.restore_experiment(self.experiment_id)
         self.parent_id = self._parent()
         self._frontier: set[int] = set()
-        self._runs: dict[int, str] = {}
+        self.runs: dict[int, str] = {}
         self._confirmed: set[int] = set()
         self._pictured = 0
 
@@ -118,7 +88,7 @@ class MlflowTracking:
         for record in history.records:
             run = known.pop(str(record.number), None)
             if run is not None and run.info.status in ("FINISHED", "FAILED"):
-                self._runs[record.number] = run.info.run_id
+                self.runs[record.number] = run.info.run_id
                 if run.data.tags.get("frontier") == "true":
                     self._frontier.add(record.number)
                 if run.data.tags.get("published") == "true":
@@ -131,6 +101,7 @@ class MlflowTracking:
             # Its trial never finished; it is logged again when it has.
             self.client.delete_run(run.info.run_id)
         self._mark_frontier(history)
+        self._log_missing_progress(history)
         self.log_confirmed(history)
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
@@ -141,7 +112,7 @@ class MlflowTracking:
         # A picture costs more the more trials it shows: so they come ever more rarely.
         new = len(history.records) - self._pictured
         if new >= max(_PICTURES_AFTER, _PICTURES_GROWTH * self._pictured):
-            self._log_pictures(history)
+            self._log_study(history)
             self._pictured = len(history.records)
 
     def log_confirmed(self, history: History) -> None:
@@ -149,7 +120,7 @@ class MlflowTracking:
         from mlflow.entities import Metric, RunTag
 
         for point in history.confirmed:
-            run_id = self._runs[point.number]
+            run_id = self.runs[point.number]
             known = self.client.get_run(run_id).data.tags.get(_CONFIRMED)
             if known == point.measurement.samples:
                 continue
@@ -165,12 +136,16 @@ class MlflowTracking:
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
         for number in self._confirmed - {point.number for point in history.confirmed}:
-            self.client.set_tag(self._runs[number], "published", "false")
+            self.client.set_tag(self.runs[number], "published", "false")
         self._confirmed = {point.number for point in history.confirmed}
+        if history.confirmed:
+            self._log_study(history)
+        self.review.log_points(self.client, self.runs, history)
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Log tables and pictures, and end the parent run."""
-        self._log_pictures(history)
+        self._log_study(history)
+        self.review.log_points(self.client, self.runs, history)
         self.client.set_tag(self.parent_id, "paretune.ended", reason[:_TAG_CHARACTERS])
         self.client.set_terminated(self.parent_id, status)
 
@@ -220,11 +195,18 @@ class MlflowTracking:
         run_id = run.info.run_id
         self.client.log_batch(
             run_id,
-            metrics=[Metric(k, v, at, 0) for k, v in trial_numbers(record, history).items()],
+            metrics=[
+                *(Metric(k, v, at, 0) for k, v in trial_numbers(record, history).items()),
+                *(
+                    Metric(f"train_loss_{stage.replace('-', '_')}", loss, at, epoch)
+                    for stage, losses in record.train_losses.items()
+                    for epoch, loss in enumerate(losses, start=1)
+                ),
+            ],
             params=[Param(name, str(value)) for name, value in trial_params(record).items()],
         )
         self.client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED", at)
-        self._runs[record.number] = run_id
+        self.runs[record.number] = run_id
         if record in history.frontier:
             self._frontier.add(record.number)
 
@@ -256,7 +238,7 @@ class MlflowTracking:
     def _mark_frontier(self, history: History) -> None:
         now = {record.number for record in history.frontier}
         for number in now ^ self._frontier:
-            self.client.set_tag(self._runs[number], "frontier", _truth(number in now))
+            self.client.set_tag(self.runs[number], "frontier", _truth(number in now))
         self._frontier = now
 
     def _log_progress(self, record: TrialRecord, history: History) -> None:
@@ -270,57 +252,23 @@ class MlflowTracking:
         }
         if history.hypervolume is not None:
             progress["hypervolume"] = history.hypervolume
-        at = int(time.time() * 1000)
+        at = int(record.finished_at * 1000)
         metrics = [Metric(name, value, at, record.number) for name, value in progress.items()]
         self.client.log_batch(self.parent_id, metrics=metrics)
 
-    def _log_pictures(self, history: History) -> None:
-        if not history.measured:
+    def _log_missing_progress(self, history: History) -> None:
+        """Log the parent's metrics over trials where they are missing, as they were then."""
+        logged = {m.step for m in self.client.get_metric_history(self.parent_id, "trials")}
+        if all(record.number in logged for record in history.records):
             return
-        from search.plot import pareto_figure, write_html
+        replayed = History(history.objectives, history.constraints, history.quality_metric)
+        for record in sorted(history.records, key=lambda record: record.finished_at):
+            replayed.add(record)
+            if record.number not in logged:
+                self._log_progress(record, replayed)
 
-        with tempfile.TemporaryDirectory() as folder:
-            plot = Path(folder) / "pareto.html"
-            write_html(pareto_figure(history, self.name), plot)
-            self.client.log_artifact(self.parent_id, str(plot))
-        columns, rows = trial_table(history.frontier, history)
-        self.client.log_dict(self.parent_id, {"columns": columns, "data": rows}, "frontier.json")
-        tables = json.dumps([{"path": "frontier.json", "type": "table"}])
-        self.client.set_tag(self.parent_id, "mlflow.loggedArtifacts", tables)
-        self.client.set_tag(
-            self.parent_id, "mlflow.note.content", study_markdown(self.name, history)
-        )
-
-
-def _client(uri: str) -> MlflowClient:
-    switch_off_telemetry()
-    # A server that does not answer holds a study up for seconds, not for MLflow's four minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    from mlflow.tracking import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if uri.startswith(_SQLITE):
-        _make_database(Path(uri.removeprefix(_SQLITE)))
-    return MlflowClient(tracking_uri=uri)
-
-
-def _make_database(path: Path) -> None:
-    """Make MLflow's SQLite database aside, then rename it.
-
-    Its tables come in many steps that SQLite does not undo: a process killed among them would leave
-    a database that MLflow never opens again.
-    """
-    if path.exists():
-        return
-    from mlflow.tracking import MlflowClient
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        aside = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"{_SQLITE}{aside}").search_experiments()
-        aside.replace(path)
+    def _log_study(self, history: History) -> None:
+        self.review.log_study(self.client, self.parent_id, history, self.name, self.definition)
 
 
 def _truth(value: bool) -> str:

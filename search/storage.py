@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.bulk import collector_off
 from search.confirmed import Confirmed
 from search.objective import Objective
+from search.tracking import Status
 from search.trial import TrialRecord
 from spaces import AXIS_NAMES, Candidate, SearchSpace, StudyError
 
@@ -30,6 +31,7 @@ _CANDIDATE = "paretune_candidate"
 _RECORD = "paretune_record"
 _STARTS = "paretune_starts"
 _CONFIRMED = "paretune_confirmed"
+_ENDED = "paretune_ended"
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,17 @@ class StudyStorage:
         """Return what the confirmed points were run on, if the study was confirmed."""
         found = self._storage.get_study_user_attrs(self._study_id).get(_CONFIRMED)
         return dict(found["samples"]) if found else None
+
+    def end(self, reason: str, status: Status) -> None:
+        """Keep why and how the search ended."""
+        with self._reached():
+            self._storage.set_study_user_attr(self._study_id, _ENDED, [reason, status])
+
+    @property
+    def ended(self) -> tuple[str, Status] | None:
+        """Why and how the last search ended; ``None`` if none did but was killed."""
+        found = self._storage.get_study_user_attrs(self._study_id).get(_ENDED)
+        return (found[0], found[1]) if found else None
 
     def recover(self, objectives: Sequence[Objective]) -> list[Unfinished]:
         """Finish trials whose measurement is kept already; return those to be started again."""

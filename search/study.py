@@ -22,7 +22,7 @@ from search.history import History
 from search.improvement import MOST_OBJECTIVES
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
-from search.mlflow_tracking import open_tracking
+from search.mlflow_study import open_tracking
 from search.objective import Constraint, Objective
 from search.storage import StudyStorage
 from search.store_limit import StoreLimit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.history import History
@@ -110,8 +110,14 @@ def trial_markdown(record: TrialRecord, history: History) -> str:
     return "\n".join(lines)
 
 
-def study_markdown(name: str, history: History) -> str:
-    """Return a study's story in Markdown: goals, baseline, frontier, failures."""
+def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -> str:
+    """Return a study's story in Markdown.
+
+    Args:
+        name: The study's name.
+        history: Its trials: goals, best trade-offs, failures, frontier.
+        definition: What it was created with: its space, code and machine.
+    """
     goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
     lines = [
         f"# {name}",
@@ -124,6 +130,7 @@ def study_markdown(name: str, history: History) -> str:
         "those with `tags.frontier = 'true'`.",
         "",
     ]
+    lines += [*_best_trade_offs(history), *_setting(history, definition)]
     if history.failed:
         lines += ["## Failures by cause", ""]
         lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause[:10]]
@@ -140,3 +147,40 @@ def study_markdown(name: str, history: History) -> str:
         mark = " (baseline)" if record.number == 0 else ""
         lines.append(f"| {record.number}{mark} | {record.candidate.label} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _best_trade_offs(history: History) -> list[str]:
+    """Say which point is best in each objective, and at what price in the others."""
+    points = history.frontier
+    if not points:
+        return []
+    lines = ["## Best trade-offs", ""]
+    for goal in history.objectives:
+        best = min(points, key=lambda record: goal.loss(record.metrics[goal.metric]))
+        values = ", ".join(
+            f"{o.metric} {format_metric(o.metric, best.metrics[o.metric])}"
+            for o in history.objectives
+        )
+        lines.append(
+            f"- best {goal.metric}: trial {best.number}, {best.candidate.label} ({values})"
+        )
+    if history.published:
+        numbers = ", ".join(str(point.number) for point in history.published)
+        lines.append(f"- published after confirmation: trials {numbers}")
+    return [*lines, ""]
+
+
+def _setting(history: History, definition: Mapping[str, Any]) -> list[str]:
+    """Say what was searched, with which code and where."""
+    lines = ["## Setting", ""]
+    for axis, values in definition.get("space", {}).items():
+        lines.append(f"- {axis}: {', '.join(map(str, values))}")
+    for limit in history.constraints:
+        lines.append(f"- limit: {limit.metric} at {limit.bound:g}")
+    if workload := definition.get("workload"):
+        code = str(definition.get("code or data of the workload", ""))[:12]
+        lines.append(f"- workload: {workload}, code and data {code}")
+    if history.baseline and history.baseline.measurement:
+        environment = history.baseline.measurement.environment
+        lines.append("- environment: " + ", ".join(f"{k} {v}" for k, v in environment.items()))
+    return [*lines, ""]

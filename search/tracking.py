@@ -17,6 +17,9 @@ _LOG = logging.getLogger("paretune")
 class Tracking(Protocol):
     """A place that shows trials while they come in."""
 
+    def bring_up_to_date(self, history: History) -> None:
+        """Show what the history holds and is not shown yet."""
+
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Show a finished trial, and what it changed."""
 
@@ -30,6 +33,9 @@ class Tracking(Protocol):
 class NoTracking:
     """Shows nothing."""
 
+    def bring_up_to_date(self, history: History) -> None:
+        """Do nothing."""
+
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Do nothing."""
 
@@ -41,14 +47,21 @@ class NoTracking:
 
 
 class GuardedTracking:
-    """Keeps a tracking that fails from ending the study: the next start brings it up to date.
+    """Keeps a tracking that fails from ending the study.
+
+    After a failure it is left alone until the search ends; then it is tried once more.
 
     Args:
-        inner: The tracking, until its first failure.
+        inner: The tracking.
     """
 
     def __init__(self, inner: Tracking) -> None:
         self.inner = inner
+        self._is_behind = False
+
+    def bring_up_to_date(self, history: History) -> None:
+        """Pass it on."""
+        self._try(lambda: self.inner.bring_up_to_date(history))
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Pass it on."""
@@ -59,17 +72,22 @@ class GuardedTracking:
         self._try(lambda: self.inner.log_confirmed(history))
 
     def finish(self, history: History, reason: str, status: Status) -> None:
-        """Pass it on."""
+        """Pass it on, after what was missed."""
+        if self._is_behind:
+            self._is_behind = False
+            self.bring_up_to_date(history)
         self._try(lambda: self.inner.finish(history, reason, status))
 
     def _try(self, call: Callable[[], None]) -> None:
+        if self._is_behind:
+            return
         try:
             call()
         except Exception as error:
             _LOG.warning(
-                "MLflow failed (%s: %s); the study goes on without it. Nothing is lost: the next "
-                "`paretune search` of this study brings MLflow up to date.",
+                "MLflow failed (%s: %s); the study goes on without it. Nothing is lost: the end of "
+                "the search, its next start or `paretune sync` brings MLflow up to date.",
                 type(error).__name__,
                 error,
             )
-            self.inner = NoTracking()
+            self._is_behind = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,7 @@ class TrialRecord:
         saved_seconds: What the stages that were reused had taken when they were run.
         stage_quality: The model's quality in training, by the stage that ended with it. Evidence
             for the search; what is published comes from the artifact.
+        train_losses: The training loss of each epoch, by the training stages that ran in it.
         started_at: Seconds since the epoch.
         finished_at: Seconds since the epoch.
     """
@@ -64,6 +65,7 @@ class TrialRecord:
     lineage: Mapping[str, str] = field(default_factory=dict)
     saved_seconds: float = 0.0
     stage_quality: Mapping[str, float] = field(default_factory=dict)
+    train_losses: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def measurement(self) -> Measurement | None:
@@ -105,6 +107,7 @@ class TrialRecord:
             "lineage": dict(self.lineage),
             "saved_seconds": self.saved_seconds,
             "stage_quality": dict(self.stage_quality),
+            "train_losses": {stage: list(losses) for stage, losses in self.train_losses.items()},
         }
 
     @classmethod

@@ -97,9 +97,9 @@ def test_the_process_that_times_imports_only_numpy_and_its_runtime() -> None:
         assert imports(path) <= allowed | set(sys.stdlib_module_names), path
 
 
-def test_only_one_file_imports_mlflow_and_one_the_samplers() -> None:
+def test_few_files_import_mlflow_and_one_the_samplers() -> None:
     files = [
         path for room in ("spaces", "runners", "search") for path in (ROOT / room).rglob("*.py")
     ]
-    assert [path.name for path in files if "mlflow" in imports(path)] == ["mlflow_tracking.py"]
+    assert all(path.stem.startswith("mlflow_") for path in files if "mlflow" in imports(path))
     assert [p.name for p in files if "optuna.samplers" in p.read_text("utf-8")] == ["strategy.py"]

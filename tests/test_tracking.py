@@ -10,7 +10,9 @@ from conftest import SMALL_SPACE
 from mlflow.entities import Run
 
 from runners.statistic import Statistic
+from runners.store import ArtifactStore
 from search.history import History
+from search.mlflow_review import MlflowReview
 from search.mlflow_tracking import MlflowTracking
 from search.objective import Constraint, default_objectives
 from search.summary import trial_markdown, trial_numbers
@@ -33,6 +35,7 @@ def opened(folder: Path, history: History) -> MlflowTracking:
         },
         artifacts=folder / "mlartifacts",
         study_file=folder / "study.yaml",
+        review=MlflowReview(ArtifactStore(folder / "store"), lambda *point: None),
     )
     tracking.bring_up_to_date(history)
     return tracking

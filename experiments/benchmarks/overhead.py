@@ -34,12 +34,14 @@ from runners.metric import METRICS
 from runners.proof import ProviderShare
 from runners.recipe import Recipe
 from runners.statistic import Statistic
+from runners.store import ArtifactStore
 from search.console import ConsoleReporter
 from search.cost import CostModel
 from search.frontier_strategy import FrontierStrategy
 from search.gate import Gate
 from search.history import History
 from search.loop import Budget
+from search.mlflow_review import MlflowReview
 from search.mlflow_tracking import MlflowTracking
 from search.objective import default_objectives
 from search.storage import StudyStorage
@@ -202,6 +204,7 @@ class SimulatedStudy:
             },
             artifacts=self.folder / "mlartifacts",
             study_file=self.folder / "study.yaml",
+            review=MlflowReview(ArtifactStore(self.folder / "store"), lambda *point: None),
         )
         tracking.bring_up_to_date(history)
         return tracking

@@ -8,7 +8,7 @@ another output for the same input, and what the old code made is no longer reuse
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,10 +52,12 @@ class StageOutput:
     Attributes:
         path: The file.
         metrics: What it observed, by name.
+        train_losses: The mean training loss of each epoch, if it trains.
     """
 
     path: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
+    train_losses: Sequence[float] = ()
 
 
 VERSIONS = {

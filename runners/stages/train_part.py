@@ -29,7 +29,7 @@ def train_part(
     """
     loaded = given.loaded
     recipe = loaded.workload.recipe()
-    metrics = train(
+    losses = train(
         model,
         loaded.data,
         loaded.workload.loss,
@@ -42,4 +42,4 @@ def train_part(
     outputs = logits(model, loaded.data.validation.inputs).numpy()
     path = given.folder / "trained.safetensors"
     save_checkpoint(model, path, **checkpoint)
-    return StageOutput(path, {**metrics, "quality": loaded.score(outputs, "validation")})
+    return StageOutput(path, {"quality": loaded.score(outputs, "validation")}, losses)

@@ -1,0 +1,50 @@
+"""MLflow's client, set up so that nothing phones home and nothing hangs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runners.telemetry import switch_off_telemetry
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_SQLITE = "sqlite:///"
+
+
+def mlflow_client(uri: str) -> MlflowClient:
+    """Return a client of the tracking store (and model registry) at a URI."""
+    switch_off_telemetry()
+    # A server that does not answer holds a study up for seconds, not for MLflow's four minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # Bars for files of some kilobytes tell nobody anything.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow.tracking import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if uri.startswith(_SQLITE):
+        _make_database(Path(uri.removeprefix(_SQLITE)))
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's SQLite database aside, then rename it.
+
+    Its tables come in many steps that SQLite does not undo: a process killed among them would leave
+    a database that MLflow never opens again.
+    """
+    if path.exists():
+        return
+    from mlflow.tracking import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        aside = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"{_SQLITE}{aside}").search_experiments()
+        aside.replace(path)

@@ -1,0 +1,173 @@
+"""Models in MLflow: a point's ONNX file as a logged model, and as a version in the registry."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces import StudyError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_ARTIFACT = "artifact"
+_MODEL = "paretune.model_id"
+
+
+def log_model(
+    client: MlflowClient,
+    run_id: str,
+    model: Path,
+    *,
+    name: str,
+    provider: str,
+    provider_options: Mapping[str, str],
+    threads: int,
+    example: NDArray[Any],
+    metrics: Mapping[str, float],
+    params: Mapping[str, str],
+) -> str:
+    """Log an ONNX file as a model of a run, unless the run has it already.
+
+    It is an MLflow model with the ONNX flavor: provider and threads are those it was measured with,
+    so `mlflow models serve` and `mlflow.pyfunc.load_model` run it the same way.
+
+    Args:
+        client: MLflow.
+        run_id: The trial's run.
+        model: The ONNX file, named by its digest.
+        name: The model's name.
+        provider: The execution provider.
+        provider_options: What the provider was told.
+        threads: Threads of one operator.
+        example: Inputs, of shape (samples, ...); gives the signature, with a batch of any size.
+        metrics: What was measured of it.
+        params: How it was made and run.
+
+    Returns:
+        The model's id.
+    """
+    import mlflow.onnx
+    import onnx
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    run = client.get_run(run_id)
+    for output in run.outputs.model_outputs if run.outputs else ():
+        known = client.get_logged_model(output.model_id)
+        if known.tags.get(_ARTIFACT) == model.name and known.status == LoggedModelStatus.READY:
+            return known.model_id
+    proto = onnx.load(model)
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=name,
+        source_run_id=run_id,
+        tags={_ARTIFACT: model.name},
+        params=dict(params),
+        model_type="onnx",
+    )
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
+        outputs=Schema([_tensor_spec(value) for value in proto.graph.output]),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        mlflow.onnx.save_model(
+            proto,
+            str(path),
+            mlflow_model=_described(logged.model_id, run_id),
+            signature=signature,
+            input_example=example[:1],
+            # Named, so that MLflow does not find them out by running the model in a process.
+            pip_requirements=[
+                f"{package}=={version(package)}" for package in ("mlflow", "onnx", "onnxruntime")
+            ],
+            onnx_execution_providers=[(provider, dict(provider_options))]
+            if provider_options
+            else [provider],
+            onnx_session_options={"intra_op_num_threads": threads, "inter_op_num_threads": 1},
+            save_as_external_data=False,
+        )
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    # As metrics of the run, pointed at the model: so MLflow lists them with both.
+    client.log_batch(
+        run_id,
+        metrics=[
+            Metric(f"confirmed_{key}", value, run.info.start_time, 0, model_id=logged.model_id)
+            for key, value in metrics.items()
+        ],
+    )
+    return str(logged.model_id)
+
+
+def register_model(
+    client: MlflowClient, model_id: str, run_id: str, name: str, alias: str | None
+) -> str:
+    """Make a logged model a version of a registered model, and point an alias at it.
+
+    A model that is a version already keeps its number.
+
+    Returns:
+        The version.
+
+    Raises:
+        StudyError: If the registry refuses the name or the alias.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    # MLflow looks a model's files up in its process-wide tracking store, whatever the client's is.
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(client.tracking_uri)
+    try:
+        known = [m for m in client.search_registered_models() if m.name == name]
+        if not known:
+            client.create_registered_model(name)
+        versions = client.search_model_versions(f"name = '{name}'") if known else []
+        same = [each for each in versions if each.tags.get(_MODEL) == model_id]
+        made = (
+            same[0]
+            if same
+            else client.create_model_version(
+                name,
+                f"models:/{model_id}",
+                run_id=run_id,
+                tags={_MODEL: model_id},
+                model_id=model_id,
+            )
+        )
+        if alias is not None:
+            client.set_registered_model_alias(name, alias, made.version)
+    except MlflowException as error:
+        raise StudyError(
+            f"MLflow's registry does not take {name!r}"
+            f"{f' with alias {alias!r}' if alias else ''}: {error.message}"
+        ) from error
+    finally:
+        mlflow.set_tracking_uri(before)
+    return str(made.version)
+
+
+def _described(model_id: str, run_id: str) -> Any:
+    from mlflow.models import Model
+
+    return Model(run_id=run_id, model_id=model_id)
+
+
+def _tensor_spec(value: Any) -> Any:
+    import onnx
+    from mlflow.types import TensorSpec
+
+    tensor = value.type.tensor_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
+    return TensorSpec(dtype, shape, value.name)

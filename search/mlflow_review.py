@@ -1,0 +1,101 @@
+"""What a reviewer wants to see in MLflow without asking: pictures, tables and models."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runners.store import ArtifactStore
+from search.histogram import write_histogram
+from search.history import History
+from search.importance import importance_figure
+from search.plot import pareto_figure, write_html
+from search.summary import study_markdown, trial_table
+from search.trial import TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+    from plotly.graph_objects import Figure
+
+_HISTOGRAM_OF = "paretune.histogram_of"
+
+
+class MlflowReview:
+    """Shows a study as it stands.
+
+    Args:
+        store: Where raw samples are.
+        log_model: Logs a trial's file as a model of a run, if MLflow can run it.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        log_model: Callable[[MlflowClient, str, TrialRecord], str | None],
+    ) -> None:
+        self.store = store
+        self.log_model = log_model
+        self._histograms: set[str] = set()
+
+    def log_study(
+        self,
+        client: MlflowClient,
+        run_id: str,
+        history: History,
+        name: str,
+        definition: Mapping[str, Any],
+    ) -> None:
+        """Log a study's description, table and interactive pictures to its run."""
+        if not history.measured:
+            return
+        _log_figure(client, run_id, pareto_figure(history, name), "pareto.html")
+        importance = importance_figure(history, name)
+        if importance is not None:
+            _log_figure(client, run_id, importance, "importance.html")
+        columns, rows = trial_table(history.frontier, history)
+        client.log_dict(run_id, {"columns": columns, "data": rows}, "frontier.json")
+        tables = json.dumps([{"path": "frontier.json", "type": "table"}])
+        client.set_tag(run_id, "mlflow.loggedArtifacts", tables)
+        note = study_markdown(name, history, definition)
+        client.set_tag(run_id, "mlflow.note.content", note)
+
+    def log_points(self, client: MlflowClient, runs: Mapping[int, str], history: History) -> None:
+        """Log latency histograms of frontier and published points, and models of the latter.
+
+        Args:
+            client: MLflow.
+            runs: The trials' runs, by number.
+            history: The study.
+        """
+        published = {point.number: point.measurement for point in history.published}
+        found = {r.number: r.measurement for r in history.frontier if r.measurement}
+        for number, measurement in {**found, **published}.items():
+            record = next(r for r in history.records if r.number == number)
+            if measurement.samples not in self._histograms:
+                self._log_histogram(client, runs[number], record, measurement.samples)
+                self._histograms.add(measurement.samples)
+            if number in published:
+                self.log_model(client, runs[number], replace(record, outcome=measurement))
+
+    def _log_histogram(
+        self, client: MlflowClient, run_id: str, record: TrialRecord, digest: str
+    ) -> None:
+        samples = self.store.get(digest)
+        if samples is None or client.get_run(run_id).data.tags.get(_HISTOGRAM_OF) == digest:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder) / "latency.png"
+            write_histogram(samples, record.candidate.label, picture)
+            client.log_artifact(run_id, str(picture))
+        client.set_tag(run_id, _HISTOGRAM_OF, digest)
+
+
+def _log_figure(client: MlflowClient, run_id: str, figure: Figure, name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        write_html(figure, path)
+        client.log_artifact(run_id, str(path))

@@ -1,0 +1,144 @@
+"""MLflow is a view: whatever happens to it, it can be made whole from the storage."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import QUICK_CONFIRMATION, paretune, write_study
+
+from search.mlflow_client import mlflow_client
+from search.study import load_history
+
+# What MLflow itself makes anew with every run.
+_OF_MLFLOW = {"mlflow.parentRunId", "mlflow.user"}
+
+
+def contents(uri: str) -> dict[str, Any]:
+    """Return all that is said of a study's runs, by trial: ids and times of logging left out."""
+    client = mlflow_client(uri)
+    experiment = client.get_experiment_by_name("iris")
+    found = {}
+    for run in client.search_runs([experiment.experiment_id], max_results=1000):
+        key = run.data.tags.get("paretune.trial", "study")
+        assert key not in found
+        metrics = {
+            name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
+            for name in run.data.metrics
+        }
+        found[key] = {
+            "status": run.info.status,
+            "params": run.data.params,
+            "metrics": {name: sorted(set(steps)) for name, steps in metrics.items()},
+            "tags": {k: v for k, v in run.data.tags.items() if k not in _OF_MLFLOW},
+            "files": sorted(file.path for file in client.list_artifacts(run.info.run_id)),
+            "models": len(run.outputs.model_outputs) if run.outputs else 0,
+        }
+    return found
+
+
+def test_what_was_logged_trial_by_trial_is_what_sync_makes_of_the_storage(
+    iris_study: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(iris_study.parent, folder)
+    study = folder / iris_study.name
+    database = next(folder.rglob("mlflow.db"))
+    live = contents(f"sqlite:///{database}")
+    database.unlink()
+    for _ in range(2):
+        done = paretune("sync", study)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert contents(f"sqlite:///{database}") == live
+
+
+@contextmanager
+def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """An MLflow tracking server on loopback."""
+    command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    command += ["--artifacts-destination", str(folder / "server artifacts"), "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield process
+    finally:
+        kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(study: Path, trials: int, search: subprocess.Popen[str]) -> None:
+    for _ in range(1200):
+        try:
+            if len(load_history(study).records) >= trials:
+                return
+        except Exception:
+            pass  # it has not begun
+        assert search.poll() is None
+        time.sleep(0.2)
+    raise AssertionError(f"never came to {trials} trials")
+
+
+@pytest.mark.slow
+def test_a_server_killed_for_the_middle_third_costs_nothing(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    study = write_study(
+        tmp_path,
+        tracking_uri=uri,
+        confirmation=QUICK_CONFIRMATION,
+        budget={"trials": 18},
+    )
+    with server(tmp_path, port) as first:
+        search = subprocess.Popen(
+            [sys.executable, "-m", "search.cli", "search", str(study)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        wait_for(study, 6, search)
+        kill(first)
+        wait_for(study, 12, search)
+    with server(tmp_path, port):
+        printed, _ = search.communicate(timeout=600)
+        assert search.returncode == 0, printed
+        assert "MLflow failed" in printed
+        history = load_history(study)
+        assert len(history.records) == 18 and history.published
+        for _ in range(2):
+            done = paretune("sync", study)
+            assert done.returncode == 0, done.stdout + done.stderr
+        mended = contents(uri)
+        # A view of the same storage by a server that nothing ever happened to.
+        undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
+        text = study.read_text("utf-8").replace(uri, undisturbed)
+        study.write_text(text, "utf-8")
+        done = paretune("sync", study)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert mended == contents(undisturbed)
