@@ -47,7 +47,7 @@ class StageRecord:
     output: str
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
-    train_losses: Sequence[float] = ()
+    train_losses: Sequence[float] = field(default_factory=list)
 
 
 class ArtifactStore:

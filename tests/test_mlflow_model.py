@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,10 @@ from search.mlflow_client import mlflow_client
 def registered(iris_study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """The registry's URI and the bundle of the point that was registered."""
     out = tmp_path_factory.mktemp("picked")
+    # A copy: other tests take the study's MLflow away, and this process may still have it open.
+    folder = tmp_path_factory.mktemp("registry") / "study"
+    shutil.copytree(iris_study.parent, folder)
+    iris_study = folder / iris_study.name
     wish = ("--no-measure", "--out", out, "--triton", out / "repository")
     for _ in range(2):
         done = paretune("pick", iris_study, *wish, "--register", "iris", "--alias", "champion")
