@@ -50,7 +50,7 @@ def model_inputs(path: Path) -> list[ModelInput]:
     except Exception as error:
         raise ParetuneError(f"{path} is not a readable ONNX file: {error}") from error
     weights = {tensor.name for tensor in graph.initializer}
-    return [_model_input(value) for value in graph.input if value.name not in weights]
+    return [model_tensor(value) for value in graph.input if value.name not in weights]
 
 
 def write_inputs(
@@ -114,7 +114,8 @@ def _program_inputs(path: Path) -> list[ModelInput]:
     ]
 
 
-def _model_input(value: Any) -> ModelInput:
+def model_tensor(value: Any) -> ModelInput:
+    """Return name, element type and shape of a graph's input or output."""
     import onnx
 
     tensor = value.type.tensor_type

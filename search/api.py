@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -209,24 +208,20 @@ def pick(
             definition = StudyStorage(paths.storage_url, config.name).definition or {}
             version = register_point(config, paths, definition, history, record, register, alias)
     manifest, served = None, None
-    with ExitStack() as stack:
-        folder = Path(out) if out is not None else None
-        if folder is None and triton is not None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if folder is not None:
-            run_by = study_runner(config, paths.folder, record.candidate.run.runner)
+    if out is not None or triton is not None:
+        with tempfile.TemporaryDirectory() as aside:
             entry = config.runners.get(record.candidate.run.runner)
-            manifest = write_bundle(
+            written = write_bundle(
                 record,
                 history,
                 store,
-                folder,
+                Path(out or aside),
                 config.name,
-                run_by,
+                study_runner(config, paths.folder, record.candidate.run.runner),
                 requirements=(entry and entry.requirements) or (),
                 samples=confirmed_samples(config, paths),
             )
             if triton is not None:
-                served = write_triton(folder, Path(triton), register or config.name)
-    kept = manifest if out is not None else None
-    return Pick(record, history, kept, checked, broken, version, paths.tracking_uri, served)
+                served = write_triton(written.parent, Path(triton), register or config.name)
+        manifest = written if out is not None else None
+    return Pick(record, history, manifest, checked, broken, version, paths.tracking_uri, served)

@@ -135,6 +135,7 @@ class Loop:
 
     def run(self, budget: Budget) -> SearchResult:
         """Try candidates until the budget is spent, the space is, or nothing can work."""
+        self.tracking.start()
         self.reporter.started(self.name, self.space, self.history, budget)
         try:
             reason = self._try_candidates(budget)

@@ -8,9 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from runners.model_file import model_tensor
+from search.summary import trial_params
+from search.trial import TrialRecord
 from spaces import StudyError
 
 if TYPE_CHECKING:
@@ -24,14 +26,10 @@ def log_model(
     client: MlflowClient,
     run_id: str,
     model: Path,
-    *,
+    record: TrialRecord,
     name: str,
-    provider: str,
     provider_options: Mapping[str, str],
-    threads: int,
     example: NDArray[Any],
-    metrics: Mapping[str, float],
-    params: Mapping[str, str],
 ) -> str:
     """Log an ONNX file as a model of a run, unless the run has it already.
 
@@ -42,13 +40,10 @@ def log_model(
         client: MLflow.
         run_id: The trial's run.
         model: The ONNX file, named by its digest.
+        record: The trial: how it was made and run, and what was measured of it.
         name: The model's name.
-        provider: The execution provider.
-        provider_options: What the provider was told.
-        threads: Threads of one operator.
-        example: Inputs, of shape (samples, ...); gives the signature, with a batch of any size.
-        metrics: What was measured of it.
-        params: How it was made and run.
+        provider_options: What its execution provider was told.
+        example: An input of shape (1, ...); gives the signature, with a batch of any size.
 
     Returns:
         The model's id.
@@ -56,7 +51,7 @@ def log_model(
     import mlflow.onnx
     import onnx
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     run = client.get_run(run_id)
@@ -65,26 +60,37 @@ def log_model(
         if known.tags.get(_ARTIFACT) == model.name and known.status == LoggedModelStatus.READY:
             return known.model_id
     proto = onnx.load(model)
+    run_spec = record.candidate.run
+    provider = run_spec.execution_provider
     logged = client.create_logged_model(
         run.info.experiment_id,
         name=name,
         source_run_id=run_id,
         tags={_ARTIFACT: model.name},
-        params=dict(params),
+        params={name: str(value) for name, value in trial_params(record).items()},
         model_type="onnx",
     )
     signature = ModelSignature(
         inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
-        outputs=Schema([_tensor_spec(value) for value in proto.graph.output]),
+        outputs=Schema(
+            [
+                TensorSpec(
+                    each.dtype,
+                    tuple(s if isinstance(s, int) else -1 for s in each.shape),
+                    each.name,
+                )
+                for each in map(model_tensor, proto.graph.output)
+            ]
+        ),
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         mlflow.onnx.save_model(
             proto,
             str(path),
-            mlflow_model=_described(logged.model_id, run_id),
+            mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
             signature=signature,
-            input_example=example[:1],
+            input_example=example,
             # Named, so that MLflow does not find them out by running the model in a process.
             pip_requirements=[
                 f"{package}=={version(package)}" for package in ("mlflow", "onnx", "onnxruntime")
@@ -92,7 +98,10 @@ def log_model(
             onnx_execution_providers=[(provider, dict(provider_options))]
             if provider_options
             else [provider],
-            onnx_session_options={"intra_op_num_threads": threads, "inter_op_num_threads": 1},
+            onnx_session_options={
+                "intra_op_num_threads": run_spec.intra_op_threads,
+                "inter_op_num_threads": 1,
+            },
             save_as_external_data=False,
         )
         client.log_model_artifacts(logged.model_id, str(path))
@@ -103,7 +112,7 @@ def log_model(
         run_id,
         metrics=[
             Metric(f"confirmed_{key}", value, run.info.start_time, 0, model_id=logged.model_id)
-            for key, value in metrics.items()
+            for key, value in record.metrics.items()
         ],
     )
     return str(logged.model_id)
@@ -155,19 +164,3 @@ def register_model(
     finally:
         mlflow.set_tracking_uri(before)
     return str(made.version)
-
-
-def _described(model_id: str, run_id: str) -> Any:
-    from mlflow.models import Model
-
-    return Model(run_id=run_id, model_id=model_id)
-
-
-def _tensor_spec(value: Any) -> Any:
-    import onnx
-    from mlflow.types import TensorSpec
-
-    tensor = value.type.tensor_type
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
-    return TensorSpec(dtype, shape, value.name)

@@ -29,17 +29,16 @@ class MlflowReview:
 
     Args:
         store: Where raw samples are.
-        log_model: Logs a trial's file as a model of a run, if MLflow can run it.
+        log_models: Logs the files of trials, given by run, as models of the runs.
     """
 
     def __init__(
         self,
         store: ArtifactStore,
-        log_model: Callable[[MlflowClient, str, TrialRecord], str | None],
+        log_models: Callable[[MlflowClient, Mapping[str, TrialRecord]], object],
     ) -> None:
         self.store = store
-        self.log_model = log_model
-        self._histograms: set[str] = set()
+        self.log_models = log_models
 
     def log_study(
         self,
@@ -53,15 +52,20 @@ class MlflowReview:
         if not history.measured:
             return
         _log_figure(client, run_id, pareto_figure(history, name), "pareto.html")
-        importance = importance_figure(history, name)
-        if importance is not None:
-            _log_figure(client, run_id, importance, "importance.html")
         columns, rows = trial_table(history.frontier, history)
         client.log_dict(run_id, {"columns": columns, "data": rows}, "frontier.json")
         tables = json.dumps([{"path": "frontier.json", "type": "table"}])
         client.set_tag(run_id, "mlflow.loggedArtifacts", tables)
         note = study_markdown(name, history, definition)
         client.set_tag(run_id, "mlflow.note.content", note)
+
+    def log_importance(
+        self, client: MlflowClient, run_id: str, history: History, name: str
+    ) -> None:
+        """Log which axes decide the objectives, once there are trials enough to say."""
+        figure = importance_figure(history, name)
+        if figure is not None:
+            _log_figure(client, run_id, figure, "importance.html")
 
     def log_points(self, client: MlflowClient, runs: Mapping[int, str], history: History) -> None:
         """Log latency histograms of frontier and published points, and models of the latter.
@@ -71,21 +75,22 @@ class MlflowReview:
             runs: The trials' runs, by number.
             history: The study.
         """
-        published = {point.number: point.measurement for point in history.published}
-        found = {r.number: r.measurement for r in history.frontier if r.measurement}
-        for number, measurement in {**found, **published}.items():
-            record = next(r for r in history.records if r.number == number)
-            if measurement.samples not in self._histograms:
-                self._log_histogram(client, runs[number], record, measurement.samples)
-                self._histograms.add(measurement.samples)
-            if number in published:
-                self.log_model(client, runs[number], replace(record, outcome=measurement))
+        measured = {record.number: record for record in history.measured}
+        published = {
+            point.number: replace(measured[point.number], outcome=point.measurement)
+            for point in history.published
+        }
+        frontier = {record.number: record for record in history.frontier}
+        for number, record in (frontier | published).items():
+            self._log_histogram(client, runs[number], record)
+        self.log_models(client, {runs[number]: record for number, record in published.items()})
 
-    def _log_histogram(
-        self, client: MlflowClient, run_id: str, record: TrialRecord, digest: str
-    ) -> None:
+    def _log_histogram(self, client: MlflowClient, run_id: str, record: TrialRecord) -> None:
+        digest = record.measurement.samples if record.measurement else ""
+        if client.get_run(run_id).data.tags.get(_HISTOGRAM_OF) == digest:
+            return
         samples = self.store.get(digest)
-        if samples is None or client.get_run(run_id).data.tags.get(_HISTOGRAM_OF) == digest:
+        if samples is None:
             return
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder) / "latency.png"

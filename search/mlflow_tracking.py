@@ -14,11 +14,7 @@ from search.bulk import collector_off
 from search.history import History
 from search.mlflow_client import mlflow_client
 from search.mlflow_review import MlflowReview
-from search.summary import (
-    trial_markdown,
-    trial_numbers,
-    trial_params,
-)
+from search.summary import trial_markdown, trial_numbers, trial_params
 from search.tracking import Status
 from search.trial import TrialRecord
 
@@ -102,7 +98,11 @@ class MlflowTracking:
             self.client.delete_run(run.info.run_id)
         self._mark_frontier(history)
         self._log_missing_progress(history)
-        self.log_confirmed(history)
+        self._log_fresh_values(history)
+
+    def start(self) -> None:
+        """Make the parent run one that is running."""
+        self.client.update_run(self.parent_id, status="RUNNING")
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Log a finished trial as a child run, and what it changed about the study."""
@@ -116,7 +116,12 @@ class MlflowTracking:
             self._pictured = len(history.records)
 
     def log_confirmed(self, history: History) -> None:
-        """Log fresh values as ``confirmed_…`` metrics; tag the published with their probability."""
+        """Log what was confirmed, and the study as it stands with it."""
+        self._log_fresh_values(history)
+        self._log_review(history)
+
+    def _log_fresh_values(self, history: History) -> None:
+        """Log them as ``confirmed_…`` metrics; tag the published with their probability."""
         from mlflow.entities import Metric, RunTag
 
         for point in history.confirmed:
@@ -138,14 +143,10 @@ class MlflowTracking:
         for number in self._confirmed - {point.number for point in history.confirmed}:
             self.client.set_tag(self.runs[number], "published", "false")
         self._confirmed = {point.number for point in history.confirmed}
-        if history.confirmed:
-            self._log_study(history)
-        self.review.log_points(self.client, self.runs, history)
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Log tables and pictures, and end the parent run."""
-        self._log_study(history)
-        self.review.log_points(self.client, self.runs, history)
+        self._log_review(history)
         self.client.set_tag(self.parent_id, "paretune.ended", reason[:_TAG_CHARACTERS])
         self.client.set_terminated(self.parent_id, status)
 
@@ -156,7 +157,6 @@ class MlflowTracking:
         )
         if found:
             run_id: str = found[0].info.run_id
-            self.client.update_run(run_id, status="RUNNING")
             return run_id
         tags = {_STUDY: self.uid, "paretune.role": "study", "mlflow.source.name": "paretune search"}
         run = self.client.create_run(self.experiment_id, tags=tags, run_name=self.name)
@@ -266,6 +266,12 @@ class MlflowTracking:
             replayed.add(record)
             if record.number not in logged:
                 self._log_progress(record, replayed)
+
+    def _log_review(self, history: History) -> None:
+        """Log what is worth its time only once a search or a confirmation is over."""
+        self._log_study(history)
+        self.review.log_importance(self.client, self.parent_id, history, self.name)
+        self.review.log_points(self.client, self.runs, history)
 
     def _log_study(self, history: History) -> None:
         self.review.log_study(self.client, self.parent_id, history, self.name, self.definition)

@@ -20,6 +20,9 @@ class Tracking(Protocol):
     def bring_up_to_date(self, history: History) -> None:
         """Show what the history holds and is not shown yet."""
 
+    def start(self) -> None:
+        """Show that the study is being searched."""
+
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Show a finished trial, and what it changed."""
 
@@ -34,6 +37,9 @@ class NoTracking:
     """Shows nothing."""
 
     def bring_up_to_date(self, history: History) -> None:
+        """Do nothing."""
+
+    def start(self) -> None:
         """Do nothing."""
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
@@ -62,6 +68,10 @@ class GuardedTracking:
     def bring_up_to_date(self, history: History) -> None:
         """Pass it on."""
         self._try(lambda: self.inner.bring_up_to_date(history))
+
+    def start(self) -> None:
+        """Pass it on."""
+        self._try(self.inner.start)
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Pass it on."""

@@ -50,6 +50,13 @@ def test_registering_twice_keeps_one_version(registered: tuple[str, Path]) -> No
     assert [version.version for version in versions] == [1]
 
 
+def test_registering_leaves_the_study_ended(registered: tuple[str, Path]) -> None:
+    client = mlflow_client(registered[0])
+    experiment = client.get_experiment_by_name("iris")
+    found = client.search_runs([experiment.experiment_id], "tags.`paretune.role` = 'study'")
+    assert [run.info.status for run in found] == ["FINISHED"]
+
+
 def test_the_registered_model_is_a_logged_model_of_its_trial(registered: tuple[str, Path]) -> None:
     uri, bundle = registered
     client = mlflow_client(uri)

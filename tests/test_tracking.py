@@ -35,7 +35,7 @@ def opened(folder: Path, history: History) -> MlflowTracking:
         },
         artifacts=folder / "mlartifacts",
         study_file=folder / "study.yaml",
-        review=MlflowReview(ArtifactStore(folder / "store"), lambda *point: None),
+        review=MlflowReview(ArtifactStore(folder / "store"), lambda *points: {}),
     )
     tracking.bring_up_to_date(history)
     return tracking

@@ -204,7 +204,7 @@ class SimulatedStudy:
             },
             artifacts=self.folder / "mlartifacts",
             study_file=self.folder / "study.yaml",
-            review=MlflowReview(ArtifactStore(self.folder / "store"), lambda *point: None),
+            review=MlflowReview(ArtifactStore(self.folder / "store"), lambda *points: {}),
         )
         tracking.bring_up_to_date(history)
         return tracking
