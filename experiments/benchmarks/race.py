@@ -1,6 +1,6 @@
 """Benchmark: a study against the naive loop, for equal wall-clock time.
 
-    python experiments/benchmarks/race.py experiments/tones/study.yaml [--minutes 20] [--seeds 3]
+    python experiments/benchmarks/race.py experiments/tones/study.yaml [--minutes 15] [--seeds 3]
 
 Both start from the trained reference, one after the other on the same machine, with the same
 stages and the same measurement (see naive.py). The naive loop has all of the time, Paretune a
@@ -39,7 +39,7 @@ def main() -> None:
     """Run both for each seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
-    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--share", type=float, default=0.25, help="of the time, for Paretune")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("race"))

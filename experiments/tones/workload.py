@@ -75,8 +75,8 @@ class Tones(Workload):
         }
 
     def data(self) -> Data:
-        """Make 6,000 waveforms to train with and 1,000 for each other split."""
-        splits = [Split(*waves(n, seed)) for seed, n in enumerate((6000, 300, 1000, 1000))]
+        """Make 24,000 waveforms to train with and at most 1,000 for each other split."""
+        splits = [Split(*waves(n, seed)) for seed, n in enumerate((24_000, 300, 1000, 1000))]
         return Data(*splits)
 
     def recipe(self) -> Recipe:
