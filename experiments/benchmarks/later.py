@@ -1,0 +1,173 @@
+"""Benchmark: does a published frontier hold when it is measured again, later, by itself?
+
+    python experiments/benchmarks/later.py STUDY.yaml [--rounds 10]
+
+Run it an hour or more after a study was confirmed. The published points, and beside them the naive
+frontier (what is best by the search's own values), are measured in an independent campaign: every
+point has a launch in every round, and nothing of the earlier measurements is used but the files.
+Quality is worked out anew on the test split. Printed is how many points are inside the intervals
+they were given, and how many are still on the frontier of all that was measured now. Let nothing
+else run.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from runners.build_worker import BuildWorker, WorkerSettings
+from runners.campaign import Campaign, Entry
+from runners.evaluator import Evaluator
+from runners.failure import Failure
+from runners.launch import summarize
+from runners.statistic import Statistic
+from search.choice import points
+from search.config import StudyPaths
+from search.history import History
+from search.objective import losses
+from search.pareto import non_dominated
+from search.study import load_history
+from search.study_file import read_study_file
+from search.study_parts import split_samples, study_evaluator
+from search.summary import format_metric
+from search.trial import TrialRecord
+
+Fresh = Mapping[int, Mapping[str, Statistic]]
+LEAST_SHARE = 0.9
+
+
+def main() -> int:
+    """Print both frontiers' shares; return 1 if the published one does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--rounds", type=int, default=10)
+    arguments = parser.parse_args()
+    history = load_history(arguments.study)
+    numbers = {point.number for point in history.published}
+    if not numbers:
+        sys.exit("the study was not confirmed: run `paretune confirm` first, and wait an hour")
+    published = [record for record in points(history) if record.number in numbers]
+    naive = history.frontier
+    age_h = (time.time() - max(record.finished_at for record in history.records)) / 3600
+    print(f"the search ended {age_h:.1f} h ago; {arguments.rounds} launches a point now")
+    records = list({record.number: record for record in [*naive, *published]}.values())
+    fresh = measure(arguments.study, history, records, arguments.rounds)
+    goals = history.objectives
+    values = [{g.metric: found[g.metric].value for g in goals} for found in fresh.values()]
+    best = non_dominated(losses(values, goals))
+    front = {number for number, is_best in zip(fresh, best, strict=True) if is_best}
+    table(published, fresh, front, history)
+    holds = shares("published", published, fresh, front, history)
+    shares("naive", naive, fresh, front, history)
+    return 0 if min(holds) >= LEAST_SHARE else 1
+
+
+def measure(
+    study_file: Path, history: History, records: Sequence[TrialRecord], rounds: int
+) -> dict[int, dict[str, Statistic]]:
+    """Return fresh statistics of trials, by number."""
+    config = read_study_file(study_file)
+    paths = StudyPaths(config, study_file)
+    log = paths.logs / "later.log"
+    with (
+        BuildWorker(WorkerSettings(config.workload, paths.folder, paths.store, log)) as worker,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        evaluator = study_evaluator(config, paths, worker, worker.describe(), paths.store)
+        samples = split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline)
+        settings = replace(
+            config.confirmation.settings(evaluator.settings),
+            launches=rounds,
+            max_launches=rounds,
+            extra_launches=rounds // 2,
+        )
+        evaluator.samples, evaluator.settings = samples, settings
+        evaluator.score = lambda outputs: worker.score(outputs, "test")
+        entries = [entry(record, evaluator) for record in records]
+        qualities = [quality(each, evaluator, Path(name)) for each in entries]
+        campaign = Campaign(evaluator.runners, samples, settings, entries)
+        while left := campaign.round(Path(name)):
+            print(f"{left} launches", file=sys.stderr)
+    found = {}
+    for record, each, value in zip(records, entries, qualities, strict=True):
+        if each.failure:
+            sys.exit(f"trial {record.number}: {each.failure.message}")
+        found[record.number] = {
+            **(record.measurement.statistics if record.measurement else {}),
+            **summarize(campaign.timing(each).launches, each.run.batch_size),
+            history.quality_metric: Statistic(value),
+        }
+    return found
+
+
+def entry(record: TrialRecord, evaluator: Evaluator) -> Entry:
+    """Return a trial's file, to be measured as the trial ran it."""
+    model = evaluator.store.get(record.measurement.artifact) if record.measurement else None
+    if model is None:
+        sys.exit(f"the file of trial {record.number} left the store")
+    return Entry(model, record.candidate.run)
+
+
+def quality(each: Entry, evaluator: Evaluator, folder: Path) -> float:
+    """Return a file's quality on the evaluator's samples."""
+    runner = evaluator.runners[each.run.runner]
+    answers = runner.predict(each.model, each.run, evaluator.samples, folder, evaluator.settings)
+    value = answers if isinstance(answers, Failure) else evaluator.score(answers.outputs)
+    if isinstance(value, Failure):
+        sys.exit(f"{each.model.name[:12]} by {each.run.target}: {value.message}")
+    return value
+
+
+def is_inside(record: TrialRecord, now: Mapping[str, Statistic], metric: str) -> bool:
+    """Tell whether a fresh value lies in the interval that a trial was given."""
+    told = record.measurement.statistics[metric] if record.measurement else Statistic(0.0)
+    low = told.value if told.low is None else told.low
+    high = told.value if told.high is None else told.high
+    return low <= now[metric].value <= high
+
+
+def table(
+    records: Sequence[TrialRecord], fresh: Fresh, front: Collection[int], history: History
+) -> None:
+    """Print what was published of each point, and what was found now."""
+    for record in records:
+        now, told = fresh[record.number], record.measurement
+        print(f"trial {record.number}: {record.candidate.label}", end="")
+        print("" if record.number in front else "   DOMINATED NOW")
+        for goal in history.objectives:
+            then = told.statistics[goal.metric] if told else Statistic(0.0)
+            low, high = (then.value if end is None else end for end in (then.low, then.high))
+            shown = [format_metric(goal.metric, v) for v in (low, high, now[goal.metric].value)]
+            mark = "" if is_inside(record, now, goal.metric) else "   OUTSIDE"
+            print(f"    {goal.metric:<26} {shown[0]} … {shown[1]}, now {shown[2]}{mark}")
+
+
+def shares(
+    name: str,
+    records: Sequence[TrialRecord],
+    fresh: Fresh,
+    front: Collection[int],
+    history: History,
+) -> tuple[float, float]:
+    """Print and return the share inside all its intervals, and the share still on the frontier."""
+    metrics = [goal.metric for goal in history.objectives]
+    count = len(records)
+    inside = {
+        metric: sum(is_inside(record, fresh[record.number], metric) for record in records)
+        for metric in metrics
+    }
+    whole = sum(all(is_inside(r, fresh[r.number], m) for m in metrics) for r in records)
+    stay = sum(record.number in front for record in records)
+    each = ", ".join(f"{metric} {n}" for metric, n in inside.items())
+    print(
+        f"{name:<10} {count:>3} points: inside their intervals {whole} ({whole / count:.0%}; "
+        f"{each}); still non-dominated {stay} ({stay / count:.0%})"
+    )
+    return whole / count, stay / count
+
+
+if __name__ == "__main__":
+    sys.exit(main())
