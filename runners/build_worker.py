@@ -24,6 +24,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 
 from runners.builder import Artifact, Builder, Training
 from runners.failure import Failure, FailureKind
+from runners.launched.counters import die_with_parent, limit_memory
 from runners.launched.pipeline import save_requests
 from runners.runner import ModelFormat
 from runners.service_requests import checked_requests
@@ -52,6 +53,7 @@ class WorkerSettings:
         log: File for what jobs print.
         timeout_s: Deadline of one build.
         threads: Threads that one operator may use in training; all cores if ``None``.
+        memory_limit_bytes: Most data that a build may hold; no limit if ``None``.
     """
 
     workload: str
@@ -60,6 +62,7 @@ class WorkerSettings:
     log: Path
     timeout_s: float = 3600.0
     threads: int | None = None
+    memory_limit_bytes: int | None = None
 
 
 class BuildWorker:
@@ -97,6 +100,10 @@ class BuildWorker:
         info = self._run("workload", _describe)
         self.fingerprint = info.fingerprint
         return info
+
+    def epoch_seconds(self) -> dict[str, float]:
+        """Return what an epoch of training takes here, by model (see :mod:`runners.training`)."""
+        return self._run("workload", _epoch_seconds)
 
     def put_inputs(self, split: str) -> str:
         """Store a split's inputs as a ``.npy`` file and return its digest."""
@@ -247,11 +254,10 @@ def _start(settings: WorkerSettings, fingerprint: str | None) -> None:
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
     _State.settings = settings
     _State.fingerprint = fingerprint
-    if sys.platform == "linux":
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    limit_memory(settings.memory_limit_bytes)
+    # Ctrl-C reaches every process of the terminal: what becomes of the worker its parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
 
 
 def _builder() -> Builder:
@@ -298,6 +304,13 @@ def _describe() -> WorkloadInfo:
         for module in ("nncf", "onnx", "onnxruntime", "torch_pruning"):
             importlib.import_module(module)
         return _builder().loaded.info
+
+
+def _epoch_seconds() -> dict[str, float]:
+    from runners.training import epoch_seconds
+
+    with _captured():
+        return epoch_seconds(_builder().loaded)
 
 
 def _put_inputs(split: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,10 +17,20 @@ from runners.runner import ModelFormat
 from runners.stages import VERSIONS, StageInput, run_stage
 from runners.store import ArtifactStore, StageRecord
 from runners.workload import LoadedWorkload, line_in
-from spaces import PROGRAM_QUANTIZATIONS, BuildSpec, ParetuneError, digest
+from spaces import (
+    PROGRAM_QUANTIZATIONS,
+    BuildSpec,
+    ParetuneError,
+    StoreError,
+    WorkloadError,
+    digest,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_MEMORY = "can't allocate memory"
 
 
 @dataclass(frozen=True)
@@ -201,10 +212,11 @@ class Builder:
             except ParetuneError:
                 raise
             except (Exception, SystemExit) as error:
+                _raise_if_systematic(stage, error)
                 traceback.print_exc()
                 # CUDA's own memory error derives from RuntimeError, and torch names it so.
                 kind = FailureKind.CRASH
-                if type(error).__name__ == "OutOfMemoryError":
+                if type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY in str(error):
                     kind = FailureKind.OUT_OF_MEMORY
                 where = line_in(self.loaded.path, error)
                 return Failure(stage, kind, f"{where}{type(error).__name__}: {error}")
@@ -234,6 +246,24 @@ class Builder:
             model, _, _ = load_checkpoint(self.loaded, path)
             self._teacher = reference, logits(model, self.loaded.data.train.inputs)
         return self._teacher[1]
+
+
+def _raise_if_systematic(stage: str, error: BaseException) -> None:
+    """Raise what every other candidate would meet, too: it says nothing about this one.
+
+    Raises:
+        StoreError: If the disk is full or cannot be written.
+        WorkloadError: If a package is missing.
+    """
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        raise StoreError(
+            f"{stage}: {error.strerror}: {error.filename or 'the disk'}; free space or let it be "
+            f"written, then the same command goes on"
+        ) from error
+    if isinstance(error, ImportError):
+        raise WorkloadError(
+            f"{stage}: {error}; install what is missing, then the same command goes on"
+        ) from error
 
 
 def _losses(lineage: Iterable[StageRecord]) -> dict[str, Sequence[float]]:

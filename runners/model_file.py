@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from spaces import ParetuneError
 
 _SAMPLES = 64
+_LARGEST_BYTES = 2**31
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def model_inputs(path: Path) -> list[ModelInput]:
         path: An ONNX file, or an exported program of PyTorch (``.pt2``).
 
     Raises:
-        ParetuneError: If it is missing or neither.
+        ParetuneError: If it is missing or neither, or an input is no tensor of numbers.
     """
     if path.suffix == ".pt2":
         return _program_inputs(path)
@@ -119,6 +121,15 @@ def model_tensor(value: Any) -> ModelInput:
     import onnx
 
     tensor = value.type.tensor_type
+    kind = value.type.WhichOneof("value")
+    types = onnx.TensorProto.DataType
+    if kind != "tensor_type" or tensor.elem_type not in types.values():
+        raise ParetuneError(f"{value.name!r} is a {kind or 'value'} of no known type, not a tensor")
+    if tensor.elem_type in (types.UNDEFINED, types.STRING):
+        named = types.Name(tensor.elem_type).lower()
+        raise ParetuneError(f"{value.name!r} is a tensor of type {named}; it must hold numbers")
+    if any(d.dim_value < 0 for d in tensor.shape.dim):
+        raise ParetuneError(f"{value.name!r} has a dimension below zero")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     shape = tuple(d.dim_value or d.dim_param for d in tensor.shape.dim)
     return ModelInput(value.name, dtype, shape)
@@ -163,6 +174,11 @@ def _random(
             )
         sizes.append(dimensions[size] if isinstance(size, str) else size)
     shape = (samples, *sizes)
+    if (size_bytes := math.prod(shape) * each.dtype.itemsize) > _LARGEST_BYTES:
+        raise ParetuneError(
+            f"input {each.name!r}: {samples} samples of shape {sizes} would take "
+            f"{size_bytes / 2**30:,.0f} GiB; give fewer with --inputs FILE.npz"
+        )
     if np.issubdtype(each.dtype, np.floating):
         return rng.standard_normal(shape).astype(each.dtype)
     if each.dtype == np.bool_:

@@ -4,7 +4,7 @@
     stages/key.json    what a stage gave, named by the digest of everything it depends on
     claims/key         locked by whoever runs that stage
     executions.jsonl   a line whenever a stage begins, and one when its output is kept
-    scratch/           work in progress; nothing in it is trusted
+    scratch/           work in progress: folders, each locked while its process lives
 
 A file is written aside, flushed, then renamed: it is there whole or not at all.
 """
@@ -17,12 +17,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from spaces import StoreError
+
+State = Literal["whole", "missing", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,21 @@ class ArtifactStore:
         The bytes are read and compared with the name; a damaged file is removed, so that the
         stage that made it makes it again.
         """
+        path, state = self._object(name), self.state(name)
+        if state == "damaged":
+            path.unlink(missing_ok=True)
+        return path if state == "whole" else None
+
+    def state(self, name: str) -> State:
+        """Say whether an object is there and whole; a damaged one is left where it is."""
         path = self._object(name)
         if not path.is_file():
-            return None
-        if file_digest(path) != name:
-            path.unlink(missing_ok=True)
-            return None
-        return path
+            return "missing"
+        return "whole" if file_digest(path) == name else "damaged"
+
+    def names(self) -> list[str]:
+        """Return the names of all objects, whole or not."""
+        return [path.name for path in self._objects()]
 
     def record(self, key: str) -> StageRecord | None:
         """Return the record of a stage, or ``None`` if it or its output is missing or damaged."""
@@ -179,18 +189,30 @@ class ArtifactStore:
             removed += sizes[name]
         return removed
 
-    def sweep(self, older_than_s: float = 24 * 3600) -> None:
-        """Remove what killed processes left in scratch, once it is this old."""
-        for entry in (self.root / "scratch").iterdir():
-            with suppress(OSError):
-                if time.time() - entry.stat().st_mtime > older_than_s:
-                    shutil.rmtree(entry)
+    def sweep(self) -> None:
+        """Remove what killed processes left in scratch."""
+        for folder in self.leftovers():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def leftovers(self) -> list[Path]:
+        """Return the folders in scratch that nobody holds: their processes were killed."""
+        found, scratch = [], self.root / "scratch"
+        with suppress(BlockingIOError), _locked(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            for folder in scratch.iterdir():
+                with suppress(OSError), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    found.append(folder)
+        return found
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty folder for work in progress, removed at the end."""
-        with tempfile.TemporaryDirectory(dir=self.root / "scratch") as folder:
-            yield Path(folder)
+        with ExitStack() as stack:
+            # To whoever sweeps it is made and locked in one step.
+            with _locked(self.root / "scratch", fcntl.LOCK_SH):
+                name = tempfile.TemporaryDirectory(dir=self.root / "scratch")
+                folder = Path(stack.enter_context(name))
+                stack.enter_context(_locked(folder, fcntl.LOCK_EX))
+            yield folder
 
     @contextmanager
     def _renamed_to(self, target: Path) -> Iterator[Path]:
@@ -219,6 +241,17 @@ class ArtifactStore:
 
     def _stage(self, key: str) -> Path:
         return self.root / "stages" / f"{key}.json"
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    """Hold a file or folder; the lock ends with the process, however that ends."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def file_digest(path: Path) -> str:

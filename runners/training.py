@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from runners.data import Data
+from runners.data import Data, Split
 from runners.failure import FailureKind, StageError
 from runners.recipe import Recipe
+
+if TYPE_CHECKING:
+    from runners.workload import LoadedWorkload
+
+_TIMED_STEPS = 4
+_LONGEST_STEP_S = 2.0
 
 
 def train(
@@ -85,6 +94,30 @@ def train(
             )
     model.cpu().eval()
     return losses
+
+
+def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
+    """Return what an epoch of each model takes here, from a few steps of training.
+
+    For a model that cannot be trained that way there is no entry.
+    """
+    recipe, data = loaded.workload.recipe(), loaded.data
+    steps = math.ceil(len(data.train.inputs) / recipe.batch_size)
+    count = min(recipe.batch_size, len(data.train.inputs))
+    batch = replace(data, train=Split(data.train.inputs[:count], data.train.targets[:count]))
+    found = {}
+    for name in loaded.info.models:
+        spent: list[float] = []
+        with suppress(Exception):
+            while len(spent) < _TIMED_STEPS and sum(spent) < _LONGEST_STEP_S:
+                model = loaded.build_model(name)
+                teacher = logits(model, batch.train.inputs)
+                started = time.perf_counter()
+                loss = loaded.workload.loss
+                train(model, batch, loss, epochs=1, recipe=recipe, teacher_logits=teacher)
+                spent.append(time.perf_counter() - started)
+            found[name] = steps * min(spent)
+    return found
 
 
 def distillation_loss(

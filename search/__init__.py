@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runners.devices import devices
-    from search.api import confirm, frontier, pick, report, run, status, sync, verify
+    from search.api import confirm, doctor, frontier, pick, report, run, status, sync, verify
 
-__all__ = ["confirm", "devices", "frontier", "pick", "report", "run", "status", "sync", "verify"]
+__all__ = [
+    "confirm",
+    "devices",
+    "doctor",
+    "frontier",
+    "pick",
+    "report",
+    "run",
+    "status",
+    "sync",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

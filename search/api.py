@@ -13,6 +13,7 @@ from search.bundle import write_bundle
 from search.choice import Wish, rank
 from search.config import StudyPaths
 from search.console import ConsoleReporter
+from search.examination import Check, examine
 from search.history import History
 from search.html_report import write_report
 from search.lock import exclusive
@@ -132,6 +133,11 @@ def sync(study: str | Path) -> History:
         tracking = open_tracking(config, paths, storage.definition or {}, history)
         tracking.finish(history, *(storage.ended or ("the search was killed", "KILLED")))
     return history
+
+
+def doctor(study: str | Path) -> list[Check]:
+    """Say whether all that a study wrote is whole and agrees (see :mod:`search.examination`)."""
+    return examine(Path(study))
 
 
 def report(study: str | Path, out: str | Path) -> None:

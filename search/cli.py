@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from search import cli_bundle, cli_model
+from search import cli_bundle, cli_model, cli_review
 from spaces.errors import ConfigError, ParetuneError
+
+if TYPE_CHECKING:
+    from search.console import ConsoleReporter
 
 _STUDY = click.argument(
     "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
@@ -32,6 +38,37 @@ class _Group(click.Group):
         except OSError as error:
             click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
             ctx.exit(1)
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _interruptible(study: Path, reporter: ConsoleReporter) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM leave what is in flight, print the frontier there is, and exit."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        from search import api
+        from search.console import console, frontier_table, published_table
+
+        reporter.stop()
+        console.print("\ninterrupted; the same command goes on from here")
+        with suppress(ParetuneError):  # interrupted before there was a study
+            history = api.status(study)
+            console.print(frontier_table(history))
+            if history.published:
+                console.print(published_table(history))
+        sys.exit(143 if isinstance(interruption, _TerminatedError) else 130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        reporter.stop()
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,8 +106,9 @@ def search(study: Path, trials: int | None, hours: float | None) -> None:
     be killed at any time, and the same command goes on: at most the trial in flight is done again.
 
     \b
-    Exit codes: 0 a frontier exists; 1 nothing could be measured, or the study stopped;
-                2 the study file or the command has mistakes; 130 interrupted.
+    Exit codes: 0 a confirmed frontier exists; 1 there is none, or the study stopped;
+                2 the study file or the command has mistakes;
+                130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
     """
     from search import api
     from search.console import (
@@ -82,16 +120,8 @@ def search(study: Path, trials: int | None, hours: float | None) -> None:
     )
 
     reporter = ConsoleReporter()
-    try:
+    with _interruptible(study, reporter):
         result = api.run(study, trials=trials, hours=hours, reporter=reporter)
-    except KeyboardInterrupt:
-        reporter.stop()
-        console.print("\ninterrupted; the same command goes on from here")
-        with suppress(ParetuneError):  # interrupted before there was a study
-            console.print(frontier_table(api.status(study)))
-        sys.exit(130)
-    finally:
-        reporter.stop()
     history = result.history
     console.print(f"\n{result.reason}; {len(history.failed)} failed")
     if history.failed:
@@ -100,6 +130,11 @@ def search(study: Path, trials: int | None, hours: float | None) -> None:
         console.print("no frontier: nothing was measured that keeps the study's constraints")
         sys.exit(1)
     console.print(published_table(history) if history.published else frontier_table(history))
+    if result.wants_confirmation and not history.published:
+        console.print(
+            f"nothing could be confirmed, so this is what the search saw: paretune confirm {study}"
+        )
+        sys.exit(1)
     console.print(
         f"next: paretune pick {study} --max-latency-ms MS --out DIR   or   paretune ui {study}",
         soft_wrap=True,
@@ -121,7 +156,9 @@ def confirm(study: Path, hours: float | None) -> None:
     from search import api
     from search.console import ConsoleReporter, console, published_table
 
-    history = api.confirm(study, hours=hours, reporter=ConsoleReporter())
+    reporter = ConsoleReporter()
+    with _interruptible(study, reporter):
+        history = api.confirm(study, hours=hours, reporter=reporter)
     console.print(published_table(history))
     if not history.published:
         sys.exit(1)
@@ -210,30 +247,6 @@ def frontier(study: Path, form: str, plot: Path | None) -> None:
 
 
 @main.command()
-@_STUDY
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
-def ui(study: Path, port: int) -> None:
-    """Open the MLflow UI on STUDY's runs, on this machine only (127.0.0.1)."""
-    import os
-
-    from runners.telemetry import switch_off_telemetry
-    from search.config import StudyPaths
-    from search.study_file import read_study_file
-
-    paths = StudyPaths(read_study_file(study), study)
-    switch_off_telemetry()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    if paths.tracking_uri.startswith("http"):
-        click.echo(f"the study's runs are on {paths.tracking_uri}")
-        return
-    click.echo(f"MLflow UI of {study}: http://127.0.0.1:{port} (Ctrl-C ends it)")
-    command += ["--backend-store-uri", paths.tracking_uri]
-    command += ["--default-artifact-root", str(paths.artifacts)]
-    sys.stdout.flush()
-    os.execv(sys.executable, command)
-
-
-@main.command()
 def devices() -> None:
     """Say what can run here, what cannot, and why: every provider is tried."""
     from runners.devices import devices as find_devices
@@ -244,40 +257,10 @@ def devices() -> None:
     console.print(device_table(find_devices()))
 
 
-@main.command()
-@_STUDY
-def sync(study: Path) -> None:
-    """Bring MLflow up to date with STUDY's storage, which is the truth.
-
-    For when MLflow was down, slow or wiped while the study went on. Doing it twice changes nothing.
-    """
-    from search import api
-
-    history = api.sync(study)
-    click.echo(f"MLflow has all {len(history.records)} trials of the study")
-
-
-@main.command()
-@_STUDY
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("report.html"),
-    show_default=True,
-    help="The HTML file to write.",
-)
-def report(study: Path, out: Path) -> None:
-    """Write the story of STUDY as one HTML file, for someone who was not there.
-
-    The frontier to hover over and to filter by a budget, two points side by side, intervals,
-    failures, where the time went. The file needs no network.
-    """
-    from search import api
-
-    api.report(study, out)
-    click.echo(f"wrote {out}")
-
-
+main.add_command(cli_review.ui)
+main.add_command(cli_review.sync)
+main.add_command(cli_review.doctor)
+main.add_command(cli_review.report)
 main.add_command(cli_model.measure)
 main.add_command(cli_model.compare)
 main.add_command(cli_bundle.pick)

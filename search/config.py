@@ -182,6 +182,12 @@ class BudgetConfig(_Section):
     identical_failures: Positive = Field(
         5, description="stop if the first trials all fail for one cause, this many times"
     )
+    give_up_after: Positive = Field(
+        3, description="leave out what has failed for one cause this many times and never worked"
+    )
+    build_memory_gb: Duration | None = Field(
+        None, description="most data that a build may hold; by default 0.9 of the memory"
+    )
 
 
 class LoadConfig(_Section):

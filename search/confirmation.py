@@ -65,6 +65,9 @@ class Confirmation:
         evaluator: Measures on the test split, with the careful settings.
         resample: Gives the qualities of bootstrap samples of that split from outputs.
         progress: Told about each round.
+
+    Attributes:
+        was_interrupted: Whether Ctrl-C ended it early: then what it gives is what there was.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Confirmation:
         self.evaluator = evaluator
         self.resample = resample
         self.progress = progress
+        self.was_interrupted = False
         self._trials = -1
         self._expected_s = 0.0
 
@@ -103,18 +107,18 @@ class Confirmation:
         if deadline is not None:
             left_s = deadline - time.monotonic()
             wanted = wanted[: max(1, int(left_s / self._seconds_a_point()))]
-        points = []
-        for done, record in enumerate(wanted):
-            self.progress(0, len(wanted) - done, len(wanted))
-            if (point := self._point(record)) is not None:
-                points.append(point)
-        campaign = Campaign(
-            self.evaluator.runners,
-            self.evaluator.samples,
-            self.evaluator.settings,
-            [point.entry for point in points],
-        )
-        self._measure(campaign, points, deadline)
+        points: list[Point] = []
+        evaluator = self.evaluator
+        campaign = Campaign(evaluator.runners, evaluator.samples, evaluator.settings, [])
+        try:
+            for done, record in enumerate(wanted):
+                self.progress(0, len(wanted) - done, len(wanted))
+                if (point := self._point(record)) is not None:
+                    points.append(point)
+                    campaign.entries.append(point.entry)
+            self._measure(campaign, points, deadline)
+        except KeyboardInterrupt:
+            self.was_interrupted = True
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
         whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]
         return self._judge(campaign, whole)

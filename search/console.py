@@ -82,6 +82,10 @@ class ConsoleReporter:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done, eta=eta)
 
+    def gave_up(self, reason: str) -> None:
+        """Say what is not tried any more."""
+        self.console.print(f"[yellow]not tried any more:[/] {escape(reason)}", soft_wrap=True)
+
     def confirming(self, round_number: int, left: int, points: int) -> None:
         """Say how confirmation goes on."""
         if round_number == 0 and left == points:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from statistics import fmean
 
 from runners.build_plan import plan
@@ -22,16 +23,23 @@ class CostModel:
     """Expected seconds of candidates, learned from the trials of a study.
 
     A stage that a trial has run costs nothing to the next candidate that shares it. Any other is
-    expected to take what it took for the same student, or else what it took on average.
+    expected to take what it took for the same student. If that was never trained, a training is
+    expected to take its epochs by what one was measured to take, times how far off such
+    expectations have been; any other stage what it took on average.
 
     Args:
         history: The study so far; it is read anew whenever it has grown.
         recipe: How trainings are divided.
+        epoch_seconds: What an epoch of each model takes, as far as it was measured.
     """
 
-    def __init__(self, history: History, recipe: Recipe) -> None:
+    def __init__(
+        self, history: History, recipe: Recipe, epoch_seconds: Mapping[str, float] | None = None
+    ) -> None:
         self.history = history
         self.recipe = recipe
+        self.epoch_seconds = dict(epoch_seconds or {})
+        self._off: list[float] = []
         self._seen = 0
         self._done: set[Work] = set()
         self._seconds: defaultdict[Work, list[float]] = defaultdict(list)
@@ -52,15 +60,29 @@ class CostModel:
     def stage_seconds(self, stage: str, student: str) -> float:
         """Return the expected wall-clock seconds of a stage for a student."""
         self._catch_up()
-        for key in ((stage, student), (stage,)):
-            if self._seconds[key]:
-                return fmean(self._seconds[key])
+        if self._seconds[(stage, student)]:
+            return fmean(self._seconds[(stage, student)])
+        if (expected := self._training_seconds(stage, student)) is not None:
+            return expected * (fmean(self._off) if self._off else 1.0)
+        if self._seconds[(stage,)]:
+            return fmean(self._seconds[(stage,)])
         if stage.endswith("-short"):
             rest = self._seconds[(stage.removesuffix("-short"),)]
             return fmean(rest) * self.recipe.short_share if rest else _UNKNOWN_SECONDS
         if stage in ("distill", "fine-tune") and self._seconds[("reference",)]:
             return fmean(self._seconds[("reference",)])
         return _UNKNOWN_SECONDS
+
+    def _training_seconds(self, stage: str, student: str) -> float | None:
+        """Return what a training is expected to take by what an epoch was measured to take."""
+        training = stage.removesuffix("-short")
+        is_short = training != stage
+        whole = {"distill": self.recipe.distill_epochs, "fine-tune": self.recipe.fine_tune_epochs}
+        if training not in whole or student not in self.epoch_seconds:
+            return None
+        short = self.recipe.short_epochs(whole[training])
+        epochs = short if is_short else whole[training] - short
+        return epochs * self.epoch_seconds[student]
 
     def _catch_up(self) -> None:
         new = self.history.records[self._seen :]
@@ -76,6 +98,9 @@ class CostModel:
         for stage, seconds in record.stage_seconds.items():
             self._seconds[(stage,)].append(seconds)
             self._seconds[(stage, build.student)].append(seconds)
+            expected = self._training_seconds(stage, build.student)
+            if expected and build.pruning_ratio == 0:
+                self._off.append(seconds / expected)
 
 
 def _work(stage: str, build: BuildSpec) -> Work:

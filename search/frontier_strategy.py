@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import compress, islice, product
 
@@ -14,7 +15,7 @@ from search.improvement import Array, Improvement, expected_improvement
 from search.objective import Constraint, Objective, losses, reference_point
 from search.pareto import non_dominated
 from search.surrogate import Surrogate, encode
-from spaces import REFERENCE, Axis, Candidate, SearchSpace
+from spaces import REFERENCE, Axis, BuildSpec, Candidate, SearchSpace
 
 _ENUMERATED = 20_000
 _SCORED = 1_500
@@ -22,6 +23,10 @@ _SHORTLIST = 64
 _DRAWS = 16
 _LEARNED = 300
 _AT_ONCE = 1 / 40
+_MUCH_MORE = 3.0
+_MARGIN = 0.01
+# A width that does not suit a machine's vector units cost a quarter of the time: log(1.25).
+_SURPRISE = 0.22
 _LEAST_CHANCE = 0.02
 _BUILD_AXES = ("student", "pruning_ratio", "quantization")
 _OF_THE_FILE = ("size_bytes",)
@@ -49,6 +54,7 @@ class FrontierStrategy:
         quality_metric: The workload's quality.
         seed: Seed of what is drawn; together with what was observed it decides every proposal.
         cost: Expected seconds of a candidate, if time is what the search is short of.
+        sizes: Something that grows with a student's size, by student, as far as it is known.
     """
 
     def __init__(
@@ -59,12 +65,14 @@ class FrontierStrategy:
         quality_metric: str = "accuracy",
         seed: int = 0,
         cost: Callable[[Candidate], float] | None = None,
+        sizes: Mapping[str, float] | None = None,
     ) -> None:
         self.space = space
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.seed = seed
         self.cost = cost
+        self.sizes = sizes
         self._of_build = {quality_metric, *_OF_THE_FILE}
         self._first = _first(space)
         self._next: list[Candidate] = []
@@ -76,9 +84,11 @@ class FrontierStrategy:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
         taken = {*self._metrics, *pending}
         for candidate in self._first:
-            if candidate not in taken:
+            if self._is_free(candidate, taken):
                 return candidate
-        self._next = [candidate for candidate in self._next if candidate not in taken]
+        if (probe := self._probe(taken)) is not None:
+            return probe
+        self._next = [candidate for candidate in self._next if self._is_free(candidate, taken)]
         if not self._next:
             rng = random.Random(self.seed + len(taken))
             pool = self._pool(taken, rng)
@@ -93,16 +103,44 @@ class FrontierStrategy:
         """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
         self._metrics[candidate] = metrics
 
+    def _is_free(self, candidate: Candidate, taken: Collection[Candidate]) -> bool:
+        return candidate not in taken and self.space.reason_against(candidate) is None
+
+    def _probe(self, taken: Collection[Candidate]) -> Candidate | None:
+        """Return a way to run what was trained last: as what is best in an objective is run.
+
+        What a training is worth shows at the ends of the frontier, and to look there costs little.
+        """
+        if self.cost is None or not self._feasible():
+            return None
+        last = next((c for c, metrics in reversed(self._metrics.items()) if metrics), None)
+        if last is None:
+            return None
+        trained = (last.build.student, last.build.pruning_ratio)
+        builds = {c.build for c, metrics in self._metrics.items() if metrics}
+        if sum((build.student, build.pruning_ratio) == trained for build in builds) > 1:
+            return None
+        known = self._feasible()
+        for goal in self.objectives:
+            if goal.metric not in self._of_build:
+                best = min(known, key=lambda c: goal.loss(known[c][goal.metric]))
+                probe = replace(last, run=best.run)
+                if self._is_free(probe, taken):
+                    return probe
+        return None
+
     @cached_property
     def _everyone(self) -> list[Candidate] | None:
-        """All candidates, unless there are too many to list."""
-        return None if self.space.size > _ENUMERATED else list(self.space.candidates())
+        """All candidates, unless there are too many to list; rules may change while it is used."""
+        space = replace(self.space, rules=())
+        return None if space.size > _ENUMERATED else list(space.candidates())
 
     def _pool(self, taken: set[Candidate], rng: random.Random) -> list[Candidate]:
         """Return the free candidates to score: the frontier's neighbours, and a sample."""
         if self._everyone is not None:
             free = [candidate for candidate in self._everyone if candidate not in taken]
-            drawn = free if len(free) <= _SCORED else rng.sample(free, _SCORED)
+            valid = (c for c in rng.sample(free, len(free)) if self._is_free(c, taken))
+            drawn = list(islice(valid, _SCORED))
         else:
             values = [
                 {a.name: rng.choice(a.values) for a in self.space.axes} for _ in range(_SCORED)
@@ -113,7 +151,7 @@ class FrontierStrategy:
         free = [
             candidate
             for candidate in dict.fromkeys([*near, *drawn])
-            if candidate not in taken and self.space.reason_against(candidate) is None
+            if self._is_free(candidate, taken)
         ]
         if free or self._everyone is not None:
             return free
@@ -137,7 +175,7 @@ class FrontierStrategy:
 
     def _best(self, pool: list[Candidate], pending: list[Candidate]) -> list[Candidate]:
         """Return the next proposals from a pool: those expected to be worth most together."""
-        points = encode([*pool, *pending], self.space.axes)
+        points = encode([*pool, *pending], self.space.axes, self.sizes)
         data = self._data()
         columns = [self._predict(goal, data, points) for goal in self.objectives]
         means = np.column_stack([mean for mean, _ in columns])
@@ -145,24 +183,68 @@ class FrontierStrategy:
         known = losses(list(self._feasible().values()), self.objectives)
         front = np.vstack([known, means[len(pool) :]])
         points, means, deviations = points[: len(pool)], means[: len(pool)], deviations[: len(pool)]
+        least = self._least(pool)
+        deviations = np.hypot(deviations, self._surprise(pool))
         weight = self._chance_to_work(points) * self._chance_to_fit(points, data)
+        seconds = np.ones(len(pool))
         if self.cost is not None:
-            weight = weight / np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
+            seconds = np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
+            weight = weight / seconds
         improvement = Improvement(front, self._reference())
         # Scored in full is what looks best two deviations to the good.
-        hopes = improvement.of(means - 2 * deviations) * weight
+        hopes = improvement.of(np.maximum(means - 2 * deviations, least)) * weight
         short = np.argsort(-hopes, kind="stable")[:_SHORTLIST]
         draws = self._draws()
         best: list[Candidate] = []
         while len(best) < 1 + _AT_ONCE * len(self._metrics) and len(short):
-            expected = expected_improvement(improvement, means[short], deviations[short], draws)
+            expected = expected_improvement(
+                improvement, means[short], deviations[short], draws, least[short]
+            )
             scores = expected * weight[short] + hopes[short] * 1e-9
             chosen = short[int(np.argmax(scores))]
+            if best and seconds[chosen] > _MUCH_MORE * seconds.min():
+                break  # By the time that is begun, more is known.
             best.append(pool[chosen])
             short = short[short != chosen]
-            front = np.vstack([front, means[chosen]])
+            front = np.vstack([front, np.maximum(means[chosen], least[chosen])])
             improvement = Improvement(front, self._reference())
         return best
+
+    def _surprise(self, pool: Sequence[Candidate]) -> Array:
+        """Return what may be otherwise than any model says, of shape (pool, objectives).
+
+        The first artifact of a training can surprise: a width may suit the machine, or not.
+        """
+        known = {(c.build.student, c.build.pruning_ratio) for c in self._metrics}
+        is_new = np.array(
+            [(c.build.student, c.build.pruning_ratio) not in known for c in pool], dtype=float
+        )
+        sizes = [_SURPRISE if goal.is_ratio_scale else _MARGIN for goal in self.objectives]
+        return np.outer(is_new, sizes)
+
+    def _least(self, pool: Sequence[Candidate]) -> Array:
+        """Return losses that no candidate is expected to fall below, of shape (pool, objectives).
+
+        A build is hardly better than what was measured of one that is compressed less.
+        """
+        least = np.full((len(pool), len(self.objectives)), -np.inf)
+        for column, goal in enumerate(self.objectives):
+            if goal.metric in self._of_build and goal.metric not in _OF_THE_FILE:
+                known: dict[BuildSpec, float] = {}
+                for candidate, metrics in self._metrics.items():
+                    if metrics:
+                        loss = goal.loss(metrics[goal.metric])
+                        known[candidate.build] = min(loss, known.get(candidate.build, loss))
+                margin = _MARGIN * abs(next(iter(known.values())))
+                of_build = {
+                    build: max(
+                        (loss for o, loss in known.items() if o.is_compressed_less(build)),
+                        default=-np.inf,
+                    )
+                    for build in {candidate.build for candidate in pool}
+                }
+                least[:, column] = [of_build[candidate.build] - margin for candidate in pool]
+        return least
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:
         """Return what to learn from: everything measured, or in a long study a part of it."""
@@ -190,7 +272,7 @@ class FrontierStrategy:
                 same[0]: float(np.mean([learned[c] for c in same])) for same in of_build.values()
             }
         # The build axes come first, so their features do.
-        known = encode(list(learned), axes)
+        known = encode(list(learned), axes, self.sizes)
         surrogate = self._surrogates[name]
         surrogate.fit(known, np.array(list(learned.values())))
         return surrogate.predict(points[:, : known.shape[1]])
@@ -217,7 +299,7 @@ class FrontierStrategy:
         learned = [*failed, *[c for c, fine in works.items() if fine][-_LEARNED // 2 :]]
         surrogate = self._surrogates["works"]
         values = np.array([works[c] for c in learned])
-        surrogate.fit(encode(learned, self.space.axes), values)
+        surrogate.fit(encode(learned, self.space.axes, self.sizes), values)
         chance: Array = np.clip(surrogate.predict(points)[0], 0.0, 1.0)
         return np.maximum(chance, _LEAST_CHANCE) ** 2
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from runners.measurement import Measurement
 from search.history import History
 from search.trial import Skip, TrialRecord
-from spaces import REFERENCE, BuildSpec, Candidate, Quantization
+from spaces import BuildSpec, Candidate
 
 _LEAST_MARGIN = 0.01
 _FEWEST_GAINS = 3
@@ -79,7 +79,7 @@ class Gate:
         if self.history.baseline is None:
             return None
         quality = self.history.baseline.metrics[self.history.quality_metric]
-        bounds = [q for other, q in self._builds.items() if _is_compressed_less(other, build)]
+        bounds = [q for other, q in self._builds.items() if other.is_compressed_less(build)]
         reached = stage_quality or {}
         gains = self._gains.get(before, [])
         if f"{before}-short" in reached and len(gains) >= _FEWEST_GAINS:
@@ -105,25 +105,11 @@ class Gate:
         build = record.candidate.build
         quality = record.metrics[self.history.quality_metric]
         for other, known in self._builds.items():
-            if _is_compressed_less(other, build):
+            if other.is_compressed_less(build):
                 self._exceeded = max(self._exceeded, quality - known)
-            elif _is_compressed_less(build, other):
+            elif build.is_compressed_less(other):
                 self._exceeded = max(self._exceeded, known - quality)
         self._builds[build] = max(quality, self._builds.get(build, quality))
-
-
-def _is_compressed_less(one: BuildSpec, other: BuildSpec) -> bool:
-    """Tell whether one build should be no worse than another: it lost nothing the other kept."""
-    if one == other or not _is_no_coarser(one.quantization, other.quantization):
-        return False
-    if one.student == other.student:
-        return one.pruning_ratio <= other.pruning_ratio
-    return one.student == REFERENCE and one.pruning_ratio == 0
-
-
-def _is_no_coarser(one: Quantization, other: Quantization) -> bool:
-    whole = (Quantization.FP32, Quantization.FP16)
-    return one == other or one == whole[0] or (one == whole[1] and other not in whole)
 
 
 def _favourable(measurement: Measurement, history: History) -> dict[str, float]:

@@ -59,7 +59,11 @@ class Improvement:
 
 
 def expected_improvement(
-    improvement: Improvement, means: Array, deviations: Array, draws: Array
+    improvement: Improvement,
+    means: Array,
+    deviations: Array,
+    draws: Array,
+    least: Array | None = None,
 ) -> Array:
     """Return the mean improvement over draws from the objectives' distributions.
 
@@ -71,8 +75,11 @@ def expected_improvement(
         means: Shape (candidates, objectives).
         deviations: Standard deviations, the same shape.
         draws: Standard normal, shape (draws, objectives).
+        least: What no draw may fall below, of the means' shape, if anything is known of that.
     """
     drawn = means[:, None, :] + deviations[:, None, :] * draws[None, :, :]
+    if least is not None:
+        drawn = np.maximum(drawn, least[:, None, :])
     points = drawn.reshape(-1, means.shape[1])
     values: Array = improvement.of(points).reshape(len(means), len(draws)).mean(axis=1)
     return values

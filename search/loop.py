@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from runners.build_pool import BuildPool
 from runners.evaluator import Evaluator
+from search.affordable import Affordable
 from search.attempt import Attempt, BuildStep, LatencyFirst, MeasureStep, Steps
 from search.cost import CostModel
 from search.gate import Gate
+from search.given_up import GivenUp
 from search.history import History
 from search.storage import StudyStorage, Unfinished
 from search.store_limit import StoreLimit
@@ -52,6 +54,9 @@ class Reporter(Protocol):
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """A trial has ended."""
 
+    def gave_up(self, reason: str) -> None:
+        """A part of the space is left out from now on."""
+
     def confirming(self, round_number: int, left: int, points: int) -> None:
         """A round of confirmation begins: some of the points need more launches."""
 
@@ -63,10 +68,12 @@ class SearchResult:
     Attributes:
         history: Every finished trial of the study.
         reason: Why the search ended, in words.
+        wants_confirmation: Whether the study publishes only what was measured again.
     """
 
     history: History
     reason: str
+    wants_confirmation: bool = False
 
 
 @dataclass
@@ -105,6 +112,8 @@ class Loop:
         identical_failures: The first trials stop the study when so many fail for one cause.
         latency_first: Whether skeletons are timed before training is paid for.
         reserve: Says how many seconds of a budget's to keep for what comes after the search.
+        given_up: The rule of the space that leaves out what keeps failing.
+        affordable: The rule of the space that leaves out what cannot be finished in time.
         store_limit: Keeps the artifact store within its size.
         started: When the budget's hours began, on :func:`time.monotonic`.
     """
@@ -121,6 +130,8 @@ class Loop:
     tracking: Tracking
     reporter: Reporter
     identical_failures: int
+    given_up: GivenUp
+    affordable: Affordable
     store_limit: StoreLimit
     latency_first: LatencyFirst = "auto"
     reserve: Callable[[float], float] = lambda budget_s: 0.0
@@ -130,6 +141,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self._gate = Gate(self.history)
+        self._told = set(self.given_up.parts)
         for record in self.history.records:
             self._teach(record)
 
@@ -190,12 +202,15 @@ class Loop:
             return f"{budget.trials} of {budget.trials} trials are done"
         again = self.unfinished[0] if self.unfinished else None
         pending = [flight.trial.candidate for flight in self._flights]
+        # Until something was measured, nothing is known of what anything takes.
+        self.affordable.deadline = deadline if self.history.measured else None
         candidate = again.candidate if again else self.strategy.propose(pending)
+        if again and self.affordable(again.candidate):
+            candidate = None
+        if candidate is None and self.affordable.deadline is not None:
+            return f"nothing more can be finished in the search's share of {budget.hours:g} h"
         if candidate is None:
             return "every candidate of the space was tried"
-        ends = time.monotonic() + self.cost.seconds(candidate)
-        if deadline is not None and self.history.measured and ends > deadline:
-            return f"the search's share of {budget.hours:g} h is over"
         if again is None:
             self._begin(Unfinished(self.storage.start(candidate), candidate, 0))
         else:
@@ -272,6 +287,10 @@ class Loop:
         self._teach(record)
         self.tracking.log_trial(record, self.history)
         self.reporter.trial_finished(record, self.history)
+        self.given_up.learn()
+        for part in [part for part in self.given_up.parts if part not in self._told]:
+            self._told.add(part)
+            self.reporter.gave_up(self.given_up.parts[part])
         cause = self.history.common_cause
         if cause and len(self.history.records) >= self.identical_failures:
             raise StudyError(

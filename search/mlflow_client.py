@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runners.telemetry import switch_off_telemetry
+from search.bulk import collector_off
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
+
+TRIAL_TAG = "paretune.trial"
+STUDY_TAG = "paretune.study_uid"
 
 _SQLITE = "sqlite:///"
 
@@ -31,6 +36,21 @@ def mlflow_client(uri: str) -> MlflowClient:
     if uri.startswith(_SQLITE):
         _make_database(Path(uri.removeprefix(_SQLITE)))
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def child_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list[Run]:
+    """Return all child runs of a run, page after page."""
+    runs: list[Run] = []
+    token = None
+    while True:
+        with collector_off():
+            page = client.search_runs(
+                [experiment_id], f"tags.`mlflow.parentRunId` = '{parent_id}'", page_token=token
+            )
+        runs.extend(page)
+        token = page.token
+        if not token:
+            return runs
 
 
 def _make_database(path: Path) -> None:

@@ -8,23 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from search.bulk import collector_off
 from search.history import History
-from search.mlflow_client import mlflow_client
+from search.mlflow_client import STUDY_TAG, TRIAL_TAG, child_runs, mlflow_client
 from search.mlflow_review import MlflowReview
 from search.summary import trial_markdown, trial_numbers, trial_params
 from search.tracking import Status
 from search.trial import TrialRecord
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
 _PICTURES_AFTER = 10
 _PICTURES_GROWTH = 0.1
-_TRIAL = "paretune.trial"
-_STUDY = "paretune.study_uid"
 _CONFIRMED = "paretune.confirmed_by"
 _TAG_CHARACTERS = 4000
 
@@ -80,7 +74,10 @@ class MlflowTracking:
     def bring_up_to_date(self, history: History) -> None:
         """Make the child runs those of the history, and their frontier tags true."""
         self._pictured = len(history.records)
-        known = {run.data.tags[_TRIAL]: run for run in self._children()}
+        known = {
+            run.data.tags[TRIAL_TAG]: run
+            for run in child_runs(self.client, self.experiment_id, self.parent_id)
+        }
         for record in history.records:
             run = known.pop(str(record.number), None)
             if run is not None and run.info.status in ("FINISHED", "FAILED"):
@@ -153,12 +150,16 @@ class MlflowTracking:
     def _parent(self) -> str:
         found = self.client.search_runs(
             [self.experiment_id],
-            f"tags.`{_STUDY}` = '{self.uid}' and tags.`paretune.role` = 'study'",
+            f"tags.`{STUDY_TAG}` = '{self.uid}' and tags.`paretune.role` = 'study'",
         )
         if found:
             run_id: str = found[0].info.run_id
             return run_id
-        tags = {_STUDY: self.uid, "paretune.role": "study", "mlflow.source.name": "paretune search"}
+        tags = {
+            STUDY_TAG: self.uid,
+            "paretune.role": "study",
+            "mlflow.source.name": "paretune search",
+        }
         run = self.client.create_run(self.experiment_id, tags=tags, run_name=self.name)
         for axis, values in self.definition["space"].items():
             self.client.log_param(run.info.run_id, f"space.{axis}", ", ".join(map(str, values)))
@@ -166,21 +167,6 @@ class MlflowTracking:
         self.client.log_param(run.info.run_id, "objectives", ", ".join(goals))
         self.client.log_artifact(run.info.run_id, str(self.study_file))
         return str(run.info.run_id)
-
-    def _children(self) -> list[Run]:
-        runs: list[Run] = []
-        token = None
-        while True:
-            with collector_off():
-                page = self.client.search_runs(
-                    [self.experiment_id],
-                    f"tags.`mlflow.parentRunId` = '{self.parent_id}'",
-                    page_token=token,
-                )
-            runs.extend(page)
-            token = page.token
-            if not token:
-                return runs
 
     def _create(self, record: TrialRecord, history: History) -> None:
         from mlflow.entities import Metric, Param
@@ -205,6 +191,8 @@ class MlflowTracking:
             ],
             params=[Param(name, str(value)) for name, value in trial_params(record).items()],
         )
+        if record.failure and record.failure.log:
+            self.client.log_text(run_id, record.failure.log, "failure.log")
         self.client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED", at)
         self.runs[record.number] = run_id
         if record in history.frontier:
@@ -215,9 +203,9 @@ class MlflowTracking:
             "mlflow.parentRunId": self.parent_id,
             "mlflow.source.name": "paretune search",
             "mlflow.note.content": trial_markdown(record, history),
-            _STUDY: self.uid,
+            STUDY_TAG: self.uid,
             "paretune.role": "trial",
-            _TRIAL: str(record.number),
+            TRIAL_TAG: str(record.number),
             "candidate": record.candidate.digest,
             "baseline": _truth(record.number == 0),
             "frontier": _truth(record in history.frontier),

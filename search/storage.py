@@ -163,6 +163,31 @@ class StudyStorage:
                 if _RECORD in trial.user_attrs and (held or trial.state.is_finished())
             ]
 
+    def torn(self) -> list[str]:
+        """Say what is wrong with finished trials: no record, or one that does not fit."""
+        states = {
+            TrialState.COMPLETE: "measurement",
+            TrialState.PRUNED: "skip",
+            TrialState.FAIL: "failure",
+        }
+        found = []
+        for trial in self._trials():
+            if _CANDIDATE not in trial.user_attrs or not trial.state.is_finished():
+                continue
+            try:
+                record = TrialRecord.from_dict(trial.user_attrs[_RECORD])
+            except (KeyError, TypeError, ValueError) as error:
+                found.append(
+                    f"trial {trial.number} is finished and has no readable record: {error!r}"
+                )
+                continue
+            candidate = Candidate.from_dict(trial.user_attrs[_CANDIDATE])
+            if record.number != trial.number or record.candidate != candidate:
+                found.append(f"trial {trial.number} has the record of another: {record.number}")
+            elif getattr(record, states[trial.state]) is None:
+                found.append(f"trial {trial.number} is {trial.state.name} and has no such outcome")
+        return found
+
     def confirm(self, points: Sequence[Confirmed], trials: int, samples: Mapping[str, Any]) -> None:
         """Keep what a confirmation found, in place of the last one.
 

@@ -217,11 +217,13 @@ class ExhaustiveStrategy:
     """
 
     def __init__(self, space: SearchSpace) -> None:
+        self.space = space
         self._left = dict.fromkeys([space.baseline, *space.candidates()])
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return the next candidate that was never observed, or ``None`` if none is left."""
-        return next((candidate for candidate in self._left if candidate not in pending), None)
+        free = (candidate for candidate in self._left if candidate not in pending)
+        return next((c for c in free if self.space.reason_against(c) is None), None)
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
         """Strike a candidate off."""
@@ -241,12 +243,14 @@ class WarmStart:
         self, inner: Strategy, space: SearchSpace, candidates: Sequence[Candidate]
     ) -> None:
         self.inner = inner
+        self.space = space
         first = dict.fromkeys([space.baseline, *candidates])
         self._first = {c: None for c in first if space.reason_against(c) is None}
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
-        first = next((candidate for candidate in self._first if candidate not in pending), None)
+        free = (candidate for candidate in self._first if candidate not in pending)
+        first = next((c for c in free if self.space.reason_against(c) is None), None)
         return self.inner.propose(pending) if first is None else first
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:

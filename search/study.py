@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -12,12 +13,15 @@ from pathlib import Path
 from runners.build_pool import BuildPool
 from runners.build_worker import BuildWorker, WorkerSettings
 from runners.evaluator import Evaluator
+from runners.lease import CPU, lease
 from runners.telemetry import switch_off_telemetry
 from runners.workload import WorkloadInfo
+from search.affordable import Affordable
 from search.config import StudyConfig, StudyPaths
 from search.confirmation import DRAWS, Confirmation
 from search.cost import CostModel
 from search.frontier_strategy import FrontierStrategy
+from search.given_up import GivenUp
 from search.history import History
 from search.improvement import MOST_OBJECTIVES
 from search.lock import exclusive
@@ -31,6 +35,7 @@ from search.study_file import check_names, read_study_file
 from search.study_parts import (
     check_counters,
     default_workers,
+    memory_limit_bytes,
     split_samples,
     study_definition,
     study_evaluator,
@@ -71,6 +76,7 @@ def run_study(
         store=paths.store,
         log=paths.logs / f"{config.name}-build.log",
         timeout_s=config.budget.build_timeout_s,
+        memory_limit_bytes=memory_limit_bytes(config.budget.build_memory_gb),
     )
     workers = config.budget.build_workers or default_workers()
     with exclusive(paths.lock), BuildPool(settings, workers) as pool:
@@ -85,14 +91,19 @@ def run_study(
         history = History(objectives, constraints, info.quality_metric, storage.records())
         evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
         check_counters(evaluator, space, [*objectives, *constraints])
-        cost = CostModel(history, info.recipe)
-        strategy = _strategy(config, space, history, cost if budget.hours is not None else None)
+        with lease(CPU):
+            epoch_seconds = pool.service.epoch_seconds()
+        cost = CostModel(history, info.recipe, epoch_seconds)
+        given_up = GivenUp(history, space, config.budget.give_up_after)
+        affordable = Affordable(cost)
+        space = space.with_rules(given_up, affordable)
+        strategy = _strategy(config, space, history, cost, minds_time=budget.hours is not None)
         if config.strategy.warm_start is not None:
             earlier = load_history(paths.folder / config.strategy.warm_start)
             strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
         limit = StoreLimit(evaluator.store, config.budget.store_gb, history)
-        tracking = open_tracking(config, paths, storage.definition or {}, history)
         history.confirmed, confirmed_trials = storage.confirmed()
+        tracking = open_tracking(config, paths, storage.definition or {}, history)
         confirmation = None
         if config.confirmation.enabled:
             confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
@@ -109,6 +120,8 @@ def run_study(
             tracking=tracking,
             reporter=reporter,
             identical_failures=config.budget.identical_failures,
+            given_up=given_up,
+            affordable=affordable,
             latency_first=config.strategy.latency_first,
             reserve=confirmation.seconds if confirmation else lambda budget_s: 0.0,
             started=started,
@@ -118,21 +131,27 @@ def run_study(
         if confirmation and history.frontier and is_new:
             deadline = None if budget.hours is None else started + budget.hours * 3600
             _confirm(confirmation, storage, tracking, deadline)
-        return result
+        return replace(result, wants_confirmation=confirmation is not None)
 
 
 def _strategy(
-    config: StudyConfig, space: SearchSpace, history: History, cost: CostModel | None
+    config: StudyConfig, space: SearchSpace, history: History, cost: CostModel, *, minds_time: bool
 ) -> Strategy:
-    """Return the strategy that a study file asks for; with a cost, it minds the seconds."""
+    """Return the strategy that a study file asks for."""
     sampler, seed = config.strategy.sampler, config.strategy.seed
     objectives, constraints = history.objectives, history.constraints
     if sampler == "exhaustive":
         return ExhaustiveStrategy(space)
     if sampler == "frontier" or (sampler == "auto" and len(objectives) <= MOST_OBJECTIVES):
-        seconds = cost.seconds if cost else None
-        quality = history.quality_metric
-        return FrontierStrategy(space, objectives, constraints, quality, seed, seconds)
+        return FrontierStrategy(
+            space,
+            objectives,
+            constraints,
+            history.quality_metric,
+            seed,
+            cost.seconds if minds_time else None,
+            cost.epoch_seconds,
+        )
     return OptunaStrategy(space, objectives, constraints, sampler, seed)
 
 
@@ -192,11 +211,20 @@ def _confirmation(
 def _confirm(
     confirmation: Confirmation, storage: StudyStorage, tracking: Tracking, deadline: float | None
 ) -> None:
+    """Confirm and publish; if it is interrupted, what there is, and the next search does it again.
+
+    Raises:
+        KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
+    """
     history = confirmation.history
-    history.confirmed = confirmation.run(deadline)
-    samples = confirmation.evaluator.samples.as_dict()
-    storage.confirm(history.confirmed, len(history.records), samples)
-    tracking.log_confirmed(history)
+    if found := confirmation.run(deadline):
+        history.confirmed = found
+        samples = confirmation.evaluator.samples.as_dict()
+        trials = 0 if confirmation.was_interrupted else len(history.records)
+        storage.confirm(found, trials, samples)
+        tracking.log_confirmed(history)
+    if confirmation.was_interrupted:
+        raise KeyboardInterrupt
 
 
 def load_history(path: Path) -> History:

@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from runners.build_worker import BuildWorker
 from runners.builder import Artifact
 from runners.environment import available_cores, fingerprint
@@ -58,6 +60,11 @@ def split_samples(
 def default_workers() -> int:
     """Return how many builds run side by side: one for every two cores, and at most eight."""
     return max(1, min(8, available_cores() // 2))
+
+
+def memory_limit_bytes(gigabytes: float | None) -> int:
+    """Return what a build may hold: so many gigabytes, or nine tenths of the machine's memory."""
+    return int(gigabytes * 1e9) if gigabytes else int(psutil.virtual_memory().total * 0.9)
 
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,23 +15,39 @@ Array = NDArray[np.float64]
 
 _REFIT_GROWTH = 1.3
 _FITTED_ON = 250
+_LENGTHS = (0.5, 5.0)
+_LEAST_NOISE = 1e-4
+_BESIDE_SIZE = 0.3
 
 
-def encode(candidates: Sequence[Candidate], axes: Sequence[Axis]) -> Array:
+def encode(
+    candidates: Sequence[Candidate], axes: Sequence[Axis], sizes: Mapping[str, float] | None = None
+) -> Array:
     """Return candidates as points: shape (candidates, features), each feature within [0, 1].
 
     Counts (batch size, threads) are spaced by their logarithms, ratios by their size; names become
     one feature each.
+
+    Args:
+        candidates: What to encode.
+        axes: The axes to encode, in order.
+        sizes: Something that grows with a student's size, by student: a feature, too, if given.
     """
     columns: list[Array] = []
     for axis in axes:
         values = [candidate.params[axis.name] for candidate in candidates]
+        apart = 1.0
+        if axis.name == "student" and sizes and all(name in sizes for name in axis.values):
+            ends = [float(np.log(end(sizes.values()))) for end in (min, max)]
+            spread = max(ends[1] - ends[0], 1e-9)
+            columns.append(np.array([(np.log(sizes[str(v)]) - ends[0]) / spread for v in values]))
+            apart = _BESIDE_SIZE
         if axis.is_ordered:
             ends = [_position(axis.values[0]), _position(axis.values[-1])]
             spread = max(ends[1] - ends[0], 1e-9)
             columns.append(np.array([(_position(v) - ends[0]) / spread for v in values]))
         elif len(axis.values) > 1:
-            columns += [np.array([float(v == name) for v in values]) for name in axis.values]
+            columns += [np.array([apart * (v == name) for v in values]) for name in axis.values]
     return np.column_stack(columns) if columns else np.zeros((len(candidates), 1))
 
 
@@ -85,6 +101,7 @@ def _kernel(features: int) -> Any:
         WhiteKernel,
     )
 
+    # That a knob seems to change nothing where it was tried must not mean that it never does.
     linear = ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
-    smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), (0.1, 30.0), nu=2.5)
-    return linear + smooth + WhiteKernel(1e-3, (1e-6, 1e-1))
+    smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), _LENGTHS, nu=2.5)
+    return linear + smooth + WhiteKernel(1e-3, (_LEAST_NOISE, 1e-1))

@@ -10,6 +10,8 @@ from spaces import ConfigError
 
 Location = tuple[str | int, ...]
 
+_MOST_VALUES = 10_000
+
 
 @dataclass(frozen=True)
 class YamlSource:
@@ -71,6 +73,9 @@ def read_yaml(path: Path) -> YamlSource:
 def _walk(node: Any, location: Location, source: YamlSource, inside: set[int]) -> None:
     if id(node) in inside:
         raise ConfigError(f"{source.path}: line {source.line(location)}: a value contains itself")
+    if len(source.lines) > _MOST_VALUES:
+        # A few nested aliases stand for billions of values.
+        raise ConfigError(f"{source.path} holds more than {_MOST_VALUES:,} values; write fewer")
     inside = inside | {id(node)}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

@@ -55,6 +55,14 @@ class BuildSpec:
         """Whether anything at all is done to the reference model."""
         return self != BuildSpec(REFERENCE, 0.0, Quantization.FP32)
 
+    def is_compressed_less(self, other: "BuildSpec") -> bool:
+        """Tell whether it should be no worse than another: it lost nothing the other kept."""
+        if self == other or not self.quantization.is_no_coarser(other.quantization):
+            return False
+        if self.student == other.student:
+            return self.pruning_ratio <= other.pruning_ratio
+        return self.student == REFERENCE and self.pruning_ratio == 0
+
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:

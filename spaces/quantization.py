@@ -49,6 +49,11 @@ class Quantization(StrEnum):
         """How the scheme is applied: none, cast, static, dynamic or weight (only)."""
         return _SCHEMES[self].mode
 
+    def is_no_coarser(self, other: "Quantization") -> bool:
+        """Tell whether nothing is stored in fewer bits: fp32 before fp16 before all others."""
+        whole = (Quantization.FP32, Quantization.FP16)
+        return self in (other, whole[0]) or (self == whole[1] and other not in whole)
+
 
 _SCHEMES = {
     Quantization.FP32: _Scheme(32, 32, "none"),

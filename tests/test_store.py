@@ -1,4 +1,6 @@
 import multiprocessing
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -61,6 +63,21 @@ def test_nothing_is_left_in_scratch(store: ArtifactStore) -> None:
     put(store, b"abc")
     store.commit(record(put(store, b"abc")))
     assert list((store.root / "scratch").iterdir()) == []
+
+
+def test_what_a_killed_process_left_in_scratch_is_removed_and_the_rest_stays(
+    store: ArtifactStore,
+) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from runners.store import ArtifactStore\n"
+        "with ArtifactStore(Path(sys.argv[1])).scratch() as folder: os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, store.root])
+    [left] = (store.root / "scratch").iterdir()
+    with store.scratch() as held:
+        assert store.leftovers() == [left]
+        store.sweep()
+        assert list((store.root / "scratch").iterdir()) == [held]
 
 
 def test_a_store_that_cannot_be_made_says_so(tmp_path: Path) -> None:

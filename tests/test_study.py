@@ -43,6 +43,7 @@ def view(study: Path) -> list[dict[str, Any]]:
             "trial": int(run.data.tags["paretune.trial"]),
             "status": run.info.status,
             "frontier": run.data.tags["frontier"],
+            "published": run.data.tags.get("published"),
             "params": run.data.params,
             "metrics": run.data.metrics,
         }
@@ -292,6 +293,9 @@ def test_failed_candidates_are_data_and_the_study_goes_on(tmp_path: Path) -> Non
         assert run.data.tags["failure.stage"] == "prune"
         assert run.data.tags["failure.kind"] == "invalid"
         assert "multiples of 1000" in run.data.tags["failure.reason"]
+        client = MlflowClient(tracking_uri=f"sqlite:///{study.parent}/results/mlflow.db")
+        log = Path(client.download_artifacts(run.info.run_id, "failure.log"))
+        assert "paretune stage: prune" in log.read_text("utf-8")
     assert "failed trials" in done.stdout
 
 

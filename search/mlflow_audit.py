@@ -1,0 +1,73 @@
+"""The audit: does MLflow say the same as a study's storage?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from search.history import History
+from search.mlflow_client import STUDY_TAG, TRIAL_TAG, child_runs, mlflow_client
+from search.summary import trial_numbers, trial_params
+from search.trial import TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+def disagreements(uri: str, name: str, uid: str, history: History) -> list[str]:
+    """Return what MLflow says otherwise than the storage, in words; nothing is changed.
+
+    Args:
+        uri: MLflow tracking URI.
+        name: The study's name.
+        uid: What tells the study from others of its name.
+        history: What the storage holds.
+    """
+    client = mlflow_client(uri)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return [f"there is no experiment {name!r}"]
+    parents = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.`{STUDY_TAG}` = '{uid}' and tags.`paretune.role` = 'study'",
+    )
+    if len(parents) != 1:
+        return [f"there are {len(parents)} runs of the study instead of one"]
+    runs = child_runs(client, experiment.experiment_id, parents[0].info.run_id)
+    counts = Counter(run.data.tags.get(TRIAL_TAG, "") for run in runs)
+    found = [f"{count} runs of trial {number}" for number, count in counts.items() if count > 1]
+    by_number = {run.data.tags.get(TRIAL_TAG, ""): run for run in runs}
+    for record in history.records:
+        run = by_number.pop(str(record.number), None)
+        if run is None:
+            found.append(f"trial {record.number} has no run")
+        else:
+            found.extend(
+                f"trial {record.number}: {what}" for what in _differences(run, record, history)
+            )
+    return found + [f"a run of trial {number}, which is not finished" for number in by_number]
+
+
+def _differences(run: Run, record: TrialRecord, history: History) -> Iterator[str]:
+    status = "FAILED" if record.failure else "FINISHED"
+    if run.info.status != status:
+        yield f"is {run.info.status} instead of {status}"
+    wanted = {
+        "candidate": record.candidate.digest,
+        "frontier": "true" if record in history.frontier else "false",
+    }
+    published = {point.number: point.is_published for point in history.confirmed}
+    if record.number in published:
+        wanted["published"] = "true" if published[record.number] else "false"
+    if record.measurement:
+        wanted["artifact"] = record.measurement.artifact
+    for tag, value in wanted.items():
+        if run.data.tags.get(tag) != value:
+            yield f"tag {tag} is {run.data.tags.get(tag)!r} instead of {value!r}"
+    params = {name: str(value) for name, value in trial_params(record).items()}
+    if params != run.data.params:
+        yield f"params are {run.data.params} instead of {params}"
+    for metric, number in trial_numbers(record, history).items():
+        if run.data.metrics.get(metric) != number:
+            yield f"metric {metric} is {run.data.metrics.get(metric)} instead of {number}"

@@ -1,0 +1,134 @@
+"""``paretune doctor`` finds what is wrong with a study, each kind of it."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import paretune
+
+import search
+from runners.store import ArtifactStore
+from search.history import History
+from search.mlflow_client import TRIAL_TAG, mlflow_client
+
+
+@pytest.fixture
+def study(iris_study: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study, to damage."""
+    shutil.copytree(iris_study.parent, tmp_path / "copy")
+    return tmp_path / "copy" / iris_study.name
+
+
+def problems(study: Path) -> dict[str, list[str]]:
+    return {check.name: list(check.problems) for check in search.doctor(study) if check.problems}
+
+
+def results(study: Path) -> Path:
+    return study.parent / "results"
+
+
+def test_a_finished_study_is_well(iris_study: Path) -> None:
+    done = paretune("doctor", iris_study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("ok ") == 7 and "PROBLEM" not in done.stdout
+
+
+def execute(database: Path, statement: str, *values: str | int) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute(statement, values)
+
+
+def lose_a_record(study: Path) -> None:
+    execute(
+        results(study) / "optuna.db",
+        "delete from trial_user_attributes where key = 'paretune_record' and trial_id = 4",
+    )
+
+
+def try_a_candidate_twice(study: Path) -> None:
+    database = results(study) / "optuna.db"
+    with sqlite3.connect(database) as connection:
+        rows = dict(
+            connection.execute(
+                "select trial_id, value_json from trial_user_attributes where key = ?",
+                ["paretune_record"],
+            )
+        )
+        record = json.loads(rows[3]) | {"number": 3}
+        candidate = json.dumps(record["candidate"])
+        update = "update trial_user_attributes set value_json = ? where trial_id = 4 and key = ?"
+        connection.execute(update, [json.dumps(record), "paretune_record"])
+        connection.execute(update, [candidate, "paretune_candidate"])
+
+
+def damage_a_model(study: Path) -> None:
+    record = search.status(study).frontier[0]
+    assert record.measurement is not None
+    path = ArtifactStore(results(study) / "store").get(record.measurement.artifact)
+    assert path is not None
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def lose_timed_calls(study: Path) -> None:
+    record = search.status(study).measured[-1]
+    assert record.measurement is not None
+    path = ArtifactStore(results(study) / "store").get(record.measurement.samples)
+    assert path is not None
+    path.unlink()
+
+
+def leave_a_folder(study: Path) -> None:
+    (results(study) / "store" / "scratch" / "left").mkdir()
+
+
+def delete_a_run(study: Path) -> None:
+    client = mlflow_client(f"sqlite:///{results(study)}/mlflow.db")
+    experiment = client.get_experiment_by_name("iris")
+    [run] = client.search_runs([experiment.experiment_id], f"tags.`{TRIAL_TAG}` = '5'")
+    client.delete_run(run.info.run_id)
+
+
+def change_a_tag(study: Path) -> None:
+    client = mlflow_client(f"sqlite:///{results(study)}/mlflow.db")
+    experiment = client.get_experiment_by_name("iris")
+    [run] = client.search_runs([experiment.experiment_id], f"tags.`{TRIAL_TAG}` = '0'")
+    value = "false" if run.data.tags["frontier"] == "true" else "true"
+    client.set_tag(run.info.run_id, "frontier", value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found", "told"),
+    [
+        (lose_a_record, {"trials", "mlflow"}, "no readable record"),
+        (try_a_candidate_twice, {"duplicates"}, "2 trials"),
+        (damage_a_model, {"files", "store"}, "is damaged"),
+        (lose_timed_calls, {"files"}, "the timed calls of trial"),
+        (leave_a_folder, {"processes"}, "left by a killed process"),
+        (delete_a_run, {"mlflow"}, "trial 5 has no run"),
+        (change_a_tag, {"mlflow"}, "tag frontier"),
+    ],
+)
+def test_damage_is_found(
+    study: Path, damage: Callable[[Path], None], found: set[str], told: str
+) -> None:
+    assert problems(study) == {}
+    damage(study)
+    seen = problems(study)
+    assert found <= set(seen)
+    assert any(told in problem for name in seen for problem in seen[name])
+    assert problems(study) == seen, "looking changed something"
+
+
+def test_a_wrong_frontier_is_found(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(History, "_rank", lambda self, record: None)
+    assert "frontier" in problems(study)
+
+
+def test_sync_mends_what_mlflow_lost(study: Path) -> None:
+    delete_a_run(study)
+    assert paretune("doctor", study).returncode == 1
+    assert paretune("sync", study).returncode == 0
+    assert problems(study) == {}

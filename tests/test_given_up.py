@@ -1,0 +1,120 @@
+"""What keeps failing for one cause is found to blame, told once, and not tried any more."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from conftest import IRIS, paretune, write_study
+
+from runners.failure import Failure, FailureKind
+from runners.measurement import Measurement
+from runners.statistic import Statistic
+from search.frontier_strategy import FrontierStrategy
+from search.given_up import GivenUp
+from search.history import History
+from search.objective import default_objectives
+from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy
+from search.study import load_history
+from search.trial import TrialRecord
+from spaces import Candidate, SearchSpace
+
+GOALS = default_objectives("accuracy")
+BROKEN = Failure("quantize", FailureKind.CRASH, "no kernel for layer 7")
+
+
+def candidate(space: SearchSpace, **values: object) -> Candidate:
+    return Candidate.from_params({**space.baseline.params, **values})  # type: ignore[dict-item]
+
+
+def add(history: History, tried: Candidate, failure: Failure | None) -> None:
+    number = len(history.records)
+    metrics = {"accuracy": 0.9, "latency_p95_ms": 1.0 + number, "throughput_samples_per_s": 9.0}
+    measured = Measurement(
+        run=tried.run,
+        artifact="",
+        statistics={name: Statistic(value) for name, value in metrics.items()},
+        launches=2,
+        contaminated_launches=0,
+        is_steady=True,
+        is_resolved=True,
+        host_was_idle=True,
+        canary_ms=0.1,
+        providers={},
+        samples="",
+    )
+    history.add(TrialRecord(number, tried, failure or measured, 0.0, 1.0))
+
+
+def test_a_quantization_that_always_fails_is_given_up_whatever_is_built(space: SearchSpace) -> None:
+    history = History(GOALS)
+    rule = GivenUp(history, space, least=3)
+    add(history, space.baseline, None)
+    for student, ratio in (("reference", 0.0), ("small", 0.0), ("reference", 0.5)):
+        tried = candidate(space, student=student, pruning_ratio=ratio, quantization="int8-static")
+        assert rule(tried) is None
+        add(history, tried, BROKEN)
+    reason = rule(candidate(space, student="small", quantization="int8-static", batch_size=8))
+    assert reason is not None and "quantization int8-static" in reason and "no kernel" in reason
+    assert rule(candidate(space, student="small", quantization="int8-dynamic")) is None
+
+
+def test_what_worked_once_or_may_have_another_reason_is_not_given_up(space: SearchSpace) -> None:
+    history = History(GOALS)
+    rule = GivenUp(history, space, least=3)
+    for batch in (1, 8):
+        add(history, candidate(space, quantization="int8-static", batch_size=batch), BROKEN)
+    other = Failure("quantize", FailureKind.TIMEOUT, "no kernel for layer 7")
+    add(history, candidate(space, pruning_ratio=0.5, quantization="int8-static"), other)
+    assert not rule.parts and rule(candidate(space, quantization="int8-static")) is None
+    # Three for one cause, but all of the same student and ratio: they may be to blame as well.
+    add(history, candidate(space, quantization="int8-static", intra_op_threads=1), BROKEN)
+    assert rule(candidate(space, student="small", quantization="int8-static")) is None
+    for student, ratio in (("small", 0.0), ("small", 0.5)):
+        tried = candidate(space, student=student, pruning_ratio=ratio, quantization="int8-static")
+        add(history, tried, None)
+    assert rule(candidate(space, quantization="int8-static")) is None
+
+
+@pytest.mark.parametrize("kind", ["frontier", "random", "exhaustive"])
+def test_no_strategy_proposes_what_is_given_up(space: SearchSpace, kind: str) -> None:
+    history = History(GOALS)
+    ruled = space.with_rules(GivenUp(history, space, least=3))
+    strategy: Strategy
+    if kind == "frontier":
+        strategy = FrontierStrategy(ruled, GOALS)
+    elif kind == "random":
+        strategy = OptunaStrategy(ruled, GOALS, sampler="random")
+    else:
+        strategy = ExhaustiveStrategy(ruled)
+    add(history, space.baseline, None)
+    strategy.observe(space.baseline, history.records[0].metrics)
+    for student, ratio in product(("reference", "small"), (0.0, 0.5)):
+        tried = candidate(space, student=student, pruning_ratio=ratio, quantization="int8-weight")
+        add(history, tried, BROKEN)
+        strategy.observe(tried, None)
+    count = 0
+    while (proposed := strategy.propose()) is not None:
+        assert proposed.build.quantization.value != "int8-weight"
+        add(history, proposed, None)
+        strategy.observe(proposed, history.records[-1].metrics)
+        count += 1
+    assert count == 23
+
+
+def test_a_student_that_cannot_be_pruned_is_told_once_and_left_alone(tmp_path: Path) -> None:
+    budget = {"trials": 32, "give_up_after": 2}
+    study = write_study(
+        tmp_path,
+        workload=f"{IRIS}:Unprunable",
+        budget=budget,
+        strategy={"sampler": "exhaustive"},
+        tracking=False,
+    )
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [line for line in done.stdout.splitlines() if "not tried any more" in line]
+    assert len(told) == 2
+    assert "student reference and pruning_ratio 0.5: all 3 trials failed" in told[0]
+    assert "more: pruning_ratio 0.5: all 4 trials failed" in told[1]
+    history = load_history(study)
+    assert len(history.measured) == 16 and len(history.failed) == 4
