@@ -5,9 +5,11 @@ import sys
 
 
 def switch_off_telemetry() -> None:
-    """Switch off the telemetry of MLflow and of NNCF, in this process and in its children."""
+    """Switch off what MLflow, NNCF and ONNX Runtime send, in this process and its children."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ["NNCF_CI"] = "1"
+    # Its Linux packages tell Microsoft of every session since 1.29.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # NNCF sends through this package and does without it when it cannot be imported.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

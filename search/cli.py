@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runners.telemetry import switch_off_telemetry
 from search import cli_bundle, cli_model, cli_review
 from spaces.errors import ConfigError, ParetuneError
 
@@ -88,6 +89,7 @@ def main() -> None:
     students, pruning ratios, quantizations, batch sizes, execution providers, threads. Every
     candidate is built for real and measured in fresh processes.
     """
+    switch_off_telemetry()
 
 
 @main.command()

@@ -19,12 +19,10 @@ def ui(study: Path, port: int) -> None:
     """Open the MLflow UI on STUDY's runs, on this machine only (127.0.0.1)."""
     import os
 
-    from runners.telemetry import switch_off_telemetry
     from search.config import StudyPaths
     from search.study_file import read_study_file
 
     paths = StudyPaths(read_study_file(study), study)
-    switch_off_telemetry()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     if paths.tracking_uri.startswith("http"):
         click.echo(f"the study's runs are on {paths.tracking_uri}")

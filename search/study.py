@@ -65,9 +65,9 @@ def run_study(
     started = time.monotonic()
     config = read_study_file(path, _describe_workload)
     paths = StudyPaths(config, path)
+    switch_off_telemetry()
     if config.tracking:
         # MLflow takes seconds to import: meanwhile the workload is loaded, in another process.
-        switch_off_telemetry()
         threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
     settings = WorkerSettings(

@@ -64,7 +64,7 @@ class Machine:
         """Run a build's stages up to a training stage."""
         names = [stage for stage, _ in _steps(spec)]
         spent = self._run(spec, _steps(spec)[: names.index(until) + 1])
-        return Training(self._qualities(spec, until), spent)
+        return Training(self._qualities(spec, until), spent, {})
 
     def build(
         self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False

@@ -1,6 +1,7 @@
 """A launch from its job file to its result file."""
 
 import json
+import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from .refusal import RefusedError, is_out_of_memory
 def main(job_path: Path) -> None:
     """Do one job and write ``result.json`` beside it: what was found, or a failure."""
     counters.die_with_parent()
+    # ONNX Runtime would tell Microsoft of every session, from a thread beside what is timed.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     job = json.loads(job_path.read_text("utf-8"))
     result: dict[str, Any]
     try:
