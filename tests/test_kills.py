@@ -27,10 +27,18 @@ LASTING = {"trials", "duplicates", "frontier", "files", "store"}
 def victims(process: subprocess.Popen[bytes], rng: np.random.Generator) -> list[psutil.Process]:
     """Return what to kill: mostly the study's process, else a process below it."""
     family = [psutil.Process(process.pid)]
-    below = family[0].children(recursive=True)
+    # Python's own resource tracker prints a traceback when it is started anew.
+    below = [p for p in family[0].children(recursive=True) if "tracker" not in _command(p)]
     if below and rng.random() < 0.25:
         return [below[int(rng.integers(len(below)))]]
     return family
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return "tracker or gone"
 
 
 def problems(study: Path) -> dict[str, list[str]]:
