@@ -197,11 +197,12 @@ class BuildWorker:
         self._going.wait()
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         settings.log.write_bytes(b"")
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                max_workers=1, initializer=_start, initargs=(settings, self.fingerprint)
-            )
-        future: Future[Result] = self._executor.submit(job, *arguments)
+        try:
+            future = self._submit(job, *arguments)
+        except BrokenProcessPool:
+            # The process died between two jobs: that is not this one's doing.
+            self.stop(kill=True)
+            future = self._submit(job, *arguments)
         try:
             return self._result(future)
         except TimeoutError as error:
@@ -215,6 +216,14 @@ class BuildWorker:
             why = "was killed: most likely out of memory" if killed else "crashed"
             message = f"the build process {why} ({str(error).split('exit codes')[-1].strip(' .')})"
             raise _DiedError(self._failure(stage, kind, message)) from error
+
+    def _submit(self, job: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                max_workers=1, initializer=_start, initargs=(self.settings, self.fingerprint)
+            )
+        future: Future[Result] = self._executor.submit(job, *arguments)
+        return future
 
     def _failure(self, stage: str, kind: FailureKind, message: str) -> Failure:
         log = self.settings.log.read_text("utf-8", errors="replace")

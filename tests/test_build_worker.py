@@ -1,6 +1,8 @@
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import IRIS
 
@@ -47,3 +49,14 @@ def test_a_build_ends_at_its_deadline(make_worker: Make) -> None:
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.TIMEOUT
     assert "raise budget.build_timeout_s" in failure.message
+
+
+def test_a_process_that_died_between_two_jobs_is_started_anew(make_worker: Make) -> None:
+    with make_worker("Iris") as worker:
+        before = worker.describe()
+        for child in psutil.Process().children():
+            if "LokyProcess" in " ".join(child.cmdline()):
+                child.kill()
+                child.wait(10)
+        time.sleep(1.0)  # until loky has noticed
+        assert worker.describe() == before
