@@ -127,6 +127,7 @@ def test_a_wrong_frontier_is_found(study: Path, monkeypatch: pytest.MonkeyPatch)
     assert "frontier" in problems(study)
 
 
+@pytest.mark.slow
 def test_sync_mends_what_mlflow_lost(study: Path) -> None:
     delete_a_run(study)
     assert paretune("doctor", study).returncode == 1

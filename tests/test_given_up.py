@@ -101,6 +101,7 @@ def test_no_strategy_proposes_what_is_given_up(space: SearchSpace, kind: str) ->
     assert count == 23
 
 
+@pytest.mark.slow
 def test_a_student_that_cannot_be_pruned_is_told_once_and_left_alone(tmp_path: Path) -> None:
     budget = {"trials": 32, "give_up_after": 2}
     study = write_study(
