@@ -157,7 +157,7 @@ def _store(store: ArtifactStore) -> Check:
 def _leftovers(store: ArtifactStore, paths: StudyPaths) -> Check:
     problems = [f"{folder} was left by a killed process" for folder in store.leftovers()]
     problems += [f"process {p.pid} is still at work: {_command(p)}" for p in _orphans(paths)]
-    aside = [f for pattern in ("tmp*", "*.tmp") for f in paths.output.glob(pattern)]
+    aside = [f for pattern in ("tmp*", "*.tmp", "*.new") for f in paths.output.glob(pattern)]
     problems += [f"{path} was left by a killed process" for path in aside]
     return Check(
         "processes",

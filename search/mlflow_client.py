@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,12 +59,15 @@ def _make_database(path: Path) -> None:
     Its tables come in many steps that SQLite does not undo: a process killed among them would leave
     a database that MLflow never opens again.
     """
+    folder = path.with_name(f"{path.name}.new")
+    # What a killed process left of it.
+    shutil.rmtree(folder, ignore_errors=True)
     if path.exists():
         return
     from mlflow.tracking import MlflowClient
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        aside = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"{_SQLITE}{aside}").search_experiments()
-        aside.replace(path)
+    folder.mkdir(parents=True)
+    aside = folder / path.name
+    MlflowClient(tracking_uri=f"{_SQLITE}{aside}").search_experiments()
+    aside.replace(path)
+    shutil.rmtree(folder, ignore_errors=True)
