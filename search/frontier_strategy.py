@@ -111,7 +111,8 @@ class FrontierStrategy:
 
         What a training is worth shows at the ends of the frontier, and to look there costs little.
         """
-        if self.cost is None or not self._feasible():
+        known = self._feasible() if self.cost is not None else {}
+        if not known:
             return None
         last = next((c for c, metrics in reversed(self._metrics.items()) if metrics), None)
         if last is None:
@@ -120,7 +121,6 @@ class FrontierStrategy:
         builds = {c.build for c, metrics in self._metrics.items() if metrics}
         if sum((build.student, build.pruning_ratio) == trained for build in builds) > 1:
             return None
-        known = self._feasible()
         for goal in self.objectives:
             if goal.metric not in self._of_build:
                 best = min(known, key=lambda c: goal.loss(known[c][goal.metric]))

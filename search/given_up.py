@@ -38,7 +38,6 @@ class GivenUp:
         self.least = least
         self.parts: dict[Part, str] = {}
         self._sizes = {axis.name: len(axis.values) for axis in space.axes}
-        self._seen = 0
         self._failed = 0
 
     def __call__(self, candidate: Candidate) -> str | None:
@@ -47,16 +46,10 @@ class GivenUp:
         if not self.parts:
             return None
         params = candidate.params
-        for part, reason in self.parts.items():
-            if all(params[axis] == value for axis, value in part):
-                return reason
-        return None
+        return next((reason for part, reason in self.parts.items() if _has(params, part)), None)
 
     def learn(self) -> None:
-        """Look for more to blame, if the history has grown."""
-        if len(self.history.records) == self._seen:
-            return
-        self._seen = len(self.history.records)
+        """Look for more to blame, if more has failed."""
         if len(self.history.failed) == self._failed:
             return
         self._failed = len(self.history.failed)
