@@ -67,7 +67,7 @@ class Confirmation:
         progress: Told about each round.
 
     Attributes:
-        was_interrupted: Whether Ctrl-C ended it early: then what it gives is what there was.
+        interruption: What ended it early (Ctrl-C, SIGTERM): then what it gives is what there was.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Confirmation:
         self.evaluator = evaluator
         self.resample = resample
         self.progress = progress
-        self.was_interrupted = False
+        self.interruption: KeyboardInterrupt | None = None
         self._trials = -1
         self._expected_s = 0.0
 
@@ -117,8 +117,8 @@ class Confirmation:
                     points.append(point)
                     campaign.entries.append(point.entry)
             self._measure(campaign, points, deadline)
-        except KeyboardInterrupt:
-            self.was_interrupted = True
+        except KeyboardInterrupt as interruption:
+            self.interruption = interruption
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
         whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]
         return self._judge(campaign, whole)

@@ -220,11 +220,11 @@ def _confirm(
     if found := confirmation.run(deadline):
         history.confirmed = found
         samples = confirmation.evaluator.samples.as_dict()
-        trials = 0 if confirmation.was_interrupted else len(history.records)
+        trials = 0 if confirmation.interruption else len(history.records)
         storage.confirm(found, trials, samples)
         tracking.log_confirmed(history)
-    if confirmation.was_interrupted:
-        raise KeyboardInterrupt
+    if confirmation.interruption:
+        raise confirmation.interruption  # as it came: SIGTERM has an exit code of its own
 
 
 def load_history(path: Path) -> History:

@@ -54,6 +54,7 @@ def confirming(process: "subprocess.Popen[str]", study: Path) -> bool:
         (measuring, signal.SIGINT),
         (measuring, signal.SIGTERM),
         (confirming, signal.SIGINT),
+        (confirming, signal.SIGTERM),
     ],
 )
 def test_an_interrupted_search_ends_with_a_frontier(
