@@ -16,6 +16,7 @@ from search.objective import Constraint, Objective, losses, reference_point
 from search.pareto import non_dominated
 from search.surrogate import Surrogate, encode
 from spaces import REFERENCE, Axis, BuildSpec, Candidate, SearchSpace
+from spaces.axis import Value
 
 _ENUMERATED = 20_000
 _SCORED = 1_500
@@ -28,6 +29,7 @@ _MARGIN = 0.01
 # A width that does not suit a machine's vector units cost a quarter of the time: log(1.25).
 _SURPRISE = 0.22
 _LEAST_CHANCE = 0.02
+_UNTRAINED = (REFERENCE, 0.0)
 _BUILD_AXES = ("student", "pruning_ratio", "quantization")
 _OF_THE_FILE = ("size_bytes",)
 
@@ -74,7 +76,8 @@ class FrontierStrategy:
         self.cost = cost
         self.sizes = sizes
         self._of_build = {quality_metric, *_OF_THE_FILE}
-        self._first = _first(space)
+        self._ways = _ways(space)
+        self._first = _first(space, self._ways)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
         self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
@@ -110,24 +113,28 @@ class FrontierStrategy:
         """Return a way to run what was trained last: as what is best in an objective is run.
 
         What a training is worth shows at the ends of the frontier, and to look there costs little.
+        The first training is run at all ends of the run axes, because what threads are worth, say,
+        depends on the batch.
         """
         known = self._feasible() if self.cost is not None else {}
-        if not known:
+        first: dict[tuple[str, float], Candidate] = {}
+        for candidate, metrics in self._metrics.items():
+            if metrics:
+                first.setdefault(_training(candidate), candidate)
+        first.pop(_UNTRAINED, None)
+        if not known or not first:
             return None
-        last = next((c for c, metrics in reversed(self._metrics.items()) if metrics), None)
-        if last is None:
+        trained, last = next(reversed(first.items()))
+        builds = {c.build for c, m in self._metrics.items() if m and _training(c) == trained}
+        if len(builds) > 1:
             return None
-        trained = (last.build.student, last.build.pruning_ratio)
-        builds = {c.build for c, metrics in self._metrics.items() if metrics}
-        if sum((build.student, build.pruning_ratio) == trained for build in builds) > 1:
-            return None
+        ways = self._ways if len(first) == 1 else []
+        probes = [Candidate.from_params({**last.params, **way}) for way in ways]
         for goal in self.objectives:
             if goal.metric not in self._of_build:
                 best = min(known, key=lambda c: goal.loss(known[c][goal.metric]))
-                probe = replace(last, run=best.run)
-                if self._is_free(probe, taken):
-                    return probe
-        return None
+                probes.append(replace(last, run=best.run))
+        return next((probe for probe in probes if self._is_free(probe, taken)), None)
 
     @cached_property
     def _everyone(self) -> list[Candidate] | None:
@@ -215,10 +222,8 @@ class FrontierStrategy:
 
         The first artifact of a training can surprise: a width may suit the machine, or not.
         """
-        known = {(c.build.student, c.build.pruning_ratio) for c in self._metrics}
-        is_new = np.array(
-            [(c.build.student, c.build.pruning_ratio) not in known for c in pool], dtype=float
-        )
+        known = {_training(candidate) for candidate in self._metrics}
+        is_new = np.array([_training(candidate) not in known for candidate in pool], dtype=float)
         sizes = [_SURPRISE if goal.is_ratio_scale else _MARGIN for goal in self.objectives]
         return np.outer(is_new, sizes)
 
@@ -331,12 +336,22 @@ class FrontierStrategy:
         return reference_point(base, self.objectives)
 
 
-def _first(space: SearchSpace) -> list[Candidate]:
-    """Return what is tried first, the baseline before all."""
-    last = space.axis("student").values[-1]
+def _training(candidate: Candidate) -> tuple[str, float]:
+    """Return what of a candidate has to be trained."""
+    return candidate.build.student, candidate.build.pruning_ratio
+
+
+def _ways(space: SearchSpace) -> list[dict[str, Value]]:
+    """Return the ends of the run axes, all together: most threads with either batch first."""
     names = ("intra_op_threads", "execution_provider", "batch_size")
     ends = [dict.fromkeys((space.axis(n).values[-1], space.axis(n).values[0])) for n in names]
-    ways = [dict(zip(names, way, strict=True)) for way in product(reversed([*ends[0]]), *ends[1:])]
+    ways = product(reversed([*ends[0]]), *ends[1:])
+    return [dict(zip(names, way, strict=True)) for way in ways]
+
+
+def _first(space: SearchSpace, ways: Sequence[Mapping[str, Value]]) -> list[Candidate]:
+    """Return what is tried first, the baseline before all."""
+    last = space.axis("student").values[-1]
     first: list[Candidate] = []
     for candidate in space.informative():
         build = candidate.build

@@ -1,12 +1,13 @@
 """Benchmark: a study against the naive loop, for equal wall-clock time.
 
-    python experiments/benchmarks/race.py experiments/tones/study.yaml [--minutes 15] [--seeds 3]
+    python experiments/benchmarks/race.py experiments/tones/study.yaml [--minutes 20] [--seeds 3]
 
 Both start from the trained reference, one after the other on the same machine, with the same
 stages and the same measurement (see naive.py). The naive loop has all of the time, Paretune a
 quarter of it (`--share`): a hypervolume never falls, so what it has then is the least it would have
 at the end. Printed is the hypervolume of what each has measured at eighths of the time, and when
-Paretune had what the naive loop had at its end. A plot is written beside the results. Let nothing
+Paretune had what the naive loop had at its end. A plot is written beside the results. What the
+naive loop has finished is kept in `--out`, so that a race that was broken off goes on. Let nothing
 else run.
 """
 
@@ -39,7 +40,7 @@ def main() -> None:
     """Run both for each seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--share", type=float, default=0.25, help="of the time, for Paretune")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("race"))
@@ -53,7 +54,8 @@ def main() -> None:
         # Who runs first alternates: a machine that slows down is nobody's advantage.
         found: dict[bool, Found] = {}
         for is_naive in (seed % 2 == 1, seed % 2 == 0):
-            place = out / (f"naive-{seed}.json" if is_naive else f"paretune-{seed}")
+            name = f"naive-{seed}-{seconds:.0f}s.json" if is_naive else f"paretune-{seed}"
+            place = out / name
             run, limit_s = (
                 (run_naive, seconds) if is_naive else (run_paretune, seconds * arguments.share)
             )
@@ -73,9 +75,11 @@ def prepare(study_file: Path, store: Path) -> str:
 
 def run_naive(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> Found:
     """Run the naive loop; its last trial may end a little late, and then does not count."""
-    script = Path(__file__).with_name("naive.py")
-    command = [script, study_file, store, seconds, seed, out]
-    subprocess.run([sys.executable, *map(str, command)], check=True, capture_output=True)
+    if not out.is_file():
+        script, part = Path(__file__).with_name("naive.py"), out.with_suffix(".part")
+        command = [script, study_file, store, seconds, seed, part]
+        subprocess.run([sys.executable, *map(str, command)], check=True, capture_output=True)
+        part.rename(out)
     return [(at, metrics) for at, metrics in json.loads(out.read_text("utf-8")) if at <= seconds]
 
 
