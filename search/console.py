@@ -42,6 +42,7 @@ class ConsoleReporter:
         self._started = time.monotonic()
         self._before = 0
         self._durations: list[float] = []
+        self._best = _Best()
         self._budget = Budget(1)
 
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
@@ -78,7 +79,10 @@ class ConsoleReporter:
         self._durations.append(record.seconds)
         done = len(history.records)
         eta = self._eta(done)
-        self.console.print(_trial_line(record, history, self._budget.trials, eta), soft_wrap=True)
+        line = _trial_line(record, history, self._budget.trials, eta)
+        if record.measurement:
+            line += self._best.so_far(history)
+        self.console.print(line, soft_wrap=True)
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done, eta=eta)
 
@@ -224,21 +228,31 @@ def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> 
         for o in history.objectives
     )
     star = "  [green]★ frontier[/]" if record in history.frontier else ""
-    best = _best_so_far(history)
-    return f"{head} → {values}{star}{best}"
+    return f"{head} → {values}{star}"
 
 
-def _best_so_far(history: History) -> str:
-    """Name the fastest call at, or within one percent of, the baseline's quality."""
-    base, metric = history.baseline, "latency_p95_ms"
-    if base is None:
-        return ""
-    quality = history.quality_metric
-    floor = base.metrics[quality] - 0.01 * abs(base.metrics[quality])
-    near = [record for record in history.feasible if record.metrics[quality] >= floor]
-    best = min(near, key=lambda record: record.metrics[metric], default=base)
-    gain = base.metrics[metric] / best.metrics[metric]
-    return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {best.number})[/]"
+class _Best:
+    """The fastest call at, or within one percent of, the baseline's quality."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._best: tuple[float, int] | None = None
+
+    def so_far(self, history: History) -> str:
+        """Name it, having looked at the trials that are new."""
+        base, metric, quality = history.baseline, "latency_p95_ms", history.quality_metric
+        if base is None:
+            return ""
+        floor = base.metrics[quality] - 0.01 * abs(base.metrics[quality])
+        for record in history.feasible[self._seen :]:
+            metrics = record.metrics
+            found = metrics[metric], record.number
+            if metrics[quality] >= floor and (self._best is None or found < self._best):
+                self._best = found
+        self._seen = len(history.feasible)
+        latency, number = self._best or (base.metrics[metric], base.number)
+        gain = base.metrics[metric] / latency
+        return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {number})[/]"
 
 
 def _knobs(wide: bool) -> list[str]:

@@ -200,5 +200,6 @@ def _mlflow(
     try:
         problems = disagreements(uri, config.name, (storage.definition or {})["uid"], history)
     except Exception as error:  # MLflow's clients raise what the server's failure was
-        raise StudyError(f"MLflow at {uri} does not answer: {error}; then `{mend}`") from error
+        problems = [f"MLflow at {uri} does not answer: {error}"]
+        mend = f"start the server, then {mend}"
     return Check("mlflow", f"{len(history.records)} runs, the same as the storage", problems, mend)

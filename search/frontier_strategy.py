@@ -11,11 +11,12 @@ from itertools import compress, islice, product
 
 import numpy as np
 
+from search.caution import least_losses, surprises, training_of
 from search.improvement import Array, Improvement, expected_improvement
 from search.objective import Constraint, Objective, losses, reference_point
 from search.pareto import non_dominated
 from search.surrogate import Surrogate, encode
-from spaces import REFERENCE, Axis, BuildSpec, Candidate, SearchSpace
+from spaces import REFERENCE, Axis, Candidate, SearchSpace
 from spaces.axis import Value
 
 _ENUMERATED = 20_000
@@ -25,9 +26,6 @@ _DRAWS = 16
 _LEARNED = 300
 _AT_ONCE = 1 / 40
 _MUCH_MORE = 3.0
-_MARGIN = 0.01
-# A width that does not suit a machine's vector units cost a quarter of the time: log(1.25).
-_SURPRISE = 0.22
 _LEAST_CHANCE = 0.02
 _UNTRAINED = (REFERENCE, 0.0)
 _BUILD_AXES = ("student", "pruning_ratio", "quantization")
@@ -75,6 +73,7 @@ class FrontierStrategy:
         self.seed = seed
         self.cost = cost
         self.sizes = sizes
+        self._quality = quality_metric
         self._of_build = {quality_metric, *_OF_THE_FILE}
         self._ways = _ways(space)
         self._first = _first(space, self._ways)
@@ -120,12 +119,12 @@ class FrontierStrategy:
         first: dict[tuple[str, float], Candidate] = {}
         for candidate, metrics in self._metrics.items():
             if metrics:
-                first.setdefault(_training(candidate), candidate)
+                first.setdefault(training_of(candidate), candidate)
         first.pop(_UNTRAINED, None)
         if not known or not first:
             return None
         trained, last = next(reversed(first.items()))
-        builds = {c.build for c, m in self._metrics.items() if m and _training(c) == trained}
+        builds = {c.build for c, m in self._metrics.items() if m and training_of(c) == trained}
         if len(builds) > 1:
             return None
         ways = self._ways if len(first) == 1 else []
@@ -190,8 +189,8 @@ class FrontierStrategy:
         known = losses(list(self._feasible().values()), self.objectives)
         front = np.vstack([known, means[len(pool) :]])
         points, means, deviations = points[: len(pool)], means[: len(pool)], deviations[: len(pool)]
-        least = self._least(pool)
-        deviations = np.hypot(deviations, self._surprise(pool))
+        least = least_losses(pool, self._metrics, self.objectives, self._quality)
+        deviations = np.hypot(deviations, surprises(pool, self._metrics, self.objectives))
         weight = self._chance_to_work(points) * self._chance_to_fit(points, data)
         seconds = np.ones(len(pool))
         if self.cost is not None:
@@ -216,40 +215,6 @@ class FrontierStrategy:
             front = np.vstack([front, np.maximum(means[chosen], least[chosen])])
             improvement = Improvement(front, self._reference())
         return best
-
-    def _surprise(self, pool: Sequence[Candidate]) -> Array:
-        """Return what may be otherwise than any model says, of shape (pool, objectives).
-
-        The first artifact of a training can surprise: a width may suit the machine, or not.
-        """
-        known = {_training(candidate) for candidate in self._metrics}
-        is_new = np.array([_training(candidate) not in known for candidate in pool], dtype=float)
-        sizes = [_SURPRISE if goal.is_ratio_scale else _MARGIN for goal in self.objectives]
-        return np.outer(is_new, sizes)
-
-    def _least(self, pool: Sequence[Candidate]) -> Array:
-        """Return losses that no candidate is expected to fall below, of shape (pool, objectives).
-
-        A build is hardly better than what was measured of one that is compressed less.
-        """
-        least = np.full((len(pool), len(self.objectives)), -np.inf)
-        for column, goal in enumerate(self.objectives):
-            if goal.metric in self._of_build and goal.metric not in _OF_THE_FILE:
-                known: dict[BuildSpec, float] = {}
-                for candidate, metrics in self._metrics.items():
-                    if metrics:
-                        loss = goal.loss(metrics[goal.metric])
-                        known[candidate.build] = min(loss, known.get(candidate.build, loss))
-                margin = _MARGIN * abs(next(iter(known.values())))
-                of_build = {
-                    build: max(
-                        (loss for o, loss in known.items() if o.is_compressed_less(build)),
-                        default=-np.inf,
-                    )
-                    for build in {candidate.build for candidate in pool}
-                }
-                least[:, column] = [of_build[candidate.build] - margin for candidate in pool]
-        return least
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:
         """Return what to learn from: everything measured, or in a long study a part of it."""
@@ -334,11 +299,6 @@ class FrontierStrategy:
         """Return where improvements are measured from: the baseline, or what was measured first."""
         base = self._metrics.get(self.space.baseline) or next(filter(None, self._metrics.values()))
         return reference_point(base, self.objectives)
-
-
-def _training(candidate: Candidate) -> tuple[str, float]:
-    """Return what of a candidate has to be trained."""
-    return candidate.build.student, candidate.build.pruning_ratio
 
 
 def _ways(space: SearchSpace) -> list[dict[str, Value]]:

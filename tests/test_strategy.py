@@ -143,6 +143,16 @@ def test_a_constraint_steers_the_sampler() -> None:
     assert sum(kept[15:]) / len(kept[15:]) > share
 
 
+def test_the_first_training_is_run_at_all_ends_of_the_run_axes() -> None:
+    """What threads are worth depends on the batch: one step at a time would not show it."""
+    space = SearchSpace.from_values(LARGE)
+    chooser = FrontierStrategy(space, default_objectives("accuracy"), cost=lambda candidate: 1.0)
+    found = [c for c in try_out(chooser, 14) if c.build.student == "small"]
+    first = found[0].build
+    ways = {(c.run.batch_size, c.run.intra_op_threads) for c in found[:4] if c.build == first}
+    assert ways == {(1, 1), (1, 4), (32, 1), (32, 4)}
+
+
 def test_a_warm_start_tries_what_is_known_first(space: SearchSpace) -> None:
     everyone = list(space.candidates())
     known = [everyone[-1], everyone[-3]]

@@ -1,6 +1,7 @@
 """Benchmark: how good is a strategy's frontier after so many evaluations?
 
-    python experiments/benchmarks/samplers.py [--seeds 10] [--evaluations 200] [--only NAME …]
+    python experiments/benchmarks/samplers.py [--seeds 10] [--evaluations 200] [--jobs 2]
+        [--only NAME …]
 
 Each seed is an analytic problem of its own (problem.py: 7,560 candidates on six axes, three
 objectives) and seeds the sampler, too. Printed is the share of the true frontier's hypervolume,
@@ -16,6 +17,7 @@ import warnings
 from collections.abc import Callable
 
 import optuna
+from joblib import Parallel, delayed
 from problem import OBJECTIVES, SPACE, Problem
 
 from search.frontier_strategy import FrontierStrategy
@@ -72,27 +74,32 @@ PLAIN: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 OURS = ("frontier", "tpe", "nsga2", "random", "gp")
 
 
+def run(name: str, seed: int, budgets: list[int]) -> tuple[list[float], float]:
+    """Return the share of the hypervolume at each budget, and the milliseconds of a proposal."""
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    problem, started = Problem(seed), time.perf_counter()
+    if name in PLAIN:
+        found = plain(problem, PLAIN[name](seed), budgets[-1])
+    else:
+        found = ours(problem, name, seed, budgets[-1])
+    each_ms = (time.perf_counter() - started) * 1e3 / budgets[-1]
+    return [problem.share_of_hypervolume(found[:budget]) for budget in budgets], each_ms
+
+
 def main() -> None:
     """Print a line a contestant."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--evaluations", type=int, default=BUDGETS[-1])
+    parser.add_argument("--jobs", type=int, default=1, help="seeds side by side")
     parser.add_argument("--only", nargs="*", default=[*OURS, *PLAIN])
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     budgets = [budget for budget in BUDGETS if budget <= arguments.evaluations]
     print(f"{'':<24}" + "".join(f"{budget:>8}" for budget in budgets) + "  ms each")
     for name in arguments.only:
-        rows, each_ms = [], []
-        for seed in range(arguments.seeds):
-            problem, started = Problem(seed), time.perf_counter()
-            if name in PLAIN:
-                found = plain(problem, PLAIN[name](seed), budgets[-1])
-            else:
-                found = ours(problem, name, seed, budgets[-1])
-            each_ms.append((time.perf_counter() - started) * 1e3 / budgets[-1])
-            rows.append([problem.share_of_hypervolume(found[:budget]) for budget in budgets])
+        runs = (delayed(run)(name, seed, budgets) for seed in range(arguments.seeds))
+        rows, each_ms = zip(*Parallel(arguments.jobs)(runs), strict=True)
         means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
         line = f"{name:<24}" + "".join(f"{mean:8.3f}" for mean in means)
         print(f"{line}{statistics.median(each_ms):9.0f}", flush=True)
