@@ -1,0 +1,77 @@
+"""Caution: what may be otherwise than a model of the metrics says, and what may not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.objective import Objective
+from spaces import BuildSpec, Candidate
+
+Array = NDArray[np.float64]
+
+_MARGIN = 0.01
+# A width that does not suit a machine's vector units cost a quarter of the time: log(1.25).
+_SURPRISE = 0.22
+
+
+def training_of(candidate: Candidate) -> tuple[str, float]:
+    """Return what of a candidate has to be trained: its student and pruning ratio."""
+    return candidate.build.student, candidate.build.pruning_ratio
+
+
+def surprises(
+    pool: Sequence[Candidate], known: Collection[Candidate], objectives: Sequence[Objective]
+) -> Array:
+    """Return standard deviations of what no model knows, of shape (pool, objectives).
+
+    The first artifact of a training can surprise: a width may suit the machine, or not.
+
+    Args:
+        pool: Candidates.
+        known: What was tried.
+        objectives: The goals.
+    """
+    trained = {training_of(candidate) for candidate in known}
+    is_new = np.array([training_of(candidate) not in trained for candidate in pool], dtype=float)
+    sizes = [_SURPRISE if goal.is_ratio_scale else _MARGIN for goal in objectives]
+    return np.outer(is_new, sizes)
+
+
+def least_losses(
+    pool: Sequence[Candidate],
+    known: Mapping[Candidate, Mapping[str, float] | None],
+    objectives: Sequence[Objective],
+    quality_metric: str,
+) -> Array:
+    """Return losses that no candidate is expected to fall below, of shape (pool, objectives).
+
+    A build is hardly better than what was measured of one that is compressed less.
+
+    Args:
+        pool: Candidates.
+        known: Metrics of what was tried, ``None`` where it failed; at least one was measured.
+        objectives: The goals.
+        quality_metric: The one that this is true of.
+    """
+    least = np.full((len(pool), len(objectives)), -np.inf)
+    for column, goal in enumerate(objectives):
+        if goal.metric != quality_metric:
+            continue
+        best: dict[BuildSpec, float] = {}
+        for candidate, metrics in known.items():
+            if metrics:
+                loss = goal.loss(metrics[goal.metric])
+                best[candidate.build] = min(loss, best.get(candidate.build, loss))
+        margin = _MARGIN * abs(next(iter(best.values())))
+        of_build = {
+            build: max(
+                (loss for other, loss in best.items() if other.is_compressed_less(build)),
+                default=-np.inf,
+            )
+            for build in {candidate.build for candidate in pool}
+        }
+        least[:, column] = [of_build[candidate.build] - margin for candidate in pool]
+    return least
