@@ -1,9 +1,10 @@
 """Benchmark: do two build workers shorten a study, and leave its latencies as they are?
 
-    python experiments/benchmarks/workers.py STUDY.yaml [--trials 16]
+    python experiments/benchmarks/workers.py experiments/tones/study.yaml
 
-Runs the same candidates (the sampler is random, with one seed) from an empty store with one build
-worker and with two, and compares wall-clock and published latencies. Let nothing else run.
+Builds and measures the same candidates from an empty store with one build worker and with two, and
+compares wall-clock and published latencies: the reference and the three smallest students, as they
+are and pruned half, each run one way. Let nothing else run.
 """
 
 import argparse
@@ -24,14 +25,11 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
-    parser.add_argument("--trials", type=int, default=16)
     arguments = parser.parse_args()
     found: dict[int, tuple[float, History]] = {}
     with tempfile.TemporaryDirectory() as name:
         for workers in (1, 2):
-            found[workers] = run(
-                arguments.study, Path(name) / str(workers), workers, arguments.trials
-            )
+            found[workers] = run(arguments.study, Path(name) / str(workers), workers)
     for workers, (seconds, history) in found.items():
         print(f"{workers} worker(s): {seconds:6.1f} s of search, {len(history.measured)} measured")
     print(f"ratio of wall-clock: {found[2][0] / found[1][0]:.3f}")
@@ -52,7 +50,7 @@ def main() -> None:
     print(f"{agree} of {len(shared)} published latencies agree within their intervals")
 
 
-def run(study_file: Path, folder: Path, workers: int, trials: int) -> tuple[float, History]:
+def run(study_file: Path, folder: Path, workers: int) -> tuple[float, History]:
     """Run a study with so many workers; return the seconds of the search, and what it found."""
     folder.mkdir()
     values = yaml.safe_load(study_file.read_text("utf-8"))
@@ -60,8 +58,14 @@ def run(study_file: Path, folder: Path, workers: int, trials: int) -> tuple[floa
         "name": f"workers-{workers}",
         "workload": str(study_file.resolve().parent / values["workload"]),
         "output_dir": str(folder),
-        "strategy": {"sampler": "random", "seed": 1, "latency_first": "never"},
-        "budget": {"trials": trials, "build_workers": workers},
+        "strategy": {"sampler": "exhaustive", "latency_first": "never"},
+        "budget": {"trials": 1000, "build_workers": workers},
+    }
+    students = values["space"]["student"]
+    one_way = {axis: each[:1] for axis, each in values["space"].items()}
+    values["space"] = one_way | {
+        "student": [students[0], *students[1:][-3:]],
+        "pruning_ratio": [0.0, 0.5],
     }
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(values), "utf-8")
