@@ -7,13 +7,14 @@ loses nothing.
 
 from __future__ import annotations
 
+import logging
+import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import CategoricalDistribution
@@ -32,6 +33,12 @@ _RECORD = "paretune_record"
 _STARTS = "paretune_starts"
 _CONFIRMED = "paretune_confirmed"
 _ENDED = "paretune_ended"
+_PATIENCE_S = 300.0
+_RETRY_S = 2.0
+_FULL = "disk is full"
+_LOG = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -122,9 +129,20 @@ class StudyStorage:
             distributions=dict(self._distributions),
             user_attrs={_CANDIDATE: candidate.as_dict()},
         )
-        with self._reached():
-            trial_id = self._storage.create_new_trial(self._study_id, trial)
-            return self._storage.get_trial(trial_id).number
+
+        def begin() -> int:
+            # Asked again after an error, it may have been begun all the same.
+            begun = [t for t in self._trials() if not t.state.is_finished()] if failed else []
+            for known in begun:
+                if known.user_attrs.get(_CANDIDATE) == candidate.as_dict():
+                    return known.number
+            failed.append(True)
+            return self._storage.get_trial(
+                self._storage.create_new_trial(self._study_id, trial)
+            ).number
+
+        failed: list[bool] = []
+        return self._patiently(begin)
 
     def start_again(self, trial: Unfinished) -> None:
         """Note that an unfinished trial is started once more."""
@@ -145,14 +163,17 @@ class StudyStorage:
         self._close(record, objectives)
 
     def _close(self, record: TrialRecord, objectives: Sequence[Objective]) -> None:
-        with self._reached():
+        values, state = None, TrialState.PRUNED if record.skip else TrialState.FAIL
+        if record.measurement:
+            values = [record.metrics[objective.metric] for objective in objectives]
+            state = TrialState.COMPLETE
+
+        def close() -> None:
             trial_id = self._trial_id(record.number)
-            if record.measurement:
-                values = [record.metrics[objective.metric] for objective in objectives]
-                self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
-            else:
-                state = TrialState.PRUNED if record.skip else TrialState.FAIL
-                self._storage.set_trial_state_values(trial_id, state)
+            if not self._storage.get_trial(trial_id).state.is_finished():
+                self._storage.set_trial_state_values(trial_id, state, values)
+
+        self._patiently(close)
 
     def records(self, *, held: bool = False) -> list[TrialRecord]:
         """Return the records of finished trials in order, with those ``held`` on request."""
@@ -196,13 +217,11 @@ class StudyStorage:
             trials: How many trials the study had.
             samples: What the points were run on (see ``Samples.as_dict``).
         """
-        with self._reached():
-            for point in points:
-                key = f"{_CONFIRMED}:{point.number}"
-                self._storage.set_study_user_attr(self._study_id, key, point.as_dict())
-            numbers = [point.number for point in points]
-            found = {"trials": trials, "numbers": numbers, "samples": dict(samples)}
-            self._storage.set_study_user_attr(self._study_id, _CONFIRMED, found)
+        for point in points:
+            self._set_study(f"{_CONFIRMED}:{point.number}", point.as_dict())
+        numbers = [point.number for point in points]
+        found = {"trials": trials, "numbers": numbers, "samples": dict(samples)}
+        self._set_study(_CONFIRMED, found)
 
     def confirmed(self) -> tuple[list[Confirmed], int]:
         """Return what the last confirmation found, and how many trials the study had then."""
@@ -218,8 +237,7 @@ class StudyStorage:
 
     def end(self, reason: str, status: Status) -> None:
         """Keep why and how the search ended."""
-        with self._reached():
-            self._storage.set_study_user_attr(self._study_id, _ENDED, [reason, status])
+        self._set_study(_ENDED, [reason, status])
 
     @property
     def ended(self) -> tuple[str, Status] | None:
@@ -257,16 +275,30 @@ class StudyStorage:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        with self._reached():
-            self._storage.set_trial_user_attr(self._trial_id(number), key, value)
+        self._patiently(
+            lambda: self._storage.set_trial_user_attr(self._trial_id(number), key, value)
+        )
 
-    @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """Say it in words when the storage cannot be reached."""
-        try:
-            yield
-        except (optuna.exceptions.StorageInternalError, OSError) as error:
-            raise StudyError(
-                f"the Optuna storage {self.url} does not answer: {error}; what is finished is "
-                f"safe, mend the storage and run the same command again"
-            ) from error
+    def _set_study(self, key: str, value: Any) -> None:
+        self._patiently(lambda: self._storage.set_study_user_attr(self._study_id, key, value))
+
+    def _patiently(self, write: Callable[[], Result]) -> Result:
+        """Write; a storage that does not answer is given some minutes to come back.
+
+        Raises:
+            StudyError: If it does not.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return write()
+            except (optuna.exceptions.StorageInternalError, OSError) as error:
+                # A full disk does not empty itself: who has to make room should know at once.
+                if time.monotonic() > deadline or _FULL in str(error.__cause__ or error):
+                    raise StudyError(
+                        f"the Optuna storage {self.url} does not answer: "
+                        f"{error.__cause__ or error}; what is finished is safe, mend the storage "
+                        f"and run the same command again"
+                    ) from error
+                _LOG.warning("%s does not answer; trying again", self.url)
+                time.sleep(_RETRY_S)

@@ -63,6 +63,7 @@ def run(study_file: Path, folder: Path, workers: int) -> tuple[float, History]:
     }
     students = values["space"]["student"]
     one_way = {axis: each[:1] for axis, each in values["space"].items()}
+    values.pop("rules", None)  # they speak of more than is tried here
     values["space"] = one_way | {
         "student": [students[0], *students[1:][-3:]],
         "pruning_ratio": [0.0, 0.5],
