@@ -85,11 +85,11 @@ class FrontierStrategy:
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
         taken = {*self._metrics, *pending}
+        if (probe := self._probe(taken)) is not None:
+            return probe
         for candidate in self._first:
             if self._is_free(candidate, taken):
                 return candidate
-        if (probe := self._probe(taken)) is not None:
-            return probe
         self._next = [candidate for candidate in self._next if self._is_free(candidate, taken)]
         if not self._next:
             rng = random.Random(self.seed + len(taken))
