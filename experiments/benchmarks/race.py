@@ -6,9 +6,8 @@ Both start from the trained reference, one after the other on the same machine, 
 stages and the same measurement (see naive.py). The naive loop has all of the time, Paretune a
 quarter of it (`--share`): a hypervolume never falls, so what it has then is the least it would have
 at the end. Printed is the hypervolume of what each has measured at eighths of the time, and when
-Paretune had what the naive loop had at its end. A plot is written beside the results. What the
-naive loop has finished is kept in `--out`, so that a race that was broken off goes on. Let nothing
-else run.
+Paretune had what the naive loop had at its end. A plot is written beside the results. What either
+has finished is kept in `--out`, so that a race that was broken off goes on. Let nothing else run.
 """
 
 import argparse
@@ -85,6 +84,9 @@ def run_naive(study_file: Path, store: Path, seconds: float, seed: int, out: Pat
 
 def run_paretune(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> Found:
     """Run a study; return what it measured."""
+    kept = out / "found.json"
+    if kept.is_file():
+        return [(at, metrics) for at, metrics in json.loads(kept.read_text("utf-8"))]
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(store, out / "store")
     values = yaml.safe_load(study_file.read_text("utf-8"))
@@ -105,7 +107,9 @@ def run_paretune(study_file: Path, store: Path, seconds: float, seed: int, out: 
         subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     )
     measured = load_history(path).measured
-    return [(record.finished_at - started, record.metrics) for record in measured]
+    found = [(record.finished_at - started, record.metrics) for record in measured]
+    kept.write_text(json.dumps(found), "utf-8")
+    return found
 
 
 def volumes(found: Found, base: dict[str, float], metric: str, at: list[float]) -> list[float]:
