@@ -22,6 +22,7 @@ def plan(
     model_format: ModelFormat = "onnx",
     *,
     is_skeleton: bool = False,
+    is_file: bool = False,
 ) -> Iterator[Step]:
     """Yield the stages of a build and their parameters, first to last.
 
@@ -34,7 +35,12 @@ def plan(
         model_format: What the runner takes.
         is_skeleton: Whether to leave out all training. The file has the shapes and the operators
             of the real one, and so its latency, but not its answers.
+        is_file: Whether the reference is an ONNX file: that can only be quantized.
     """
+    if is_file:
+        yield "import-model", {}
+        yield from _quantization(spec)
+        return
     yield "reference", {}
     if spec.student != REFERENCE:
         if is_skeleton:
@@ -51,8 +57,14 @@ def plan(
         yield "export-program", {"quantization": spec.quantization.value}
         return
     yield "export", {}
+    yield from _quantization(spec)
+
+
+def _quantization(spec: BuildSpec) -> Iterator[Step]:
     if spec.quantization is not Quantization.FP32:
-        yield "quantize", {"quantization": spec.quantization.value}
+        share = spec.fp32_layer_share
+        left_out = {"fp32_layer_share": share} if share else {}
+        yield "quantize", {"quantization": spec.quantization.value, **left_out}
 
 
 def _training(stage: str, params: dict[str, Any], epochs: int, recipe: Recipe) -> Iterator[Step]:

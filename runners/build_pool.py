@@ -10,10 +10,11 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeVar
 
-from runners.build_worker import BuildWorker, WorkerSettings
+from runners.build_worker import BuildWorker
 from runners.environment import available_cores
 from runners.lease import CPU, lease
-from runners.workload import WorkloadInfo
+from runners.loaded_workload import WorkloadInfo
+from runners.worker_jobs import WorkerSettings
 
 Result = TypeVar("Result")
 

@@ -7,31 +7,26 @@ died. What a job prints goes to a log, whose end travels with the failure.
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 
-from runners.builder import Artifact, Builder, Training
+from runners import worker_jobs
+from runners.builder import Artifact, Training
 from runners.failure import Failure, FailureKind
-from runners.launched.counters import die_with_parent, limit_memory
-from runners.launched.pipeline import save_requests
+from runners.loaded_workload import WorkloadInfo
 from runners.runner import ModelFormat
-from runners.service_requests import checked_requests
-from runners.store import ArtifactStore
-from runners.telemetry import switch_off_telemetry
-from runners.workload import LoadedWorkload, WorkloadInfo
-from spaces import BuildSpec, ParetuneError, WorkloadError
+from runners.worker_jobs import WorkerSettings
+from spaces import BuildSpec, ParetuneError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -40,29 +35,6 @@ Result = TypeVar("Result")
 
 _LOG_CHARACTERS = 4000
 _LOOK_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class WorkerSettings:
-    """Where a worker works.
-
-    Attributes:
-        workload: ``path/to/file.py:ClassName``, relative to ``folder``.
-        folder: The folder that relative paths start from.
-        store: The artifact store's folder.
-        log: File for what jobs print.
-        timeout_s: Deadline of one build.
-        threads: Threads that one operator may use in training; all cores if ``None``.
-        memory_limit_bytes: Most data that a build may hold; no limit if ``None``.
-    """
-
-    workload: str
-    folder: Path
-    store: Path
-    log: Path
-    timeout_s: float = 3600.0
-    threads: int | None = None
-    memory_limit_bytes: int | None = None
 
 
 class BuildWorker:
@@ -97,17 +69,17 @@ class BuildWorker:
         Raises:
             WorkloadError: If it cannot be loaded or breaks its protocol.
         """
-        info = self._run("workload", _describe)
+        info = self._run("workload", worker_jobs.describe)
         self.fingerprint = info.fingerprint
         return info
 
     def epoch_seconds(self) -> dict[str, float]:
         """Return what an epoch of training takes here, by model (see :mod:`runners.training`)."""
-        return self._run("workload", _epoch_seconds)
+        return self._run("workload", worker_jobs.epoch_seconds)
 
-    def put_inputs(self, split: str) -> str:
-        """Store a split's inputs as a ``.npy`` file and return its digest."""
-        return self._run("workload", _put_inputs, split)
+    def put_inputs(self, split: str) -> list[str]:
+        """Store each of a split's inputs as a ``.npy`` file and return their digests."""
+        return self._run("workload", worker_jobs.put_inputs, split)
 
     def put_requests(self, split: str) -> str:
         """Store a split's requests for the pipeline (an ``.npz`` file) and return its digest.
@@ -115,26 +87,26 @@ class BuildWorker:
         Raises:
             WorkloadError: If the pipeline does not make the split's inputs of them.
         """
-        return self._run("workload", _put_requests, split)
+        return self._run("workload", worker_jobs.put_requests, split)
 
     def build(
         self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
     ) -> Artifact | Failure:
         """Return the artifact of a specification, or why there is none."""
-        return self._attempt(_build, spec, model_format, is_skeleton)
+        return self._attempt(worker_jobs.build, spec, model_format, is_skeleton)
 
     def train(self, spec: BuildSpec, until: str) -> Training | Failure:
         """Run a build's stages up to a training stage."""
-        return self._attempt(_train, spec, until)
+        return self._attempt(worker_jobs.train, spec, until)
 
     def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str] | Failure:
         """Return the names of the stages that a build would have to run."""
-        return self._attempt(_missing, spec, model_format)
+        return self._attempt(worker_jobs.missing, spec, model_format)
 
     def score(self, outputs: Path, split: str) -> float | Failure:
         """Return the workload's quality of outputs (a ``.npy`` file) on a split."""
         try:
-            return self._run("evaluate", _score, outputs, split)
+            return self._run("evaluate", worker_jobs.score, outputs, split)
         except _DiedError as end:
             return end.failure
 
@@ -145,7 +117,7 @@ class BuildWorker:
         Introduction to the Bootstrap", 1993, chapter 13).
         """
         try:
-            return self._run("evaluate", _resample, outputs, split, count)
+            return self._run("evaluate", worker_jobs.resample, outputs, split, count)
         except _DiedError as end:
             return end.failure
 
@@ -220,16 +192,18 @@ class BuildWorker:
     def _submit(self, job: Callable[..., Result], *arguments: Any) -> Future[Result]:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
-                max_workers=1, initializer=_start, initargs=(self.settings, self.fingerprint)
+                max_workers=1,
+                initializer=worker_jobs.start,
+                initargs=(self.settings, self.fingerprint),
             )
         future: Future[Result] = self._executor.submit(job, *arguments)
         return future
 
     def _failure(self, stage: str, kind: FailureKind, message: str) -> Failure:
         log = self.settings.log.read_text("utf-8", errors="replace")
-        marks = [line for line in log.splitlines() if line.startswith(_STAGE_MARK)]
+        marks = [line for line in log.splitlines() if line.startswith(worker_jobs.STAGE_MARK)]
         if marks:
-            stage = marks[-1].removeprefix(_STAGE_MARK)
+            stage = marks[-1].removeprefix(worker_jobs.STAGE_MARK)
         return Failure(stage, kind, message, log[-_LOG_CHARACTERS:])
 
     def _log(self) -> str:
@@ -242,149 +216,3 @@ class _DiedError(ParetuneError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.stage}: {failure.message}\n{failure.log}".rstrip())
         self.failure = failure
-
-
-# What follows runs in the worker.
-
-_STAGE_MARK = "paretune stage: "
-
-
-class _State:
-    """What the worker keeps between jobs."""
-
-    settings: WorkerSettings
-    fingerprint: str | None = None
-    builder: Builder | None = None
-
-
-def _start(settings: WorkerSettings, fingerprint: str | None) -> None:
-    switch_off_telemetry()
-    if settings.threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(settings.threads)
-    _State.settings = settings
-    _State.fingerprint = fingerprint
-    limit_memory(settings.memory_limit_bytes)
-    # Ctrl-C reaches every process of the terminal: what becomes of the worker its parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent()
-
-
-def _builder() -> Builder:
-    if _State.builder is None:
-        settings = _State.settings
-        loaded = LoadedWorkload(settings.workload, settings.folder)
-        if _State.fingerprint not in (None, loaded.info.fingerprint):
-            raise WorkloadError(
-                f"{settings.workload} gives other data, or has other code, than when the search "
-                f"started: seed what is random in data(), and leave the file alone meanwhile"
-            )
-        _State.builder = Builder(
-            loaded,
-            ArtifactStore(settings.store),
-            lambda stage: print(_STAGE_MARK + stage, flush=True),
-        )
-    return _State.builder
-
-
-@contextmanager
-def _captured() -> Iterator[None]:
-    """Send everything printed, by Python or below it, to the log."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    log = os.open(_State.settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    try:
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for stream, descriptor in enumerate(saved, start=1):
-            os.dup2(descriptor, stream)
-            os.close(descriptor)
-        os.close(log)
-
-
-def _describe() -> WorkloadInfo:
-    with _captured():
-        # loky takes the memory after a worker's first job as its normal size, and replaces a worker
-        # that grows far beyond it: what every build needs is loaded in the first.
-        for module in ("nncf", "onnx", "onnxruntime", "torch_pruning"):
-            importlib.import_module(module)
-        return _builder().loaded.info
-
-
-def _epoch_seconds() -> dict[str, float]:
-    from runners.training import epoch_seconds
-
-    with _captured():
-        return epoch_seconds(_builder().loaded)
-
-
-def _put_inputs(split: str) -> str:
-    import numpy as np
-
-    with _captured():
-        builder = _builder()
-        with builder.store.scratch() as folder:
-            path = folder / "inputs.npy"
-            np.save(path, getattr(builder.loaded.data, split).inputs)
-            return builder.store.put(path)
-
-
-def _put_requests(split: str) -> str:
-    with _captured():
-        builder = _builder()
-        requests = checked_requests(builder.loaded, split)
-        with builder.store.scratch() as folder:
-            path = folder / "requests.npz"
-            save_requests(path, requests)
-            return builder.store.put(path)
-
-
-def _build(spec: BuildSpec, model_format: ModelFormat, is_skeleton: bool) -> Artifact | Failure:
-    with _captured():
-        return _builder().build(spec, model_format, is_skeleton=is_skeleton)
-
-
-def _train(spec: BuildSpec, until: str) -> Training | Failure:
-    with _captured():
-        return _builder().train(spec, until)
-
-
-def _missing(spec: BuildSpec, model_format: ModelFormat) -> list[str] | Failure:
-    with _captured():
-        return _builder().missing(spec, model_format)
-
-
-def _score(outputs: Path, split: str) -> float | Failure:
-    import numpy as np
-
-    with _captured():
-        loaded = _builder().loaded
-        values = np.load(outputs)
-        if not np.isfinite(values).all():
-            message = "the exported model gives NaN or infinite outputs"
-            return Failure("evaluate", FailureKind.ACCURACY, message)
-        try:
-            return loaded.score(values, split)
-        except (Exception, SystemExit) as error:
-            return Failure("evaluate", FailureKind.INVALID, f"the metric failed: {error}")
-
-
-def _resample(outputs: Path, split: str, count: int) -> list[float] | Failure:
-    import numpy as np
-
-    with _captured():
-        loaded = _builder().loaded
-        values = np.load(outputs)
-        rng = np.random.default_rng(0)
-        try:
-            return [
-                loaded.score(values, split, rng.integers(len(values), size=len(values)))
-                for _ in range(count)
-            ]
-        except (Exception, SystemExit) as error:
-            message = f"the metric failed on a bootstrap sample: {error}"
-            return Failure("evaluate", FailureKind.INVALID, message)

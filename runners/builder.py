@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from runners.build_plan import Step, plan
 from runners.failure import Failure, FailureKind, StageError
+from runners.loaded_workload import LoadedWorkload
 from runners.recipe import Recipe
 from runners.runner import ModelFormat
 from runners.stages import VERSIONS, StageInput, run_stage
 from runners.store import ArtifactStore, StageRecord
-from runners.workload import LoadedWorkload, line_in
+from runners.user_code import line_in
 from spaces import (
     PROGRAM_QUANTIZATIONS,
     BuildSpec,
@@ -107,7 +108,11 @@ class Builder:
                 f"{' or '.join(PROGRAM_QUANTIZATIONS)}"
             )
             return Failure("export-program", FailureKind.UNSUPPORTED, message)
-        done = self._run(list(plan(spec, self.recipe, model_format, is_skeleton=is_skeleton)))
+        if self.loaded.model_file and (model_format == "pt2" or spec.pruning_ratio > 0):
+            what = "PyTorch takes none" if model_format == "pt2" else "that cannot be pruned"
+            message = f"the reference is an ONNX file: {what}; write a workload with models()"
+            return Failure("import-model", FailureKind.UNSUPPORTED, message)
+        done = self._run(self._plan(spec, model_format, is_skeleton=is_skeleton))
         if isinstance(done, Failure):
             return done
         lineage, spent = done
@@ -118,7 +123,7 @@ class Builder:
 
     def train(self, spec: BuildSpec, until: str) -> Training | Failure:
         """Run a build's stages up to a training stage, and say which quality it has reached."""
-        steps = list(plan(spec, self.recipe))
+        steps = self._plan(spec)
         last = [stage for stage, _ in steps].index(until)
         done = self._run(steps[: last + 1])
         if isinstance(done, Failure):
@@ -127,13 +132,20 @@ class Builder:
 
     def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str]:
         """Return the names of the stages that a build would have to run."""
-        steps = list(plan(spec, self.recipe, model_format))
+        steps = self._plan(spec, model_format)
         return [stage for stage, _ in steps[len(self._done(steps)) :]]
 
     @property
     def recipe(self) -> Recipe:
         """How the workload trains."""
         return self.loaded.workload.recipe()
+
+    def _plan(
+        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+    ) -> list[Step]:
+        is_file = self.loaded.model_file is not None
+        steps = plan(spec, self.recipe, model_format, is_skeleton=is_skeleton, is_file=is_file)
+        return list(steps)
 
     def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
         """Run the stages that the store does not hold; return the records, and what was spent."""

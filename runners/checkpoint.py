@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from runners.workload import LoadedWorkload
+from runners.loaded_workload import LoadedWorkload
 
 PruningHistory = list[Any]
 """Torch-Pruning's history: [layer name, is output channel, channel indices] in order."""

@@ -1,6 +1,7 @@
 """The data of a workload: four splits that never mix."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,40 +18,51 @@ class Split:
     Attributes:
         inputs: Array of shape (samples, ...), with the dtype that the model takes.
         targets: Array of shape (samples,) for classes (integers), or (samples, ...) for values.
+        further_inputs: Arrays for a model's other inputs, in order: models that are ONNX files may
+            have several.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any]
+    further_inputs: Sequence[NDArray[Any]] = ()
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "targets"):
-            if not isinstance(getattr(self, name), np.ndarray):
+        for name, array in (("targets", self.targets), *(("inputs", a) for a in self.all_inputs)):
+            if not isinstance(array, np.ndarray):
                 raise WorkloadError(
                     f"{name} of a split must be a numpy array; got "
-                    f"{type(getattr(self, name)).__name__}: convert it with numpy.asarray"
+                    f"{type(array).__name__}: convert it with numpy.asarray"
                 )
-            if getattr(self, name).dtype.hasobject:
+            if array.dtype.hasobject:
                 raise WorkloadError(
                     f"{name} of a split must hold numbers; got an array of Python objects: give it "
                     f"a dtype, such as float32 or int64"
                 )
-        if len(self.inputs) != len(self.targets):
-            raise WorkloadError(
-                f"a split needs one target a sample; got {len(self.inputs)} inputs and "
-                f"{len(self.targets)} targets"
-            )
+        for array in self.all_inputs:
+            if len(array) != len(self.targets):
+                raise WorkloadError(
+                    f"a split needs one target a sample; got {len(array)} inputs and "
+                    f"{len(self.targets)} targets"
+                )
+            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+                raise WorkloadError(
+                    "the inputs of a split hold NaN or infinity: clean the data first"
+                )
         if len(self.inputs) == 0:
             raise WorkloadError("a split needs at least one sample; got none")
-        if self.inputs.dtype == np.float64:
-            raise WorkloadError(
-                "inputs of a split are float64, and PyTorch models take float32: use "
-                ".astype(numpy.float32)"
-            )
-        if np.issubdtype(self.inputs.dtype, np.floating) and not np.isfinite(self.inputs).all():
-            raise WorkloadError("the inputs of a split hold NaN or infinity: clean the data first")
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def all_inputs(self) -> tuple[NDArray[Any], ...]:
+        """The array of each of the model's inputs, in order."""
+        return (self.inputs, *self.further_inputs)
+
+    def take(self, rows: NDArray[np.int64]) -> "Split":
+        """Return the samples of these rows."""
+        further = tuple(array[rows] for array in self.further_inputs)
+        return Split(self.inputs[rows], self.targets[rows], further)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +84,13 @@ class Data:
     @property
     def digest(self) -> str:
         """Canonical SHA-256 of every array: dtype, shape and bytes."""
-        return digest(
-            {
-                f"{field.name}.{part}": _array_digest(getattr(getattr(self, field.name), part))
-                for field in fields(self)
-                for part in ("inputs", "targets")
-            }
-        )
+        arrays: dict[str, NDArray[Any]] = {}
+        for field in fields(self):
+            split: Split = getattr(self, field.name)
+            arrays |= {f"{field.name}.inputs": split.inputs, f"{field.name}.targets": split.targets}
+            for place, array in enumerate(split.further_inputs, start=1):
+                arrays[f"{field.name}.inputs.{place}"] = array
+        return digest({name: _array_digest(array) for name, array in arrays.items()})
 
 
 def _array_digest(array: NDArray[Any]) -> str:

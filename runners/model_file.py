@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from spaces import ParetuneError
 
+FP32_LAYERS = "paretune.fp32_layers"
+"""The key in an ONNX file's metadata under which stand the layers left in fp32, a line each."""
+
 _SAMPLES = 64
 _LARGEST_BYTES = 2**31
 
@@ -43,16 +46,89 @@ def model_inputs(path: Path) -> list[ModelInput]:
     """
     if path.suffix == ".pt2":
         return _program_inputs(path)
+    graph = _graph(path)
+    weights = {tensor.name for tensor in graph.initializer}
+    return [model_tensor(value) for value in graph.input if value.name not in weights]
+
+
+def model_output(path: Path) -> ModelInput:
+    """Return name, element type and shape of an ONNX file's first output.
+
+    Raises:
+        ParetuneError: If the file cannot be read, or that output is no tensor of numbers.
+    """
+    outputs = _graph(path).output
+    if not outputs:
+        raise ParetuneError(f"{path} has no output")
+    return model_tensor(outputs[0])
+
+
+def fixed_batch(path: Path) -> int | None:
+    """Return the only batch size that a model file takes, or ``None`` if it takes any."""
+    sizes = {each.shape[0] for each in model_inputs(path) if each.shape}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size if isinstance(size, int) else None
+
+
+def external_files(path: Path) -> list[Path]:
+    """Return the files beside an ONNX file that hold its weights, if it keeps them outside."""
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    tensors = [tensor for tensor in _graph(path).initializer if uses_external_data(tensor)]
+    return sorted({path.parent / ExternalDataInfo(tensor).location for tensor in tensors})
+
+
+def _graph(path: Path) -> Any:
     import onnx
 
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        return onnx.load(path, load_external_data=False).graph
     except FileNotFoundError as error:
         raise ParetuneError(f"there is no file {path}") from error
     except Exception as error:
         raise ParetuneError(f"{path} is not a readable ONNX file: {error}") from error
-    weights = {tensor.name for tensor in graph.initializer}
-    return [model_tensor(value) for value in graph.input if value.name not in weights]
+
+
+def given_inputs(path: Path, data: Path, aside: str | None = None) -> list[NDArray[Any]]:
+    """Return an array of samples for each input of a model, in order, from a file of arrays.
+
+    Args:
+        path: The model file.
+        data: An ``.npz`` file with an array for each input, by name. If the model has one input,
+            a file with one array will do (``.npy`` too), whatever its name.
+        aside: Name of an array that is none of the inputs.
+
+    Raises:
+        ParetuneError: If the file cannot be read, or an array is missing or does not fit.
+    """
+    given = read_arrays(data)
+    inputs = model_inputs(path)
+    if not inputs:
+        raise ParetuneError(f"{path} has no input: there is nothing to run it on")
+    others = [name for name in given if name != aside]
+    if len(inputs) == 1 and len(others) == 1:
+        given = {inputs[0].name: given[others[0]]}
+    return [_given(each, given, data) for each in inputs]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file by name; that of an ``.npy`` file has no name.
+
+    Raises:
+        ParetuneError: If it is missing or no such file; nothing in it is unpickled.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return dict(loaded)
+    except FileNotFoundError as error:
+        raise ParetuneError(f"there is no file {path}") from error
+    except Exception as error:
+        raise ParetuneError(
+            f"{path} is not a readable .npz or .npy file of numbers: {error}"
+        ) from error
 
 
 def write_inputs(
@@ -154,6 +230,11 @@ def _given(each: ModelInput, given: Mapping[str, NDArray[Any]], data: Path) -> N
         isinstance(want, str) or want == size
         for want, size in zip(each.shape[1:], array.shape[1:], strict=False)
     )
+    if array.dtype.kind == each.dtype.kind:
+        narrow = array.astype(each.dtype, copy=False)
+        if array.dtype.kind != "f" and (narrow != array).any():
+            raise ParetuneError(f"{data}: {each.name!r} has numbers too large for {each.dtype}")
+        array = narrow
     if array.dtype != each.dtype or not fits:
         raise ParetuneError(
             f"{data}: {each.name!r} is {array.dtype}{list(array.shape)}; the model takes "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runners.launched.pipeline import Pipeline
 from runners.launched.refusal import RefusedError
-from runners.workload import LoadedWorkload
+from runners.loaded_workload import LoadedWorkload
 from spaces import WorkloadError
 
 _CHECKED = 8

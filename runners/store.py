@@ -26,6 +26,8 @@ from spaces import StoreError
 
 State = Literal["whole", "missing", "damaged"]
 
+_KEPT_STAGES = ("reference", "import-model")
+
 
 @dataclass(frozen=True)
 class StageRecord:
@@ -178,7 +180,7 @@ class ArtifactStore:
         for path in (self.root / "stages").glob("*.json"):
             record = self.note(path.stem)
             if record and record.output in sizes:
-                is_kept = record.stage == "reference" or record.output in keep
+                is_kept = record.stage in _KEPT_STAGES or record.output in keep
                 cost = float("inf") if is_kept else record.seconds
                 seconds[record.output] = max(cost, seconds.get(record.output, 0.0))
         total, removed = sum(sizes.values()), 0

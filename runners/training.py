@@ -19,7 +19,7 @@ from runners.failure import FailureKind, StageError
 from runners.recipe import Recipe
 
 if TYPE_CHECKING:
-    from runners.workload import LoadedWorkload
+    from runners.loaded_workload import LoadedWorkload
 
 _TIMED_STEPS = 4
 _LONGEST_STEP_S = 2.0
@@ -101,6 +101,8 @@ def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
 
     For a model that cannot be trained that way there is no entry.
     """
+    if loaded.model_file is not None:
+        return {}
     recipe, data = loaded.workload.recipe(), loaded.data
     steps = math.ceil(len(data.train.inputs) / recipe.batch_size)
     count = min(recipe.batch_size, len(data.train.inputs))

@@ -13,13 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runners.devices import devices
-    from search.api import confirm, doctor, frontier, pick, report, run, status, sync, verify
+    from search.api import (
+        confirm,
+        doctor,
+        frontier,
+        onnx_study,
+        pick,
+        report,
+        run,
+        status,
+        sync,
+        verify,
+    )
 
 __all__ = [
     "confirm",
     "devices",
     "doctor",
     "frontier",
+    "onnx_study",
     "pick",
     "report",
     "run",

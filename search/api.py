@@ -24,6 +24,7 @@ from search.promise import first_that_keeps
 from search.storage import StudyStorage
 from search.study import confirm_study, load_history, run_study
 from search.study_file import read_study_file
+from search.study_of_onnx import write_onnx_study
 from search.study_parts import confirmed_samples, study_runner, study_timer
 from search.trial import TrialRecord
 from search.triton import write_triton
@@ -76,6 +77,30 @@ def run(
         ParetuneError: See :func:`search.study.run_study`.
     """
     return run_study(Path(study), reporter or ConsoleReporter(), trials, hours)
+
+
+def onnx_study(
+    model: str | Path,
+    data: str | Path,
+    *,
+    labels: str | None = None,
+    metric: str | None = None,
+    folder: str | Path | None = None,
+) -> Path:
+    """Write a study of an ONNX file, to be run by :func:`run`; return its study file.
+
+    Args:
+        model: The ONNX file.
+        data: Samples (see :class:`runners.OnnxWorkload`).
+        labels: What is right: an array's name in the samples' file, or a file.
+        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or ``FILE.py:FUNCTION``.
+        folder: Where to write; ``MODEL-study`` in the current folder by default.
+
+    Raises:
+        ParetuneError: If a file is missing, or the folder holds another study.
+    """
+    where = None if folder is None else Path(folder)
+    return write_onnx_study(Path(model), Path(data), labels=labels, metric=metric, folder=where)
 
 
 def confirm(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from runners.failure import Failure
+from runners.model_file import FP32_LAYERS
 from runners.process_runner import ProcessRunner
 from runners.runner import Samples
 from runners.settings import MeasurementSettings
@@ -70,7 +71,7 @@ def write_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     file = f"model.{runner.model_format}"
     shutil.copyfile(source, folder / file)
-    manifest = {
+    manifest: dict[str, Any] = {
         "manifest_version": MANIFEST_VERSION,
         "study": study,
         "trial": record.number,
@@ -120,8 +121,13 @@ def write_bundle(
     path.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
     if samples is not None:
         _write_samples(folder, folder / file, record.candidate.run, runner, samples)
-    write_card(record, history, folder, study)
+    write_card(record, history, folder, study, manifest["model"].get("fp32_layers", []))
     return path
+
+
+def input_files(folder: Path, count: int) -> list[Path]:
+    """Return a bundle's files of samples, one for each of the model's inputs, in order."""
+    return [folder / f"inputs{f'_{place}' if place else ''}.npy" for place in range(count)]
 
 
 def _write_samples(
@@ -129,11 +135,14 @@ def _write_samples(
 ) -> None:
     """Write some whole batches of inputs, the model's answers to them, and the pipeline."""
     count = max(_FEWEST_SAMPLES, 2 * run.batch_size)
-    inputs = folder / "inputs.npy"
-    np.save(inputs, np.load(samples.inputs[0], mmap_mode="r")[:count])
+    for stale in folder.glob("inputs*.npy"):
+        stale.unlink()
+    inputs = input_files(folder, len(samples.inputs))
+    for file, given in zip(inputs, samples.inputs, strict=True):
+        np.save(file, np.load(given, mmap_mode="r")[:count])
     with tempfile.TemporaryDirectory() as name:
         answers = runner.predict(
-            model, run, Samples([inputs]), Path(name), MeasurementSettings(fallback_tolerance=1.0)
+            model, run, Samples(inputs), Path(name), MeasurementSettings(fallback_tolerance=1.0)
         )
         if isinstance(answers, Failure):
             raise StudyError(f"{model} does not run here: {answers.message}")
@@ -143,10 +152,12 @@ def _write_samples(
 
 
 def _signature(path: Path) -> dict[str, Any]:
-    """Return names, element types and shapes of an ONNX file's inputs and outputs."""
+    """Return names, types and shapes of an ONNX file's inputs and outputs, and its fp32 layers."""
     import onnx
 
-    graph = onnx.load(path, load_external_data=False).graph
+    model = onnx.load(path, load_external_data=False)
+    graph = model.graph
+    notes = {entry.key: entry.value for entry in model.metadata_props}
 
     def describe(value: Any) -> dict[str, Any]:
         tensor = value.type.tensor_type
@@ -159,4 +170,5 @@ def _signature(path: Path) -> dict[str, Any]:
     return {
         "inputs": [describe(value) for value in graph.input],
         "outputs": [describe(value) for value in graph.output],
+        "fp32_layers": notes[FP32_LAYERS].splitlines() if FP32_LAYERS in notes else [],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from search.choice import points
@@ -12,7 +13,13 @@ from search.trial import TrialRecord
 _PICTURE = "frontier.png"
 
 
-def write_card(record: TrialRecord, history: History, folder: Path, study: str) -> None:
+def write_card(
+    record: TrialRecord,
+    history: History,
+    folder: Path,
+    study: str,
+    fp32_layers: Sequence[str] = (),
+) -> None:
     """Write ``README.md`` and the picture it shows into a bundle."""
     _draw(record, history, folder / _PICTURE)
     build, run = record.candidate.build, record.candidate.run
@@ -47,7 +54,8 @@ def write_card(record: TrialRecord, history: History, folder: Path, study: str) 
         "",
         "## How it was made",
         "",
-        f"- student: {build.student}; pruning: {pruned}; quantization: {build.quantization}",
+        f"- student: {build.student}; pruning: {pruned}; quantization: {build.scheme}",
+        *([f"- layers left in fp32: {', '.join(fp32_layers)}"] if fp32_layers else []),
         f"- stages: {', '.join(record.lineage) or 'none'}",
         "",
         "## How to run it",

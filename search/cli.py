@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runners.telemetry import switch_off_telemetry
-from search import cli_bundle, cli_model, cli_review
+from search import cli_bundle, cli_init, cli_model, cli_review
 from spaces.errors import ConfigError, ParetuneError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _STUDY = click.argument(
     "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
 )
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class _Group(click.Group):
@@ -82,6 +83,8 @@ def main() -> None:
     In the morning:   paretune frontier study.yaml
                       paretune pick study.yaml --max-latency-ms 5 --out model/
     To review:        paretune ui study.yaml
+    To begin:         paretune init
+      with a file:    paretune search --onnx model.onnx --data samples.npz
     Any ONNX file:    paretune measure model.onnx --batch-size 1,8,32
                       paretune compare model.onnx other.onnx
 
@@ -100,8 +103,32 @@ def main() -> None:
 @click.option(
     "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours of this search."
 )
-def search(study: Path, trials: int | None, hours: float | None) -> None:
+@click.option("--onnx", type=_FILE, help="Instead of STUDY: an ONNX file to be made fast.")
+@click.option(
+    "--data", type=_FILE, help="With --onnx: samples, an .npz file with an array an input, by name."
+)
+@click.option(
+    "--labels", help="With --onnx: what is right, an array's name in the data or a .npy file."
+)
+@click.option(
+    "--metric", help="With --onnx: accuracy, f1, mse, cosine, or FILE.py:FUNCTION of your own."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="With --onnx: the study's folder.")
+def search(
+    study: Path,
+    trials: int | None,
+    hours: float | None,
+    onnx: Path | None,
+    data: Path | None,
+    labels: str | None,
+    metric: str | None,
+    out: Path | None,
+) -> None:
     """Run STUDY (study.yaml by default), or continue it where it ended.
+
+    With --onnx no study file is needed: a folder MODEL-study is made with one in it, which tries
+    every quantization, some batch sizes and thread counts, and what else is installed to run it.
+    Without labels quality is how close the outputs are to the original's.
 
     At the end the frontier is confirmed: measured again, and published with intervals; of a budget
     in hours, time is kept for it. Everything is written to the study's output_dir; the process can
@@ -121,6 +148,16 @@ def search(study: Path, trials: int | None, hours: float | None) -> None:
         published_table,
     )
 
+    if onnx is not None:
+        source = click.get_current_context().get_parameter_source("study")
+        if source is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError("give either a STUDY or --onnx, which writes one")
+        if data is None:
+            raise click.UsageError("--onnx needs --data, samples to calibrate and to judge with")
+        study = api.onnx_study(onnx, data, labels=labels, metric=metric, folder=out)
+        console.print(f"the study is {study}")
+    elif data or labels or metric or out:
+        raise click.UsageError("--data, --labels, --metric and --out are for --onnx")
     reporter = ConsoleReporter()
     with _interruptible(study, reporter):
         result = api.run(study, trials=trials, hours=hours, reporter=reporter)
@@ -259,6 +296,7 @@ def devices() -> None:
     console.print(device_table(find_devices()))
 
 
+main.add_command(cli_init.init)
 main.add_command(cli_review.ui)
 main.add_command(cli_review.sync)
 main.add_command(cli_review.doctor)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     StrictBool,
     StrictInt,
@@ -17,8 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from runners.settings import CAREFUL, LoadSettings, MeasurementSettings, Scenario
 from search.attempt import LatencyFirst
+from search.config_section import Duration, Limit, Positive, Ratio, Section
+from search.measurement_config import ConfirmationConfig, MeasurementConfig
 from search.objective import Constraint, Direction, Objective, natural_direction
 from spaces import (
     AXIS_NAMES,
@@ -31,19 +29,8 @@ from spaces import (
     Runtime,
 )
 
-Positive = Annotated[StrictInt, Field(ge=1)]
-Ratio = Annotated[float, Field(strict=True, ge=0.0, lt=1.0)]
-Duration = Annotated[float, Field(strict=True, gt=0.0, le=1e6)]
-Limit = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
-_DEFAULTS = MeasurementSettings()
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SpaceConfig(_Section):
+class SpaceConfig(Section):
     """What may be tried: the values of each axis."""
 
     student: list[StrictStr] = Field(
@@ -52,6 +39,9 @@ class SpaceConfig(_Section):
     pruning_ratio: list[Ratio] = Field([0.0], description="shares of channels to remove; 0 too")
     quantization: list[Quantization] = Field(
         [Quantization.FP32], description="how weights and activations are stored; fp32 too"
+    )
+    fp32_layer_share: list[Ratio] = Field(
+        [0.0], description="shares of the layers, the most sensitive ones, left in fp32; 0 too"
     )
     batch_size: list[Positive] = Field([1], description="samples in one inference call")
     execution_provider: list[StrictStr] = Field(
@@ -72,7 +62,7 @@ class SpaceConfig(_Section):
         return values
 
 
-class RuleConfig(_Section):
+class RuleConfig(Section):
     """Why a combination is not worth trying: written down, or a Python function."""
 
     forbid: dict[StrictStr, Any] | None = Field(
@@ -94,7 +84,7 @@ class RuleConfig(_Section):
         return self
 
 
-class RunnerConfig(_Section):
+class RunnerConfig(Section):
     """A runtime, perhaps in an interpreter of its own."""
 
     runtime: Runtime = Field(DEFAULT_RUNNER, description="what runs the model")
@@ -118,7 +108,7 @@ class RunnerConfig(_Section):
         return self
 
 
-class ObjectiveConfig(_Section):
+class ObjectiveConfig(Section):
     """A recorded metric to optimize."""
 
     metric: StrictStr = Field(description="name of a recorded metric")
@@ -129,7 +119,7 @@ class ObjectiveConfig(_Section):
         return Objective(self.metric, self.direction or natural_direction(self.metric))
 
 
-class ConstraintConfig(_Section):
+class ConstraintConfig(Section):
     """A limit on a recorded metric."""
 
     metric: StrictStr = Field(description="name of a recorded metric")
@@ -149,7 +139,7 @@ class ConstraintConfig(_Section):
         return Constraint(self.metric, self.min, self.max)
 
 
-class StrategyConfig(_Section):
+class StrategyConfig(Section):
     """How candidates are chosen."""
 
     sampler: Literal["auto", "frontier", "gp", "tpe", "nsga2", "random", "exhaustive"] = Field(
@@ -167,7 +157,7 @@ class StrategyConfig(_Section):
     )
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """When the study ends."""
 
     trials: Positive = Field(50, description="trials in the whole study, the baseline included")
@@ -190,116 +180,7 @@ class BudgetConfig(_Section):
     )
 
 
-class LoadConfig(_Section):
-    """Load offered by MLPerf's LoadGen, beside the closed loop."""
-
-    scenario: Scenario = Field(
-        "server", description="server (queries come at a rate) or single_stream"
-    )
-    queries_per_s: Duration | None = Field(
-        None, description="rate of `server`; a query is one call of the batch size"
-    )
-    seconds: Duration = Field(LoadSettings().seconds, description="how long a launch offers load")
-
-    @model_validator(mode="after")
-    def _has_a_rate(self) -> LoadConfig:
-        if (self.scenario == "server") == (self.queries_per_s is None):
-            raise ValueError("`server` needs queries_per_s, and single_stream takes none")
-        return self
-
-
-class MeasurementConfig(_Section):
-    """How much is measured of each candidate."""
-
-    launches: Positive = Field(
-        _DEFAULTS.launches, description="fewest fresh processes that each time the artifact"
-    )
-    max_launches: Positive | None = Field(
-        None, description="most of them, added until the intervals are tight; `launches` if unset"
-    )
-    p50_tolerance: Duration = Field(
-        _DEFAULTS.p50_tolerance, description="relative half width of the p50's interval"
-    )
-    p95_tolerance: Duration = Field(
-        _DEFAULTS.p95_tolerance, description="relative half width of the p95's interval"
-    )
-    idle_wait_s: Annotated[float, Field(strict=True, ge=0.0, le=1e6)] = Field(
-        _DEFAULTS.idle_wait_s, description="how long to wait for an idle host"
-    )
-    extra_launches: Annotated[StrictInt, Field(ge=0)] = Field(
-        _DEFAULTS.extra_launches, description="how many more may replace disturbed ones"
-    )
-    warmup_seconds: Duration = Field(
-        _DEFAULTS.warmup_seconds, description="longest warm-up of a launch"
-    )
-    min_seconds: Duration = Field(
-        _DEFAULTS.min_seconds, description="shortest timed part of a launch"
-    )
-    min_iterations: Positive = Field(
-        _DEFAULTS.min_iterations, description="fewest timed calls of a launch"
-    )
-    max_iterations: Positive = Field(
-        _DEFAULTS.max_iterations, description="most timed calls of a launch"
-    )
-    timeout_s: Duration = Field(_DEFAULTS.timeout_s, description="deadline of a launch")
-    memory_limit_bytes: Positive | None = Field(
-        None, description="most data that a launch may hold; by default 0.9 of the memory"
-    )
-    fallback_tolerance: Ratio = Field(
-        _DEFAULTS.fallback_tolerance,
-        description="largest share of the time that may run on another provider",
-    )
-    load: LoadConfig | None = Field(None, description="load to offer, for the load_… metrics")
-
-    @model_validator(mode="after")
-    def _counts_agree(self) -> MeasurementConfig:
-        if self.min_iterations > self.max_iterations:
-            raise ValueError(
-                f"min_iterations ({self.min_iterations}) is above max_iterations "
-                f"({self.max_iterations})"
-            )
-        if self.max_launches is not None and self.launches > self.max_launches:
-            raise ValueError(
-                f"launches ({self.launches}) is above max_launches ({self.max_launches})"
-            )
-        return self
-
-    def settings(self) -> MeasurementSettings:
-        """Return the settings for runners."""
-        values = self.model_dump() | {
-            "max_launches": self.max_launches or self.launches,
-            "load": self.load and LoadSettings(**self.load.model_dump()),
-        }
-        return MeasurementSettings(**values)
-
-
-class ConfirmationConfig(_Section):
-    """How the frontier is measured again before it is published."""
-
-    enabled: StrictBool = Field(True, description="whether a search ends with it")
-    launches: Positive = Field(CAREFUL.launches, description="fewest fresh processes a point")
-    max_launches: Positive = Field(
-        2 * CAREFUL.launches, description="most of them, added until the intervals are tight"
-    )
-    warmup_seconds: Duration = Field(
-        CAREFUL.warmup_seconds, description="longest warm-up of a launch"
-    )
-    min_seconds: Duration = Field(CAREFUL.min_seconds, description="shortest timed part")
-
-    @model_validator(mode="after")
-    def _counts_agree(self) -> ConfirmationConfig:
-        if self.launches > self.max_launches:
-            raise ValueError(
-                f"launches ({self.launches}) is above max_launches ({self.max_launches})"
-            )
-        return self
-
-    def settings(self, search: MeasurementSettings) -> MeasurementSettings:
-        """Return the search's settings with what confirmation does otherwise."""
-        return replace(search, **self.model_dump(exclude={"enabled"}))
-
-
-class StudyConfig(_Section):
+class StudyConfig(Section):
     """A study file."""
 
     name: Annotated[StrictStr, Field(pattern=r"^[\w.-]+$")] = Field(

@@ -268,7 +268,7 @@ def _cells(
         "trial": f"{record.number}",
         "student": f"{params['student']}",
         "prune": f"{params['pruning_ratio']:g}",
-        "quantization": f"{params['quantization']}",
+        "quantization": record.candidate.build.scheme,
         "batch": f"{run.batch_size}",
         "thr": f"{run.intra_op_threads}",
         "provider": run.execution_provider.removesuffix("ExecutionProvider"),

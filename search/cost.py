@@ -31,13 +31,20 @@ class CostModel:
         history: The study so far; it is read anew whenever it has grown.
         recipe: How trainings are divided.
         epoch_seconds: What an epoch of each model takes, as far as it was measured.
+        is_file: Whether the reference is an ONNX file (see :func:`runners.build_plan.plan`).
     """
 
     def __init__(
-        self, history: History, recipe: Recipe, epoch_seconds: Mapping[str, float] | None = None
+        self,
+        history: History,
+        recipe: Recipe,
+        epoch_seconds: Mapping[str, float] | None = None,
+        *,
+        is_file: bool = False,
     ) -> None:
         self.history = history
         self.recipe = recipe
+        self.is_file = is_file
         self.epoch_seconds = dict(epoch_seconds or {})
         self._off: list[float] = []
         self._seen = 0
@@ -50,7 +57,7 @@ class CostModel:
         self._catch_up()
         build = candidate.build
         if build not in self._of_build:
-            stages = [stage for stage, _ in plan(build, self.recipe)]
+            stages = [stage for stage, _ in plan(build, self.recipe, is_file=self.is_file)]
             missing = [stage for stage in stages if _work(stage, build) not in self._done]
             self._of_build[build] = sum(
                 self.stage_seconds(stage, build.student) for stage in [*missing, _MEASURE]
@@ -104,11 +111,11 @@ class CostModel:
 
 
 def _work(stage: str, build: BuildSpec) -> Work:
-    if stage == "reference":
+    if stage in ("reference", "import-model"):
         return (stage,)
     parts: list[str] = [stage, build.student]
     if not stage.startswith("distill"):
         parts.append(str(build.pruning_ratio))
     if stage in ("quantize", "export-program"):
-        parts.append(build.quantization.value)
+        parts += [build.quantization.value, str(build.fp32_layer_share)]
     return tuple(parts)

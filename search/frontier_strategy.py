@@ -28,7 +28,7 @@ _AT_ONCE = 1 / 40
 _MUCH_MORE = 3.0
 _LEAST_CHANCE = 0.02
 _UNTRAINED = (REFERENCE, 0.0)
-_BUILD_AXES = ("student", "pruning_ratio", "quantization")
+_BUILD_AXES = ("student", "pruning_ratio", "quantization", "fp32_layer_share")
 _OF_THE_FILE = ("size_bytes",)
 
 

@@ -14,7 +14,7 @@ from spaces.axis import Value
 Part = tuple[tuple[str, Value], ...]
 """Values of some axes: the candidates that have all of them."""
 
-_BUILD_AXES = ("student", "pruning_ratio", "quantization")
+_BUILD_AXES = ("student", "pruning_ratio", "quantization", "fp32_layer_share")
 _RUN_AXES = ("execution_provider",)
 _MOST_AXES = 2
 _OF_A_RUN = ("measure", "evaluate")
@@ -66,6 +66,8 @@ class GivenUp:
         axes = [*_BUILD_AXES]
         if records[0].failure is not None and records[0].failure.stage in _OF_A_RUN:
             axes += _RUN_AXES
+        # An axis of one value is every candidate's: to blame it would be to blame the whole space.
+        axes = [axis for axis in axes if self._sizes[axis] > 1]
         for part in _parts([record.candidate.params for record in records], axes):
             if any(set(known) <= set(part) for known in self.parts):
                 continue
@@ -73,7 +75,7 @@ class GivenUp:
             if len(inside) < self.least or any(_has(params, part) for params in works):
                 continue
             named = {axis for axis, _ in part}
-            others = [axis for axis in axes if axis not in named and self._sizes[axis] > 1]
+            others = [axis for axis in axes if axis not in named]
             if all(len({r.candidate.params[axis] for r in inside}) > 1 for axis in others):
                 values = " and ".join(f"{axis} {value}" for axis, value in part)
                 reason = f"{values}: all {len(inside)} trials failed for one cause ({cause})"

@@ -64,7 +64,7 @@ def _point(record: TrialRecord, history: History) -> dict[str, Any]:
     return {
         "number": record.number,
         "label": record.candidate.label,
-        "quantization": record.candidate.build.quantization.value,
+        "quantization": record.candidate.build.scheme,
         "frontier": record.number in on_frontier,
         "baseline": record.number == 0,
         "values": {

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+import numpy as np
 
-from runners.model_file import model_tensor
+from runners.model_file import ModelInput, fixed_batch, model_inputs, model_tensor
 from search.summary import trial_params
 from search.trial import TrialRecord
-from spaces import StudyError
+from spaces import ParetuneError, StudyError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -29,7 +30,7 @@ def log_model(
     record: TrialRecord,
     name: str,
     provider_options: Mapping[str, str],
-    example: NDArray[Any],
+    samples: Sequence[Path],
 ) -> str:
     """Log an ONNX file as a model of a run, unless the run has it already.
 
@@ -43,7 +44,8 @@ def log_model(
         record: The trial: how it was made and run, and what was measured of it.
         name: The model's name.
         provider_options: What its execution provider was told.
-        example: An input of shape (1, ...); gives the signature, with a batch of any size.
+        samples: A ``.npy`` file for each input: the first sample is the example, and gives the
+            signature.
 
     Returns:
         The model's id.
@@ -70,17 +72,21 @@ def log_model(
         params={name: str(value) for name, value in trial_params(record).items()},
         model_type="onnx",
     )
+    batch = fixed_batch(model)
+    examples = {
+        each.name: np.load(file, mmap_mode="r")[: batch or 1]
+        for each, file in zip(model_inputs(model), samples, strict=True)
+    }
+    is_one = len(examples) == 1
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
-        outputs=Schema(
+        inputs=Schema(
             [
-                TensorSpec(
-                    each.dtype,
-                    tuple(s if isinstance(s, int) else -1 for s in each.shape),
-                    each.name,
-                )
-                for each in map(model_tensor, proto.graph.output)
+                TensorSpec(each.dtype, _free(each), None if is_one else each.name)
+                for each in model_inputs(model)
             ]
+        ),
+        outputs=Schema(
+            [TensorSpec(each.dtype, _free(each), each.name) for each in _outputs(proto.graph)]
         ),
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +96,7 @@ def log_model(
             str(path),
             mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
             signature=signature,
-            input_example=example,
+            input_example=next(iter(examples.values())) if is_one else examples,
             # Named, so that MLflow does not find them out by running the model in a process.
             pip_requirements=[
                 f"{package}=={version(package)}" for package in ("mlflow", "onnx", "onnxruntime")
@@ -116,6 +122,20 @@ def log_model(
         ],
     )
     return str(logged.model_id)
+
+
+def _free(tensor: ModelInput) -> tuple[int, ...]:
+    """Return a tensor's shape as MLflow writes it: -1 where any size will do."""
+    return tuple(size if isinstance(size, int) else -1 for size in tensor.shape)
+
+
+def _outputs(graph: Any) -> list[ModelInput]:
+    """Return the outputs that are tensors of numbers; others have no place in a signature."""
+    found = []
+    for value in graph.output:
+        with suppress(ParetuneError):
+            found.append(model_tensor(value))
+    return found
 
 
 def register_model(

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from runners.store import ArtifactStore
 from search.config import StudyConfig, StudyPaths
 from search.history import History
@@ -90,7 +88,6 @@ def _log_models(
     samples = confirmed_samples(config, paths) if points else None
     if samples is None:
         return {}
-    example = np.load(samples.inputs[0], mmap_mode="r")[:1]
     store = ArtifactStore(paths.store)
     models = {}
     for run_id, record in points.items():
@@ -99,5 +96,5 @@ def _log_models(
         if runner.runtime == "onnxruntime" and model is not None:
             name = f"{config.name}-trial-{record.number}"
             options = runner.options(record.candidate.run)
-            models[run_id] = log_model(client, run_id, model, record, name, options, example)
+            models[run_id] = log_model(client, run_id, model, record, name, options, samples.inputs)
     return models

@@ -13,6 +13,7 @@ from runners.metric import METRICS
 Direction = Literal["maximize", "minimize"]
 
 _WORST_RATIO = 10.0
+_NO_SIZE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,12 @@ def reference_point(
     """Return the losses that hypervolumes are measured from: the baseline made worse.
 
     Ten times in times, rates and sizes; by its own size in a quality (so quality 0, where higher is
-    better).
+    better), or by 1 where it is 0 itself, as an error is.
     """
     [base] = losses([baseline], objectives)
     ratio_scale = [objective.is_ratio_scale for objective in objectives]
-    worse: NDArray[np.float64] = base + np.where(ratio_scale, np.log(_WORST_RATIO), np.abs(base))
+    size = np.where(np.abs(base) < _NO_SIZE, 1.0, np.abs(base))
+    worse: NDArray[np.float64] = base + np.where(ratio_scale, np.log(_WORST_RATIO), size)
     return worse
 
 

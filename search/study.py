@@ -11,11 +11,12 @@ from importlib import import_module
 from pathlib import Path
 
 from runners.build_pool import BuildPool
-from runners.build_worker import BuildWorker, WorkerSettings
+from runners.build_worker import BuildWorker
 from runners.evaluator import Evaluator
 from runners.lease import CPU, lease
+from runners.loaded_workload import WorkloadInfo
 from runners.telemetry import switch_off_telemetry
-from runners.workload import WorkloadInfo
+from runners.worker_jobs import WorkerSettings
 from search.affordable import Affordable
 from search.config import StudyConfig, StudyPaths
 from search.confirmation import DRAWS, Confirmation
@@ -93,7 +94,7 @@ def run_study(
         check_counters(evaluator, space, [*objectives, *constraints])
         with lease(CPU):
             epoch_seconds = pool.service.epoch_seconds()
-        cost = CostModel(history, info.recipe, epoch_seconds)
+        cost = CostModel(history, info.recipe, epoch_seconds, is_file=info.is_file)
         given_up = GivenUp(history, space, config.budget.give_up_after)
         affordable = Affordable(cost)
         space = space.with_rules(given_up, affordable)

@@ -11,9 +11,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from runners.loaded_workload import WorkloadInfo
 from runners.metric import METRICS
 from runners.runtimes import RUNTIMES
-from runners.workload import WorkloadInfo, split_reference
+from runners.user_code import split_reference
 from search.config import StudyConfig
 from search.yaml_source import Location, YamlSource, read_yaml
 from spaces import (
@@ -203,7 +204,7 @@ def _workload_beside(folder: Path) -> str | None:
         f"{file.name}:{match.group(1)}"
         for file in sorted(folder.glob("*.py"))
         for match in re.finditer(
-            r"^class (\w+)\(.*\bWorkload\b.*\):", file.read_text("utf-8", errors="replace"), re.M
+            r"^class (\w+)\(.*\w*Workload\b.*\):", file.read_text("utf-8", errors="replace"), re.M
         )
     ]
     return found[0] if len(found) == 1 else None

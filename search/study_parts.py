@@ -17,13 +17,14 @@ from runners.evaluator import Evaluator
 from runners.failure import Failure, FailureKind
 from runners.interpreter import interpreter
 from runners.launched.counters import energy_mj
+from runners.loaded_workload import WorkloadInfo
 from runners.measurement import Measurement
 from runners.metric import METRICS
 from runners.process_runner import ProcessRunner
 from runners.runner import PipelineFiles, Samples
 from runners.runtimes import RUNTIMES
 from runners.store import ArtifactStore
-from runners.workload import WorkloadInfo, load_attribute
+from runners.user_code import load_attribute
 from search.config import RunnerConfig, StudyConfig, StudyPaths
 from search.objective import Constraint, Objective, default_objectives
 from search.storage import StudyStorage
@@ -37,6 +38,7 @@ from spaces import (
     StudyError,
     ThreadLimit,
     split_target,
+    whole_layers,
 )
 
 
@@ -48,13 +50,14 @@ def split_samples(
     Raises:
         StudyError: If they left the store.
     """
-    inputs = store.get(worker.put_inputs(split))
+    stored = [store.get(digest) for digest in worker.put_inputs(split)]
+    inputs = [path for path in stored if path is not None]
     requests = store.get(worker.put_requests(split)) if pipeline else None
-    if inputs is None or (pipeline and requests is None):
+    if len(inputs) < len(stored) or (pipeline and requests is None):
         raise StudyError(f"the {split} split's inputs left the artifact store")
     if pipeline is None or requests is None:
-        return Samples([inputs])
-    return Samples([inputs], replace(pipeline, requests=requests))
+        return Samples(inputs)
+    return Samples(inputs, replace(pipeline, requests=requests))
 
 
 def default_workers() -> int:
@@ -71,7 +74,11 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     """Return a study's space with its rules and this machine's thread limit."""
     names = {split_target(target)[0] for target in config.space.execution_provider}
     programs = {n for n in names if RUNTIMES[_entry(config, n).runtime].model_format == "pt2"}
-    rules: list[Rule] = [ThreadLimit(available_cores()), ProgramLimit(frozenset(programs))]
+    rules: list[Rule] = [
+        ThreadLimit(available_cores()),
+        ProgramLimit(frozenset(programs)),
+        whole_layers,
+    ]
     for rule in config.rules:
         if rule.function is not None:
             rules.append(load_attribute(rule.function, folder))

@@ -42,11 +42,11 @@ def encode(
             spread = max(ends[1] - ends[0], 1e-9)
             columns.append(np.array([(np.log(sizes[str(v)]) - ends[0]) / spread for v in values]))
             apart = _BESIDE_SIZE
-        if axis.is_ordered:
+        if axis.is_ordered and axis.values != (0.0,):
             ends = [_position(axis.values[0]), _position(axis.values[-1])]
             spread = max(ends[1] - ends[0], 1e-9)
             columns.append(np.array([(_position(v) - ends[0]) / spread for v in values]))
-        elif len(axis.values) > 1:
+        elif not axis.is_ordered and len(axis.values) > 1:
             columns += [np.array([apart * (v == name) for v in values]) for name in axis.values]
     return np.column_stack(columns) if columns else np.zeros((len(candidates), 1))
 

@@ -22,7 +22,7 @@ from runners.runtimes import RUNTIMES
 from runners.settings import CAREFUL, MeasurementSettings
 from runners.statistic import Statistic
 from runners.store import file_digest
-from search.bundle import MANIFEST_VERSION
+from search.bundle import MANIFEST_VERSION, input_files
 from spaces import RunSpec, StudyError
 
 SETTINGS = replace(CAREFUL, idle_wait_s=10.0)
@@ -90,7 +90,7 @@ def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verificati
         values["session_options"]["intra_op_num_threads"],
     )
     runner = _runner(values)
-    samples = Samples([folder / "inputs.npy"])
+    samples = Samples(input_files(folder, len(list(folder.glob("inputs*.npy")))))
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         found = runner.describe(work)

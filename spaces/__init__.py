@@ -23,7 +23,7 @@ from spaces.errors import (
     WorkloadError,
 )
 from spaces.quantization import PROGRAM_QUANTIZATIONS, Quantization
-from spaces.rule import Forbid, ProgramLimit, Rule, ThreadLimit
+from spaces.rule import Forbid, ProgramLimit, Rule, ThreadLimit, whole_layers
 from spaces.space import BASELINE_VALUES, SearchSpace
 
 __all__ = [
@@ -53,4 +53,5 @@ __all__ = [
     "canonical_json",
     "digest",
     "split_target",
+    "whole_layers",
 ]

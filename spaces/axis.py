@@ -7,11 +7,12 @@ from spaces.errors import SpaceError
 
 Value = str | int | float
 
-ORDERED_AXES = ("pruning_ratio", "batch_size", "intra_op_threads")
+ORDERED_AXES = ("pruning_ratio", "fp32_layer_share", "batch_size", "intra_op_threads")
 AXIS_NAMES = (
     "student",
     "pruning_ratio",
     "quantization",
+    "fp32_layer_share",
     "batch_size",
     "execution_provider",
     "intra_op_threads",
@@ -37,7 +38,7 @@ class Axis:
         values = self.values
         if self.name == "execution_provider":
             values = tuple("/".join(split_target(str(value))) for value in values)
-        elif self.name == "pruning_ratio":
+        elif self.name in ("pruning_ratio", "fp32_layer_share"):
             values = tuple(float(value) for value in values)
         if not values:
             raise SpaceError(f"axis {self.name} has no values: give at least one")

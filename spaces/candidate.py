@@ -26,11 +26,14 @@ class BuildSpec:
             own model, which is not distilled.
         pruning_ratio: Share of channels to remove from each prunable layer, in [0, 1).
         quantization: How weights and activations are stored.
+        fp32_layer_share: Share of the layers that the quantization leaves in fp32, the most
+            sensitive ones, in [0, 1).
     """
 
     student: str
     pruning_ratio: float
     quantization: Quantization
+    fp32_layer_share: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.student:
@@ -42,6 +45,13 @@ class BuildSpec:
                 f"got {self.pruning_ratio!r}"
             )
         object.__setattr__(self, "pruning_ratio", ratio + 0.0)
+        share = _number("fp32_layer_share", self.fp32_layer_share)
+        if not 0.0 <= share < 1.0:
+            raise SpaceError(
+                f"fp32_layer_share is the share of layers to leave in fp32, at least 0 and below "
+                f"1; got {self.fp32_layer_share!r}"
+            )
+        object.__setattr__(self, "fp32_layer_share", share + 0.0)
         try:
             object.__setattr__(self, "quantization", Quantization(self.quantization))
         except ValueError:
@@ -55,9 +65,18 @@ class BuildSpec:
         """Whether anything at all is done to the reference model."""
         return self != BuildSpec(REFERENCE, 0.0, Quantization.FP32)
 
+    @property
+    def scheme(self) -> str:
+        """The quantization in words, with what it leaves in fp32."""
+        share = self.fp32_layer_share
+        return self.quantization.value + (f" but {100 * share:.3g}%" if share else "")
+
     def is_compressed_less(self, other: "BuildSpec") -> bool:
         """Tell whether it should be no worse than another: it lost nothing the other kept."""
         if self == other or not self.quantization.is_no_coarser(other.quantization):
+            return False
+        same = self.quantization == other.quantization
+        if same and self.fp32_layer_share < other.fp32_layer_share:
             return False
         if self.student == other.student:
             return self.pruning_ratio <= other.pruning_ratio
@@ -119,6 +138,7 @@ class Candidate:
             "student": self.build.student,
             "pruning_ratio": self.build.pruning_ratio,
             "quantization": self.build.quantization.value,
+            "fp32_layer_share": self.build.fp32_layer_share,
             "batch_size": self.run.batch_size,
             "execution_provider": self.run.target,
             "intra_op_threads": self.run.intra_op_threads,
@@ -129,14 +149,17 @@ class Candidate:
         """A short name for one line of a log."""
         return (
             f"{self.build.student} · prune {self.build.pruning_ratio:g} · "
-            f"{self.build.quantization} · batch {self.run.batch_size} · "
+            f"{self.build.scheme} · batch {self.run.batch_size} · "
             f"{self.run.execution_provider.removesuffix('ExecutionProvider')} · "
             f"{self.run.intra_op_threads} thr"
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain nested values, ready for JSON."""
-        return {"build": asdict(self.build), "run": asdict(self.run)}
+        """Return plain nested values, ready for JSON; a share of no layers is left out."""
+        build = asdict(self.build)
+        if not self.build.fp32_layer_share:
+            del build["fp32_layer_share"]
+        return {"build": build, "run": asdict(self.run)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Candidate":
@@ -152,7 +175,12 @@ class Candidate:
         """
         runner, provider = split_target(params["execution_provider"])
         return cls(
-            BuildSpec(params["student"], params["pruning_ratio"], params["quantization"]),
+            BuildSpec(
+                params["student"],
+                params["pruning_ratio"],
+                params["quantization"],
+                params.get("fp32_layer_share", 0.0),
+            ),
             RunSpec(runner, provider, params["batch_size"], params["intra_op_threads"]),
         )
 

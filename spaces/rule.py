@@ -98,6 +98,14 @@ class ProgramLimit:
         return f"{scheme} makes an ONNX file, which {candidate.run.runner} does not take"
 
 
+def whole_layers(candidate: Candidate) -> str | None:
+    """Return the reason if layers are to stay in fp32 by a scheme that quantizes no layer."""
+    build = candidate.build
+    if build.fp32_layer_share == 0 or build.quantization.weight_bits < 16:
+        return None
+    return f"{build.quantization} quantizes no layer, so none can be left in fp32"
+
+
 def _matches(axis: str, condition: Any, value: Any) -> bool:
     """Tell whether a value meets a condition; a value of ``None`` only checks the condition."""
     if isinstance(condition, list | tuple):

@@ -16,6 +16,7 @@ BASELINE_VALUES: dict[str, Value] = {
     "student": REFERENCE,
     "pruning_ratio": 0.0,
     "quantization": Quantization.FP32.value,
+    "fp32_layer_share": 0.0,
 }
 """What the uncompressed reference has on the build axes; every space holds it."""
 
@@ -25,8 +26,8 @@ class SearchSpace:
     """What may be tried.
 
     Attributes:
-        axes: Every axis of :data:`spaces.AXIS_NAMES`, in that order. The three build axes hold the
-            baseline's value (``reference``, 0, ``fp32``): trial 0 is always the baseline.
+        axes: Every axis of :data:`spaces.AXIS_NAMES`, in that order. The build axes hold the
+            baseline's value (``reference``, 0, ``fp32``, 0): trial 0 is always the baseline.
         rules: Functions that give the reason why a candidate is invalid, or ``None``.
     """
 
@@ -51,7 +52,11 @@ class SearchSpace:
     def from_values(
         cls, values: Mapping[str, Sequence[Value]], rules: Sequence[Rule] = ()
     ) -> "SearchSpace":
-        """Make a space from the values of each axis, by axis name."""
+        """Make a space from the values of each axis, by axis name.
+
+        Without ``fp32_layer_share`` no layer is left out of a quantization.
+        """
+        values = {"fp32_layer_share": [0.0], **values}
         unknown = sorted(set(values) - set(AXIS_NAMES))
         missing = [name for name in AXIS_NAMES if name not in values]
         if unknown or missing:

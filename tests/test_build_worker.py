@@ -6,8 +6,9 @@ import psutil
 import pytest
 from conftest import IRIS
 
-from runners.build_worker import BuildWorker, WorkerSettings
+from runners.build_worker import BuildWorker
 from runners.failure import Failure, FailureKind
+from runners.worker_jobs import WorkerSettings
 from spaces import BuildSpec, Quantization, WorkloadError
 
 BASELINE = BuildSpec("reference", 0.0, Quantization.FP32)

@@ -9,10 +9,10 @@ from conftest import IRIS
 from runners.build_plan import plan
 from runners.builder import Artifact, Builder, Training
 from runners.failure import Failure, FailureKind
+from runners.loaded_workload import LoadedWorkload
 from runners.recipe import Recipe
 from runners.store import ArtifactStore
 from runners.telemetry import switch_off_telemetry
-from runners.workload import LoadedWorkload
 from spaces import BuildSpec, Quantization
 
 switch_off_telemetry()

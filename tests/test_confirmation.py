@@ -10,8 +10,8 @@ from conftest import IRIS, QUICK_CONFIRMATION, paretune, write_study
 from mlflow.tracking import MlflowClient
 
 from runners.data import Data
+from runners.loaded_workload import LoadedWorkload
 from runners.statistic import Statistic
-from runners.workload import LoadedWorkload
 from search.confirmed import Confirmed
 from search.history import History
 from search.objective import default_objectives

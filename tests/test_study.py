@@ -22,8 +22,8 @@ from mlflow.tracking import MlflowClient
 import search
 from runners.builder import Artifact, Builder
 from runners.data import Data
+from runners.loaded_workload import LoadedWorkload
 from runners.store import ArtifactStore
-from runners.workload import LoadedWorkload
 from search.study import load_history
 from search.trial import TrialRecord
 

@@ -18,12 +18,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runners.build_worker import BuildWorker, WorkerSettings
+from runners.build_worker import BuildWorker
 from runners.campaign import Campaign, Entry
 from runners.evaluator import Evaluator
 from runners.failure import Failure
 from runners.launch import summarize
 from runners.statistic import Statistic
+from runners.worker_jobs import WorkerSettings
 from search.choice import points
 from search.config import StudyPaths
 from search.history import History

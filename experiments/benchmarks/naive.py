@@ -18,11 +18,11 @@ from pathlib import Path
 import optuna
 
 from runners.build_pool import BuildPool
-from runners.build_worker import WorkerSettings
 from runners.builder import Builder
 from runners.failure import Failure
+from runners.loaded_workload import LoadedWorkload
 from runners.store import ArtifactStore
-from runners.workload import LoadedWorkload
+from runners.worker_jobs import WorkerSettings
 from search.config import StudyPaths
 from search.study_file import read_study_file
 from search.study_parts import study_evaluator, study_space

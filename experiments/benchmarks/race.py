@@ -23,8 +23,8 @@ import numpy as np
 import yaml
 
 from runners.builder import Builder
+from runners.loaded_workload import LoadedWorkload
 from runners.store import ArtifactStore
-from runners.workload import LoadedWorkload
 from search.hypervolume import hypervolume
 from search.objective import default_objectives, losses, reference_point
 from search.study import load_history

@@ -15,11 +15,11 @@ from pathlib import Path
 from runners.builder import Builder
 from runners.comparison import compare
 from runners.failure import Failure
+from runners.loaded_workload import LoadedWorkload
 from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.runner import Samples
 from runners.store import ArtifactStore
 from runners.telemetry import switch_off_telemetry
-from runners.workload import LoadedWorkload
 from search.study_file import read_study_file
 from spaces import BuildSpec, Quantization, RunSpec
 

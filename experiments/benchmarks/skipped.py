@@ -15,8 +15,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from runners.build_plan import TRAINING_STAGES
-from runners.build_worker import BuildWorker, WorkerSettings
+from runners.build_worker import BuildWorker
 from runners.failure import Failure
+from runners.worker_jobs import WorkerSettings
 from search.config import StudyPaths
 from search.history import History
 from search.objective import losses

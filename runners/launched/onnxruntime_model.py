@@ -17,13 +17,13 @@ class OnnxRuntimeModel:
         settings: Attributes of ``SessionOptions`` to set.
     """
 
-    has_fixed_batch = False
-
     def __init__(self, job: Job, **settings: Any) -> None:
         self.job = job
         self.session = _session(job, settings)
         self.input_names = [value.name for value in self.session.get_inputs()]
         self._outputs = [output.name for output in self.session.get_outputs()]
+        first = {value.shape[0] for value in self.session.get_inputs() if value.shape}
+        self.has_fixed_batch = len(first) == 1 and isinstance(first.pop(), int)
 
     def feed(self, arrays: Sequence[Any]) -> dict[str, Any]:
         """Return the arrays by input name."""

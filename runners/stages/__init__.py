@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from runners.workload import LoadedWorkload
+    from runners.loaded_workload import LoadedWorkload
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class StageOutput:
 
 
 VERSIONS = {
+    "import-model": 1,
     "reference": 1,
     "skeleton": 1,
     "distill-short": 1,

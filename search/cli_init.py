@@ -1,0 +1,32 @@
+"""The command that writes a study to begin with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+_TEMPLATE = Path(__file__).with_name("template")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
+def init(folder: Path) -> None:
+    """Write a commented workload.py and study.yaml into FOLDER (this one by default).
+
+    They run as they stand; put your own model and data in where it says REPLACE. With nothing but
+    an ONNX file, `paretune search --onnx` is shorter.
+    """
+    files = sorted(file for file in _TEMPLATE.iterdir() if file.is_file())
+    there = [file.name for file in files if (folder / file.name).exists()]
+    if there:
+        raise click.ClickException(
+            f"{folder} has a {' and a '.join(there)} already, which would be overwritten: give "
+            f"another folder, `paretune init FOLDER`"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+        click.echo(f"wrote {folder / file.name}")
+    click.echo(f"next: paretune search {folder / 'study.yaml'}")

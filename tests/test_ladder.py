@@ -1,0 +1,78 @@
+"""The ladder of experiments: each is a workload that really runs (digits has tests of its own)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import QUICK, paretune
+from PIL import Image
+
+import search
+from runners.loaded_workload import LoadedWorkload
+from spaces import WorkloadError
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+
+
+def quick_copy(name: str, folder: Path, **changes: Any) -> Path:
+    """Write an experiment's study file into a folder, with quick measurements."""
+    source = EXPERIMENTS / name / "study.yaml"
+    values = yaml.safe_load(source.read_text("utf-8"))
+    values["workload"] = f"{EXPERIMENTS / name}/{values['workload']}"
+    values |= {"measurement": QUICK, "confirmation": {"enabled": False}, "tracking": False}
+    values["budget"] = {"trials": 8}
+    study = folder / "study.yaml"
+    study.write_text(yaml.safe_dump(values | changes), "utf-8")
+    return study
+
+
+def draw(folder: Path, rng: np.random.Generator, each: int = 40) -> Path:
+    """Draw discs, squares and stripes, of random place, size and colours, under noise."""
+    rows, columns = np.mgrid[0:40, 0:40]
+    for name in ("disc", "square", "stripes"):
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            row, column, size = [*rng.uniform(12, 28, 2).tolist(), rng.uniform(6, 11)]
+            inside = {
+                "disc": np.hypot(rows - row, columns - column) < size,
+                "square": np.maximum(abs(rows - row), abs(columns - column)) < size,
+                "stripes": (rows // max(int(size) // 2, 2)) % 2 == 0,
+            }[name]
+            colours = rng.uniform(0, 255, (2, 3))
+            pixels = np.where(inside[..., None], *colours) + rng.normal(0, 12, (40, 40, 3))
+            picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            picture.save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.mark.slow
+def test_tabular(tmp_path: Path) -> None:
+    study = quick_copy("tabular", tmp_path)
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    history = search.status(study)
+    assert history.baseline and history.baseline.metrics["accuracy"] > 0.9
+    assert len(history.frontier) >= 2
+
+
+@pytest.mark.slow
+def test_any_folder_of_images(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARETUNE_IMAGES", str(draw(tmp_path / "images", rng)))
+    study = quick_copy("imagefolder", tmp_path)
+    done = paretune("search", study, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    history = search.status(study)
+    assert history.baseline and history.baseline.metrics["accuracy"] > 0.6
+    assert {record.candidate.build.student for record in history.measured} >= {"reference", "small"}
+
+
+def test_a_folder_without_images_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARETUNE_IMAGES", str(tmp_path))
+    with pytest.raises(WorkloadError, match="at least two classes"):
+        LoadedWorkload("workload.py:ImageFolder", EXPERIMENTS / "imagefolder")

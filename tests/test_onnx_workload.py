@@ -1,0 +1,214 @@
+"""A study of nothing but an ONNX file: its samples, its qualities, and what collapses repaired."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from conftest import QUICK, QUICK_CONFIRMATION, paretune
+from onnx_models import MODELS, Samples, external_data, fixed_batch, perceptron, samples, two_inputs
+
+import search
+from runners.loaded_workload import LoadedWorkload
+from runners.onnx_answers import onnx_answers
+from runners.quality import accuracy, cosine_similarity, f1, negative_mse
+from runners.stages.sensitivity import most_sensitive, sensitivities
+from spaces import ParetuneError, Quantization, StudyError, WorkloadError
+
+Make = Callable[[Path, np.random.Generator], Samples]
+
+
+def bring(folder: Path, make: Make, rng: np.random.Generator, **more: Any) -> tuple[Path, Path]:
+    """Write a model and its samples, as a person has them; ``more`` goes beside the samples."""
+    model, data = folder / "model.onnx", folder / "samples.npz"
+    given = make(model, rng)
+    np.savez(data, **given, **more)
+    return model, data
+
+
+def quick_study(folder: Path, model: Path, data: Path, **changes: Any) -> Path:
+    """Write the study that `--onnx` writes, then make it quick."""
+    options = {k: changes.pop(k) for k in ("labels", "metric") if k in changes}
+    study = search.onnx_study(model, data, folder=folder / "study", **options)
+    values = yaml.safe_load(study.read_text("utf-8"))
+    values |= {"measurement": QUICK, "confirmation": {"enabled": False}, "tracking": False}
+    values["space"] |= {
+        "execution_provider": ["CPUExecutionProvider"],
+        "intra_op_threads": [1],
+        "batch_size": values["space"]["batch_size"][:1],
+    }
+    values |= changes
+    study.write_text(yaml.safe_dump(values), "utf-8")
+    return study
+
+
+def loaded(study: Path) -> LoadedWorkload:
+    return LoadedWorkload("workload.py:Model", study.parent)
+
+
+def test_a_model_and_samples_become_a_frontier(tmp_path: Path, rng: np.random.Generator) -> None:
+    model, data = bring(tmp_path, two_inputs, rng)
+    study = quick_study(
+        tmp_path,
+        model,
+        data,
+        budget={"trials": 10},
+        tracking=True,
+        confirmation=QUICK_CONFIRMATION,
+    )
+    done = paretune("search", "--onnx", model, "--data", data, "--out", study.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    history = search.status(study)
+    assert history.quality_metric == "cosine_similarity"
+    assert history.baseline and history.baseline.metrics["cosine_similarity"] == pytest.approx(1.0)
+    assert len({record.candidate.build.quantization for record in history.measured}) >= 3
+    bundle = tmp_path / "picked"
+    picked = search.pick(study, measure=False, out=bundle)
+    inputs = [np.load(bundle / name) for name in ("inputs.npy", "inputs_1.npy")]
+    assert np.allclose(
+        onnx_answers(bundle / "model.onnx", inputs), np.load(bundle / "outputs.npy"), atol=1e-4
+    )
+    assert picked.record.number in {point.number for point in history.published}
+    assert search.verify(bundle).verdict.name in ("AS_PROMISED", "SLOWER", "FASTER", "CANNOT_TELL")
+
+
+def test_labels_metrics_and_splits(tmp_path: Path, rng: np.random.Generator) -> None:
+    labels = rng.integers(0, 4, 64)
+    model, data = bring(tmp_path, fixed_batch, rng, right=labels)
+    study = quick_study(tmp_path, model, data, labels="right", metric="f1")
+    workload = loaded(study)
+    assert workload.info.quality_metric == "f1"
+    assert workload.info.is_file and workload.info.models == ("reference",)
+    parts = [workload.data.calibration, workload.data.validation, workload.data.test]
+    assert [len(part) for part in parts] == [16, 24, 24]
+    rows = np.concatenate([part.inputs for part in parts])
+    assert len(np.unique(rows, axis=0)) == 64
+    answers = onnx_answers(model, [workload.data.test.inputs])
+    assert workload.score(answers, "test") == pytest.approx(f1(answers, workload.data.test.targets))
+
+
+def test_a_function_of_ones_own_judges(tmp_path: Path, rng: np.random.Generator) -> None:
+    model, data = bring(tmp_path, fixed_batch, rng)
+    own = tmp_path / "own.py"
+    own.write_text("def worst(outputs, targets):\n    return -abs(outputs - targets).max()\n")
+    workload = loaded(quick_study(tmp_path, model, data, metric=f"{own}:worst"))
+    assert workload.info.quality_metric == "worst"
+    assert workload.score(workload.data.test.targets, "test") == 0.0
+
+
+def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> None:
+    model, data = bring(tmp_path, two_inputs, rng)
+    given = dict(np.load(data))
+    cases = [
+        ({"tokens": given["tokens"]}, "has no array 'mask'"),
+        (given | {"mask": given["mask"][:, :, None]}, "the model takes float32"),
+        (given | {"mask": given["mask"][:5]}, "needs the same number"),
+        ({name: array[:6] for name, array in given.items()}, "at least 8"),
+        (given | {"mask": given["mask"] * np.nan}, "NaN"),
+    ]
+    study = search.onnx_study(model, data, folder=tmp_path / "study")
+    for arrays, message in cases:
+        np.savez(data, **arrays)
+        with pytest.raises(ParetuneError, match=message):
+            loaded(study)
+    data.write_bytes(b"no archive")
+    with pytest.raises(ParetuneError, match=r"not a readable \.npz"):
+        loaded(study)
+    with pytest.raises(StudyError, match="there is no file"):
+        search.onnx_study(model, tmp_path / "gone.npz")
+    (tmp_path / "study" / "results").mkdir()
+    with pytest.raises(StudyError, match="holds a study of other files"):
+        search.onnx_study(model, data, metric="accuracy", folder=tmp_path / "study")
+
+
+def test_a_changed_weights_file_is_another_workload(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    model, data = bring(tmp_path, external_data, rng)
+    study = search.onnx_study(model, data, labels="input", metric="mse", folder=tmp_path / "study")
+    before = loaded(study).info.fingerprint
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(weights.read_bytes()[::-1])
+    assert loaded(study).info.fingerprint != before
+
+
+def test_the_layer_behind_an_outlier_is_the_most_sensitive(rng: np.random.Generator) -> None:
+    feeds = [{"input": row[None]} for row in samples(rng)["input"]]
+    state = rng.bit_generator.state
+    plain = perceptron(rng)
+    rng.bit_generator.state = state
+    collapsing = perceptron(rng, outlier=1000.0)
+    static, only_weights = Quantization.INT8_STATIC, Quantization.INT8_WEIGHT
+    before, after = (sensitivities(model, feeds, static) for model in (plain, collapsing))
+    assert after["layer2"] > 100 * before["layer2"]
+    assert most_sensitive(collapsing, feeds, 0.3, static) == ["layer2"]
+    assert sensitivities(collapsing, feeds, only_weights)["layer2"] < after["layer2"] / 2
+
+
+def test_a_collapse_is_repaired_and_the_layer_named(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    def make(path: Path, rng: np.random.Generator) -> Samples:
+        onnx.save(perceptron(rng, outlier=1000.0), path)
+        return samples(rng)
+
+    model, data = bring(tmp_path, make, rng)
+    study = quick_study(
+        tmp_path,
+        model,
+        data,
+        space={
+            "quantization": ["fp32", "int8-static"],
+            "fp32_layer_share": [0.0, 0.3],
+            "execution_provider": ["CPUExecutionProvider"],
+        },
+        strategy={"sampler": "exhaustive"},
+    )
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    history = search.status(study)
+    found = {record.candidate.build.scheme: record for record in history.measured}
+    assert set(found) == {"fp32", "int8-static", "int8-static but 30%"}
+    collapsed, repaired = found["int8-static"], found["int8-static but 30%"]
+    lost, left = (1 - r.metrics["cosine_similarity"] for r in (collapsed, repaired))
+    assert lost > 0.05 and left < lost / 4
+    assert repaired.metrics["size_bytes"] < found["fp32"].metrics["size_bytes"]
+    lineage = [*repaired.lineage]
+    assert lineage == ["import-model", "quantize"]
+
+
+def test_qualities() -> None:
+    scores = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    classes = np.array([1, 0, 0])
+    assert accuracy(scores, classes) == pytest.approx(2 / 3)
+    assert accuracy(classes, classes[:, None].ravel()) == 1.0
+    assert accuracy(scores, scores) == 1.0
+    assert f1(scores, classes) == pytest.approx(2 / 3)
+    assert negative_mse(scores[:, 0], scores[:, 0] + 2) == pytest.approx(-4)
+    assert cosine_similarity(scores, 3 * scores) == pytest.approx(1.0)
+    assert cosine_similarity(scores, np.zeros_like(scores)) == 0.0
+    with pytest.raises(WorkloadError, match="classes cannot be told"):
+        accuracy(np.zeros((3, 1)), classes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_models_of_every_make_end_with_a_frontier(
+    tmp_path: Path, rng: np.random.Generator, make: Make
+) -> None:
+    model, data = bring(tmp_path, make, rng)
+    study = quick_study(tmp_path, model, data, budget={"trials": 16})
+    done = paretune("search", study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    history = search.status(study)
+    tried = {record.candidate.build.quantization for record in history.measured}
+    refused = {r.candidate.build.quantization: r.failure for r in history.failed if r.failure}
+    print(f"{make.__name__}: measured {sorted(tried)}")
+    for scheme, failure in sorted(refused.items()):
+        print(f"    {scheme}: {failure.kind}: {failure.message}")
+        assert failure.kind in ("unsupported", "invalid"), failure.message
+    assert history.frontier
