@@ -9,14 +9,13 @@ and the training that was saved. Let nothing else run.
 
 import argparse
 import random
-import statistics
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 from runners.build_plan import TRAINING_STAGES
 from runners.build_worker import BuildWorker
 from runners.failure import Failure
+from runners.store import ArtifactStore
 from runners.worker_jobs import WorkerSettings
 from search.config import StudyPaths
 from search.history import History
@@ -36,10 +35,6 @@ def main() -> int:
     skipped = history.skipped
     if not skipped:
         sys.exit("the study skipped nothing")
-    took: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for record in history.records:
-        for stage, seconds in record.stage_seconds.items():
-            took[(stage, record.candidate.build.student)].append(seconds)
     print(
         f"{len(skipped)} of {len(history.records)} candidates were skipped "
         f"({len(skipped) / len(history.records):.0%})"
@@ -50,7 +45,11 @@ def main() -> int:
     settings = WorkerSettings(
         config.workload, paths.folder, paths.store, paths.logs / "skipped.log"
     )
-    trained_s, lost, exceeded = [], 0, 0
+    ended = max(record.finished_at for record in history.records)
+    events = ArtifactStore(paths.store).executions()
+    in_study = {event["key"] for event in events if event["at"] <= ended}
+    trained: dict[str, float] = {}
+    tried = lost = exceeded = 0
     with BuildWorker(settings) as worker:
         info = worker.describe()
         evaluator = study_evaluator(config, paths, worker, info, paths.store)
@@ -59,8 +58,10 @@ def main() -> int:
             if isinstance(artifact, Failure):
                 print(f"trial {record.number}: {artifact.message}")
                 continue
-            spent = artifact.stage_seconds
-            trained_s.append(sum(spent.get(stage, 0.0) for stage in TRAINING_STAGES))
+            for stage in artifact.lineage:
+                if stage.stage in TRAINING_STAGES and stage.key not in in_study:
+                    trained[stage.key] = stage.seconds
+            tried += 1
             outcome = evaluator.measure(artifact, record.candidate.run)
             if isinstance(outcome, Failure):
                 print(f"trial {record.number}: {outcome.message}")
@@ -69,14 +70,14 @@ def main() -> int:
             exceeded += outcome.metrics[history.quality_metric] > bound
             lost += _is_new(outcome.metrics, history)
     print(
-        f"trained now: {len(trained_s)} of them, {statistics.fmean(trained_s):.1f} s of training "
-        f"each: about {statistics.fmean(trained_s) * len(skipped) / 60:.1f} min were saved"
+        f"built after all: {tried} of them, by {len(trained)} stages of training that the study "
+        f"had left out: {sum(trained.values()):.0f} s were saved by skipping these {tried}"
     )
     print(
-        f"{exceeded} exceeded the bound on their quality; {lost} of {len(trained_s)} would have "
-        f"been on the frontier ({lost / max(len(trained_s), 1):.0%})"
+        f"{exceeded} exceeded the bound on their quality; {lost} of {tried} would have been on "
+        f"the frontier ({lost / max(tried, 1):.0%})"
     )
-    return 1 if lost > 0.02 * len(trained_s) else 0
+    return 1 if lost > 0.02 * tried else 0
 
 
 def _is_new(metrics: dict[str, float], history: History) -> bool:

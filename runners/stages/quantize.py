@@ -49,6 +49,11 @@ def run(given: StageInput) -> StageOutput:
         raise StageError(
             FailureKind.UNSUPPORTED, f"the model is quantized already: it has {', '.join(there)}"
         )
+    if _is_half(given.parent_file):
+        raise StageError(
+            FailureKind.UNSUPPORTED,
+            "the model's weights are in fp16, and schemes start from fp32: export it in fp32",
+        )
     left_out = _left_out(given, quantization)
     try:
         _BY_SCHEME[quantization](given, path, left_out)
@@ -194,6 +199,12 @@ def _prepared(given: StageInput, least_opset: int) -> Path:
     path = given.folder / "prepared.onnx"
     onnx.save(model, path)
     return path
+
+
+def _is_half(path: Path) -> bool:
+    """Tell whether most of a model's weights are in fp16."""
+    kinds = Counter(tensor.data_type for tensor in onnx.load(path).graph.initializer)
+    return kinds[onnx.TensorProto.FLOAT16] > kinds[onnx.TensorProto.FLOAT]
 
 
 def _operators(path: Path) -> Counter[str]:
