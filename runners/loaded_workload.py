@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from runners.data import Data
 from runners.metric import METRICS
+from runners.model_file import external_files
 from runners.recipe import Recipe
 from runners.store import file_digest
 from runners.user_code import load_attribute, modules_beside, split_reference, their_line
@@ -67,7 +68,8 @@ class LoadedWorkload:
             model_file = self.workload.model_file()
             self.model_file = model_file and path.parent / model_file
             files = [path.parent / file for file in self.workload.depends_on()]
-            files += [self.model_file] if self.model_file else []
+            if self.model_file:
+                files += [self.model_file, *external_files(self.model_file)]
             self.pipeline = _pipeline_of(reference, path, self.workload)
             if self.pipeline and self.data.test.further_inputs:
                 raise WorkloadError(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runners.data import Data, Split
-from runners.model_file import external_files, given_inputs, model_output, read_arrays
+from runners.model_file import given_inputs, model_output, read_arrays
 from runners.onnx_answers import onnx_answers
 from runners.quality import QUALITIES, Quality
 from runners.user_code import load_attribute, split_reference
@@ -99,9 +99,8 @@ class OnnxWorkload(Workload):
         return self._quality(outputs, targets)
 
     def depends_on(self) -> Sequence[Path]:
-        """Return the files that are named."""
-        model = self.model_file()
-        files = [model, *external_files(model), self._folder / self.samples]
+        """Return the files that are named, beside the model's."""
+        files = [self._folder / self.samples]
         if self.labels is not None and self._label_name() is None:
             files.append(self._folder / self.labels)
         if self.metric is not None and self.metric not in QUALITIES:

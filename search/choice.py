@@ -55,7 +55,7 @@ class Wish:
         if self.min_quality is not None:
             found.append(Constraint(quality, minimum=self.min_quality))
         if self.max_quality_drop is not None:
-            base = next((r for r in points(history) if r.number == 0), history.baseline)
+            base = baseline(history)
             if base is None:
                 raise StudyError("the study has no baseline to compare the quality with yet")
             floor = base.metrics[quality] - self.max_quality_drop
@@ -66,6 +66,11 @@ class Wish:
                 names = ", ".join(sorted(known))
                 raise StudyError(f"no metric {limit.metric!r} was recorded; there are {names}")
         return found
+
+
+def baseline(history: History) -> TrialRecord | None:
+    """Return what points compare with: the baseline, measured again like them if they were."""
+    return next((r for r in points(history) if r.number == 0), history.baseline)
 
 
 def points(history: History) -> list[TrialRecord]:

@@ -80,7 +80,7 @@ def pick(
     paretune pick study.yaml --max-latency-ms 5 --register digits --alias champion
     """
     from search import api
-    from search.choice import Wish, knee, points
+    from search.choice import Wish, baseline, knee
     from search.objective import Constraint
     from search.summary import format_metric, shown_metrics
 
@@ -95,9 +95,7 @@ def pick(
     if not picked.history.confirmed:
         click.echo("the study is not confirmed: these are the search's own values")
     click.echo(f"trial {record.number}: {record.candidate.label}")
-    # Measured again like the pick, if it was: qualities of two splits do not compare.
-    fresh = [record for record in points(picked.history) if record.number == 0]
-    base = fresh[0] if fresh else picked.history.baseline
+    base = baseline(picked.history)
     for name in shown_metrics(picked.history):
         compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
         click.echo(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")

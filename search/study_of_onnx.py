@@ -14,9 +14,9 @@ from spaces import Quantization, StudyError
 _BATCH_SIZES = [1, 8, 32]
 _OTHER_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
-_MARK = "ritten by `paretune search --onnx`"
+_MARK = "Written by `paretune search --onnx`"
 
-_WORKLOAD = '''"""An ONNX file and samples; written by `paretune search --onnx`, yours to change."""
+_WORKLOAD = '''"""An ONNX file and samples. Written by `paretune search --onnx`, yours to change."""
 
 from runners import OnnxWorkload
 

@@ -38,20 +38,17 @@ class BuildSpec:
     def __post_init__(self) -> None:
         if not self.student:
             raise SpaceError("student must be a name the workload offers; got an empty text")
-        ratio = _number("pruning_ratio", self.pruning_ratio)
-        if not 0.0 <= ratio < 1.0:
-            raise SpaceError(
-                f"pruning_ratio is the share of channels to remove, at least 0 and below 1; "
-                f"got {self.pruning_ratio!r}"
-            )
-        object.__setattr__(self, "pruning_ratio", ratio + 0.0)
-        share = _number("fp32_layer_share", self.fp32_layer_share)
-        if not 0.0 <= share < 1.0:
-            raise SpaceError(
-                f"fp32_layer_share is the share of layers to leave in fp32, at least 0 and below "
-                f"1; got {self.fp32_layer_share!r}"
-            )
-        object.__setattr__(self, "fp32_layer_share", share + 0.0)
+        for name, what in (
+            ("pruning_ratio", "channels to remove"),
+            ("fp32_layer_share", "layers to leave in fp32"),
+        ):
+            value = getattr(self, name)
+            share = _number(name, value)
+            if not 0.0 <= share < 1.0:
+                raise SpaceError(
+                    f"{name} is the share of {what}, at least 0 and below 1; got {value!r}"
+                )
+            object.__setattr__(self, name, share + 0.0)
         try:
             object.__setattr__(self, "quantization", Quantization(self.quantization))
         except ValueError:

@@ -44,12 +44,13 @@ def run(given: StageInput) -> StageOutput:
     quantization = Quantization(given.params["quantization"])
     path = given.folder / "model.onnx"
     given = replace(given, parent=_prepared(given, _OPSETS.get(quantization, 0)))
-    before = _operators(given.parent_file)
+    graph = onnx.load(given.parent_file).graph
+    before = Counter(node.op_type for node in graph.node)
     if there := [operator for operator in _OF_QUANTIZED if operator in before]:
         raise StageError(
             FailureKind.UNSUPPORTED, f"the model is quantized already: it has {', '.join(there)}"
         )
-    if _is_half(given.parent_file):
+    if _is_half(graph):
         raise StageError(
             FailureKind.UNSUPPORTED,
             "the model's weights are in fp16, and schemes start from fp32: export it in fp32",
@@ -201,9 +202,9 @@ def _prepared(given: StageInput, least_opset: int) -> Path:
     return path
 
 
-def _is_half(path: Path) -> bool:
+def _is_half(graph: onnx.GraphProto) -> bool:
     """Tell whether most of a model's weights are in fp16."""
-    kinds = Counter(tensor.data_type for tensor in onnx.load(path).graph.initializer)
+    kinds = Counter(tensor.data_type for tensor in graph.initializer)
     return kinds[onnx.TensorProto.FLOAT16] > kinds[onnx.TensorProto.FLOAT]
 
 
