@@ -93,6 +93,15 @@ class Workload(ABC):
         """Return the layers whose outputs pruning must leave alone, beside the model's output."""
         return ()
 
+    def attention_heads(self, model: nn.Module) -> Mapping[nn.Module, int]:
+        """Return the heads of attention's projections (query, key and value), if there are any.
+
+        Pruning then removes whole heads. ``forward`` must take the number of heads from the
+        projections' width, which pruning changes, and join them by
+        ``torch.nn.functional.scaled_dot_product_attention``, which ties them to each other.
+        """
+        return {}
+
     def requests(self, split: str) -> NDArray[Any] | Sequence[bytes]:
         """Return what a service would receive for each sample of a split, for the pipeline.
 

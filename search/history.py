@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -102,6 +103,24 @@ class History:
         first = self.objectives[0]
         points = [point for point in self.confirmed if point.is_published]
         return sorted(points, key=lambda p: (first.loss(p.metrics[first.metric]), p.number))
+
+    def as_published(self) -> History:
+        """Return the history to show: a confirmed trial has its fresh values.
+
+        Its frontier is the published one. Without a confirmation it is this history itself.
+        """
+        if not self.confirmed:
+            return self
+        fresh = {point.number: point.measurement for point in self.confirmed}
+        records = [
+            replace(record, outcome=fresh[record.number]) if record.number in fresh else record
+            for record in self.records
+        ]
+        shown = History(self.objectives, self.constraints, self.quality_metric, records)
+        shown.confirmed = self.confirmed
+        by_number = {record.number: record for record in records}
+        shown.frontier = [by_number[point.number] for point in self.published]
+        return shown
 
     @property
     def failures_by_cause(self) -> list[tuple[str, int]]:

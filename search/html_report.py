@@ -8,7 +8,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from search.choice import points
 from search.history import History
 from search.summary import format_metric, shown_metrics
 from search.trial import TrialRecord
@@ -27,11 +26,12 @@ def write_report(history: History, name: str, path: Path) -> None:
     """
     from plotly.offline import get_plotlyjs
 
+    shown = history.as_published()
     data = {
         "quality": history.quality_metric,
         "budgeted": _BUDGETED,
         "metrics": shown_metrics(history),
-        "points": [_point(record, history) for record in _shown(history)],
+        "points": [_point(record, shown) for record in shown.measured],
         "stages": _stage_seconds(history),
         "hypervolume": _hypervolumes(history),
     }
@@ -39,7 +39,7 @@ def write_report(history: History, name: str, path: Path) -> None:
     parts = {
         "NAME": escape(name),
         "SUMMARY": escape(_summary(history)),
-        "TABLE": _table(history),
+        "TABLE": _table(shown),
         "FAILURES": _failures(history),
         # Within a script, a text must not end it.
         "DATA": json.dumps(data).replace("</", "<\\/"),
@@ -51,21 +51,13 @@ def write_report(history: History, name: str, path: Path) -> None:
     path.write_text(html, "utf-8")
 
 
-def _shown(history: History) -> list[TrialRecord]:
-    """Return every measured trial once, with its fresh values if it was confirmed."""
-    fresh = {record.number: record for record in points(history)} if history.confirmed else {}
-    return [fresh.get(record.number, record) for record in history.measured]
-
-
 def _point(record: TrialRecord, history: History) -> dict[str, Any]:
-    published = {point.number for point in history.published}
-    on_frontier = published or {each.number for each in history.frontier}
     statistics = record.measurement.statistics if record.measurement else {}
     return {
         "number": record.number,
         "label": record.candidate.label,
         "quantization": record.candidate.build.scheme,
-        "frontier": record.number in on_frontier,
+        "frontier": record in history.frontier,
         "baseline": record.number == 0,
         "values": {
             metric: [s.value, s.low, s.high]
@@ -99,12 +91,9 @@ def _summary(history: History) -> str:
 def _table(history: History) -> str:
     metrics = shown_metrics(history)
     chance = {point.number: point.probability for point in history.published}
-    wanted = set(chance) or {record.number for record in history.frontier}
     head = "".join(f"<th>{escape(name)}</th>" for name in ("trial", "candidate", *metrics, "P"))
     rows = []
-    for record in _shown(history):
-        if record.number not in wanted:
-            continue
+    for record in history.frontier:
         cells = [str(record.number), record.candidate.label]
         cells += [format_metric(metric, record.metrics[metric]) for metric in metrics]
         cells.append(f"{chance[record.number]:.2f}" if record.number in chance else "")

@@ -52,7 +52,8 @@ class MlflowReview:
         if not history.measured:
             return
         _log_figure(client, run_id, pareto_figure(history, name), "pareto.html")
-        columns, rows = trial_table(history.frontier, history)
+        shown = history.as_published()
+        columns, rows = trial_table(shown.frontier, shown)
         client.log_dict(run_id, {"columns": columns, "data": rows}, "frontier.json")
         tables = json.dumps([{"path": "frontier.json", "type": "table"}])
         client.set_tag(run_id, "mlflow.loggedArtifacts", tables)

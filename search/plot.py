@@ -31,11 +31,13 @@ _FRONTIER_LINE = "#c23b5a"
 def pareto_figure(history: History, name: str) -> Figure:
     """Return an interactive figure of all measured trials, a pair of objectives at a time.
 
+    What was confirmed is shown with its fresh values, and the frontier is the published one then.
     Color is the quantization; a ring marks the frontier over all objectives, a star the baseline;
     the line is the best that can be had in the two objectives shown.
     """
     from plotly.graph_objects import Figure
 
+    history = history.as_published()
     pairs = [(x, y) for y, x in itertools.combinations(history.objectives, 2)] or [
         (history.objectives[0], history.objectives[0])
     ]
@@ -57,7 +59,8 @@ def pareto_figure(history: History, name: str) -> Figure:
     frontier, total = len(history.frontier), len(history.measured)
     figure.update_layout(
         title={
-            "text": f"<b>{name}</b>: {frontier} of {total} measured trials on the frontier",
+            "text": f"<b>{name}</b>: {frontier} of {total} measured trials on the "
+            f"{'published ' if history.published else ''}frontier",
         },
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 13},

@@ -119,15 +119,21 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
         definition: What it was created with: its space, code and machine.
     """
     goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
+    history, found = history.as_published(), len(history.frontier)
+    tag = "published" if history.published else "frontier"
+    measured_again = (
+        f" Measured again, {len(history.published)} of {len(history.confirmed)} plausible points "
+        f"are published: their fresh values stand below."
+    )
     lines = [
         f"# {name}",
         "",
         f"{len(history.records)} trials ({len(history.failed)} failed, "
-        f"{len(history.skipped)} skipped), "
-        f"{len(history.frontier)} on the frontier of {goals}.",
+        f"{len(history.skipped)} skipped), {found} on the search's own frontier of {goals}."
+        f"{measured_again if history.published else ''}",
         "",
         "The interactive plot is the artifact `pareto.html`; the child runs of the frontier are "
-        "those with `tags.frontier = 'true'`.",
+        f"those with `tags.{tag} = 'true'`.",
         "",
     ]
     lines += [*_best_trade_offs(history), *_setting(history, definition)]
@@ -135,7 +141,7 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
         lines += ["## Failures by cause", ""]
         lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause[:10]]
         lines.append("")
-    lines += ["## Frontier", ""]
+    lines += ["## Published frontier" if history.published else "## Frontier", ""]
     metrics = shown_metrics(history)
     lines.append("| trial | candidate | " + " | ".join(metrics) + " |")
     lines.append("|---" * (len(metrics) + 2) + "|")
@@ -164,9 +170,6 @@ def _best_trade_offs(history: History) -> list[str]:
         lines.append(
             f"- best {goal.metric}: trial {best.number}, {best.candidate.label} ({values})"
         )
-    if history.published:
-        numbers = ", ".join(str(point.number) for point in history.published)
-        lines.append(f"- published after confirmation: trials {numbers}")
     return [*lines, ""]
 
 

@@ -120,6 +120,40 @@ def test_pruning_and_distilling_make_files_smaller(builder: Builder) -> None:
     assert [32, 4] in widths and [32, 32] in widths
 
 
+SHORT_LANGID = """
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+spec = importlib.util.spec_from_file_location("langid_workload", Path({path!r}))
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+class Short(module.LangId):
+    def data(self):
+        data = super().data()
+        return replace(data, train=data.train.take(np.arange(256)))
+    def recipe(self):
+        return replace(super().recipe(), reference_epochs=1, fine_tune_epochs=1)
+"""
+
+
+def test_pruning_removes_whole_heads_of_attention(tmp_path: Path) -> None:
+    path = IRIS.parents[1] / "experiments" / "langid" / "workload.py"
+    (tmp_path / "short.py").write_text(SHORT_LANGID.format(path=str(path)), "utf-8")
+    builder = Builder(LoadedWorkload("short.py:Short", tmp_path), ArtifactStore(tmp_path / "s"))
+    whole = build(builder, "reference", 0.0, "fp32")
+    pruned = build(builder, "reference", 0.5, "fp32")
+    assert pruned.size_bytes < 0.4 * whole.size_bytes
+    widths = [list(t.dims) for t in onnx.load(pruned.path).graph.initializer if len(t.dims) == 2]
+    # Of 4 heads of 32 two are left in each of 4 blocks, of the 512 units of a perceptron 256.
+    assert widths.count([64, 64]) == 16 and widths.count([64, 256]) == 4
+    tokens = builder.loaded.data.validation.inputs
+    assert outputs(pruned, tokens).shape == (2000, 36)
+    int4 = build(builder, "reference", 0.5, "int4-weight")
+    kinds = {tensor.data_type for tensor in onnx.load(int4.path).graph.initializer}
+    assert kinds & {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
+
+
 @pytest.mark.parametrize(
     ("quantization", "operators"),
     [

@@ -1,5 +1,6 @@
-"""Faults of what a study stands on: a storage that is gone for a while, a disk that is full."""
+"""Faults of what a study stands on: a storage that is gone, a full disk, a clock that jumps."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -105,4 +106,30 @@ def test_a_disk_that_turns_read_only_stops_the_study_with_the_mend(small_disk: P
     assert "Traceback" not in done.stdout + done.stderr
     assert "ead-only" in done.stderr or "cannot be" in done.stderr
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    goes_on(study)
+
+
+JUMPING = """
+import itertools, time
+right, turns = time.time, itertools.count()
+time.time = lambda: right() + (86400, -86400, 0)[next(turns) % 3]
+"""
+
+
+@pytest.mark.slow
+def test_a_clock_that_jumps_by_days_ends_nothing_early(tmp_path: Path) -> None:
+    # Python imports sitecustomize before anything else, in every process of the study.
+    (tmp_path / "sitecustomize.py").write_text(JUMPING, "utf-8")
+    study = write_study(tmp_path, confirmation=QUICK_CONFIRMATION, budget={"trials": TRIALS})
+    done = subprocess.run(
+        [sys.executable, "-m", "search.cli", "search", str(study), "--hours", "1"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    times = [record.finished_at for record in load_history(study).records]
+    assert len(times) == TRIALS and max(times) - min(times) > 3600  # it did jump
+    assert load_history(study).published
     goes_on(study)

@@ -12,9 +12,11 @@ and a repeated proposal counts.
 
 import argparse
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from typing import TextIO
 
 import optuna
 from joblib import Parallel, delayed
@@ -99,10 +101,19 @@ def main() -> None:
     print(f"{'':<24}" + "".join(f"{budget:>8}" for budget in budgets) + "  ms each")
     for name in arguments.only:
         runs = (delayed(run)(name, seed, budgets) for seed in range(arguments.seeds))
-        rows, each_ms = zip(*Parallel(arguments.jobs)(runs), strict=True)
+        rows, each_ms = [], []
+        for row, milliseconds in Parallel(arguments.jobs, return_as="generator")(runs):
+            show(f"{name}, seed {len(rows)}", row, milliseconds, sys.stderr)
+            rows.append(row)
+            each_ms.append(milliseconds)
         means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
-        line = f"{name:<24}" + "".join(f"{mean:8.3f}" for mean in means)
-        print(f"{line}{statistics.median(each_ms):9.0f}", flush=True)
+        show(name, means, statistics.median(each_ms), sys.stdout)
+
+
+def show(name: str, row: list[float], each_ms: float, file: TextIO) -> None:
+    """Print a line of the table; those of single seeds show how far it has come."""
+    shares = "".join(f"{share:8.3f}" for share in row)
+    print(f"{name:<24}{shares}{each_ms:9.0f}", file=file, flush=True)
 
 
 if __name__ == "__main__":

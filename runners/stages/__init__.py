@@ -71,7 +71,7 @@ VERSIONS = {
     "fine-tune": 2,
     "export": 1,
     "export-program": 1,
-    "quantize": 1,
+    "quantize": 2,
 }
 
 

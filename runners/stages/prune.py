@@ -1,4 +1,4 @@
-"""Stage "prune": whole channels are removed, so that the exported model really is smaller.
+"""Stage "prune": whole channels and heads are removed, so that the exported model is smaller.
 
 Structured pruning by the L2 norm of channel groups (Li et al., "Pruning Filters for Efficient
 ConvNets", 2017, https://arxiv.org/abs/1608.08710), with the groups found by Torch-Pruning (Fang et
@@ -14,10 +14,14 @@ from runners.stages import StageInput, StageOutput
 
 
 def run(given: StageInput) -> StageOutput:
-    """Remove ``params["pruning_ratio"]`` of each layer's channels, rounded to a full multiple."""
+    """Remove ``params["pruning_ratio"]`` of each layer's channels and of its heads, if it has any.
+
+    Of channels a full multiple of the recipe's ``width_multiple`` is left.
+    """
     loaded, ratio = given.loaded, given.params["pruning_ratio"]
     model, student, history = load_checkpoint(loaded, given.parent_file)
     multiple = loaded.workload.recipe().width_multiple
+    heads = dict(loaded.workload.attention_heads(model))
     before = _parameters(model)
     pruner = torch_pruning.pruner.MagnitudePruner(
         model,
@@ -25,6 +29,10 @@ def run(given: StageInput) -> StageOutput:
         importance=torch_pruning.importance.MagnitudeImportance(p=2),
         pruning_ratio=ratio,
         round_to=multiple,
+        num_heads=heads,
+        prune_num_heads=bool(heads),
+        prune_head_dims=not heads,
+        head_pruning_ratio=ratio if heads else 0.0,
         ignored_layers=[*_output_layers(model), *loaded.workload.keep_layers(model)],
     )
     pruner.step()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from runners.failure import FailureKind, StageError
 from runners.model_file import FP32_LAYERS, fixed_batch, model_inputs
 from runners.stages import StageInput, StageOutput
-from runners.stages.sensitivity import most_sensitive
+from runners.stages.sensitivity import constants, most_sensitive
 from spaces import Quantization
 
 _WITH_WEIGHTS = ("MatMul", "Gemm")
@@ -140,29 +140,34 @@ def _dynamic_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> Non
 
 
 def _weight_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
-    _compress_weights(given, path, left_out, mode=nncf.CompressWeightsMode.INT8_SYM)
+    _compress_weights(given, path, left_out, [], mode=nncf.CompressWeightsMode.INT8_SYM)
 
 
 def _weight_int4(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     # ONNX Runtime rejects group-wise scales on a Gemm, and fuses only group-wise ones of a MatMul.
-    group_size = -1 if "Gemm" in _operators(given.parent_file) else 32
+    has_products = _has_products(given.parent_file)
     _compress_weights(
         given,
         path,
         left_out,
+        ["Gemm"] if has_products else [],
         mode=nncf.CompressWeightsMode.INT4_SYM,
         ratio=1.0,
-        group_size=group_size,
+        group_size=32 if has_products else -1,
         all_layers=True,
     )
 
 
 def _compress_weights(
-    given: StageInput, path: Path, left_out: Sequence[str], **options: Any
+    given: StageInput,
+    path: Path,
+    left_out: Sequence[str],
+    left_types: Sequence[str],
+    **options: Any,
 ) -> None:
     # ONNX Runtime's CPU provider rejects the 4-D scale that NNCF gives a convolution's weight.
     ignored = nncf.IgnoredScope(
-        names=list(left_out), types=["Conv", "ConvTranspose"], validate=False
+        names=list(left_out), types=["Conv", "ConvTranspose", *left_types], validate=False
     )
     model = onnx.load(given.parent_file)
     onnx.save(nncf.compress_weights(model, ignored_scope=ignored, **options), path)
@@ -206,6 +211,13 @@ def _is_half(graph: onnx.GraphProto) -> bool:
     """Tell whether most of a model's weights are in fp16."""
     kinds = Counter(tensor.data_type for tensor in graph.initializer)
     return kinds[onnx.TensorProto.FLOAT16] > kinds[onnx.TensorProto.FLOAT]
+
+
+def _has_products(path: Path) -> bool:
+    """Tell whether a model has a MatMul with constant weights."""
+    model = onnx.load(path)
+    weights = constants(model)
+    return any(node.op_type == "MatMul" and node.input[1] in weights for node in model.graph.node)
 
 
 def _operators(path: Path) -> Counter[str]:

@@ -45,14 +45,14 @@ def sensitivities(
     model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[Any]]], quantization: Quantization
 ) -> dict[str, float]:
     """Return each layer's noise to signal ratio by name; arguments are :func:`most_sensitive`'s."""
-    weights = _weights(model)
+    weights = constants(model)
     layers = [node for node in model.graph.node if _is_quantized(node, weights, quantization)]
     wanted = {name for node in layers for name in node.input if name and name not in weights}
     values = _values(model, feeds[:_FEEDS], wanted)
     return {node.name: _noise(model, node, weights, values, quantization) for node in layers}
 
 
-def _weights(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     """Return the constants of a model, by name."""
     found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
