@@ -9,7 +9,7 @@ from runners.recipe import Recipe
 from runners.runner import ModelFormat
 from spaces import REFERENCE, BuildSpec, Quantization
 
-TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune")
+TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune", "qat-short", "qat")
 """The stages that train, in the order in which a build comes to them."""
 
 Step = tuple[str, dict[str, Any]]
@@ -53,6 +53,8 @@ def plan(
         yield "prune", {"pruning_ratio": spec.pruning_ratio}
         if not is_skeleton:
             yield from _training("fine-tune", {}, recipe.fine_tune_epochs, recipe)
+    if spec.quantization is Quantization.INT8_QAT and not is_skeleton:
+        yield from _training("qat", {}, recipe.qat_epochs, recipe)
     if model_format == "pt2":
         yield "export-program", {"quantization": spec.quantization.value}
         return
@@ -64,7 +66,10 @@ def _quantization(spec: BuildSpec) -> Iterator[Step]:
     if spec.quantization is not Quantization.FP32:
         share = spec.fp32_layer_share
         left_out = {"fp32_layer_share": share} if share else {}
-        yield "quantize", {"quantization": spec.quantization.value, **left_out}
+        # What quantization-aware training prepared for is static int8.
+        is_qat = spec.quantization is Quantization.INT8_QAT
+        scheme = Quantization.INT8_STATIC if is_qat else spec.quantization
+        yield "quantize", {"quantization": scheme.value, **left_out}
 
 
 def _training(stage: str, params: dict[str, Any], epochs: int, recipe: Recipe) -> Iterator[Step]:

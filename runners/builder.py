@@ -22,6 +22,7 @@ from spaces import (
     PROGRAM_QUANTIZATIONS,
     BuildSpec,
     ParetuneError,
+    Quantization,
     StoreError,
     WorkloadError,
     digest,
@@ -108,8 +109,9 @@ class Builder:
                 f"{' or '.join(PROGRAM_QUANTIZATIONS)}"
             )
             return Failure("export-program", FailureKind.UNSUPPORTED, message)
-        if self.loaded.model_file and (model_format == "pt2" or spec.pruning_ratio > 0):
-            what = "PyTorch takes none" if model_format == "pt2" else "that cannot be pruned"
+        needs_training = spec.pruning_ratio > 0 or spec.quantization is Quantization.INT8_QAT
+        if self.loaded.model_file and (model_format == "pt2" or needs_training):
+            what = "PyTorch takes none" if model_format == "pt2" else "that cannot be trained"
             message = f"the reference is an ONNX file: {what}; write a workload with models()"
             return Failure("import-model", FailureKind.UNSUPPORTED, message)
         done = self._run(self._plan(spec, model_format, is_skeleton=is_skeleton))

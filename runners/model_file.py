@@ -16,6 +16,9 @@ from spaces import ParetuneError
 FP32_LAYERS = "paretune.fp32_layers"
 """The key in an ONNX file's metadata under which stand the layers left in fp32, a line each."""
 
+CALIBRATION = "paretune.calibration"
+"""The key under which stands how static int8 was calibrated."""
+
 _SAMPLES = 64
 _LARGEST_BYTES = 2**31
 

@@ -17,8 +17,10 @@ class Recipe:
         reference_epochs: Passes over the train split for the reference, if Paretune trains it.
         distill_epochs: Passes over the train split for a student.
         fine_tune_epochs: Passes over the train split after pruning.
+        qat_epochs: Passes over the train split with int8's rounding simulated (``int8-qat``).
         batch_size: Samples a step.
-        learning_rate: Peak of the one-cycle schedule; fine-tuning peaks at a third of it.
+        learning_rate: Peak of the one-cycle schedule; fine-tuning peaks at a third of it,
+            quantization-aware training at a tenth.
         weight_decay: Decoupled weight decay.
         temperature: Softens both distributions in distillation.
         short_share: Share of a training's epochs that come first, as a stage of their own: if what
@@ -31,6 +33,7 @@ class Recipe:
     reference_epochs: int = 30
     distill_epochs: int = 30
     fine_tune_epochs: int = 15
+    qat_epochs: int = 5
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from runners.failure import Failure
-from runners.model_file import FP32_LAYERS
+from runners.model_file import CALIBRATION, FP32_LAYERS
 from runners.process_runner import ProcessRunner
 from runners.runner import Samples
 from runners.settings import MeasurementSettings
@@ -152,7 +152,7 @@ def _write_samples(
 
 
 def _signature(path: Path) -> dict[str, Any]:
-    """Return names, types and shapes of an ONNX file's inputs and outputs, and its fp32 layers."""
+    """Return what an ONNX file takes and gives, and how it was quantized."""
     import onnx
 
     model = onnx.load(path, load_external_data=False)
@@ -171,4 +171,5 @@ def _signature(path: Path) -> dict[str, Any]:
         "inputs": [describe(value) for value in graph.input],
         "outputs": [describe(value) for value in graph.output],
         "fp32_layers": notes[FP32_LAYERS].splitlines() if FP32_LAYERS in notes else [],
+        "calibration": notes.get(CALIBRATION),
     }

@@ -10,7 +10,7 @@ from runners.build_plan import plan
 from runners.recipe import Recipe
 from search.history import History
 from search.trial import TrialRecord
-from spaces import BuildSpec, Candidate
+from spaces import BuildSpec, Candidate, Quantization
 
 _MEASURE = "measure"
 _UNKNOWN_SECONDS = 5.0
@@ -84,7 +84,11 @@ class CostModel:
         """Return what a training is expected to take by what an epoch was measured to take."""
         training = stage.removesuffix("-short")
         is_short = training != stage
-        whole = {"distill": self.recipe.distill_epochs, "fine-tune": self.recipe.fine_tune_epochs}
+        whole = {
+            "distill": self.recipe.distill_epochs,
+            "fine-tune": self.recipe.fine_tune_epochs,
+            "qat": self.recipe.qat_epochs,
+        }
         if training not in whole or student not in self.epoch_seconds:
             return None
         short = self.recipe.short_epochs(whole[training])
@@ -116,6 +120,8 @@ def _work(stage: str, build: BuildSpec) -> Work:
     parts: list[str] = [stage, build.student]
     if not stage.startswith("distill"):
         parts.append(str(build.pruning_ratio))
+    if stage == "export" and build.quantization is Quantization.INT8_QAT:
+        parts.append("qat")
     if stage in ("quantize", "export-program"):
         parts += [build.quantization.value, str(build.fp32_layer_share)]
     return tuple(parts)

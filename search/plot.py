@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COLORS = dict(
     zip(
         Quantization,
-        ("#4c5b6b", "#8a63d2", "#0072b2", "#009e73", "#e69f00", "#d55e00"),
+        ("#4c5b6b", "#8a63d2", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00"),
         strict=True,
     )
 )

@@ -21,6 +21,8 @@ class Quantization(StrEnum):
     ``fp32``                32            32                not quantized
     ``fp16``                16            16                not quantized, cast to half precision
     ``int8-static``         8             8                 once, from the calibration split
+    ``int8-qat``            8             8                 as int8-static, after a fine-tuning in
+                                                            which rounding is simulated
     ``int8-dynamic``        8             8                 at run time, for each batch
     ``int8-weight``         8             32                activations stay fp32
     ``int4-weight``         4             32                activations stay fp32
@@ -30,6 +32,7 @@ class Quantization(StrEnum):
     FP32 = "fp32"
     FP16 = "fp16"
     INT8_STATIC = "int8-static"
+    INT8_QAT = "int8-qat"
     INT8_DYNAMIC = "int8-dynamic"
     INT8_WEIGHT = "int8-weight"
     INT4_WEIGHT = "int4-weight"
@@ -59,6 +62,7 @@ _SCHEMES = {
     Quantization.FP32: _Scheme(32, 32, "none"),
     Quantization.FP16: _Scheme(16, 16, "cast"),
     Quantization.INT8_STATIC: _Scheme(8, 8, "static"),
+    Quantization.INT8_QAT: _Scheme(8, 8, "static"),
     Quantization.INT8_DYNAMIC: _Scheme(8, 8, "dynamic"),
     Quantization.INT8_WEIGHT: _Scheme(8, 32, "weight"),
     Quantization.INT4_WEIGHT: _Scheme(4, 32, "weight"),

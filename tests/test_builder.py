@@ -120,6 +120,24 @@ def test_pruning_and_distilling_make_files_smaller(builder: Builder) -> None:
     assert [32, 4] in widths and [32, 32] in widths
 
 
+def test_quantization_aware_training_is_a_stage_before_static_int8(builder: Builder) -> None:
+    spec = BuildSpec("small", 0.5, Quantization.INT8_QAT)
+    names = [stage for stage, _ in plan(spec, Recipe(distill_epochs=2, fine_tune_epochs=2))]
+    assert names == ["reference", "distill", "prune", "fine-tune", "qat", "export", "quantize"]
+    adapted = build(builder, "small", 0.5, "int8-qat")
+    assert len(adapted.train_losses["qat"]) == builder.recipe.qat_epochs
+    operators = {node.op_type for node in onnx.load(adapted.path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+    inputs = builder.loaded.data.validation.inputs
+    quality = builder.loaded.score(outputs(adapted, inputs), "validation")
+    # What the simulation promised is what the file gives: a handful of samples apart.
+    assert abs(quality - adapted.stage_quality["qat"]) < 0.05
+    skeleton = builder.build(spec, is_skeleton=True)
+    plain = builder.build(BuildSpec("small", 0.5, Quantization.INT8_STATIC), is_skeleton=True)
+    assert isinstance(skeleton, Artifact) and isinstance(plain, Artifact)
+    assert skeleton.digest == plain.digest  # rounding in training does not change the graph
+
+
 SHORT_LANGID = """
 import importlib.util
 from dataclasses import replace

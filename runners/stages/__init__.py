@@ -1,4 +1,4 @@
-"""The stages of a build: distill → prune → fine-tune → export → quantize.
+"""The stages of a build: distill → prune → fine-tune → qat → export → quantize.
 
 Each is one function from a :class:`StageInput` to a :class:`StageOutput`, in a file of its own,
 imported when it runs. A stage's version is part of its key: raise it whenever its code would give
@@ -69,6 +69,8 @@ VERSIONS = {
     "prune": 1,
     "fine-tune-short": 1,
     "fine-tune": 2,
+    "qat-short": 1,
+    "qat": 1,
     "export": 1,
     "export-program": 1,
     "quantize": 2,

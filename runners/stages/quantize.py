@@ -17,9 +17,10 @@ import onnx.version_converter
 from numpy.typing import NDArray
 
 from runners.failure import FailureKind, StageError
-from runners.model_file import FP32_LAYERS, fixed_batch, model_inputs
+from runners.model_file import CALIBRATION, FP32_LAYERS, fixed_batch, model_inputs
 from runners.stages import StageInput, StageOutput
 from runners.stages.sensitivity import constants, most_sensitive
+from runners.stages.static_int8 import static_int8
 from spaces import Quantization
 
 _WITH_WEIGHTS = ("MatMul", "Gemm")
@@ -106,13 +107,9 @@ def _half(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
 
 
 def _static_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
-    feeds = _calibration_feeds(given)
-    quantized = nncf.quantize(
-        onnx.load(given.parent_file),
-        nncf.Dataset(feeds),
-        subset_size=len(feeds),
-        ignored_scope=nncf.IgnoredScope(names=list(left_out)),
-    )
+    model = onnx.load(given.parent_file)
+    quantized, way = static_int8(model, _calibration_feeds(given), left_out)
+    quantized.metadata_props.add(key=CALIBRATION, value=way)
     onnx.save(quantized, path)
 
 
