@@ -35,7 +35,7 @@ _CONFIRMED = "paretune_confirmed"
 _ENDED = "paretune_ended"
 _PATIENCE_S = 300.0
 _RETRY_S = 2.0
-_FULL = "disk is full"
+_FOR_GOOD = ("disk is full", "malformed", "not a database")
 _LOG = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -83,7 +83,7 @@ class StudyStorage:
     def definition(self) -> dict[str, Any] | None:
         """What the study was created with, or ``None`` if there is no such study yet."""
         try:
-            attributes = self._storage.get_study_user_attrs(self._study_id)
+            attributes = self._attributes()
         except KeyError:
             return None
         definition = attributes.get(_DEFINITION)
@@ -225,14 +225,14 @@ class StudyStorage:
 
     def confirmed(self) -> tuple[list[Confirmed], int]:
         """Return what the last confirmation found, and how many trials the study had then."""
-        attributes = self._storage.get_study_user_attrs(self._study_id)
+        attributes = self._attributes()
         found = attributes.get(_CONFIRMED, {"trials": 0, "numbers": []})
         values = [attributes[f"{_CONFIRMED}:{number}"] for number in found["numbers"]]
         return [Confirmed.from_dict(each) for each in values], found["trials"]
 
     def confirmed_on(self) -> dict[str, Any] | None:
         """Return what the confirmed points were run on, if the study was confirmed."""
-        found = self._storage.get_study_user_attrs(self._study_id).get(_CONFIRMED)
+        found = self._attributes().get(_CONFIRMED)
         return dict(found["samples"]) if found else None
 
     def end(self, reason: str, status: Status) -> None:
@@ -242,7 +242,7 @@ class StudyStorage:
     @property
     def ended(self) -> tuple[str, Status] | None:
         """Why and how the last search ended; ``None`` if none did but was killed."""
-        found = self._storage.get_study_user_attrs(self._study_id).get(_ENDED)
+        found = self._attributes().get(_ENDED)
         return (found[0], found[1]) if found else None
 
     def recover(self, objectives: Sequence[Objective]) -> list[Unfinished]:
@@ -265,7 +265,12 @@ class StudyStorage:
         # Read only, so not copied: Optuna keeps what it has read of finished trials, and a second
         # reading of thousands of them would cost as much in copies as the first in queries.
         with collector_off():
-            return self._storage.get_all_trials(self._study_id, deepcopy=False)
+            return self._patiently(
+                lambda: self._storage.get_all_trials(self._study_id, deepcopy=False)
+            )
+
+    def _attributes(self) -> dict[str, Any]:
+        return self._patiently(lambda: self._storage.get_study_user_attrs(self._study_id))
 
     @cached_property
     def _study_id(self) -> int:
@@ -282,8 +287,8 @@ class StudyStorage:
     def _set_study(self, key: str, value: Any) -> None:
         self._patiently(lambda: self._storage.set_study_user_attr(self._study_id, key, value))
 
-    def _patiently(self, write: Callable[[], Result]) -> Result:
-        """Write; a storage that does not answer is given some minutes to come back.
+    def _patiently(self, access: Callable[[], Result]) -> Result:
+        """Read or write; a storage that does not answer is given some minutes to come back.
 
         Raises:
             StudyError: If it does not.
@@ -291,14 +296,14 @@ class StudyStorage:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                return write()
+                return access()
             except (optuna.exceptions.StorageInternalError, OSError) as error:
                 # A full disk does not empty itself: who has to make room should know at once.
-                if time.monotonic() > deadline or _FULL in str(error.__cause__ or error):
+                reason = str(error.__cause__ or error)
+                if time.monotonic() > deadline or any(text in reason for text in _FOR_GOOD):
                     raise StudyError(
-                        f"the Optuna storage {self.url} does not answer: "
-                        f"{error.__cause__ or error}; what is finished is safe, mend the storage "
-                        f"and run the same command again"
+                        f"the Optuna storage {self.url} does not answer: {reason}; what is "
+                        f"finished is safe, mend the storage and run the same command again"
                     ) from error
                 _LOG.warning("%s does not answer; trying again", self.url)
                 time.sleep(_RETRY_S)

@@ -1,6 +1,7 @@
 """A small real workload for the tests: Fisher's irises, bundled with scikit-learn."""
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -76,6 +77,20 @@ class Broken(Iris):
 
     def train_reference(self, model: nn.Module, data: Data) -> None:
         raise FileNotFoundError("checkpoint.pt is not there")
+
+
+class Killed(Iris):
+    """Its training is killed, as the kernel does to what takes too much memory."""
+
+    def train_reference(self, model: nn.Module, data: Data) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Greedy(Iris):
+    """Its training asks for 12 GiB."""
+
+    def train_reference(self, model: nn.Module, data: Data) -> None:
+        bytearray(12 * 2**30)
 
 
 class BadMetricName(Iris):

@@ -17,11 +17,17 @@ Make = Callable[..., BuildWorker]
 
 @pytest.fixture
 def make_worker(tmp_path: Path) -> Make:
-    def make(name: str, timeout_s: float = 120.0) -> BuildWorker:
+    def make(
+        name: str, timeout_s: float = 120.0, memory_limit_bytes: int | None = None
+    ) -> BuildWorker:
         folder = tmp_path / name
         log = folder / "build.log"
         workload = f"{IRIS}:{name}"
-        return BuildWorker(WorkerSettings(workload, IRIS.parent, folder, log, timeout_s))
+        return BuildWorker(
+            WorkerSettings(
+                workload, IRIS.parent, folder, log, timeout_s, memory_limit_bytes=memory_limit_bytes
+            )
+        )
 
     return make
 
@@ -61,3 +67,11 @@ def test_a_process_that_died_between_two_jobs_is_started_anew(make_worker: Make)
                 child.wait(10)
         time.sleep(1.0)  # until loky has noticed
         assert worker.describe() == before
+
+
+@pytest.mark.parametrize("name", ["Killed", "Greedy"])
+def test_a_build_without_memory_is_told_as_that(make_worker: Make, name: str) -> None:
+    with make_worker(name, memory_limit_bytes=6 * 2**30) as worker:
+        failure = worker.build(BASELINE)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.OUT_OF_MEMORY, failure

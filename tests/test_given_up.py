@@ -58,6 +58,16 @@ def test_a_quantization_that_always_fails_is_given_up_whatever_is_built(space: S
     assert rule(candidate(space, student="small", quantization="int8-dynamic")) is None
 
 
+def test_what_worked_once_for_another_build_is_not_given_up(space: SearchSpace) -> None:
+    history = History(GOALS)
+    rule = GivenUp(history, space, least=3)
+    add(history, candidate(space, student="small", quantization="int8-static"), None)
+    for student, ratio in (("reference", 0.0), ("small", 0.5), ("reference", 0.5)):
+        tried = candidate(space, student=student, pruning_ratio=ratio, quantization="int8-static")
+        add(history, tried, BROKEN)
+    assert rule(candidate(space, quantization="int8-static", batch_size=8)) is None
+
+
 def test_what_worked_once_or_may_have_another_reason_is_not_given_up(space: SearchSpace) -> None:
     history = History(GOALS)
     rule = GivenUp(history, space, least=3)

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import psutil
+import pytest
 from onnx import TensorProto, helper
 from test_runner_contract import QUICK, double
 
 from runners.child import run_job
 from runners.failure import Failure, FailureKind
+from runners.lease import lease, lease_path
 from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.proof import prove
 from runners.runner import Samples
@@ -33,6 +35,29 @@ def test_last_words_are_kept(tmp_path: Path) -> None:
     assert failure.kind is FailureKind.CRASH
     assert signal.Signals(11).name in failure.message
     assert "last words" in failure.log
+
+
+def test_a_crash_after_the_result_or_a_result_of_another_run_does_not_count(tmp_path: Path) -> None:
+    write = "open(os.path.join(os.path.dirname(sys.argv[1]), 'result.json'), 'w').write('{}')"
+    assert run_script(tmp_path, f"{write}; os.abort()").kind is FailureKind.CRASH
+    (tmp_path / "result.json").write_text("{}", "utf-8")
+    assert run_script(tmp_path, "").kind is FailureKind.CRASH
+
+
+def test_a_launch_holds_the_lease_of_its_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARETUNE_LEASES", str(tmp_path))
+    script = tmp_path / "script.py"
+    code = (
+        "import json, os, pathlib, sys\n"
+        "links = [os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')]\n"
+        "pathlib.Path(sys.argv[1]).with_name('result.json').write_text(json.dumps(links))\n"
+    )
+    script.write_text(code, "utf-8")
+    with lease("cpu") as held:
+        found = run_job(script, {}, tmp_path, stage="measure", timeout_s=20, lease=held)
+    assert str(lease_path("cpu").resolve()) in found
 
 
 def test_being_killed_is_out_of_memory(tmp_path: Path) -> None:

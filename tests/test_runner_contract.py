@@ -193,8 +193,8 @@ def test_a_hang_ends_at_the_deadline(bench: Bench) -> None:
 
 
 def test_more_memory_than_allowed(bench: Bench) -> None:
-    samples = bench.with_pipeline("return bytearray(64 * 2**30)")
-    failure = bench.launch(samples, replace(QUICK, memory_limit_bytes=16 * 2**30))
+    samples = bench.with_pipeline("return bytearray(8 * 2**30)")
+    failure = bench.launch(samples, replace(QUICK, memory_limit_bytes=4 * 2**30))
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.OUT_OF_MEMORY
 

@@ -109,3 +109,12 @@ def test_a_changed_study_needs_a_new_name(url: str, space: SearchSpace) -> None:
     opened(url, space)
     with pytest.raises(StudyError, match="another workload; give the changed study a new `name`"):
         StudyStorage(url, "study").create({"workload": "other"}, GOALS, space)
+
+
+def test_a_storage_that_is_no_database_says_so_at_once(tmp_path: Path) -> None:
+    database = tmp_path / "optuna.db"
+    storage = StudyStorage(f"sqlite:///{database}", "iris")
+    del storage
+    database.write_bytes(b"not SQLite" * 1000)
+    with pytest.raises(StudyError, match="not a database"):
+        _ = StudyStorage(f"sqlite:///{database}", "iris").definition

@@ -6,8 +6,9 @@ Run it an hour or more after a study was confirmed. The published points, and be
 frontier (what is best by the search's own values), are measured in an independent campaign: every
 point has a launch in every round, and nothing of the earlier measurements is used but the files.
 Quality is worked out anew on the test split. Printed is how many points are inside the intervals
-they were given, and how many are still on the frontier of all that was measured now. Let nothing
-else run.
+they were given, and how many are still on the frontier of all that was measured now; a point that
+only its own marked ties beat (confirmation could not tell them apart) still is. Let nothing else
+run.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from runners.worker_jobs import WorkerSettings
 from search.choice import points
 from search.config import StudyPaths
 from search.history import History
-from search.objective import losses
+from search.objective import Objective, losses
 from search.pareto import non_dominated
 from search.study import load_history
 from search.study_file import read_study_file
@@ -57,13 +58,21 @@ def main() -> int:
     records = list({record.number: record for record in [*naive, *published]}.values())
     fresh = measure(arguments.study, history, records, arguments.rounds)
     goals = history.objectives
-    values = [{g.metric: found[g.metric].value for g in goals} for found in fresh.values()]
-    best = non_dominated(losses(values, goals))
-    front = {number for number, is_best in zip(fresh, best, strict=True) if is_best}
+    ties = {point.number: point.same_as for point in history.confirmed}
+    front = {number for number in fresh if stays(number, fresh, ties, goals)}
     table(published, fresh, front, history)
     holds = shares("published", published, fresh, front, history)
     shares("naive", naive, fresh, front, history)
     return 0 if min(holds) >= LEAST_SHARE else 1
+
+
+def stays(
+    number: int, fresh: Fresh, ties: Mapping[int, int | None], goals: Sequence[Objective]
+) -> bool:
+    """Tell whether nothing dominates a point now but what was marked as its tie."""
+    others = [other for other in fresh if other != number and ties.get(other) != number]
+    values = [{g.metric: fresh[n][g.metric].value for g in goals} for n in (number, *others)]
+    return bool(non_dominated(losses(values, goals))[0])
 
 
 def measure(
