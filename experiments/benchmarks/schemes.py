@@ -1,0 +1,94 @@
+"""Benchmark: what does each quantization do to the time of a large model and of a small one?
+
+    python experiments/benchmarks/schemes.py STUDY.yaml [--students NAME …] [--batch-size 1]
+
+Builds the reference and the last student (untrained: latency does not depend on weights) in every
+quantization, and compares each with its fp32 form in interleaved blocks (see `paretune compare`).
+Beside the ratio stand the operators that a call runs in integers, and those that only convert, as
+ONNX Runtime leaves them after its own optimizations. Let nothing else run.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from runners.builder import Builder
+from runners.comparison import compare
+from runners.failure import Failure
+from runners.loaded_workload import LoadedWorkload
+from runners.onnxruntime_runner import OnnxRuntimeRunner
+from runners.runner import Samples
+from runners.store import ArtifactStore
+from runners.telemetry import switch_off_telemetry
+from search.config import StudyPaths
+from search.study_file import read_study_file
+from spaces import BuildSpec, Quantization, RunSpec
+
+CONVERTING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
+
+
+def main() -> int:
+    """Print a line a student and quantization."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--students", nargs="*")
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--launches", type=int, default=5)
+    arguments = parser.parse_args()
+    switch_off_telemetry()
+    config = read_study_file(arguments.study)
+    loaded = LoadedWorkload(config.workload, arguments.study.resolve().parent)
+    builder = Builder(loaded, ArtifactStore(StudyPaths(config, arguments.study).store))
+    run = RunSpec("onnxruntime", "CPUExecutionProvider", arguments.batch_size, 1)
+    print(f"{'build':<26} {'fp32 ÷ this':>11}   {'interval':<17} in integers, converting")
+    with tempfile.TemporaryDirectory() as name:
+        inputs = Path(name) / "inputs.npy"
+        np.save(inputs, loaded.data.validation.inputs)
+        for student in arguments.students or (loaded.info.models[0], loaded.info.models[-1]):
+            models = {q: built(builder, student, q) for q in Quantization}
+            for quantization, model in models.items():
+                if quantization in (Quantization.FP32, Quantization.INT8_QAT):
+                    continue
+                pair = (model, models[Quantization.FP32])
+                found = compare(
+                    OnnxRuntimeRunner(), pair, run, Samples([inputs]), launches=arguments.launches
+                )
+                if isinstance(found, Failure):
+                    sys.exit(found.message)
+                interval = f"{found.ratio.low or 0.0:.3f} … {found.ratio.high or 0.0:.3f}"
+                print(
+                    f"{f'{student} · {quantization}':<26} {found.ratio.value:>10.3f}×   "
+                    f"{interval:<17} {operators(model, Path(name))}",
+                    flush=True,
+                )
+    return 0
+
+
+def built(builder: Builder, student: str, quantization: Quantization) -> Path:
+    """Return the file of a student's skeleton."""
+    artifact = builder.build(BuildSpec(student, 0.0, quantization), is_skeleton=True)
+    if isinstance(artifact, Failure):
+        sys.exit(f"{student} · {quantization}: {artifact.message}")
+    return artifact.path
+
+
+def operators(model: Path, folder: Path) -> str:
+    """Count the operators in integers, and the converting ones, of the optimized graph."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    found = Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+    in_integers = sum(
+        n for op, n in found.items() if op.startswith("QLinear") or "Integer" in op or "NBits" in op
+    )
+    return f"{in_integers}, {sum(found[op] for op in CONVERTING)} of {sum(found.values())}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
