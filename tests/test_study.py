@@ -104,7 +104,7 @@ def test_frontier_equals_brute_force_over_mlflow_alone(iris_study: Path) -> None
 def test_mlflow_has_what_a_reviewer_wants(iris_study: Path) -> None:
     [parent] = mlflow_runs(iris_study, "study")
     assert parent.info.status == "FINISHED"
-    assert "## Frontier" in parent.data.tags["mlflow.note.content"]
+    assert "## Published frontier" in parent.data.tags["mlflow.note.content"]
     assert parent.data.metrics["trials"] == 10
     assert parent.data.metrics["hypervolume"] > 0
     client = MlflowClient(tracking_uri=f"sqlite:///{iris_study.parent}/results/mlflow.db")
