@@ -107,9 +107,9 @@ class History:
     def as_published(self) -> History:
         """Return the history to show: a confirmed trial has its fresh values.
 
-        Its frontier is the published one. Without a confirmation it is this history itself.
+        Its frontier is the published one. With nothing published it is this history itself.
         """
-        if not self.confirmed:
+        if not self.published:
             return self
         fresh = {point.number: point.measurement for point in self.confirmed}
         records = [

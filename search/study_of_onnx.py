@@ -83,7 +83,8 @@ def write_onnx_study(
         ),
         "study.yaml": _STUDY.format(
             name=re.sub(r"[^\w.-]+", "-", model.stem),
-            quantizations=", ".join(Quantization),
+            # An ONNX file cannot be trained.
+            quantizations=", ".join(q for q in Quantization if q is not Quantization.INT8_QAT),
             batch_sizes=_BATCH_SIZES if batch is None else [batch],
             providers=", ".join(_providers()),
             threads=_threads(),

@@ -6,6 +6,7 @@ https://arxiv.org/abs/1906.04721) cost a small network of the digits study five 
 and helps others. So all are tried, and judged on the calibration samples.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +55,8 @@ def static_int8(
             advanced_parameters=advanced.AdvancedQuantizationParameters(**parameters),
         )
         difference = _outputs(quantized, feeds) - expected
-        found.append((float(np.square(difference).mean()), way, quantized))
+        error = float(np.square(difference).mean())
+        found.append((error if math.isfinite(error) else math.inf, way, quantized))
     _, way, quantized = min(found, key=lambda each: each[0])
     return quantized, way
 
