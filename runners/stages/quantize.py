@@ -137,7 +137,7 @@ def _dynamic_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> Non
 
 
 def _weight_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
-    _compress_weights(given, path, left_out, [], mode=nncf.CompressWeightsMode.INT8_SYM)
+    _compress_weights(given, path, left_out, mode=nncf.CompressWeightsMode.INT8_SYM)
 
 
 def _weight_int4(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
@@ -159,7 +159,7 @@ def _compress_weights(
     given: StageInput,
     path: Path,
     left_out: Sequence[str],
-    left_types: Sequence[str],
+    left_types: Sequence[str] = (),
     **options: Any,
 ) -> None:
     # ONNX Runtime's CPU provider rejects the 4-D scale that NNCF gives a convolution's weight.

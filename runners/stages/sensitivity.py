@@ -93,7 +93,7 @@ def _values(
         name: [feed[name] for feed in feeds] for name in wanted & given
     }
     if inner:
-        session = _session(probed)
+        session = session_of(probed)
         runs = [session.run(inner, dict(feed)) for feed in feeds]
         found |= {name: [run[place] for run in runs] for place, name in enumerate(inner)}
     return found
@@ -107,7 +107,7 @@ def _noise(
     quantization: Quantization,
 ) -> float:
     names = [name for name in dict.fromkeys(node.input) if name]
-    session = _session(_alone(model, node, names, weights, values))
+    session = session_of(_alone(model, node, names, weights, values))
     operands = list(node.input)[:2]
     rounded = {
         name: _rounded_weight(weights[name], quantization.weight_bits, _output_channels(node))
@@ -169,7 +169,8 @@ def _rounded(array: NDArray[Any], low: float, high: float, bits: int) -> NDArray
     return rounded
 
 
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Return a session of a model on the processor that says nothing but errors."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(

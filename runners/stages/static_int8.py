@@ -13,10 +13,11 @@ from typing import Any
 import nncf
 import numpy as np
 import onnx
-import onnxruntime
 from nncf.quantization import advanced_parameters as advanced
 from nncf.quantization import range_estimator as ranges
 from numpy.typing import NDArray
+
+from runners.stages.sensitivity import session_of
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
 
@@ -37,7 +38,7 @@ _WAYS = {
 def static_int8(
     model: onnx.ModelProto, feeds: Feeds, left_out: Sequence[str]
 ) -> tuple[onnx.ModelProto, str]:
-    """Return the quantized model that answers most like the model, and how it was calibrated.
+    """Return the quantized model nearest in the first output, and how it was calibrated.
 
     Args:
         model: The model in fp32.
@@ -63,9 +64,7 @@ def static_int8(
 
 def _outputs(model: onnx.ModelProto, feeds: Feeds) -> NDArray[np.float64]:
     """Return the values of a model's first output for all feeds, one after the other."""
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = session_of(model)
     name = session.get_outputs()[0].name
     return np.concatenate(
         [np.asarray(session.run([name], feed)[0], np.float64).ravel() for feed in feeds]
