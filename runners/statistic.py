@@ -50,3 +50,15 @@ class Statistic:
         half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * standard_error
         half = float(np.hypot(half, resolution * mean))
         return cls(mean, mean - half, mean + half)
+
+    def for_repetition(self) -> Statistic:
+        """Return the value with the interval in which a second, like measurement is expected.
+
+        Both means vary, so it is wider by the root of two. An interval of the mean holds a second
+        mean of as many launches in 83 % of cases only (Hahn and Meeker, Statistical
+        Intervals, 1991).
+        """
+        if self.low is None or self.high is None:
+            return self
+        low, high = (self.value + 2**0.5 * (end - self.value) for end in (self.low, self.high))
+        return Statistic(self.value, low, high)

@@ -279,11 +279,13 @@ class Confirmation:
     def _fresh(self, point: Point, timing: Timing) -> Measurement:
         run = point.record.candidate.run
         measured = self.evaluator.measurement(point.entry.model, run, timing)
+        # Who reads a published value wants to know what the next measurement may give.
+        times = {name: each.for_repetition() for name, each in measured.statistics.items()}
         low, high = np.percentile(point.resampled, [2.5, 97.5])
         quality = Statistic(point.quality, float(low), float(high))
         old = point.record.measurement
         return replace(
             measured,
-            statistics={**measured.statistics, self.history.quality_metric: quality},
+            statistics={**times, self.history.quality_metric: quality},
             providers=old.providers if old else {},
         )

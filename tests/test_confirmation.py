@@ -89,6 +89,18 @@ def test_the_probability_is_the_share_of_draws_in_which_nothing_dominates() -> N
     assert probability_non_dominated(draws).tolist() == [1.0, 0.5, 0.5]
 
 
+def test_a_published_interval_holds_a_second_measurement(rng: np.random.Generator) -> None:
+    held = {"mean": 0, "repetition": 0}
+    for first, second in rng.normal(10, 1, (4000, 2, 5)):
+        mean = Statistic.over_launches(first)
+        for name, each in (("mean", mean), ("repetition", mean.for_repetition())):
+            assert each.low is not None and each.high is not None
+            held[name] += each.low <= second.mean() <= each.high
+    assert held["mean"] / 4000 < 0.9
+    assert held["repetition"] / 4000 == pytest.approx(0.95, abs=0.015)
+    assert Statistic(1.0).for_repetition() == Statistic(1.0)
+
+
 def test_points_are_told_apart_by_any_objective(rng: np.random.Generator) -> None:
     one = rng.normal(0, 1, (200, 2))
     assert indistinct(one, one + rng.normal(0, 1, (200, 2)))
