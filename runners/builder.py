@@ -258,7 +258,7 @@ class Builder:
             if path is None:
                 raise StageError(FailureKind.INVALID, "the reference's weights left the store")
             model, _, _ = load_checkpoint(self.loaded, path)
-            self._teacher = reference, logits(model, self.loaded.data.train.inputs)
+            self._teacher = reference, logits(model, self.loaded.data.train)
         return self._teacher[1]
 
 

@@ -18,8 +18,7 @@ class Split:
     Attributes:
         inputs: Array of shape (samples, ...), with the dtype that the model takes.
         targets: Array of shape (samples,) for classes (integers), or (samples, ...) for values.
-        further_inputs: Arrays for a model's other inputs, in order: models that are ONNX files may
-            have several.
+        further_inputs: Arrays for a model's other inputs, in the order of ``forward``.
     """
 
     inputs: NDArray[Any]

@@ -157,16 +157,18 @@ class LoadedWorkload:
 
 def _check_tensors(reference: str, data: Data) -> None:
     """Check that a PyTorch model can take the splits' inputs."""
-    for split in (data.train, data.calibration, data.validation, data.test):
-        if split.inputs.dtype == np.float64:
+    splits = (data.train, data.calibration, data.validation, data.test)
+    counts = {len(split.all_inputs) for split in splits}
+    if len(counts) > 1:
+        raise WorkloadError(
+            f"{reference}: every split needs the same number of inputs; got {sorted(counts)}: some "
+            f"split lacks further_inputs"
+        )
+    for split in splits:
+        if any(array.dtype == np.float64 for array in split.all_inputs):
             raise WorkloadError(
                 f"{reference}: inputs of a split are float64, and PyTorch models take float32: use "
                 f".astype(numpy.float32)"
-            )
-        if split.further_inputs:
-            raise WorkloadError(
-                f"{reference}: further_inputs are for models that are ONNX files; a PyTorch model "
-                f"takes one input"
             )
 
 

@@ -11,7 +11,7 @@ class Recipe:
 
     AdamW with a one-cycle learning rate; students learn from the reference's logits as well as
     from the targets (Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network",
-    2015, https://arxiv.org/abs/1503.02531).
+    2015, https://arxiv.org/abs/1503.02531). In mixed precision, on a card that has bfloat16.
 
     Attributes:
         reference_epochs: Passes over the train split for the reference, if Paretune trains it.

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from runners.data import Data, Split
 from runners.failure import FailureKind, StageError
 from runners.recipe import Recipe
+from runners.workload import Workload
 
 if TYPE_CHECKING:
     from runners.loaded_workload import LoadedWorkload
@@ -32,8 +33,8 @@ def train(
     *,
     epochs: int,
     recipe: Recipe,
-    seed: int | None = None,
-    peak_learning_rate: float | None = None,
+    seed: int,
+    peak_learning_rate: float,
     teacher_logits: Tensor | None = None,
 ) -> list[float]:
     """Train a model on the train split, in place, and leave it in eval mode on the CPU.
@@ -44,8 +45,8 @@ def train(
         loss_of: Gives the loss of outputs, targets and the teacher's outputs (or ``None``).
         epochs: Passes over the train split.
         recipe: Everything else about the training.
-        seed: Seed of the shuffling; the recipe's by default.
-        peak_learning_rate: Peak of the one-cycle schedule; the recipe's by default.
+        seed: Seed of the shuffling.
+        peak_learning_rate: Peak of the one-cycle schedule.
         teacher_logits: The reference's outputs on the train split, of shape (samples, classes).
 
     Returns:
@@ -55,36 +56,39 @@ def train(
         StageError: If the loss becomes NaN or infinite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    seed = recipe.seed if seed is None else seed
+    is_mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
     torch.manual_seed(seed)
     shuffle = torch.Generator().manual_seed(seed)
-    inputs, targets = torch.from_numpy(data.train.inputs), torch.from_numpy(data.train.targets)
+    inputs = [torch.from_numpy(array) for array in data.train.all_inputs]
+    targets = torch.from_numpy(data.train.targets)
     model.to(device).train()
-    steps = math.ceil(len(inputs) / recipe.batch_size)
+    steps = math.ceil(len(targets) / recipe.batch_size)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        max_lr=peak_learning_rate or recipe.learning_rate,
+        max_lr=peak_learning_rate,
         epochs=max(epochs, 1),
         steps_per_epoch=steps,
     )
     losses: list[float] = []
     for epoch in range(epochs):
         total = 0.0
-        order = torch.randperm(len(inputs), generator=shuffle)
+        order = torch.randperm(len(targets), generator=shuffle)
         for start in range(0, len(order), recipe.batch_size):
             batch = order[start : start + recipe.batch_size]
             teacher = None if teacher_logits is None else teacher_logits[batch].to(device)
-            outputs = model(inputs[batch].to(device))
-            loss = loss_of(outputs, targets[batch].to(device), teacher)
+            # Mixed precision: bfloat16 has fp32's range, so that gradients need no scaling.
+            with torch.autocast(device.type, torch.bfloat16, enabled=is_mixed):
+                outputs = model(*(each[batch].to(device) for each in inputs))
+            loss = loss_of(outputs.float(), targets[batch].to(device), teacher)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += float(loss.detach()) * len(batch)
-        mean_loss = total / len(inputs)
+        mean_loss = total / len(targets)
         losses.append(mean_loss)
         if not math.isfinite(mean_loss):
             raise StageError(
@@ -101,22 +105,30 @@ def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
 
     For a model that cannot be trained that way there is no entry.
     """
-    if loaded.model_file is not None:
+    workload, data = loaded.workload, loaded.data
+    # A loop of the user's own may take longer to start than for a step.
+    if loaded.model_file is not None or type(workload).train is not Workload.train:
         return {}
-    recipe, data = loaded.workload.recipe(), loaded.data
-    steps = math.ceil(len(data.train.inputs) / recipe.batch_size)
-    count = min(recipe.batch_size, len(data.train.inputs))
-    batch = replace(data, train=Split(data.train.inputs[:count], data.train.targets[:count]))
+    recipe = workload.recipe()
+    steps = math.ceil(len(data.train) / recipe.batch_size)
+    first = np.arange(min(recipe.batch_size, len(data.train)))
+    batch = replace(data, train=data.train.take(first))
     found = {}
     for name in loaded.info.models:
         spent: list[float] = []
         with suppress(Exception):
             while len(spent) < _TIMED_STEPS and sum(spent) < _LONGEST_STEP_S:
                 model = loaded.build_model(name)
-                teacher = logits(model, batch.train.inputs)
+                teacher = logits(model, batch.train)
                 started = time.perf_counter()
-                loss = loaded.workload.loss
-                train(model, batch, loss, epochs=1, recipe=recipe, teacher_logits=teacher)
+                workload.train(
+                    model,
+                    batch,
+                    epochs=1,
+                    peak_learning_rate=recipe.learning_rate,
+                    seed=recipe.seed,
+                    teacher_logits=teacher,
+                )
                 spent.append(time.perf_counter() - started)
             found[name] = steps * min(spent)
     return found
@@ -148,14 +160,16 @@ def distillation_loss(
     return recipe.teacher_share * recipe.temperature**2 * soft + (1 - recipe.teacher_share) * hard
 
 
-def logits(model: nn.Module, inputs: NDArray[Any], batch_size: int = 256) -> Tensor:
-    """Return a model's outputs in eval mode, on the CPU, of shape (samples, ...)."""
+def logits(model: nn.Module, split: Split, batch_size: int = 256) -> Tensor:
+    """Return a model's outputs on a split in eval mode, on the CPU, of shape (samples, ...)."""
     device = next(model.parameters()).device
+    inputs = [torch.from_numpy(array) for array in split.all_inputs]
     model.eval()
-    with torch.inference_mode():
+    # Not inference_mode: a loss may want to save these for its gradient.
+    with torch.no_grad():
         return torch.cat(
             [
-                model(torch.from_numpy(inputs[start : start + batch_size]).to(device)).cpu()
-                for start in range(0, len(inputs), batch_size)
+                model(*(each[start : start + batch_size].to(device) for each in inputs)).cpu()
+                for start in range(0, len(split), batch_size)
             ]
         )

@@ -39,7 +39,8 @@ class Workload(ABC):
         """Return constructors of untrained models by name.
 
         ``"reference"`` is the model to compress; every other entry is a student that may be
-        distilled from it. All take and give tensors of the same shapes, batch axis first.
+        distilled from it (:func:`runners.students.scaled` makes some). All take and give tensors
+        of the same shapes, batch axis first.
         """
 
     @abstractmethod
@@ -63,10 +64,56 @@ class Workload(ABC):
         Override it to load your checkpoint (``model.load_state_dict(torch.load(...,
         weights_only=True))``) and name the file in :meth:`depends_on`.
         """
+        recipe = self.recipe()
+        self.train(
+            model,
+            data,
+            epochs=recipe.reference_epochs,
+            peak_learning_rate=recipe.learning_rate,
+            seed=recipe.seed,
+        )
+
+    def train(
+        self,
+        model: nn.Module,
+        data: Data,
+        *,
+        epochs: int,
+        peak_learning_rate: float,
+        seed: int,
+        teacher_logits: Tensor | None = None,
+    ) -> Sequence[float]:
+        """Train a model in place: all of a study's trainings come through here.
+
+        The default is AdamW with a one-cycle schedule, as :meth:`recipe` and :meth:`loss` say.
+        Override it to train your own way, by Lightning's or Hugging Face's ``Trainer``, say. Take
+        the model as it is: its layers may be fewer channels wide than its class makes them, and
+        already trained; and leave the weights in it.
+
+        Args:
+            model: What to train.
+            data: Only the train split is to be learnt from.
+            epochs: Passes over it: a training may come in two parts, each with a call of its own.
+            peak_learning_rate: The recipe's, or a part of it for a model that is trained already.
+            seed: Seed of the shuffling.
+            teacher_logits: The reference's outputs on the train split, of shape (samples, ...), if
+                the model is to learn from them.
+
+        Returns:
+            The mean loss of each epoch, for the training curves; empty if you have none.
+        """
         from runners.training import train
 
-        recipe = self.recipe()
-        train(model, data, self.loss, epochs=recipe.reference_epochs, recipe=recipe)
+        return train(
+            model,
+            data,
+            self.loss,
+            epochs=epochs,
+            recipe=self.recipe(),
+            seed=seed,
+            peak_learning_rate=peak_learning_rate,
+            teacher_logits=teacher_logits,
+        )
 
     def loss(self, outputs: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
         """Return the training loss of one batch, a scalar tensor.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.history import History
 from search.mlflow_client import STUDY_TAG, TRIAL_TAG, child_runs, mlflow_client
@@ -17,10 +17,15 @@ from search.summary import trial_markdown, trial_numbers, trial_params
 from search.tracking import Status
 from search.trial import TrialRecord
 
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
 _PICTURES_AFTER = 10
 _PICTURES_GROWTH = 0.1
 _CONFIRMED = "paretune.confirmed_by"
 _TAG_CHARACTERS = 4000
+_PROGRESS_EVERY_S = 5.0
+_BATCH = 900  # MLflow takes a thousand metrics at once
 
 
 class MlflowTracking:
@@ -70,10 +75,13 @@ class MlflowTracking:
         self.runs: dict[int, str] = {}
         self._confirmed: set[int] = set()
         self._pictured = 0
+        self._progress: list[Metric] = []
+        self._progress_at = time.monotonic()
 
     def bring_up_to_date(self, history: History) -> None:
         """Make the child runs those of the history, and their frontier tags true."""
         self._pictured = len(history.records)
+        self._progress.clear()
         known = {
             run.data.tags[TRIAL_TAG]: run
             for run in child_runs(self.client, self.experiment_id, self.parent_id)
@@ -143,6 +151,7 @@ class MlflowTracking:
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Log tables and pictures, and end the parent run."""
+        self._flush_progress()
         self._log_review(history)
         self.client.set_tag(self.parent_id, "paretune.ended", reason[:_TAG_CHARACTERS])
         self.client.set_terminated(self.parent_id, status)
@@ -241,8 +250,19 @@ class MlflowTracking:
         if history.hypervolume is not None:
             progress["hypervolume"] = history.hypervolume
         at = int(record.finished_at * 1000)
-        metrics = [Metric(name, value, at, record.number) for name, value in progress.items()]
-        self.client.log_batch(self.parent_id, metrics=metrics)
+        self._progress += [
+            Metric(name, value, at, record.number) for name, value in progress.items()
+        ]
+        # In a sweep trials take a second: nobody looks as often.
+        since_s = time.monotonic() - self._progress_at
+        if since_s > _PROGRESS_EVERY_S or len(self._progress) > _BATCH:
+            self._flush_progress()
+
+    def _flush_progress(self) -> None:
+        metrics, self._progress = self._progress, []
+        self._progress_at = time.monotonic()
+        if metrics:
+            self.client.log_batch(self.parent_id, metrics=metrics)
 
     def _log_missing_progress(self, history: History) -> None:
         """Log the parent's metrics over trials where they are missing, as they were then."""
@@ -254,6 +274,7 @@ class MlflowTracking:
             replayed.add(record)
             if record.number not in logged:
                 self._log_progress(record, replayed)
+        self._flush_progress()
 
     def _log_review(self, history: History) -> None:
         """Log what is worth its time only once a search or a confirmation is over."""

@@ -12,6 +12,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -169,9 +170,9 @@ class StudyStorage:
             state = TrialState.COMPLETE
 
         def close() -> None:
-            trial_id = self._trial_id(record.number)
-            if not self._storage.get_trial(trial_id).state.is_finished():
-                self._storage.set_trial_state_values(trial_id, state, values)
+            # Asked again after an error, it may have been closed all the same.
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                self._storage.set_trial_state_values(self._trial_id(record.number), state, values)
 
         self._patiently(close)
 

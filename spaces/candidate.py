@@ -70,14 +70,15 @@ class BuildSpec:
 
     def is_compressed_less(self, other: "BuildSpec") -> bool:
         """Tell whether it should be no worse than another: it lost nothing the other kept."""
-        if self == other or not self.quantization.is_no_coarser(other.quantization):
-            return False
-        same = self.quantization == other.quantization
-        if same and self.fp32_layer_share < other.fp32_layer_share:
-            return False
+        # Asked for hundreds of thousands of pairs: what rules most of them out comes first.
         if self.student == other.student:
-            return self.pruning_ratio <= other.pruning_ratio
-        return self.student == REFERENCE and self.pruning_ratio == 0
+            if self.pruning_ratio > other.pruning_ratio:
+                return False
+        elif self.student != REFERENCE or self.pruning_ratio > 0:
+            return False
+        if self.quantization == other.quantization:
+            return self.fp32_layer_share >= other.fp32_layer_share and self != other
+        return self.quantization.is_no_coarser(other.quantization)
 
 
 @dataclass(frozen=True, slots=True)

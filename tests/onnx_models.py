@@ -192,9 +192,25 @@ def from_torchscript(path: Path, rng: np.random.Generator) -> Samples:
     return from_torch(path, rng, dynamo=False)
 
 
+def from_sklearn(path: Path, rng: np.random.Generator) -> Samples:
+    """A pipeline of scikit-learn's by skl2onnx: a label and, as maps, probabilities."""
+    from skl2onnx import to_onnx
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    given = samples(rng)
+    values = given["input"]
+    classes = values[:, :4].argmax(axis=1)
+    model = make_pipeline(StandardScaler(), MLPClassifier(64, random_state=0, max_iter=500))
+    onnx.save(to_onnx(model.fit(values, classes), values[:1]), path)
+    return {"X": values}
+
+
 MODELS: list[Callable[[Path, np.random.Generator], Samples]] = [
     from_dynamo,
     from_torchscript,
+    from_sklearn,
     two_inputs,
     fixed_batch,
     integer_tokens,

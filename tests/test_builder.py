@@ -10,9 +10,11 @@ from runners.build_plan import plan
 from runners.builder import Artifact, Builder, Training
 from runners.failure import Failure, FailureKind
 from runners.loaded_workload import LoadedWorkload
+from runners.onnx_answers import onnx_answers
 from runners.recipe import Recipe
 from runners.store import ArtifactStore
 from runners.telemetry import switch_off_telemetry
+from runners.training import epoch_seconds
 from spaces import BuildSpec, Quantization
 
 switch_off_telemetry()
@@ -136,6 +138,91 @@ def test_quantization_aware_training_is_a_stage_before_static_int8(builder: Buil
     plain = builder.build(BuildSpec("small", 0.5, Quantization.INT8_STATIC), is_skeleton=True)
     assert isinstance(skeleton, Artifact) and isinstance(plain, Artifact)
     assert skeleton.digest == plain.digest  # rounding in training does not change the graph
+
+
+OWN_LOOP = """
+import torch
+from torch import nn
+from iris_workload import Iris
+class Own(Iris):
+    def train(self, model, data, *, epochs, peak_learning_rate, seed, teacher_logits=None):
+        with open("calls.txt", "a") as calls:
+            print(epochs, teacher_logits is not None, model.training, file=calls)
+        inputs, targets = map(torch.from_numpy, (data.train.inputs, data.train.targets))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+        losses = []
+        for _ in range(40):
+            losses.append(nn.functional.cross_entropy(model(inputs), targets))
+            optimizer.zero_grad()
+            losses[-1].backward()
+            optimizer.step()
+        return losses[-2:]
+"""
+
+
+def test_a_training_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(IRIS.parent))
+    (tmp_path / "own.py").write_text(OWN_LOOP, "utf-8")
+    loaded = LoadedWorkload("own.py:Own", tmp_path)
+    assert epoch_seconds(loaded) == {}
+    own = Builder(loaded, ArtifactStore(tmp_path / "store"))
+    artifact = build(own, "small", 0.5, "int8-qat")
+    recipe = loaded.workload.recipe()
+    short, whole = recipe.short_epochs(recipe.distill_epochs), recipe.distill_epochs
+    assert (tmp_path / "calls.txt").read_text().splitlines() == [
+        f"{recipe.reference_epochs} False True",
+        *(f"{epochs} True True" for epochs in (short, whole - short, recipe.fine_tune_epochs)),
+        f"{recipe.qat_epochs} True True",
+    ]
+    assert len(artifact.train_losses["distill"]) == 2
+    validation = loaded.data.validation
+    assert loaded.score(outputs(artifact, validation.inputs), "validation") > 0.7
+
+
+SEVERAL = """
+import numpy as np
+import torch
+from dataclasses import replace
+from torch import nn
+from iris_workload import Iris
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.table = nn.Embedding(10, width)
+        self.hidden = nn.Linear(2, width)
+        self.more = nn.Linear(width, width)
+        self.last = nn.Linear(width, 3)
+    def forward(self, petal, sepal):
+        lengths = self.table(sepal).mean(dim=1)
+        return self.last(torch.relu(self.more(torch.relu(self.hidden(petal) + lengths))))
+class Several(Iris):
+    def models(self):
+        return {"reference": lambda: Net(64), "small": lambda: Net(32)}
+    def recipe(self):
+        many = {"reference_epochs": 60, "distill_epochs": 60, "fine_tune_epochs": 30}
+        return replace(super().recipe(), **many)
+    def data(self):
+        data = super().data()
+        def split(each):
+            sepal = each.inputs[:, :2].round().astype(np.int64)
+            return replace(each, inputs=each.inputs[:, 2:].copy(), further_inputs=(sepal,))
+        names = ("train", "calibration", "validation", "test")
+        return replace(data, **{name: split(getattr(data, name)) for name in names})
+"""
+
+
+@pytest.mark.parametrize("quantization", ["fp32", "int8-static", "int8-qat"])
+def test_a_model_of_several_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantization: str
+) -> None:
+    monkeypatch.syspath_prepend(str(IRIS.parent))
+    (tmp_path / "several.py").write_text(SEVERAL, "utf-8")
+    loaded = LoadedWorkload("several.py:Several", tmp_path)
+    artifact = build(Builder(loaded, ArtifactStore(tmp_path / "store")), "small", 0.5, quantization)
+    validation = loaded.data.validation
+    answers = onnx_answers(artifact.path, validation.all_inputs)
+    assert loaded.score(answers, "validation") > 0.6
 
 
 SHORT_LANGID = """

@@ -8,11 +8,16 @@ from conftest import IRIS, paretune, write_study
 
 from runners.failure import Failure, FailureKind
 from runners.measurement import Measurement
+from runners.recipe import Recipe
 from runners.statistic import Statistic
+from search.attempt import Attempt
+from search.cost import CostModel
 from search.frontier_strategy import FrontierStrategy
+from search.gate import Gate
 from search.given_up import GivenUp
 from search.history import History
 from search.objective import default_objectives
+from search.storage import Unfinished
 from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy
 from search.study import load_history
 from search.trial import TrialRecord
@@ -129,3 +134,17 @@ def test_a_student_that_cannot_be_pruned_is_told_once_and_left_alone(tmp_path: P
     assert "more: pruning_ratio 0.5: all 4 trials failed" in told[1]
     history = load_history(study)
     assert len(history.measured) == 16 and len(history.failed) == 4
+
+
+def test_a_trial_that_ends_the_study_again_and_again_is_a_failure(space: SearchSpace) -> None:
+    history = History(GOALS)
+    gate, cost = Gate(history), CostModel(history, Recipe())
+    twice, thrice = (
+        Attempt(Unfinished(7, space.baseline, starts), "onnx", gate, cost).steps()
+        for starts in (2, 3)
+    )
+    assert next(twice)  # it is tried once more
+    with pytest.raises(StopIteration) as end:
+        next(thrice)
+    failure = end.value.value.failure
+    assert failure.kind is FailureKind.CRASH and "ended 3 times" in failure.message

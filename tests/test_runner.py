@@ -1,7 +1,10 @@
 """The child processes that runners work through, and failures only one runtime can have."""
 
 import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,35 @@ def test_last_words_are_kept(tmp_path: Path) -> None:
     assert failure.kind is FailureKind.CRASH
     assert signal.Signals(11).name in failure.message
     assert "last words" in failure.log
+
+
+CHILD = """
+import time
+from runners.launched.counters import die_with_parent
+die_with_parent()
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_launch_ends_when_its_parent_is_killed() -> None:
+    code = f"""if True:
+        import subprocess, sys
+        child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        print(child.pid, flush=True)
+        child.wait()
+    """
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    with suppress(psutil.NoSuchProcess):
+        while child.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, "it outlived its parent"
+            time.sleep(0.05)
 
 
 def test_a_crash_after_the_result_or_a_result_of_another_run_does_not_count(tmp_path: Path) -> None:

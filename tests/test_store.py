@@ -1,4 +1,6 @@
 import multiprocessing
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -57,6 +59,43 @@ def test_a_torn_record_counts_as_missing(store: ArtifactStore, torn: bytes) -> N
     store.commit(record(put(store, b"abc")))
     (store.root / "stages" / f"{'k' * 64}.json").write_bytes(torn)
     assert store.record("k" * 64) is None
+
+
+def test_a_record_under_the_name_of_another_counts_as_missing(store: ArtifactStore) -> None:
+    store.commit(record(put(store, b"abc")))
+    stages = store.root / "stages"
+    shutil.copyfile(stages / f"{'k' * 64}.json", stages / f"{'l' * 64}.json")
+    assert store.record("k" * 64) is not None and store.record("l" * 64) is None
+
+
+def killed(code: str, root: Path) -> None:
+    """Run code with a store, until it kills its own process."""
+    begin = (
+        "import os, sys; from dataclasses import replace; from pathlib import Path\n"
+        "from runners.store import ArtifactStore\nstore = ArtifactStore(Path(sys.argv[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", begin + code, root])
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_record_half_written_leaves_the_one_before(store: ArtifactStore) -> None:
+    store.commit(record(put(store, b"abc")))
+    killed(
+        "os.fsync = lambda _: os.kill(os.getpid(), 9)\n"
+        "store.commit(replace(store.note('k' * 64), seconds=9.0))",
+        store.root,
+    )
+    assert store.record("k" * 64) == record(put(store, b"abc"))
+
+
+def test_the_claim_of_a_killed_process_ends_with_it(store: ArtifactStore) -> None:
+    killed("with store.claim('k' * 64): os.kill(os.getpid(), 9)", store.root)
+    signal.alarm(60)  # a claim that stays would be waited for without end
+    try:
+        with store.claim("k" * 64):
+            pass
+    finally:
+        signal.alarm(0)
 
 
 def test_nothing_is_left_in_scratch(store: ArtifactStore) -> None:

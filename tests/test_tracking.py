@@ -1,6 +1,8 @@
 """MLflow as a view of a history: what a trial costs there must not cost it its truth."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from mlflow.entities import Run
 from runners.statistic import Statistic
 from runners.store import ArtifactStore
 from search.history import History
+from search.mlflow_client import mlflow_client
 from search.mlflow_review import MlflowReview
 from search.mlflow_tracking import MlflowTracking
 from search.objective import Constraint, default_objectives
@@ -83,6 +86,9 @@ def test_frontier_tags_are_true_after_every_trial(
         assert tagged(tracking) == frontier(history)
         sizes.add(len(history.frontier))
     assert len(sizes) > 2
+    tracking.finish(history, "done", "FINISHED")
+    steps = [m.step for m in tracking.client.get_metric_history(tracking.parent_id, "trials")]
+    assert sorted(steps) == list(range(12))
     parent = tracking.client.get_run(tracking.parent_id).data.metrics
     assert (parent["trials"], parent["failed_trials"], parent["skipped_trials"]) == (12, 1, 1)
     assert parent["hypervolume"] == pytest.approx(history.hypervolume)
@@ -136,3 +142,18 @@ def test_what_differs_from_the_history_is_mended(
     same = {n for n in after if after[n].info.run_id == before[n].info.run_id}
     assert same == set(range(12)) - {on, SKIPPED}
     assert after[SKIPPED].info.status == "FINISHED"
+
+
+def test_the_log_of_a_deleted_database_is_not_the_new_ones(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE old (x)")
+    path.unlink()
+    # A killed process leaves its log.
+    log = tmp_path / "mlflow.db-wal"
+    log.write_bytes(b"of the old database")
+    mlflow_client(f"sqlite:///{path}")
+    assert not log.exists() or not log.read_bytes().startswith(b"of the old")
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

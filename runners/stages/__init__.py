@@ -73,7 +73,7 @@ VERSIONS = {
     "qat": 1,
     "export": 1,
     "export-program": 1,
-    "quantize": 2,
+    "quantize": 3,
 }
 
 

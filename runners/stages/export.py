@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import torch
 
-from runners.checkpoint import example_inputs, load_checkpoint
+from runners.checkpoint import example_inputs, load_checkpoint, same_batch
 from runners.failure import FailureKind, StageError
 from runners.stages import StageInput, StageOutput
 
@@ -20,16 +20,16 @@ _CHECKED_SAMPLES = 8
 def run(given: StageInput) -> StageOutput:
     """Export with the dynamo exporter and check that the file gives the model's own answers."""
     model, _, _ = load_checkpoint(given.loaded, given.parent_file)
-    path = given.folder / "model.onnx"
+    path, inputs = given.folder / "model.onnx", example_inputs(given.loaded)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model,
-                (example_inputs(given.loaded),),
+                inputs,
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                input_names=["input"],
+                dynamic_shapes=same_batch(model, inputs),
+                input_names=_input_names(len(inputs)),
                 output_names=["output"],
                 opset_version=OPSET,
                 verbose=False,
@@ -46,12 +46,17 @@ def run(given: StageInput) -> StageOutput:
     return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
 
 
+def _input_names(count: int) -> list[str]:
+    return ["input", *(f"input_{place}" for place in range(1, count))]
+
+
 def _check_answers(given: StageInput, model: torch.nn.Module, path: str) -> None:
-    inputs = given.loaded.data.train.inputs[:_CHECKED_SAMPLES]
+    arrays = [array[:_CHECKED_SAMPLES] for array in given.loaded.data.train.all_inputs]
     with torch.inference_mode():
-        expected = model(torch.from_numpy(inputs)).numpy()
+        expected = model(*map(torch.from_numpy, arrays)).numpy()
+    feed = dict(zip(_input_names(len(arrays)), arrays, strict=True))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    got = np.asarray(session.run(["output"], {"input": inputs})[0])
+    got = np.asarray(session.run(["output"], feed)[0])
     scale = max(float(np.abs(expected).max()), 1e-6)
     error = float(np.abs(got - expected).max()) / scale
     if not error < 1e-3:

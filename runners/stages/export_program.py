@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runners.checkpoint import example_inputs, load_checkpoint
+from runners.checkpoint import example_inputs, load_checkpoint, same_batch
 from runners.failure import FailureKind, StageError
 from runners.stages import StageInput, StageOutput
 
@@ -16,14 +16,14 @@ def run(given: StageInput) -> StageOutput:
     model, _, _ = load_checkpoint(given.loaded, given.parent_file)
     if given.params["quantization"] == "fp16":
         model = _Half(model)
-    path = given.folder / "model.pt2"
+    path, inputs = given.folder / "model.pt2", example_inputs(given.loaded)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.export.export(
                 model,
-                (example_inputs(given.loaded),),
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                inputs,
+                dynamic_shapes=same_batch(model, inputs),
             )
             torch.export.save(program, path)
     except Exception as error:
@@ -40,6 +40,6 @@ class _Half(nn.Module):
         super().__init__()
         self.model = model.half()
 
-    def forward(self, inputs: Tensor) -> Any:
-        inputs = inputs.half() if inputs.is_floating_point() else inputs
-        return self.model(inputs).float()
+    def forward(self, *inputs: Tensor) -> Any:
+        halves = (each.half() if each.is_floating_point() else each for each in inputs)
+        return self.model(*halves).float()

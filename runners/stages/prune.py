@@ -8,7 +8,7 @@ al., "DepGraph: Towards Any Structural Pruning", 2023, https://arxiv.org/abs/230
 import torch_pruning
 from torch import nn
 
-from runners.checkpoint import example_inputs, load_checkpoint, save_checkpoint
+from runners.checkpoint import call, example_inputs, load_checkpoint, save_checkpoint
 from runners.failure import FailureKind, StageError
 from runners.stages import StageInput, StageOutput
 
@@ -26,6 +26,7 @@ def run(given: StageInput) -> StageOutput:
     pruner = torch_pruning.pruner.MagnitudePruner(
         model,
         example_inputs(loaded),
+        forward_fn=call,
         importance=torch_pruning.importance.MagnitudeImportance(p=2),
         pruning_ratio=ratio,
         round_to=multiple,

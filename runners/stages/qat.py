@@ -56,12 +56,14 @@ class _RoundedForward:
         self._range: Tensor | None = None
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        layer, inputs = self._layer, self._round(inputs)
-        weight, bias = _rounded_weight(layer.weight), layer.bias
-        if isinstance(layer, nn.Linear):
-            return functional.linear(inputs, weight, bias)
-        outputs: Tensor = layer._conv_forward(inputs, weight, bias)
-        return outputs
+        # Mixed precision would round once more, and coarser.
+        with torch.autocast(inputs.device.type, enabled=False):
+            layer, inputs = self._layer, self._round(inputs.float())
+            weight, bias = _rounded_weight(layer.weight), layer.bias
+            if isinstance(layer, nn.Linear):
+                return functional.linear(inputs, weight, bias)
+            outputs: Tensor = layer._conv_forward(inputs, weight, bias)
+            return outputs
 
     def _round(self, inputs: Tensor) -> Tensor:
         # As NNCF takes it: the mean over the samples of their extremes. Zero is in it: padding has

@@ -25,6 +25,7 @@ from spaces import Quantization
 
 _WITH_WEIGHTS = ("MatMul", "Gemm")
 _CALIBRATION_SAMPLES = 300
+_GROUP = 32
 _OF_QUANTIZED = (
     "QuantizeLinear",
     "DequantizeLinear",
@@ -142,15 +143,15 @@ def _weight_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None
 
 def _weight_int4(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     # ONNX Runtime rejects group-wise scales on a Gemm, and fuses only group-wise ones of a MatMul.
-    has_products = _has_products(given.parent_file)
+    grouped = _is_better_grouped(given.parent_file)
     _compress_weights(
         given,
         path,
         left_out,
-        ["Gemm"] if has_products else [],
+        ["Gemm"] if grouped else [],
         mode=nncf.CompressWeightsMode.INT4_SYM,
         ratio=1.0,
-        group_size=32 if has_products else -1,
+        group_size=_GROUP if grouped else -1,
         all_layers=True,
     )
 
@@ -210,11 +211,17 @@ def _is_half(graph: onnx.GraphProto) -> bool:
     return kinds[onnx.TensorProto.FLOAT16] > kinds[onnx.TensorProto.FLOAT]
 
 
-def _has_products(path: Path) -> bool:
-    """Tell whether a model has a MatMul with constant weights."""
+def _is_better_grouped(path: Path) -> bool:
+    """Tell whether most int4 weights could have a scale a group: those of MatMuls, of fit width."""
     model = onnx.load(path)
-    weights = constants(model)
-    return any(node.op_type == "MatMul" and node.input[1] in weights for node in model.graph.node)
+    weights, sizes = constants(model), Counter[str]()
+    for node in model.graph.node:
+        if node.op_type in _WITH_WEIGHTS and node.input[1] in weights:
+            weight = weights[node.input[1]]
+            if node.op_type == "MatMul" and weight.shape[-2] % _GROUP:
+                return False
+            sizes[node.op_type] += weight.size
+    return sizes["MatMul"] > sizes["Gemm"]
 
 
 def _operators(path: Path) -> Counter[str]:

@@ -8,7 +8,7 @@ from torch import nn
 
 from runners.checkpoint import save_checkpoint
 from runners.stages import StageInput, StageOutput
-from runners.training import logits, train
+from runners.training import logits
 
 
 def train_part(
@@ -29,17 +29,20 @@ def train_part(
     """
     loaded = given.loaded
     recipe = loaded.workload.recipe()
-    losses = train(
-        model,
+    losses = loaded.workload.train(
+        model.train(),
         loaded.data,
-        loaded.workload.loss,
         epochs=given.params["epochs"],
-        recipe=recipe,
         seed=recipe.seed + (given.params["part"] == "rest"),
         peak_learning_rate=recipe.learning_rate * peak_share,
         teacher_logits=given.teacher_logits(),
     )
-    outputs = logits(model, loaded.data.validation.inputs).numpy()
+    model.cpu().eval()
+    outputs = logits(model, loaded.data.validation).numpy()
     path = given.folder / "trained.safetensors"
     save_checkpoint(model, path, **checkpoint)
-    return StageOutput(path, {"quality": loaded.score(outputs, "validation")}, losses)
+    return StageOutput(
+        path,
+        {"quality": loaded.score(outputs, "validation")},
+        [float(loss) for loss in losses or ()],
+    )

@@ -42,7 +42,10 @@ class Mine(Workload):
     # pipeline = "pipeline.py"      # preprocess() and postprocess() to time around the model
 
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
-        """REPLACE: constructors; `reference` is your model, all others are students of it."""
+        """REPLACE: constructors; `reference` is your model, all others are students of it.
+
+        `runners.students.scaled(partial(Net, width=512, depth=4))` would derive some.
+        """
         return {
             "reference": partial(Net, width=512, depth=4),
             "half": partial(Net, width=256, depth=4),
@@ -62,13 +65,14 @@ class Mine(Workload):
         parts = np.split(order, [1000, 1100, 1450])
         return Data(*(Split(inputs[rows], labels[rows]) for rows in parts))
 
-    # Your trained weights; without this the reference is trained by the recipe:
+    # Your trained weights (CHECKPOINT = Path(__file__).with_name("checkpoint.pt")); without this
+    # the reference is trained by the recipe:
     #
     # def train_reference(self, model, data):
-    #     model.load_state_dict(torch.load("checkpoint.pt", weights_only=True))
+    #     model.load_state_dict(torch.load(CHECKPOINT, weights_only=True))
     #
     # def depends_on(self):  # other files that decide models or data
-    #     return [Path("checkpoint.pt")]
+    #     return [CHECKPOINT]
 
     # How students are trained, and pruned models fine-tuned:
     #
