@@ -239,9 +239,11 @@ def _given(each: ModelInput, given: Mapping[str, NDArray[Any]], data: Path) -> N
             raise ParetuneError(f"{data}: {each.name!r} has numbers too large for {each.dtype}")
         array = narrow
     if array.dtype != each.dtype or not fits:
+        lacks_batch = len(array.shape) == len(each.shape) + 1
+        hint = ". It has no batch axis, one sample after the other: export it with one"
         raise ParetuneError(
             f"{data}: {each.name!r} is {array.dtype}{list(array.shape)}; the model takes "
-            f"{each.dtype}{list(each.shape)}"
+            f"{each.dtype}{list(each.shape)}{hint if lacks_batch else ''}"
         )
     return array
 

@@ -104,7 +104,8 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
     given = dict(np.load(data))
     cases = [
         ({"tokens": given["tokens"]}, "has no array 'mask'"),
-        (given | {"mask": given["mask"][:, :, None]}, "the model takes float32"),
+        (given | {"mask": given["mask"][:, :, None]}, "the model takes float32.*no batch axis"),
+        (given | {"mask": given["mask"][:, 0]}, r"\[64\]; the model takes float32"),
         (given | {"mask": given["mask"][:5]}, "needs the same number"),
         ({name: array[:6] for name, array in given.items()}, "at least 8"),
         (given | {"mask": given["mask"] * np.nan}, "NaN"),

@@ -105,6 +105,10 @@ class Stopwatch:
         """Return each part's mean over the trials that end at a mark."""
         return {part: float(np.mean(self.ms[part][mark - WINDOW : mark])) for part in PARTS}
 
+    def medians(self) -> str:
+        """Return each part's median over all trials, in words."""
+        return ", ".join(f"{part} {np.median(self.ms[part]):.1f}" for part in PARTS)
+
 
 class SimulatedStudy:
     """A study in a folder that is real in everything but its measurements.
@@ -159,6 +163,7 @@ class SimulatedStudy:
                 cells = "".join(f"{spent[part]:10.1f}" for part in PARTS)
                 size = len(history.frontier)
                 print(f"{done:6}{cells}{totals[done]:10.1f}{size:11}", flush=True)
+        print(f"medians over all trials: {watch.medians()}", flush=True)
         return totals
 
     def show_resume(self) -> None:
