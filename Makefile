@@ -14,7 +14,7 @@ demo: $(READY)
 	$(BIN)/python experiments/digits/check_frontier.py $(STUDY)
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow

@@ -144,6 +144,7 @@ def test_mlflow_shows_what_is_published(iris_study: Path) -> None:
             assert shown[each.number][f"confirmed_{name}"] == pytest.approx(value, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
     study = write_study(tmp_path, budget={"trials": 4}, confirmation=QUICK_CONFIRMATION)
     assert paretune("search", study).returncode == 0

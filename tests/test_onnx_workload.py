@@ -49,6 +49,7 @@ def loaded(study: Path) -> LoadedWorkload:
     return LoadedWorkload("workload.py:Model", study.parent)
 
 
+@pytest.mark.slow
 def test_a_model_and_samples_become_a_frontier(tmp_path: Path, rng: np.random.Generator) -> None:
     model, data = bring(tmp_path, two_inputs, rng)
     study = quick_study(

@@ -41,6 +41,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_runtime_builds_and_measures_its_own_kind_of_file(study: Path) -> None:
     history = load_history(study)
     by_runner: dict[str, set[str]] = {}
@@ -56,6 +57,7 @@ def test_every_runtime_builds_and_measures_its_own_kind_of_file(study: Path) -> 
     assert not history.failed
 
 
+@pytest.mark.slow
 def test_whole_requests_and_load_are_metrics_like_any_other(study: Path) -> None:
     history = load_history(study)
     assert [o.metric for o in history.objectives] == [entry["metric"] for entry in OBJECTIVES]
@@ -69,6 +71,7 @@ def test_whole_requests_and_load_are_metrics_like_any_other(study: Path) -> None
     assert history.frontier
 
 
+@pytest.mark.slow
 def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) -> None:
     history = load_history(study)
     from runners.store import ArtifactStore

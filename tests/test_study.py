@@ -143,6 +143,7 @@ def test_two_workers_run_each_stage_once(tmp_path: Path) -> None:
     assert sum(record.saved_seconds for record in history.records) > 0
 
 
+@pytest.mark.slow
 def test_trained_after_all_no_skipped_candidate_exceeds_its_bound(tmp_path: Path) -> None:
     # A limit that nothing keeps: whatever still needs training is skipped, and none of it matters.
     study = write_study(
@@ -322,6 +323,7 @@ def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: P
     assert all(record.measurement for record in load_history(study).records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_trials", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) -> None:
     study = write_study(tmp_path, budget={"trials": 6})
@@ -345,6 +347,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) 
     check_nothing_ran_twice(study)
 
 
+@pytest.mark.slow
 def test_mlflow_failing_in_the_middle_does_not_end_the_study(tmp_path: Path) -> None:
     study = write_study(tmp_path, budget={"trials": 5})
     command = [sys.executable, "-m", "search.cli", "search", str(study)]
@@ -376,6 +379,7 @@ def test_two_searches_of_one_study_are_refused(tmp_path: Path) -> None:
     assert f"is being searched by process {first.pid}" in second.stderr
 
 
+@pytest.mark.slow
 def test_a_runner_in_another_interpreter_is_a_provider_of_its_own(tmp_path: Path) -> None:
     space = {
         **SMALL_SPACE,
