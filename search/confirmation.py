@@ -9,7 +9,7 @@ with the careful protocol, and its quality comes from the test split, which the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from runners.failure import Failure
 from runners.launch import summarize
 from runners.measurement import Measurement
 from runners.protocol import Timing
+from runners.spread import Spread, spreads
 from runners.statistic import RESOLUTION, Statistic
 from search.confirmed import Confirmed
 from search.history import History
@@ -55,6 +56,13 @@ class Point:
     entry: Entry
     quality: float
     resampled: list[float]
+
+    @property
+    def values(self) -> dict[str, list[float]]:
+        """One value a launch, by metric."""
+        batch_size = self.record.candidate.run.batch_size
+        each = [summarize([launch], batch_size) for launch in self.entry.launches]
+        return {name: [found[name].value for found in each] for name in each[0]}
 
 
 class Confirmation:
@@ -195,25 +203,31 @@ class Confirmation:
     def _draws(self, points: list[Point]) -> NDArray[np.float64]:
         """Return ways the truth may be: losses of shape (draws, points, objectives).
 
-        A draw takes a bootstrap sample of each point's launches and of the test split (the same
-        samples for every point), and what differs from one measurement to the next on top.
+        A draw takes a bootstrap sample of each point's launches, spread as far as launches of all
+        points tell, and of the test split (the same samples for every point), and what differs from
+        one measurement to the next on top.
         """
         rng = np.random.default_rng(len(points))
-        columns = [self._drawn(point, rng) for point in points]
+        values, spread = [point.values for point in points], _spreads(points)
+        columns = [self._drawn(p, values[i], spread[i], rng) for i, p in enumerate(points)]
         return np.stack(columns, axis=1)
 
-    def _drawn(self, point: Point, rng: np.random.Generator) -> NDArray[np.float64]:
-        run, launches = point.record.candidate.run, point.entry.launches
-        each = [summarize([launch], run.batch_size) for launch in launches]
-        rows = rng.integers(len(launches), size=(DRAWS, len(launches)))
+    def _drawn(
+        self,
+        point: Point,
+        values: Mapping[str, Sequence[float]],
+        spread: Mapping[str, Spread],
+        rng: np.random.Generator,
+    ) -> NDArray[np.float64]:
+        launches = len(point.entry.launches)
+        rows = rng.integers(launches, size=(DRAWS, launches))
         between = np.exp(rng.normal(0.0, RESOLUTION / 2, DRAWS))
         columns = []
         for goal in self.history.objectives:
             if goal.metric == self.history.quality_metric:
                 drawn = np.array(point.resampled)
-            elif goal.metric in each[0]:
-                values = np.array([statistics[goal.metric].value for statistics in each])
-                drawn = values[rows].mean(axis=1)
+            elif goal.metric in values:
+                drawn = _scaled(np.array(values[goal.metric])[rows], spread[goal.metric])
                 if goal.is_ratio_scale:
                     drawn = drawn / between if goal.direction == "maximize" else drawn * between
             else:
@@ -252,15 +266,16 @@ class Confirmation:
             return []
         published, same = self._standing(points)
         share = probability_non_dominated(self._draws(points))
+        spread = _spreads(points)
         return [
             Confirmed(
                 number=point.record.number,
-                measurement=self._fresh(point, campaign.timing(point.entry)),
+                measurement=self._fresh(point, campaign.timing(point.entry), each),
                 probability=published.get(point, float(chance)),
                 is_published=point in published,
                 same_as=same[point].record.number if point in same else None,
             )
-            for point, chance in zip(points, share, strict=True)
+            for point, chance, each in zip(points, share, spread, strict=True)
         ]
 
     def _as_record(self, point: Point) -> TrialRecord:
@@ -276,16 +291,34 @@ class Confirmation:
         }
         return replace(point.record, outcome=replace(old, statistics=statistics))
 
-    def _fresh(self, point: Point, timing: Timing) -> Measurement:
+    def _fresh(self, point: Point, timing: Timing, spread: Mapping[str, Spread]) -> Measurement:
         run = point.record.candidate.run
         measured = self.evaluator.measurement(point.entry.model, run, timing)
         # Who reads a published value wants to know what the next measurement may give.
-        times = {name: each.for_repetition() for name, each in measured.statistics.items()}
+        times = {k: each.statistic(RESOLUTION).for_repetition() for k, each in spread.items()}
         low, high = np.percentile(point.resampled, [2.5, 97.5])
         quality = Statistic(point.quality, float(low), float(high))
         old = point.record.measurement
         return replace(
             measured,
-            statistics={**times, self.history.quality_metric: quality},
+            statistics={**measured.statistics, **times, self.history.quality_metric: quality},
             providers=old.providers if old else {},
         )
+
+
+def _spreads(points: Sequence[Point]) -> list[dict[str, Spread]]:
+    """Return the spread of each point's metrics, those that all points have."""
+    values = [point.values for point in points]
+    names = [name for name in values[0] if all(name in each for each in values)]
+    columns = [spreads([each[name] for each in values]) for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _scaled(sampled: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
+    """Return means of bootstrap samples, of shape (draws,), spread by a standard error."""
+    off = np.log(sampled.mean(axis=1) / spread.mean)
+    scale = float(off.std())
+    if spread.standard_error is None or scale == 0:
+        return np.full(len(off), spread.mean)
+    scaled: NDArray[np.float64] = np.exp(off * (spread.standard_error / spread.mean / scale))
+    return spread.mean * scaled

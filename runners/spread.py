@@ -1,0 +1,90 @@
+"""Spread: how far a mean over launches may be off, learnt from all that was measured together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runners.statistic import CONFIDENCE, Statistic
+
+_FEWEST_POINTS = 5
+_LEAST_VARIANCE = 1e-12
+_MOST_DEGREES = 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far a mean over launches may be off.
+
+    Attributes:
+        mean: The mean.
+        standard_error: Its standard error, in its unit; ``None`` if nothing tells it.
+        degrees: Degrees of freedom of that.
+    """
+
+    mean: float
+    standard_error: float | None
+    degrees: float
+
+    def statistic(self, resolution: float = 0.0) -> Statistic:
+        """Return the mean with its interval (see :meth:`Statistic.over_launches`)."""
+        if self.standard_error is None:
+            return Statistic(self.mean)
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.degrees, (1 + CONFIDENCE) / 2)) * self.standard_error
+        half = float(np.hypot(half, resolution * self.mean))
+        return Statistic(self.mean, self.mean - half, self.mean + half)
+
+
+def spreads(samples: Sequence[Sequence[float]]) -> list[Spread]:
+    """Return the spread of each point's mean, from what launches of all points differ by.
+
+    A handful of launches tells badly by how much launches differ: five that agree by luck would
+    give an interval that the next five miss. But what makes them differ is mostly the machine, and
+    all points were measured on it in turns. So each point's relative variance is drawn towards
+    that of all, the more, the more the points are alike: moderated variances, by empirical Bayes
+    (Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression in
+    Microarray Experiments", 2004, sections 3 and 6.2).
+
+    Args:
+        samples: Of each point one positive value a launch.
+    """
+    means = [float(np.mean(values)) for values in samples]
+    degrees = np.array([len(values) - 1 for values in samples], dtype=float)
+    own = np.array(
+        [
+            max(float(np.var(values, ddof=1)) / mean**2, _LEAST_VARIANCE) if len(values) > 1 else 0
+            for values, mean in zip(samples, means, strict=True)
+        ]
+    )
+    several = degrees > 0
+    common_degrees, common = 0.0, 0.0
+    if several.sum() >= _FEWEST_POINTS:
+        common_degrees, common = _prior(own[several], degrees[several])
+    found = []
+    for values, mean, degree, variance in zip(samples, means, degrees, own, strict=True):
+        total = common_degrees + degree
+        error = None
+        if total > 0:
+            moderated = (common_degrees * common + degree * variance) / total
+            error = mean * float(np.sqrt(moderated / len(values)))
+        found.append(Spread(mean, error, total))
+    return found
+
+
+def _prior(variances: NDArray[np.float64], degrees: NDArray[np.float64]) -> tuple[float, float]:
+    """Return degrees of freedom and value of the common variance, by the logarithms' moments."""
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    logs = np.log(variances) - digamma(degrees / 2) + np.log(degrees / 2)
+    between = float(logs.var(ddof=1) - polygamma(1, degrees / 2).mean())
+    # Alike as if there were but one variance: then the trigamma function's inverse is unbounded.
+    if between <= float(polygamma(1, _MOST_DEGREES / 2)):
+        return _MOST_DEGREES, float(np.exp(logs.mean()))
+    half = brentq(lambda x: float(polygamma(1, x)) - between, 1e-3, _MOST_DEGREES)
+    return 2 * half, float(np.exp(logs.mean() + digamma(half) - np.log(half)))

@@ -1,0 +1,70 @@
+"""The spread of means over launches, learnt from all points of a campaign."""
+
+import numpy as np
+import pytest
+
+from runners.spread import spreads
+from runners.statistic import Statistic
+
+
+def restless(
+    rng: np.random.Generator, points: int, launches: int, degrees: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two campaigns of one machine: relative deviations around a tenth, each point's its own."""
+    deviation = 0.1 * np.sqrt(degrees / rng.chisquare(degrees, points))
+    means = rng.uniform(0.01, 5, points)
+    first, second = (
+        means[:, None] * (1 + deviation[:, None] * rng.standard_normal((points, launches)))
+        for _ in range(2)
+    )
+    return first, second
+
+
+def width(statistic: Statistic) -> float:
+    assert statistic.low is not None and statistic.high is not None
+    return (statistic.high - statistic.low) / statistic.value
+
+
+def test_intervals_hold_a_second_campaign_and_are_narrower(rng: np.random.Generator) -> None:
+    held, moderated, own = [], [], []
+    for _ in range(60):
+        first, second = restless(rng, points=30, launches=4, degrees=6)
+        for values, again, spread in zip(first, second, spreads(first), strict=True):
+            found = spread.statistic().for_repetition()
+            assert found.low is not None and found.high is not None
+            held.append(found.low <= again.mean() <= found.high)
+            moderated.append(width(found))
+            own.append(width(Statistic.over_launches(values).for_repetition()))
+    assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+    assert np.mean(moderated) < 0.85 * np.mean(own)
+    # The narrowest are those that launches agreed in by luck.
+    assert np.quantile(moderated, 0.05) > 1.4 * np.quantile(own, 0.05)
+
+
+def test_points_of_one_deviation_share_it(rng: np.random.Generator) -> None:
+    values = 2 + 0.2 * rng.standard_normal((200, 3))
+    errors = [spread.standard_error for spread in spreads(values)]
+    # A tenth of 2, over three launches.
+    assert np.median(errors) == pytest.approx(0.2 / 3**0.5, rel=0.1)
+    assert np.std(errors) < 0.1 * np.mean(errors)
+
+
+def test_few_points_tell_nothing_of_each_other(rng: np.random.Generator) -> None:
+    values = rng.uniform(1, 2, (4, 6))
+    for spread, each in zip(spreads(values), values, strict=True):
+        own = Statistic.over_launches(each, 0.01)
+        found = spread.statistic(0.01)
+        assert (found.value, found.low) == (own.value, pytest.approx(own.low))
+
+
+def test_a_point_of_one_launch_has_the_others_spread(rng: np.random.Generator) -> None:
+    values = [list(row) for row in 2 + 0.2 * rng.standard_normal((40, 5))]
+    values.append([3.0])
+    last = spreads(values)[-1]
+    assert last.standard_error == pytest.approx(3 * 0.1, rel=0.35)
+    assert spreads([[3.0]])[0].statistic() == Statistic(3.0)
+
+
+def test_launches_that_are_all_the_same_are_no_error() -> None:
+    [spread, *_] = spreads([[5.0, 5.0, 5.0]] * 8)
+    assert width(spread.statistic(0.01)) == pytest.approx(0.02, rel=1e-3)
