@@ -55,6 +55,7 @@ def test_hundreds_of_kills_lose_nothing(tmp_path: Path) -> None:
         folder.mkdir()
         kills += kill_until_done(folder, rng)
         studies += 1
+        print(f"{kills} kills, {studies} studies: nothing lost so far", flush=True)
     print(f"{kills} kills over {studies} studies of {TRIALS} trials, seed {seed}: nothing lost")
 
 
