@@ -1,4 +1,4 @@
-"""Spread: how far a mean over launches may be off, learnt from all that was measured together."""
+"""Spread: how far a measurement may be off, learnt from all that was measured together."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class Spread:
 
     Attributes:
         mean: The mean.
+        launches: How many it is of.
         standard_error: Its standard error, in its unit; ``None`` if nothing tells it.
         degrees: Degrees of freedom of that.
     """
 
     mean: float
+    launches: int
     standard_error: float | None
     degrees: float
 
@@ -72,8 +74,36 @@ def spreads(samples: Sequence[Sequence[float]]) -> list[Spread]:
         if total > 0:
             moderated = (common_degrees * common + degree * variance) / total
             error = mean * float(np.sqrt(moderated / len(values)))
-        found.append(Spread(mean, error, total))
+        found.append(Spread(mean, len(values), error, total))
     return found
+
+
+def drift(found: Sequence[Spread], earlier: Sequence[tuple[float, int]]) -> float:
+    """Return the relative standard deviation from one measurement to the next, beside launches'.
+
+    Launches of one campaign do not see what changes between campaigns: neighbours on the same
+    processor, its temperature, other memory. Where all points were measured before, what they
+    differ by now tells, less what launches explain. What all share (the machine is slower now) is
+    no part of it: it changes no ranking.
+
+    Args:
+        found: Spreads of a campaign.
+        earlier: Of each point the value it had before, and of how many launches.
+
+    Returns:
+        That deviation, 0 if launches explain everything or there are too few points.
+    """
+    ratios, explained = [], []
+    for spread, (value, launches) in zip(found, earlier, strict=True):
+        if spread.standard_error is not None and value > 0:
+            ratios.append(np.log(spread.mean / value))
+            variance = (spread.standard_error / spread.mean) ** 2
+            explained.append(variance * (1 + spread.launches / launches))
+    if len(ratios) < _FEWEST_POINTS:
+        return 0.0
+    # Each of the two measurements has its share of what is left.
+    left = float(np.var(ratios, ddof=1) - np.mean(explained)) / 2
+    return float(np.sqrt(max(left, 0.0)))
 
 
 def _prior(variances: NDArray[np.float64], degrees: NDArray[np.float64]) -> tuple[float, float]:

@@ -9,8 +9,8 @@ with the careful protocol, and its quality comes from the test split, which the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,12 @@ from runners.evaluator import Evaluator
 from runners.failure import Failure
 from runners.launch import summarize
 from runners.measurement import Measurement
-from runners.protocol import Timing
-from runners.spread import Spread, spreads
-from runners.statistic import RESOLUTION, Statistic
+from runners.statistic import Statistic
 from search.confirmed import Confirmed
+from search.fresh_points import DRAWS, FreshPoints, Point
 from search.history import History
 from search.plausible import indistinct, plausible, probability_non_dominated
 from search.trial import TrialRecord
-
-DRAWS = 200
 
 _LIKELY = 0.5
 _STABLE_ROUNDS = 3
@@ -39,30 +36,6 @@ _LARGEST_SHARE = 0.35
 
 Progress = Callable[[int, int, int], None]
 """Told the round, the points that need more, and all points."""
-
-
-@dataclass(eq=False)
-class Point:
-    """A trial that is measured again.
-
-    Attributes:
-        record: The trial, with what the search measured.
-        entry: Its launches.
-        quality: Its quality on the test split.
-        resampled: Its quality on bootstrap samples of that split.
-    """
-
-    record: TrialRecord
-    entry: Entry
-    quality: float
-    resampled: list[float]
-
-    @property
-    def values(self) -> dict[str, list[float]]:
-        """One value a launch, by metric."""
-        batch_size = self.record.candidate.run.batch_size
-        each = [summarize([launch], batch_size) for launch in self.entry.launches]
-        return {name: [found[name].value for found in each] for name in each[0]}
 
 
 class Confirmation:
@@ -90,6 +63,7 @@ class Confirmation:
         self.resample = resample
         self.progress = progress
         self.interruption: KeyboardInterrupt | None = None
+        self._campaign = Campaign(evaluator.runners, evaluator.samples, evaluator.settings, [])
         self._trials = -1
         self._expected_s = 0.0
 
@@ -116,20 +90,18 @@ class Confirmation:
             left_s = deadline - time.monotonic()
             wanted = wanted[: max(1, int(left_s / self._seconds_a_point()))]
         points: list[Point] = []
-        evaluator = self.evaluator
-        campaign = Campaign(evaluator.runners, evaluator.samples, evaluator.settings, [])
         try:
             for done, record in enumerate(wanted):
                 self.progress(0, len(wanted) - done, len(wanted))
                 if (point := self._point(record)) is not None:
                     points.append(point)
-                    campaign.entries.append(point.entry)
-            self._measure(campaign, points, deadline)
+                    self._campaign.entries.append(point.entry)
+            self._measure(points, deadline)
         except KeyboardInterrupt as interruption:
             self.interruption = interruption
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
         whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]
-        return self._judge(campaign, whole)
+        return self._judge(whole)
 
     def _wanted(self) -> list[TrialRecord]:
         points, base = plausible(self.history), self.history.baseline
@@ -168,12 +140,13 @@ class Confirmation:
             resampled = [quality] * DRAWS
         return Point(record, Entry(model, run), quality, resampled)
 
-    def _measure(self, campaign: Campaign, points: list[Point], deadline: float | None) -> None:
+    def _measure(self, points: list[Point], deadline: float | None) -> None:
         """Measure in rounds until every interval is tight, or the frontier stays what it is.
 
         What is clearly dominated by then is left out of further rounds.
         """
-        settings, entries = self.evaluator.settings, campaign.entries
+        settings, campaign = self.evaluator.settings, self._campaign
+        entries = campaign.entries
         out: list[Entry] = []
         number, stable, before = 0, 0, None
         with self.evaluator.store.scratch() as folder:
@@ -201,39 +174,12 @@ class Confirmation:
         ]
 
     def _draws(self, points: list[Point]) -> NDArray[np.float64]:
-        """Return ways the truth may be: losses of shape (draws, points, objectives).
+        history = self.history
+        return self._together(points).draws(history.objectives, history.quality_metric)
 
-        A draw takes a bootstrap sample of each point's launches, spread as far as launches of all
-        points tell, and of the test split (the same samples for every point), and what differs from
-        one measurement to the next on top.
-        """
-        rng = np.random.default_rng(len(points))
-        values, spread = [point.values for point in points], _spreads(points)
-        columns = [self._drawn(p, values[i], spread[i], rng) for i, p in enumerate(points)]
-        return np.stack(columns, axis=1)
-
-    def _drawn(
-        self,
-        point: Point,
-        values: Mapping[str, Sequence[float]],
-        spread: Mapping[str, Spread],
-        rng: np.random.Generator,
-    ) -> NDArray[np.float64]:
-        launches = len(point.entry.launches)
-        rows = rng.integers(launches, size=(DRAWS, launches))
-        between = np.exp(rng.normal(0.0, RESOLUTION / 2, DRAWS))
-        columns = []
-        for goal in self.history.objectives:
-            if goal.metric == self.history.quality_metric:
-                drawn = np.array(point.resampled)
-            elif goal.metric in values:
-                drawn = _scaled(np.array(values[goal.metric])[rows], spread[goal.metric])
-                if goal.is_ratio_scale:
-                    drawn = drawn / between if goal.direction == "maximize" else drawn * between
-            else:
-                drawn = np.full(DRAWS, point.record.metrics[goal.metric])
-            columns.append([goal.loss(value) for value in drawn])
-        return np.array(columns).T
+    def _together(self, points: list[Point]) -> FreshPoints:
+        timings = [self._campaign.timing(point.entry) for point in points]
+        return FreshPoints(points, [timing.launches for timing in timings])
 
     def _standing(self, points: list[Point]) -> tuple[dict[Point, float], dict[Point, Point]]:
         """Return the published points with their probability, and what others are the same as.
@@ -260,42 +206,40 @@ class Confirmation:
         published = {point: chance for point, chance in stand.items() if chance >= _LIKELY}
         return published, {point: twin for point, twin in same.items() if twin in published}
 
-    def _judge(self, campaign: Campaign, points: list[Point]) -> list[Confirmed]:
+    def _judge(self, points: list[Point]) -> list[Confirmed]:
         """Return the fresh values, the published among them, and those that are no different."""
         if not points:
             return []
         published, same = self._standing(points)
         share = probability_non_dominated(self._draws(points))
-        spread = _spreads(points)
+        fresh = self._together(points)
         return [
             Confirmed(
                 number=point.record.number,
-                measurement=self._fresh(point, campaign.timing(point.entry), each),
+                measurement=self._fresh(point, fresh.statistics(place)),
                 probability=published.get(point, float(chance)),
                 is_published=point in published,
                 same_as=same[point].record.number if point in same else None,
             )
-            for point, chance, each in zip(points, share, spread, strict=True)
+            for place, (point, chance) in enumerate(zip(points, share, strict=True))
         ]
 
     def _as_record(self, point: Point) -> TrialRecord:
         """Return a point's trial with its fresh values, as far as limits may ask for them."""
-        launches, run = point.entry.launches, point.record.candidate.run
         old = point.record.measurement
-        if old is None or not launches:
+        if old is None or not point.entry.launches:
             return point.record
+        launches = self._campaign.timing(point.entry).launches
         statistics = {
             **old.statistics,
-            **summarize(launches, run.batch_size),
+            **summarize(launches, point.record.candidate.run.batch_size),
             self.history.quality_metric: Statistic(point.quality),
         }
         return replace(point.record, outcome=replace(old, statistics=statistics))
 
-    def _fresh(self, point: Point, timing: Timing, spread: Mapping[str, Spread]) -> Measurement:
-        run = point.record.candidate.run
+    def _fresh(self, point: Point, times: Mapping[str, Statistic]) -> Measurement:
+        run, timing = point.record.candidate.run, self._campaign.timing(point.entry)
         measured = self.evaluator.measurement(point.entry.model, run, timing)
-        # Who reads a published value wants to know what the next measurement may give.
-        times = {k: each.statistic(RESOLUTION).for_repetition() for k, each in spread.items()}
         low, high = np.percentile(point.resampled, [2.5, 97.5])
         quality = Statistic(point.quality, float(low), float(high))
         old = point.record.measurement
@@ -304,21 +248,3 @@ class Confirmation:
             statistics={**measured.statistics, **times, self.history.quality_metric: quality},
             providers=old.providers if old else {},
         )
-
-
-def _spreads(points: Sequence[Point]) -> list[dict[str, Spread]]:
-    """Return the spread of each point's metrics, those that all points have."""
-    values = [point.values for point in points]
-    names = [name for name in values[0] if all(name in each for each in values)]
-    columns = [spreads([each[name] for each in values]) for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _scaled(sampled: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
-    """Return means of bootstrap samples, of shape (draws,), spread by a standard error."""
-    off = np.log(sampled.mean(axis=1) / spread.mean)
-    scale = float(off.std())
-    if spread.standard_error is None or scale == 0:
-        return np.full(len(off), spread.mean)
-    scaled: NDArray[np.float64] = np.exp(off * (spread.standard_error / spread.mean / scale))
-    return spread.mean * scaled

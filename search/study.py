@@ -19,8 +19,9 @@ from runners.telemetry import switch_off_telemetry
 from runners.worker_jobs import WorkerSettings
 from search.affordable import Affordable
 from search.config import StudyConfig, StudyPaths
-from search.confirmation import DRAWS, Confirmation
+from search.confirmation import Confirmation
 from search.cost import CostModel
+from search.fresh_points import DRAWS
 from search.frontier_strategy import FrontierStrategy
 from search.given_up import GivenUp
 from search.history import History

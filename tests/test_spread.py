@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runners.spread import spreads
+from runners.spread import drift, spreads
 from runners.statistic import Statistic
 
 
@@ -68,3 +68,17 @@ def test_a_point_of_one_launch_has_the_others_spread(rng: np.random.Generator) -
 def test_launches_that_are_all_the_same_are_no_error() -> None:
     [spread, *_] = spreads([[5.0, 5.0, 5.0]] * 8)
     assert width(spread.statistic(0.01)) == pytest.approx(0.02, rel=1e-3)
+
+
+@pytest.mark.parametrize("wander", [0.0, 0.08])
+def test_what_changes_between_campaigns_is_seen(rng: np.random.Generator, wander: float) -> None:
+    found = []
+    for _ in range(40):
+        first, second = restless(rng, points=30, launches=4, degrees=8)
+        # The machine is a fifth slower the second time, and each point wanders by itself.
+        second = 1.2 * second * np.exp(wander * rng.standard_normal((30, 1)))
+        first = first * np.exp(wander * rng.standard_normal((30, 1)))
+        before = [(float(each.mean()), 4) for each in first]
+        found.append(drift(spreads(second), before))
+    assert np.mean(found) == pytest.approx(wander, abs=0.02)
+    assert drift(spreads([[1.0, 1.1]] * 3), [(2.0, 3)] * 3) == 0.0

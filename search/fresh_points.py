@@ -1,0 +1,130 @@
+"""Points that are measured again, and ways the truth about them may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runners.campaign import Entry
+from runners.launch import Launch, summarize
+from runners.spread import Spread, drift, spreads
+from runners.statistic import RESOLUTION, Statistic
+from search.objective import Objective
+from search.trial import TrialRecord
+
+DRAWS = 200
+
+
+@dataclass(eq=False)
+class Point:
+    """A trial that is measured again.
+
+    Attributes:
+        record: The trial, with what the search measured.
+        entry: Its launches.
+        quality: Its quality on the test split.
+        resampled: Its quality on bootstrap samples of that split.
+    """
+
+    record: TrialRecord
+    entry: Entry
+    quality: float
+    resampled: list[float]
+
+
+class FreshPoints:
+    """What the launches of points say together.
+
+    Args:
+        points: The points; at least one.
+        launches: Of each point those that count; at least one.
+    """
+
+    def __init__(self, points: Sequence[Point], launches: Sequence[Sequence[Launch]]) -> None:
+        self.points = points
+        self._values = [_values(*each) for each in zip(points, launches, strict=True)]
+        names = [name for name in self._values[0] if all(name in each for each in self._values)]
+        self._spreads = {name: spreads([each[name] for each in self._values]) for name in names}
+        self._resolutions = {name: self._resolution(name) for name in names}
+
+    def statistics(self, place: int) -> dict[str, Statistic]:
+        """Return a point's times with the intervals in which the next measurement is expected."""
+        return {
+            name: found[place].statistic(self._resolutions[name]).for_repetition()
+            for name, found in self._spreads.items()
+        }
+
+    def draws(self, objectives: Sequence[Objective], quality_metric: str) -> NDArray[np.float64]:
+        """Return ways the truth may be: losses of shape (draws, points, objectives).
+
+        A draw takes a bootstrap sample of each point's launches, spread as far as launches of all
+        points tell, and of the test split (the same samples for every point), and what differs from
+        one measurement to the next on top.
+        """
+        rng = np.random.default_rng(len(self.points))
+        columns = [
+            self._drawn(place, objectives, quality_metric, rng) for place in range(len(self.points))
+        ]
+        return np.stack(columns, axis=1)
+
+    def _drawn(
+        self,
+        place: int,
+        objectives: Sequence[Objective],
+        quality_metric: str,
+        rng: np.random.Generator,
+    ) -> NDArray[np.float64]:
+        point, values = self.points[place], self._values[place]
+        launches = len(next(iter(values.values())))
+        rows = rng.integers(launches, size=(DRAWS, launches))
+        shift = rng.standard_normal(DRAWS)
+        columns = []
+        for goal in objectives:
+            if goal.metric == quality_metric:
+                drawn = np.array(point.resampled)
+            elif goal.metric in self._spreads:
+                spread = self._spreads[goal.metric][place]
+                drawn = _scaled(np.array(values[goal.metric])[rows], spread)
+                if goal.is_ratio_scale:
+                    between = np.exp(shift * self._resolutions[goal.metric] / 2)
+                    drawn = drawn / between if goal.direction == "maximize" else drawn * between
+            else:
+                drawn = np.full(DRAWS, point.record.metrics[goal.metric])
+            columns.append([goal.loss(value) for value in drawn])
+        return np.array(columns).T
+
+    def _resolution(self, name: str) -> float:
+        """Return the relative half width of what launches cannot show.
+
+        It is what the search's measurements of these points and the fresh ones differ by, if that
+        is more than two copies of one file do.
+        """
+        before = [_before(point.record, name) for point in self.points]
+        return max(RESOLUTION, 2 * drift(self._spreads[name], before))
+
+
+def _values(point: Point, launches: Sequence[Launch]) -> dict[str, list[float]]:
+    """Return one value a launch, by metric."""
+    batch_size = point.record.candidate.run.batch_size
+    each = [summarize([launch], batch_size) for launch in launches]
+    return {name: [found[name].value for found in each] for name in each[0]}
+
+
+def _before(record: TrialRecord, name: str) -> tuple[float, int]:
+    """Return what the search measured, and over how many launches; a value of 0 for nothing."""
+    old = record.measurement
+    known: Mapping[str, Statistic] = old.statistics if old else {}
+    return (known[name].value, old.launches) if old and name in known else (0.0, 1)
+
+
+def _scaled(sampled: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
+    """Return means of bootstrap samples, of shape (draws,), spread by a standard error."""
+    off = np.log(sampled.mean(axis=1) / spread.mean)
+    scale = float(off.std())
+    if spread.standard_error is None or scale == 0:
+        return np.full(len(off), spread.mean)
+    scaled: NDArray[np.float64] = np.exp(off * (spread.standard_error / spread.mean / scale))
+    return spread.mean * scaled
