@@ -194,7 +194,7 @@ class BuildWorker:
             self._executor = ProcessPoolExecutor(
                 max_workers=1,
                 initializer=worker_jobs.start,
-                initargs=(self.settings, self.fingerprint),
+                initargs=(self.settings, self.fingerprint, os.getpid()),
             )
         future: Future[Result] = self._executor.submit(job, *arguments)
         return future

@@ -46,7 +46,7 @@ def run_job(
         folder / name for name in ("job.json", "result.json", "child.log")
     )
     result_path.unlink(missing_ok=True)
-    job_path.write_text(json.dumps(dict(job)), "utf-8")
+    job_path.write_text(json.dumps({**job, "parent": os.getpid()}), "utf-8")
     if not python.is_file():
         return Failure(stage, FailureKind.UNSUPPORTED, f"there is no interpreter {python}")
     with log_path.open("wb") as log:

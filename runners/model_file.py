@@ -239,7 +239,7 @@ def _given(each: ModelInput, given: Mapping[str, NDArray[Any]], data: Path) -> N
             raise ParetuneError(f"{data}: {each.name!r} has numbers too large for {each.dtype}")
         array = narrow
     if array.dtype != each.dtype or not fits:
-        lacks_batch = len(array.shape) == len(each.shape) + 1
+        lacks_batch = array.shape[1:] == each.shape
         hint = ". It has no batch axis, one sample after the other: export it with one"
         raise ParetuneError(
             f"{data}: {each.name!r} is {array.dtype}{list(array.shape)}; the model takes "

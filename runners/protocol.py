@@ -2,7 +2,7 @@
 
 1. **Lease.** The device is held for the whole measurement; builds on the same cores hold it too.
 2. **Admission.** Nothing else may use the device; an idle moment is waited for, and told if it
-   never came. After a disturbed launch it is waited for again.
+   never came. After a disturbed launch it is waited for again, unless that was in vain before.
 3. **Launches.** Every launch is a fresh process, pinned to as many cores as it has threads, with a
    deadline and a memory limit; it warms up until timing is steady. Launches, not calls, are the
    replicates: the spread from process to process dwarfs the spread within one.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from runners.statistic import CONFIDENCE, Statistic
 
 _FEWEST_POINTS = 5
-_LEAST_VARIANCE = 1e-12
+_FEWEST_FOR_DRIFT = 10
+_LEAST_SHARE = 1e-5
 _MOST_DEGREES = 1e3
 
 
@@ -59,14 +60,16 @@ def spreads(samples: Sequence[Sequence[float]]) -> list[Spread]:
     degrees = np.array([len(values) - 1 for values in samples], dtype=float)
     own = np.array(
         [
-            max(float(np.var(values, ddof=1)) / mean**2, _LEAST_VARIANCE) if len(values) > 1 else 0
+            float(np.var(values, ddof=1)) / mean**2 if len(values) > 1 else 0.0
             for values, mean in zip(samples, means, strict=True)
         ]
     )
     several = degrees > 0
     common_degrees, common = 0.0, 0.0
-    if several.sum() >= _FEWEST_POINTS:
-        common_degrees, common = _prior(own[several], degrees[several])
+    # A point whose launches agree by chance, to the last digit, must not hide what the others say.
+    least = _LEAST_SHARE * float(np.median(own[several])) if several.any() else 0.0
+    if several.sum() >= _FEWEST_POINTS and least > 0:
+        common_degrees, common = _prior(own[several].clip(min=least), degrees[several])
     found = []
     for values, mean, degree, variance in zip(samples, means, degrees, own, strict=True):
         total = common_degrees + degree
@@ -82,28 +85,33 @@ def drift(found: Sequence[Spread], earlier: Sequence[tuple[float, int]]) -> floa
     """Return the relative standard deviation from one measurement to the next, beside launches'.
 
     Launches of one campaign do not see what changes between campaigns: neighbours on the same
-    processor, its temperature, other memory. Where all points were measured before, what they
+    processor, its temperature, other memory. Where the points were measured before, what they
     differ by now tells, less what launches explain. What all share (the machine is slower now) is
-    no part of it: it changes no ranking.
+    no part of it: it changes no ranking. Single points that were far off before tell nothing: the
+    scale is the median absolute deviation's.
 
     Args:
         found: Spreads of a campaign.
-        earlier: Of each point the value it had before, and of how many launches.
+        earlier: Of each point the value it had before, and of how many launches; 0 for none.
 
     Returns:
         That deviation, 0 if launches explain everything or there are too few points.
     """
+    from scipy.stats import median_abs_deviation
+
     ratios, explained = [], []
     for spread, (value, launches) in zip(found, earlier, strict=True):
         if spread.standard_error is not None and value > 0:
             ratios.append(np.log(spread.mean / value))
             variance = (spread.standard_error / spread.mean) ** 2
+            # The mean of a variance known with so many degrees of freedom is a little more.
+            variance *= spread.degrees / max(spread.degrees - 2, 1)
             explained.append(variance * (1 + spread.launches / launches))
-    if len(ratios) < _FEWEST_POINTS:
+    if len(ratios) < _FEWEST_FOR_DRIFT:
         return 0.0
+    scale = float(median_abs_deviation(ratios, scale="normal"))
     # Each of the two measurements has its share of what is left.
-    left = float(np.var(ratios, ddof=1) - np.mean(explained)) / 2
-    return float(np.sqrt(max(left, 0.0)))
+    return float(np.sqrt(max(scale**2 - float(np.mean(explained)), 0.0) / 2))
 
 
 def _prior(variances: NDArray[np.float64], degrees: NDArray[np.float64]) -> tuple[float, float]:

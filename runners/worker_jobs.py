@@ -60,8 +60,9 @@ class _State:
     builder: Builder | None = None
 
 
-def start(settings: WorkerSettings, fingerprint: str | None) -> None:
+def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> None:
     """Get the process ready: limits, signals, telemetry off; it dies with its parent."""
+    die_with_parent(parent)
     switch_off_telemetry()
     if settings.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
@@ -70,7 +71,6 @@ def start(settings: WorkerSettings, fingerprint: str | None) -> None:
     limit_memory(settings.memory_limit_bytes)
     # Ctrl-C reaches every process of the terminal: what becomes of the worker its parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent()
 
 
 def _builder() -> Builder:

@@ -158,6 +158,8 @@ class Confirmation:
                     return
                 if number >= settings.launches:
                     running = [p for p in points if p.entry.launches and not p.entry.failure]
+                    if not running:
+                        return
                     out = self._hopeless(running)
                     published, _ = self._standing(running)
                     numbers = {point.record.number for point in published}
@@ -187,10 +189,11 @@ class Confirmation:
         Of points that no objective tells apart the likeliest stands for all. The probability is
         that nothing else which stands dominates it.
         """
-        keeps = [p for p in points if self.history.is_feasible(self._as_record(p))]
+        rows = [i for i, p in enumerate(points) if self.history.is_feasible(self._as_record(p))]
+        keeps = [points[row] for row in rows]
         if not keeps:
             return {}, {}
-        draws = self._draws(keeps)
+        draws = self._draws(points)[:, rows]
         share = probability_non_dominated(draws)
         order = sorted(range(len(keeps)), key=lambda i: (-share[i], keeps[i].record.number))
         apart: list[int] = []
@@ -243,8 +246,9 @@ class Confirmation:
         low, high = np.percentile(point.resampled, [2.5, 97.5])
         quality = Statistic(point.quality, float(low), float(high))
         old = point.record.measurement
+        others = {name: each.for_repetition() for name, each in measured.statistics.items()}
         return replace(
             measured,
-            statistics={**measured.statistics, **times, self.history.quality_metric: quality},
+            statistics={**others, **times, self.history.quality_metric: quality},
             providers=old.providers if old else {},
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runners.campaign import Entry
+from runners.environment import fingerprint
 from runners.launch import Launch, summarize
 from runners.spread import Spread, drift, spreads
 from runners.statistic import RESOLUTION, Statistic
@@ -16,6 +17,8 @@ from search.objective import Objective
 from search.trial import TrialRecord
 
 DRAWS = 200
+
+_STEADY = ("peak_memory_bytes",)
 
 
 @dataclass(eq=False)
@@ -47,11 +50,15 @@ class FreshPoints:
         self.points = points
         self._values = [_values(*each) for each in zip(points, launches, strict=True)]
         names = [name for name in self._values[0] if all(name in each for each in self._values)]
+        names = [name for name in names if name not in _STEADY]
         self._spreads = {name: spreads([each[name] for each in self._values]) for name in names}
         self._resolutions = {name: self._resolution(name) for name in names}
 
     def statistics(self, place: int) -> dict[str, Statistic]:
-        """Return a point's times with the intervals in which the next measurement is expected."""
+        """Return a point's times with the intervals in which the next measurement is expected.
+
+        Not there are metrics that some launch of some point lacks.
+        """
         return {
             name: found[place].statistic(self._resolutions[name]).for_repetition()
             for name, found in self._spreads.items()
@@ -87,7 +94,7 @@ class FreshPoints:
                 drawn = np.array(point.resampled)
             elif goal.metric in self._spreads:
                 spread = self._spreads[goal.metric][place]
-                drawn = _scaled(np.array(values[goal.metric])[rows], spread)
+                drawn = _scaled(np.array(values[goal.metric])[rows], spread, rng)
                 if goal.is_ratio_scale:
                     between = np.exp(shift * self._resolutions[goal.metric] / 2)
                     drawn = drawn / between if goal.direction == "maximize" else drawn * between
@@ -107,24 +114,32 @@ class FreshPoints:
 
 
 def _values(point: Point, launches: Sequence[Launch]) -> dict[str, list[float]]:
-    """Return one value a launch, by metric."""
+    """Return one value a launch, by metric: those that every launch has, and above 0."""
     batch_size = point.record.candidate.run.batch_size
     each = [summarize([launch], batch_size) for launch in launches]
-    return {name: [found[name].value for found in each] for name in each[0]}
+    return {
+        name: [found[name].value for found in each]
+        for name in each[0]
+        if all(name in found and found[name].value > 0 for found in each)
+    }
 
 
 def _before(record: TrialRecord, name: str) -> tuple[float, int]:
     """Return what the search measured, and over how many launches; a value of 0 for nothing."""
     old = record.measurement
-    known: Mapping[str, Statistic] = old.statistics if old else {}
-    return (known[name].value, old.launches) if old and name in known else (0.0, 1)
+    is_here = old is not None and fingerprint().items() <= old.environment.items()
+    if old is None or not is_here or name not in old.statistics:
+        return 0.0, 1  # what another machine gave says nothing of this one
+    return old.statistics[name].value, old.launches
 
 
-def _scaled(sampled: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
+def _scaled(
+    sampled: NDArray[np.float64], spread: Spread, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Return means of bootstrap samples, of shape (draws,), spread by a standard error."""
     off = np.log(sampled.mean(axis=1) / spread.mean)
-    scale = float(off.std())
-    if spread.standard_error is None or scale == 0:
-        return np.full(len(off), spread.mean)
-    scaled: NDArray[np.float64] = np.exp(off * (spread.standard_error / spread.mean / scale))
+    if off.std() == 0:
+        off = rng.standard_normal(len(off))
+    error = (spread.standard_error or 0.0) / spread.mean
+    scaled: NDArray[np.float64] = np.exp(off * (error / off.std()))
     return spread.mean * scaled

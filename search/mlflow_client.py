@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +65,23 @@ def _make_database(path: Path) -> None:
     quarter, and whoever looks on does not hold the study up.
     """
     folder = path.with_name(f"{path.name}.new")
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two studies beside each other share it, and may start at once.
+    with _alone(path.parent):
+        _make_aside(path, folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_aside(path: Path, folder: Path) -> None:
     # What a killed process left of it.
     shutil.rmtree(folder, ignore_errors=True)
     if path.exists():

@@ -259,10 +259,11 @@ class MlflowTracking:
             self._flush_progress()
 
     def _flush_progress(self) -> None:
-        metrics, self._progress = self._progress, []
         self._progress_at = time.monotonic()
-        if metrics:
-            self.client.log_batch(self.parent_id, metrics=metrics)
+        if self._progress:
+            self.client.log_batch(self.parent_id, metrics=self._progress)
+            # Interrupted before, it is logged again: MLflow keeps one of two that are the same.
+            self._progress.clear()
 
     def _log_missing_progress(self, history: History) -> None:
         """Log the parent's metrics over trials where they are missing, as they were then."""

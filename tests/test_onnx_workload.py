@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
     given = dict(np.load(data))
     cases = [
         ({"tokens": given["tokens"]}, "has no array 'mask'"),
-        (given | {"mask": given["mask"][:, :, None]}, "the model takes float32.*no batch axis"),
+        (given | {"mask": given["mask"][:, :, None]}, "the model takes float32"),
         (given | {"mask": given["mask"][:, 0]}, r"\[64\]; the model takes float32"),
         (given | {"mask": given["mask"][:5]}, "needs the same number"),
         ({name: array[:6] for name, array in given.items()}, "at least 8"),
@@ -124,6 +124,14 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
     (tmp_path / "study" / "results").mkdir()
     with pytest.raises(StudyError, match="holds a study of other files"):
         search.onnx_study(model, data, metric="accuracy", folder=tmp_path / "study")
+
+
+def test_a_model_without_a_batch_axis_is_told(tmp_path: Path, rng: np.random.Generator) -> None:
+    # One sample is four rows: a model of batches of four, given as if it took one at a time.
+    model, data = bring(tmp_path, fixed_batch, rng)
+    np.savez(data, input=np.zeros((64, 4, 32), np.float32))
+    with pytest.raises(ParetuneError, match="has no batch axis, one sample after the other"):
+        loaded(search.onnx_study(model, data, folder=tmp_path / "study"))
 
 
 def test_a_changed_weights_file_is_another_workload(

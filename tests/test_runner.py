@@ -41,18 +41,25 @@ def test_last_words_are_kept(tmp_path: Path) -> None:
 
 
 CHILD = """
-import time
+import os, sys, time
 from runners.launched.counters import die_with_parent
-die_with_parent()
+parent = os.getppid()
+if sys.argv[1] == "late":
+    print("ready", flush=True)
+    while os.getppid() == parent:
+        time.sleep(0.01)
+die_with_parent(parent)
 print("ready", flush=True)
 time.sleep(60)
 """
 
 
-def test_a_launch_ends_when_its_parent_is_killed() -> None:
+@pytest.mark.parametrize("asks", ["early", "late"])
+def test_a_launch_ends_when_its_parent_is_killed(asks: str) -> None:
     code = f"""if True:
         import subprocess, sys
-        child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdout=subprocess.PIPE)
+        command = [sys.executable, "-c", {CHILD!r}, {asks!r}]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE)
         child.stdout.readline()
         print(child.pid, flush=True)
         child.wait()

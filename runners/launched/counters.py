@@ -77,14 +77,19 @@ def limit_memory(limit_bytes: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
-def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends, so that no orphan disturbs the next."""
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to end this process when its parent ends, so that no orphan disturbs the next.
+
+    If the parent, by its process id, has ended before it could be asked, this process ends now.
+    """
     if sys.platform == "linux":
         import ctypes
         import signal
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def pin(cores: list[int]) -> None:

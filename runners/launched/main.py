@@ -12,10 +12,10 @@ from .refusal import RefusedError, is_out_of_memory
 
 def main(job_path: Path) -> None:
     """Do one job and write ``result.json`` beside it: what was found, or a failure."""
-    counters.die_with_parent()
+    job = json.loads(job_path.read_text("utf-8"))
+    counters.die_with_parent(job["parent"])
     # ONNX Runtime would tell Microsoft of every session, from a thread beside what is timed.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    job = json.loads(job_path.read_text("utf-8"))
     result: dict[str, Any]
     try:
         counters.pin(job["cores"])
