@@ -7,17 +7,16 @@ in order, as metadata; loading builds the class, removes the same channels, then
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch_pruning
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from runners.loaded_workload import LoadedWorkload
+from runners.tracing import call, example_inputs
 
 PruningHistory = list[Any]
 """Torch-Pruning's history: [layer name, is output channel, channel indices] in order."""
@@ -42,24 +41,3 @@ def load_checkpoint(loaded: LoadedWorkload, path: Path) -> tuple[nn.Module, str,
         graph.load_pruning_history(pruning)
     model.load_state_dict(tensors)
     return model.eval(), student, pruning
-
-
-def example_inputs(loaded: LoadedWorkload) -> tuple[Tensor, ...]:
-    """Return two samples, a tensor an input: of a batch of one, tracers would fix the axis."""
-    train = loaded.data.train
-    rows = [0, min(1, len(train) - 1)]
-    return tuple(torch.from_numpy(array[rows]) for array in train.all_inputs)
-
-
-def call(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
-    """Call a model: for tracers that would try again another way, and hide the first error."""
-    return model(*inputs)
-
-
-def same_batch(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
-    """Return what an exporter is told of a model's inputs: their first axis is one batch."""
-    batch = torch.export.Dim("batch")
-    shapes = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
-    for each in inputs:
-        shapes[each] = {0: batch}
-    return shapes.dynamic_shapes(model, tuple(inputs))  # type: ignore[no-untyped-call]

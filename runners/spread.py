@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runners.statistic import CONFIDENCE, Statistic
+from runners.statistic import Statistic
 
 _FEWEST_POINTS = 5
 _FEWEST_FOR_DRIFT = 10
@@ -36,11 +36,7 @@ class Spread:
         """Return the mean with its interval (see :meth:`Statistic.over_launches`)."""
         if self.standard_error is None:
             return Statistic(self.mean)
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(self.degrees, (1 + CONFIDENCE) / 2)) * self.standard_error
-        half = float(np.hypot(half, resolution * self.mean))
-        return Statistic(self.mean, self.mean - half, self.mean + half)
+        return Statistic.of_mean(self.mean, self.standard_error, self.degrees, resolution)
 
 
 def spreads(samples: Sequence[Sequence[float]]) -> list[Spread]:

@@ -44,10 +44,17 @@ class Statistic:
         mean = float(np.mean(values))
         if len(values) < 2:
             return cls(mean)
+        standard_error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+        return cls.of_mean(mean, standard_error, len(values) - 1, resolution)
+
+    @classmethod
+    def of_mean(
+        cls, mean: float, standard_error: float, degrees: float, resolution: float
+    ) -> Statistic:
+        """Return a mean with its t interval; see :meth:`over_launches` for the resolution."""
         from scipy.special import stdtrit
 
-        standard_error = float(np.std(values, ddof=1)) / len(values) ** 0.5
-        half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * standard_error
+        half = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * standard_error
         half = float(np.hypot(half, resolution * mean))
         return cls(mean, mean - half, mean + half)
 

@@ -199,9 +199,9 @@ class ArtifactStore:
     def leftovers(self) -> list[Path]:
         """Return the folders in scratch that nobody holds: their processes were killed."""
         found, scratch = [], self.root / "scratch"
-        with suppress(BlockingIOError), _locked(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with suppress(BlockingIOError), locked(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):
             for folder in scratch.iterdir():
-                with suppress(OSError), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                with suppress(OSError), locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     found.append(folder)
         return found
 
@@ -210,10 +210,10 @@ class ArtifactStore:
         """Give an empty folder for work in progress, removed at the end."""
         with ExitStack() as stack:
             # To whoever sweeps it is made and locked in one step.
-            with _locked(self.root / "scratch", fcntl.LOCK_SH):
+            with locked(self.root / "scratch", fcntl.LOCK_SH):
                 name = tempfile.TemporaryDirectory(dir=self.root / "scratch")
                 folder = Path(stack.enter_context(name))
-                stack.enter_context(_locked(folder, fcntl.LOCK_EX))
+                stack.enter_context(locked(folder, fcntl.LOCK_EX))
             yield folder
 
     @contextmanager
@@ -246,7 +246,7 @@ class ArtifactStore:
 
 
 @contextmanager
-def _locked(path: Path, how: int) -> Iterator[None]:
+def locked(path: Path, how: int) -> Iterator[None]:
     """Hold a file or folder; the lock ends with the process, however that ends."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

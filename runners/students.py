@@ -104,7 +104,7 @@ def _named(given: Mapping[str, int], name: str | None, names: tuple[str, ...]) -
     return name or next((each for each in names if each in given), None)
 
 
-def _run_of_blocks(model: nn.Module) -> nn.Module | None:
+def _run_of_blocks(model: nn.Module) -> nn.ModuleList | nn.Sequential | None:
     """Return the container with the longest run of blocks of one class, if one has any."""
     from torch import nn
 
@@ -125,7 +125,7 @@ def _shapes(module: nn.Module) -> list[tuple[int, ...]]:
 
 def _blocks(model: nn.Module) -> int:
     container = _run_of_blocks(model)
-    return 0 if container is None else len(container)  # type: ignore[arg-type]
+    return 0 if container is None else len(container)
 
 
 def _with_blocks(reference: Callable[[], nn.Module], kept: int) -> nn.Module:
@@ -133,8 +133,8 @@ def _with_blocks(reference: Callable[[], nn.Module], kept: int) -> nn.Module:
     model = reference()
     container = _run_of_blocks(model)
     if container is not None:
-        count = len(container)  # type: ignore[arg-type]
+        count = len(container)
         wanted = {round(place * count / kept) for place in range(kept)}
         for place in sorted(set(range(count)) - wanted, reverse=True):
-            del container[place]  # type: ignore[operator]
+            del container[place]
     return model

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runners.campaign import Campaign, Entry
 from runners.evaluator import Evaluator
@@ -160,40 +159,39 @@ class Confirmation:
                     running = [p for p in points if p.entry.launches and not p.entry.failure]
                     if not running:
                         return
-                    out = self._hopeless(running)
-                    published, _ = self._standing(running)
+                    fresh = self._together(running)
+                    out = self._hopeless(fresh)
+                    published, _ = self._standing(fresh)
                     numbers = {point.record.number for point in published}
                     stable = stable + 1 if numbers == before else 0
                     before = numbers
 
-    def _hopeless(self, points: list[Point]) -> list[Entry]:
+    def _hopeless(self, fresh: FreshPoints) -> list[Entry]:
         """Return the entries that are dominated whatever the noise; the baseline stays."""
-        share = probability_non_dominated(self._draws(points))
+        share = probability_non_dominated(fresh.draws)
         return [
             point.entry
-            for point, likely in zip(points, share, strict=True)
+            for point, likely in zip(fresh.points, share, strict=True)
             if likely == 0 and point.record is not self.history.baseline
         ]
 
-    def _draws(self, points: list[Point]) -> NDArray[np.float64]:
-        history = self.history
-        return self._together(points).draws(history.objectives, history.quality_metric)
-
     def _together(self, points: list[Point]) -> FreshPoints:
-        timings = [self._campaign.timing(point.entry) for point in points]
-        return FreshPoints(points, [timing.launches for timing in timings])
+        launches = [self._campaign.timing(point.entry).launches for point in points]
+        history = self.history
+        return FreshPoints(points, launches, history.objectives, history.quality_metric)
 
-    def _standing(self, points: list[Point]) -> tuple[dict[Point, float], dict[Point, Point]]:
+    def _standing(self, fresh: FreshPoints) -> tuple[dict[Point, float], dict[Point, Point]]:
         """Return the published points with their probability, and what others are the same as.
 
         Of points that no objective tells apart the likeliest stands for all. The probability is
         that nothing else which stands dominates it.
         """
+        points = fresh.points
         rows = [i for i, p in enumerate(points) if self.history.is_feasible(self._as_record(p))]
         keeps = [points[row] for row in rows]
         if not keeps:
             return {}, {}
-        draws = self._draws(points)[:, rows]
+        draws = fresh.draws[:, rows]
         share = probability_non_dominated(draws)
         order = sorted(range(len(keeps)), key=lambda i: (-share[i], keeps[i].record.number))
         apart: list[int] = []
@@ -213,9 +211,9 @@ class Confirmation:
         """Return the fresh values, the published among them, and those that are no different."""
         if not points:
             return []
-        published, same = self._standing(points)
-        share = probability_non_dominated(self._draws(points))
         fresh = self._together(points)
+        published, same = self._standing(fresh)
+        share = probability_non_dominated(fresh.draws)
         return [
             Confirmed(
                 number=point.record.number,

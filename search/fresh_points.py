@@ -1,9 +1,10 @@
-"""Points that are measured again, and ways the truth about them may be."""
+"""What is known of points that were measured again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,20 @@ class FreshPoints:
     Args:
         points: The points; at least one.
         launches: Of each point those that count; at least one.
+        objectives: The study's.
+        quality_metric: Name of the workload's quality metric.
     """
 
-    def __init__(self, points: Sequence[Point], launches: Sequence[Sequence[Launch]]) -> None:
+    def __init__(
+        self,
+        points: Sequence[Point],
+        launches: Sequence[Sequence[Launch]],
+        objectives: Sequence[Objective],
+        quality_metric: str,
+    ) -> None:
         self.points = points
+        self.objectives = objectives
+        self.quality_metric = quality_metric
         self._values = [_values(*each) for each in zip(points, launches, strict=True)]
         names = [name for name in self._values[0] if all(name in each for each in self._values)]
         names = [name for name in names if name not in _STEADY]
@@ -64,33 +75,26 @@ class FreshPoints:
             for name, found in self._spreads.items()
         }
 
-    def draws(self, objectives: Sequence[Objective], quality_metric: str) -> NDArray[np.float64]:
-        """Return ways the truth may be: losses of shape (draws, points, objectives).
+    @cached_property
+    def draws(self) -> NDArray[np.float64]:
+        """Ways the truth may be: losses of shape (draws, points, objectives).
 
         A draw takes a bootstrap sample of each point's launches, spread as far as launches of all
         points tell, and of the test split (the same samples for every point), and what differs from
         one measurement to the next on top.
         """
         rng = np.random.default_rng(len(self.points))
-        columns = [
-            self._drawn(place, objectives, quality_metric, rng) for place in range(len(self.points))
-        ]
+        columns = [self._drawn(place, rng) for place in range(len(self.points))]
         return np.stack(columns, axis=1)
 
-    def _drawn(
-        self,
-        place: int,
-        objectives: Sequence[Objective],
-        quality_metric: str,
-        rng: np.random.Generator,
-    ) -> NDArray[np.float64]:
+    def _drawn(self, place: int, rng: np.random.Generator) -> NDArray[np.float64]:
         point, values = self.points[place], self._values[place]
         launches = len(next(iter(values.values())))
         rows = rng.integers(launches, size=(DRAWS, launches))
         shift = rng.standard_normal(DRAWS)
         columns = []
-        for goal in objectives:
-            if goal.metric == quality_metric:
+        for goal in self.objectives:
+            if goal.metric == self.quality_metric:
                 drawn = np.array(point.resampled)
             elif goal.metric in self._spreads:
                 spread = self._spreads[goal.metric][place]

@@ -7,11 +7,11 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runners.store import locked
 from runners.telemetry import switch_off_telemetry
 from search.bulk import collector_off
 
@@ -64,21 +64,10 @@ def _make_database(path: Path) -> None:
     a database that MLflow never opens again. It has a write-ahead log: a transaction then costs a
     quarter, and whoever looks on does not hold the study up.
     """
-    folder = path.with_name(f"{path.name}.new")
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Two studies beside each other share it, and may start at once.
-    with _alone(path.parent):
-        _make_aside(path, folder)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    with locked(path.parent, fcntl.LOCK_EX):
+        _make_aside(path, path.with_name(f"{path.name}.new"))
 
 
 def _make_aside(path: Path, folder: Path) -> None:
@@ -91,7 +80,7 @@ def _make_aside(path: Path, folder: Path) -> None:
         path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
     from mlflow.tracking import MlflowClient
 
-    folder.mkdir(parents=True)
+    folder.mkdir()
     aside = folder / path.name
     MlflowClient(tracking_uri=f"{_SQLITE}{aside}").search_experiments()
     with closing(sqlite3.connect(aside)) as database:

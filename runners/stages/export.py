@@ -7,9 +7,10 @@ import onnx
 import onnxruntime
 import torch
 
-from runners.checkpoint import example_inputs, load_checkpoint, same_batch
+from runners.checkpoint import load_checkpoint
 from runners.failure import FailureKind, StageError
 from runners.stages import StageInput, StageOutput
+from runners.tracing import example_inputs, same_batch
 
 OPSET = 21
 """The first opset whose DequantizeLinear takes int4."""

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runners.checkpoint import example_inputs, load_checkpoint, same_batch
+from runners.checkpoint import load_checkpoint
 from runners.failure import FailureKind, StageError
 from runners.stages import StageInput, StageOutput
+from runners.tracing import example_inputs, same_batch
 
 
 def run(given: StageInput) -> StageOutput:

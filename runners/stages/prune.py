@@ -8,9 +8,10 @@ al., "DepGraph: Towards Any Structural Pruning", 2023, https://arxiv.org/abs/230
 import torch_pruning
 from torch import nn
 
-from runners.checkpoint import call, example_inputs, load_checkpoint, save_checkpoint
+from runners.checkpoint import load_checkpoint, save_checkpoint
 from runners.failure import FailureKind, StageError
 from runners.stages import StageInput, StageOutput
+from runners.tracing import call, example_inputs
 
 
 def run(given: StageInput) -> StageOutput:
