@@ -144,6 +144,7 @@ class Evaluator:
                 "artifact": artifact.digest,
                 "runner": run.target,
                 "batch_size": run.batch_size,
+                "graph_optimization": run.graph_optimization,
                 "versions": dict(self.versions[run.runner]),
                 "processor": environment.fingerprint()["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,

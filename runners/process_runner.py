@@ -173,6 +173,7 @@ class ProcessRunner:
             "options": self.options(run),
             "libraries": self.provider_libraries,
             "intra_op_threads": run.intra_op_threads,
+            "graph_optimization_level": run.graph_optimization.level,
             "batch_size": run.batch_size,
             "inputs": [str(path) for path in samples.inputs],
             "cores": self.cores(run),

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from runners.data import Data, Split
+from runners.early_stopping import EarlyStopping
 from runners.failure import FailureKind, StageError
 from runners.recipe import Recipe
 from runners.workload import Workload
@@ -30,6 +32,7 @@ def train(
     model: nn.Module,
     data: Data,
     loss_of: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    quality_of: Callable[[NDArray[Any], NDArray[Any]], float],
     *,
     epochs: int,
     recipe: Recipe,
@@ -41,9 +44,10 @@ def train(
 
     Args:
         model: The model to train.
-        data: Only its train split is read.
+        data: The train split to learn from, and the validation split to say when to stop.
         loss_of: Gives the loss of outputs, targets and the teacher's outputs (or ``None``).
-        epochs: Passes over the train split.
+        quality_of: Gives the quality of outputs and targets, higher is better.
+        epochs: Most passes over the train split.
         recipe: Everything else about the training.
         seed: Seed of the shuffling.
         peak_learning_rate: Peak of the one-cycle schedule.
@@ -61,7 +65,7 @@ def train(
     shuffle = torch.Generator().manual_seed(seed)
     inputs = [torch.from_numpy(array) for array in data.train.all_inputs]
     targets = torch.from_numpy(data.train.targets)
-    model.to(device).train()
+    model.to(device)
     steps = math.ceil(len(targets) / recipe.batch_size)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -72,8 +76,10 @@ def train(
         epochs=max(epochs, 1),
         steps_per_epoch=steps,
     )
+    stopping = EarlyStopping(model, recipe.patience_epochs)
     losses: list[float] = []
     for epoch in range(epochs):
+        model.train()
         total = 0.0
         order = torch.randperm(len(targets), generator=shuffle)
         for start in range(0, len(order), recipe.batch_size):
@@ -96,6 +102,11 @@ def train(
                 f"the training loss became {mean_loss} in epoch {epoch + 1} of {epochs}; lower "
                 f"the recipe's learning_rate or look for bad values in the train split",
             )
+        if recipe.patience_epochs:
+            outputs_now = logits(model, data.validation).float().numpy()
+            if stopping.is_over(quality_of(outputs_now, data.validation.targets)):
+                break
+    stopping.restore()
     model.cpu().eval()
     return losses
 
@@ -112,7 +123,8 @@ def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
     recipe = workload.recipe()
     steps = math.ceil(len(data.train) / recipe.batch_size)
     first = np.arange(min(recipe.batch_size, len(data.train)))
-    batch = replace(data, train=data.train.take(first))
+    few = data.validation.take(np.arange(min(recipe.batch_size, len(data.validation))))
+    batch = replace(data, train=data.train.take(first), validation=few)
     found = {}
     for name in loaded.info.models:
         spent: list[float] = []

@@ -85,14 +85,16 @@ class Workload(ABC):
     ) -> Sequence[float]:
         """Train a model in place: all of a study's trainings come through here.
 
-        The default is AdamW with a one-cycle schedule, as :meth:`recipe` and :meth:`loss` say.
+        The default is AdamW with a one-cycle schedule and early stopping, as :meth:`recipe`,
+        :meth:`loss` and :meth:`quality` say.
         Override it to train your own way, by Lightning's or Hugging Face's ``Trainer``, say. Take
         the model as it is: its layers may be fewer channels wide than its class makes them, and
         already trained; and leave the weights in it.
 
         Args:
             model: What to train.
-            data: Only the train split is to be learnt from.
+            data: Only the train split is to be learnt from; the validation split may say when to
+                stop.
             epochs: Passes over it: a training may come in two parts, each with a call of its own.
             peak_learning_rate: The recipe's, or a part of it for a model that is trained already.
             seed: Seed of the shuffling.
@@ -108,6 +110,7 @@ class Workload(ABC):
             model,
             data,
             self.loss,
+            self.quality,
             epochs=epochs,
             recipe=self.recipe(),
             seed=seed,

@@ -93,6 +93,7 @@ def write_bundle(
             "session_options": {
                 "intra_op_num_threads": record.candidate.run.intra_op_threads,
                 "inter_op_num_threads": 1,
+                "graph_optimization_level": record.candidate.run.graph_optimization.level,
             },
         },
         "quality": {

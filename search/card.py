@@ -7,6 +7,7 @@ from pathlib import Path
 
 from search.choice import points
 from search.history import History
+from search.shortfall import shortfalls
 from search.summary import format_metric, shown_metrics
 from search.trial import TrialRecord
 
@@ -57,6 +58,7 @@ def write_card(
         f"- student: {build.student}; pruning: {pruned}; quantization: {build.scheme}",
         *([f"- layers left in fp32: {', '.join(fp32_layers)}"] if fp32_layers else []),
         f"- stages: {', '.join(record.lineage) or 'none'}",
+        *(f"- {text}" for text in shortfalls(record, history)),
         "",
         "## How to run it",
         "",

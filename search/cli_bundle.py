@@ -82,6 +82,7 @@ def pick(
     from search import api
     from search.choice import Wish, baseline, knee
     from search.objective import Constraint
+    from search.shortfall import shortfalls
     from search.summary import format_metric, shown_metrics
 
     if wish["alias"] is not None and wish["register"] is None:
@@ -99,6 +100,8 @@ def pick(
     for name in shown_metrics(picked.history):
         compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
         click.echo(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
+    for text in shortfalls(record, picked.history):
+        click.echo(f"  {text}")
     if picked.checked:
         metric = f"latency_{wish['percentile']}_ms"
         now = picked.checked.metrics[metric]

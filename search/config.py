@@ -25,6 +25,7 @@ from spaces import (
     REFERENCE,
     Axis,
     Forbid,
+    GraphOptimization,
     Quantization,
     Runtime,
 )
@@ -48,6 +49,10 @@ class SpaceConfig(Section):
         ["CPUExecutionProvider"], description="back ends, as PROVIDER or RUNNER/PROVIDER"
     )
     intra_op_threads: list[Positive] = Field([1], description="threads of one operator")
+    graph_optimization: list[GraphOptimization] = Field(
+        [GraphOptimization.ALL],
+        description="how far ONNX Runtime rewrites the graph: basic, extended, all; all too",
+    )
 
     @field_validator(*AXIS_NAMES)
     @classmethod

@@ -24,7 +24,7 @@ from runners.statistic import Statistic
 from search.confirmed import Confirmed
 from search.fresh_points import DRAWS, FreshPoints, Point
 from search.history import History
-from search.plausible import indistinct, plausible, probability_non_dominated
+from search.plausible import has_advantage, indistinct, plausible, probability_non_dominated
 from search.trial import TrialRecord
 
 _LIKELY = 0.5
@@ -183,8 +183,9 @@ class Confirmation:
     def _standing(self, fresh: FreshPoints) -> tuple[dict[Point, float], dict[Point, Point]]:
         """Return the published points with their probability, and what others are the same as.
 
-        Of points that no objective tells apart the likeliest stands for all. The probability is
-        that nothing else which stands dominates it.
+        A point that is clearly better in nothing than a likelier one which stands is left out: it
+        is dominated, as far as can be told, or the same in all objectives, and then marked so. The
+        probability of those that stand is that no other of them dominates it.
         """
         points = fresh.points
         rows = [i for i, p in enumerate(points) if self.history.is_feasible(self._as_record(p))]
@@ -197,11 +198,11 @@ class Confirmation:
         apart: list[int] = []
         same: dict[Point, Point] = {}
         for row in order:
-            twin = next((o for o in apart if indistinct(draws[:, row], draws[:, o])), None)
-            if twin is None:
+            own = draws[:, row]
+            if all(has_advantage(own, draws[:, o]) for o in apart):
                 apart.append(row)
-            else:
-                same[keeps[row]] = keeps[twin]
+            elif twins := [o for o in apart if indistinct(own, draws[:, o])]:
+                same[keeps[row]] = keeps[twins[0]]
         chances = probability_non_dominated(draws[:, apart])
         stand = {keeps[row]: float(chance) for row, chance in zip(apart, chances, strict=True)}
         published = {point: chance for point, chance in stand.items() if chance >= _LIKELY}

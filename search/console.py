@@ -17,6 +17,7 @@ from runners.metric import METRICS
 from runners.statistic import Statistic
 from search.history import History
 from search.loop import Budget
+from search.shortfall import shortfalls
 from search.summary import format_metric, shown_metrics
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
@@ -83,6 +84,8 @@ class ConsoleReporter:
         if record.measurement:
             line += self._best.so_far(history)
         self.console.print(line, soft_wrap=True)
+        for text in shortfalls(record, history):
+            self.console.print(f"    [yellow]{escape(text)}[/]", soft_wrap=True)
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done, eta=eta)
 
@@ -160,6 +163,7 @@ def published_table(history: History) -> Table:
         f"{len(history.frontier)}" + (f", {left_out} too many" if left_out > 0 else ""),
         box=SIMPLE_HEAD,
         show_edge=False,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     wide = console.width >= _WIDE
@@ -169,8 +173,8 @@ def published_table(history: History) -> Table:
     for metric in metrics:
         arrow = next((f" {o.arrow}" for o in history.objectives if o.metric == metric), "")
         table.add_column(_short(metric) + arrow, justify="right", no_wrap=True)
-    table.add_column("P", justify="right")
-    table.add_column("no different", overflow="fold")
+    table.add_column("P", justify="right", no_wrap=True)
+    table.add_column("ties", overflow="fold", min_width=5)
     records = {record.number: record for record in history.records}
     for point in history.published:
         record = replace(records[point.number], outcome=point.measurement)

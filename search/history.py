@@ -12,6 +12,7 @@ from search.confirmed import Confirmed
 from search.hypervolume import hypervolume
 from search.objective import Constraint, Objective, losses, reference_point
 from search.trial import TrialRecord
+from spaces import Candidate
 
 
 class History:
@@ -58,6 +59,7 @@ class History:
         self._points = losses([], self.objectives)
         self._volume: float | None = None
         self._causes: Counter[str] = Counter()
+        self._by_candidate: dict[Candidate, TrialRecord] = {}
         for record in sorted(records, key=lambda record: record.number):
             self.add(record)
 
@@ -72,6 +74,7 @@ class History:
                 self._rank(record)
                 self.feasible.append(record)
             self.measured.append(record)
+            self._by_candidate[record.candidate] = record
             if record.number == 0:
                 self.baseline, self._volume = record, None
         elif record.skip:
@@ -80,6 +83,10 @@ class History:
             self.failed.append(record)
             self._causes[record.failure.cause] += 1
         self.records.append(record)
+
+    def measured_as(self, candidate: Candidate) -> TrialRecord | None:
+        """Return the measured trial of a candidate, or ``None`` if there is none."""
+        return self._by_candidate.get(candidate)
 
     def is_feasible(self, record: TrialRecord) -> bool:
         """Tell whether a measured trial keeps every constraint."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.history import History
+from search.shortfall import shortfalls
 from search.summary import format_metric, shown_metrics
 from search.trial import TrialRecord
 
@@ -31,7 +32,10 @@ def write_report(history: History, name: str, path: Path) -> None:
         "quality": history.quality_metric,
         "budgeted": _BUDGETED,
         "metrics": shown_metrics(history),
-        "points": [_point(record, shown) for record in shown.measured],
+        "points": [
+            _point(record, shown) | {"shortfalls": shortfalls(record, history)}
+            for record in shown.measured
+        ],
         "stages": _stage_seconds(history),
         "hypervolume": _hypervolumes(history),
     }

@@ -10,9 +10,12 @@ from search.history import History
 from search.mlflow_client import STUDY_TAG, TRIAL_TAG, child_runs, mlflow_client
 from search.summary import trial_numbers, trial_params
 from search.trial import TrialRecord
+from search.trial_tags import trial_tags, truth
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+_AUDITED = ("candidate", "frontier", "artifact", "shortfall")
 
 
 def disagreements(uri: str, name: str, uid: str, history: History) -> list[str]:
@@ -53,15 +56,11 @@ def _differences(run: Run, record: TrialRecord, history: History) -> Iterator[st
     status = "FAILED" if record.failure else "FINISHED"
     if run.info.status != status:
         yield f"is {run.info.status} instead of {status}"
-    wanted = {
-        "candidate": record.candidate.digest,
-        "frontier": "true" if record in history.frontier else "false",
-    }
+    tags = trial_tags(record, history)
+    wanted = {name: tags[name] for name in _AUDITED if name in tags}
     published = {point.number: point.is_published for point in history.confirmed}
     if record.number in published:
-        wanted["published"] = "true" if published[record.number] else "false"
-    if record.measurement:
-        wanted["artifact"] = record.measurement.artifact
+        wanted["published"] = truth(published[record.number])
     for tag, value in wanted.items():
         if run.data.tags.get(tag) != value:
             yield f"tag {tag} is {run.data.tags.get(tag)!r} instead of {value!r}"

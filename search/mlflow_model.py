@@ -107,6 +107,7 @@ def log_model(
             onnx_session_options={
                 "intra_op_num_threads": run_spec.intra_op_threads,
                 "inter_op_num_threads": 1,
+                "graph_optimization_level": run_spec.graph_optimization.level,
             },
             save_as_external_data=False,
         )

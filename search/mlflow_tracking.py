@@ -16,6 +16,7 @@ from search.mlflow_review import MlflowReview
 from search.summary import trial_markdown, trial_numbers, trial_params
 from search.tracking import Status
 from search.trial import TrialRecord
+from search.trial_tags import TAG_CHARACTERS, shortfall, trial_tags, truth
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _PICTURES_AFTER = 10
 _PICTURES_GROWTH = 0.1
 _CONFIRMED = "paretune.confirmed_by"
-_TAG_CHARACTERS = 4000
 _PROGRESS_EVERY_S = 5.0
 _BATCH = 900  # MLflow takes a thousand metrics at once
 
@@ -72,6 +72,7 @@ class MlflowTracking:
                 self.client.restore_experiment(self.experiment_id)
         self.parent_id = self._parent()
         self._frontier: set[int] = set()
+        self._shortfalls: dict[int, str] = {}
         self.runs: dict[int, str] = {}
         self._confirmed: set[int] = set()
         self._pictured = 0
@@ -94,6 +95,7 @@ class MlflowTracking:
                     self._frontier.add(record.number)
                 if run.data.tags.get("published") == "true":
                     self._confirmed.add(record.number)
+                self._shortfalls[record.number] = run.data.tags.get("shortfall", "")
             else:
                 if run is not None:
                     self.client.delete_run(run.info.run_id)
@@ -102,6 +104,7 @@ class MlflowTracking:
             # Its trial never finished; it is logged again when it has.
             self.client.delete_run(run.info.run_id)
         self._mark_frontier(history)
+        self._mark_shortfalls(history)
         self._log_missing_progress(history)
         self._log_fresh_values(history)
 
@@ -137,7 +140,7 @@ class MlflowTracking:
             metrics = {f"confirmed_{name}": value for name, value in point.metrics.items()}
             metrics["probability_non_dominated"] = point.probability
             at = int(time.time() * 1000)
-            tags = {"published": _truth(point.is_published), _CONFIRMED: point.measurement.samples}
+            tags = {"published": truth(point.is_published), _CONFIRMED: point.measurement.samples}
             if point.same_as is not None:
                 tags["same_as"] = str(point.same_as)
             self.client.log_batch(
@@ -153,7 +156,7 @@ class MlflowTracking:
         """Log tables and pictures, and end the parent run."""
         self._flush_progress()
         self._log_review(history)
-        self.client.set_tag(self.parent_id, "paretune.ended", reason[:_TAG_CHARACTERS])
+        self.client.set_tag(self.parent_id, "paretune.ended", reason[:TAG_CHARACTERS])
         self.client.set_terminated(self.parent_id, status)
 
     def _parent(self) -> str:
@@ -180,11 +183,11 @@ class MlflowTracking:
     def _create(self, record: TrialRecord, history: History) -> None:
         from mlflow.entities import Metric, Param
 
-        at = int(record.finished_at * 1000)
+        at, tags = int(record.finished_at * 1000), self._tags(record, history)
         run = self.client.create_run(
             self.experiment_id,
             start_time=int(record.started_at * 1000),
-            tags=self._tags(record, history),
+            tags=tags,
             run_name=f"{record.number:04d} {record.candidate.label}",
         )
         run_id = run.info.run_id
@@ -204,39 +207,33 @@ class MlflowTracking:
             self.client.log_text(run_id, record.failure.log, "failure.log")
         self.client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED", at)
         self.runs[record.number] = run_id
+        self._shortfalls[record.number] = tags.get("shortfall", "")
         if record in history.frontier:
             self._frontier.add(record.number)
 
     def _tags(self, record: TrialRecord, history: History) -> dict[str, str]:
-        tags = {
+        return trial_tags(record, history) | {
             "mlflow.parentRunId": self.parent_id,
             "mlflow.source.name": "paretune search",
             "mlflow.note.content": trial_markdown(record, history),
             STUDY_TAG: self.uid,
             "paretune.role": "trial",
             TRIAL_TAG: str(record.number),
-            "candidate": record.candidate.digest,
-            "baseline": _truth(record.number == 0),
-            "frontier": _truth(record in history.frontier),
-            "outcome": "measured" if record.measurement else "skipped" if record.skip else "failed",
         }
-        if record.measurement:
-            tags["artifact"] = record.measurement.artifact
-            tags["feasible"] = _truth(history.is_feasible(record))
-            tags["samples"] = record.measurement.samples
-            environment = record.measurement.environment
-            tags |= {f"environment.{name}": value for name, value in environment.items()}
-        if record.failure:
-            tags["failure.stage"] = record.failure.stage
-            tags["failure.kind"] = record.failure.kind.value
-            tags["failure.reason"] = record.failure.message[:_TAG_CHARACTERS]
-        return tags
 
     def _mark_frontier(self, history: History) -> None:
         now = {record.number for record in history.frontier}
         for number in now ^ self._frontier:
-            self.client.set_tag(self.runs[number], "frontier", _truth(number in now))
+            self.client.set_tag(self.runs[number], "frontier", truth(number in now))
         self._frontier = now
+
+    def _mark_shortfalls(self, history: History) -> None:
+        """Tag the trials that gained nothing: also those whose parent was measured after them."""
+        for record in history.measured:
+            text = shortfall(record, history)
+            if self._shortfalls.get(record.number, "") != text:
+                self.client.set_tag(self.runs[record.number], "shortfall", text)
+                self._shortfalls[record.number] = text
 
     def _log_progress(self, record: TrialRecord, history: History) -> None:
         from mlflow.entities import Metric
@@ -284,8 +281,5 @@ class MlflowTracking:
         self.review.log_points(self.client, self.runs, history)
 
     def _log_study(self, history: History) -> None:
+        self._mark_shortfalls(history)
         self.review.log_study(self.client, self.parent_id, history, self.name, self.definition)
-
-
-def _truth(value: bool) -> str:
-    return "true" if value else "false"

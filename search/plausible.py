@@ -72,6 +72,19 @@ def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]
     return shares
 
 
+def has_advantage(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Tell whether a point is clearly better than another in any objective.
+
+    Args:
+        one: Its losses, as draws of shape (draws, objectives).
+        other: Those of the other, paired with them.
+
+    Returns:
+        Whether in some objective over 97.5 % of the draws speak for it.
+    """
+    return bool((np.percentile(one - other, 97.5, axis=0) < 0).any())
+
+
 def indistinct(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     """Tell whether no objective of two points, as draws of shape (draws, objectives), differs.
 

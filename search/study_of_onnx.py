@@ -40,6 +40,7 @@ space:
   batch_size: {batch_sizes}
   execution_provider: [{providers}]
   intra_op_threads: {threads}
+  graph_optimization: [all, extended, basic]
 
 budget:
   trials: 60

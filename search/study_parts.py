@@ -31,6 +31,7 @@ from search.storage import StudyStorage
 from search.trial import TrialRecord
 from spaces import (
     Forbid,
+    GraphLimit,
     ProgramLimit,
     Rule,
     RunSpec,
@@ -73,10 +74,13 @@ def memory_limit_bytes(gigabytes: float | None) -> int:
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     """Return a study's space with its rules and this machine's thread limit."""
     names = {split_target(target)[0] for target in config.space.execution_provider}
-    programs = {n for n in names if RUNTIMES[_entry(config, n).runtime].model_format == "pt2"}
+    runtimes = {name: _entry(config, name).runtime for name in names}
+    programs = {n for n, runtime in runtimes.items() if RUNTIMES[runtime].model_format == "pt2"}
+    others = {name for name, runtime in runtimes.items() if runtime != "onnxruntime"}
     rules: list[Rule] = [
         ThreadLimit(available_cores()),
         ProgramLimit(frozenset(programs)),
+        GraphLimit(frozenset(others)),
         whole_layers,
     ]
     for rule in config.rules:

@@ -27,14 +27,15 @@ _TYPES = {  # ONNX's element types as Triton names them
     "bool": "BOOL",
     "string": "STRING",
 }
+_GRAPH_LEVELS = {1: -1, 2: 1}  # as Triton's ONNX Runtime backend counts; without one it does all
 _GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
 def write_triton(bundle: Path, repository: Path, name: str) -> Path:
     """Put a bundle's model into a Triton model repository, as its next version.
 
-    The picked batch size is the largest that Triton will form, and the one it waits for; provider
-    and threads are those the model was measured with
+    The picked batch size is the largest that Triton will form, and the one it waits for; provider,
+    threads and graph optimization are those the model was measured with
     (Triton's user guide, "Model Configuration").
 
     Args:
@@ -88,7 +89,7 @@ def config_pbtxt(manifest: Mapping[str, Any], name: str) -> str:
         *_tensors("input", inputs, batches),
         *_tensors("output", outputs, batches),
         *_instances(run),
-        *_accelerator(run),
+        *_optimization(run, backend),
         *_threads(run, backend),
     ]
     if size > 1:
@@ -115,6 +116,14 @@ def _instances(run: Mapping[str, Any]) -> list[str]:
     return [f"instance_group {{ kind: {kind} count: 1 }}"]
 
 
+def _optimization(run: Mapping[str, Any], backend: str) -> list[str]:
+    fields = _accelerator(run)
+    level = run["session_options"].get("graph_optimization_level")
+    if backend == "onnxruntime" and level in _GRAPH_LEVELS:
+        fields.append(f"graph {{ level: {_GRAPH_LEVELS[level]} }}")
+    return [f"optimization {{ {' '.join(fields)} }}"] if fields else []
+
+
 def _accelerator(run: Mapping[str, Any]) -> list[str]:
     provider = run["execution_provider"]
     if provider == "TensorrtExecutionProvider":
@@ -134,7 +143,7 @@ def _accelerator(run: Mapping[str, Any]) -> list[str]:
 
 def _accelerated(where: str, by: str) -> str:
     accelerator = f"{where}_execution_accelerator {{ name: {_quoted(by)} }}"
-    return f"optimization {{ execution_accelerators {{ {accelerator} }} }}"
+    return f"execution_accelerators {{ {accelerator} }}"
 
 
 def _threads(run: Mapping[str, Any], backend: str) -> list[str]:

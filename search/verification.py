@@ -23,7 +23,7 @@ from runners.settings import CAREFUL, MeasurementSettings
 from runners.statistic import Statistic
 from runners.store import file_digest
 from search.bundle import MANIFEST_VERSION, input_files
-from spaces import RunSpec, StudyError
+from spaces import GraphOptimization, RunSpec, StudyError
 
 SETTINGS = replace(CAREFUL, idle_wait_s=10.0)
 
@@ -83,11 +83,14 @@ def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verificati
         what = "is not the file that was picked" if model.is_file() else "is missing"
         return Verification(Verdict.DAMAGED, f"{model} {what}")
     values = manifest["run"]
+    session = values["session_options"]
+    level = session.get("graph_optimization_level", GraphOptimization.ALL.level)
     run = RunSpec(
         values["runner"],
         values["execution_provider"],
         values["batch_size"],
-        values["session_options"]["intra_op_num_threads"],
+        session["intra_op_num_threads"],
+        next(each for each in GraphOptimization if each.level == level),
     )
     runner = _runner(values)
     samples = Samples(input_files(folder, len(list(folder.glob("inputs*.npy")))))

@@ -16,6 +16,7 @@ AXIS_NAMES = (
     "batch_size",
     "execution_provider",
     "intra_op_threads",
+    "graph_optimization",
 )
 
 

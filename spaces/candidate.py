@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from spaces.digest import digest
 from spaces.errors import SpaceError
+from spaces.graph_optimization import GraphOptimization
 from spaces.quantization import Quantization
 
 REFERENCE = "reference"
@@ -90,12 +91,14 @@ class RunSpec:
         execution_provider: The runtime's back end, such as ``"CPUExecutionProvider"``.
         batch_size: Samples in one inference call.
         intra_op_threads: Threads that one operator may use.
+        graph_optimization: How far ONNX Runtime rewrites the graph; others have no such choice.
     """
 
     runner: str
     execution_provider: str
     batch_size: int
     intra_op_threads: int
+    graph_optimization: GraphOptimization = GraphOptimization.ALL
 
     def __post_init__(self) -> None:
         for name in ("runner", "execution_provider"):
@@ -105,6 +108,14 @@ class RunSpec:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SpaceError(f"{name} must be a whole number of at least 1; got {value!r}")
+        try:
+            level = GraphOptimization(self.graph_optimization)
+        except ValueError:
+            raise SpaceError(
+                f"graph_optimization must be one of {', '.join(GraphOptimization)}; "
+                f"got {self.graph_optimization!r}"
+            ) from None
+        object.__setattr__(self, "graph_optimization", level)
 
     @property
     def target(self) -> str:
@@ -140,24 +151,32 @@ class Candidate:
             "batch_size": self.run.batch_size,
             "execution_provider": self.run.target,
             "intra_op_threads": self.run.intra_op_threads,
+            "graph_optimization": self.run.graph_optimization.value,
         }
 
     @property
     def label(self) -> str:
         """A short name for one line of a log."""
+        level = self.run.graph_optimization
         return (
             f"{self.build.student} · prune {self.build.pruning_ratio:g} · "
             f"{self.build.scheme} · batch {self.run.batch_size} · "
             f"{self.run.execution_provider.removesuffix('ExecutionProvider')} · "
             f"{self.run.intra_op_threads} thr"
+            + (f" · graph {level}" if level != GraphOptimization.ALL else "")
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain nested values, ready for JSON; a share of no layers is left out."""
-        build = asdict(self.build)
+        """Return plain nested values, ready for JSON, without what became a choice only later.
+
+        So a candidate that leaves it as it always was keeps its digest.
+        """
+        build, run = asdict(self.build), asdict(self.run)
         if not self.build.fp32_layer_share:
             del build["fp32_layer_share"]
-        return {"build": build, "run": asdict(self.run)}
+        if self.run.graph_optimization == GraphOptimization.ALL:
+            del run["graph_optimization"]
+        return {"build": build, "run": run}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Candidate":
@@ -179,7 +198,13 @@ class Candidate:
                 params["quantization"],
                 params.get("fp32_layer_share", 0.0),
             ),
-            RunSpec(runner, provider, params["batch_size"], params["intra_op_threads"]),
+            RunSpec(
+                runner,
+                provider,
+                params["batch_size"],
+                params["intra_op_threads"],
+                params.get("graph_optimization", GraphOptimization.ALL),
+            ),
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from spaces.axis import AXIS_NAMES, ORDERED_AXES
 from spaces.candidate import Candidate, split_target
 from spaces.errors import SpaceError
+from spaces.graph_optimization import GraphOptimization
 from spaces.quantization import PROGRAM_QUANTIZATIONS
 
 Rule = Callable[[Candidate], str | None]
@@ -96,6 +97,24 @@ class ProgramLimit:
         if candidate.run.runner not in self.runners or scheme in PROGRAM_QUANTIZATIONS:
             return None
         return f"{scheme} makes an ONNX file, which {candidate.run.runner} does not take"
+
+
+@dataclass(frozen=True)
+class GraphLimit:
+    """Forbids levels of graph optimization for runners that have no such choice.
+
+    Attributes:
+        runners: Names of those runners.
+    """
+
+    runners: frozenset[str]
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Return the reason if a level is asked for and the runner knows none."""
+        run = candidate.run
+        if run.runner not in self.runners or run.graph_optimization == GraphOptimization.ALL:
+            return None
+        return f"{run.runner} is not ONNX Runtime: it has no level of graph optimization"
 
 
 def whole_layers(candidate: Candidate) -> str | None:

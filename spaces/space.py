@@ -9,6 +9,7 @@ from typing import Any
 from spaces.axis import AXIS_NAMES, Axis, Value
 from spaces.candidate import REFERENCE, Candidate
 from spaces.errors import SpaceError
+from spaces.graph_optimization import GraphOptimization
 from spaces.quantization import Quantization
 from spaces.rule import Rule
 
@@ -17,8 +18,9 @@ BASELINE_VALUES: dict[str, Value] = {
     "pruning_ratio": 0.0,
     "quantization": Quantization.FP32.value,
     "fp32_layer_share": 0.0,
+    "graph_optimization": GraphOptimization.ALL.value,
 }
-"""What the uncompressed reference has on the build axes; every space holds it."""
+"""What the uncompressed reference, run as runtimes do by themselves, has; every space holds it."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class SearchSpace:
     """What may be tried.
 
     Attributes:
-        axes: Every axis of :data:`spaces.AXIS_NAMES`, in that order. The build axes hold the
-            baseline's value (``reference``, 0, ``fp32``, 0): trial 0 is always the baseline.
+        axes: Every axis of :data:`spaces.AXIS_NAMES`, in that order. They hold the values of
+            :data:`BASELINE_VALUES`: trial 0 is always the baseline.
         rules: Functions that give the reason why a candidate is invalid, or ``None``.
     """
 
@@ -54,9 +56,11 @@ class SearchSpace:
     ) -> "SearchSpace":
         """Make a space from the values of each axis, by axis name.
 
-        Without ``fp32_layer_share`` no layer is left out of a quantization.
+        Without ``fp32_layer_share`` no layer is left out of a quantization, and without
+        ``graph_optimization`` graphs are optimized as far as ONNX Runtime can.
         """
-        values = {"fp32_layer_share": [0.0], **values}
+        optional = ("fp32_layer_share", "graph_optimization")
+        values = {**{name: [BASELINE_VALUES[name]] for name in optional}, **values}
         unknown = sorted(set(values) - set(AXIS_NAMES))
         missing = [name for name in AXIS_NAMES if name not in values]
         if unknown or missing:

@@ -15,7 +15,7 @@ from runners.statistic import Statistic
 from search.confirmed import Confirmed
 from search.history import History
 from search.objective import default_objectives
-from search.plausible import indistinct, plausible, probability_non_dominated
+from search.plausible import has_advantage, indistinct, plausible, probability_non_dominated
 from search.study import load_history
 from search.trial import TrialRecord
 
@@ -105,6 +105,15 @@ def test_points_are_told_apart_by_any_objective(rng: np.random.Generator) -> Non
     one = rng.normal(0, 1, (200, 2))
     assert indistinct(one, one + rng.normal(0, 1, (200, 2)))
     assert not indistinct(one, one + rng.normal(0, 1, (200, 2)) + [0, 5])
+
+
+def test_an_advantage_is_clear_in_one_objective_at_least(rng: np.random.Generator) -> None:
+    one, noise = rng.normal(0, 1, (200, 2)), rng.normal(0, 1, (200, 2))
+    assert not has_advantage(one, one + noise)
+    assert has_advantage(one, one + noise + [0, 5])
+    assert not has_advantage(one + noise + [0, 5], one)
+    assert has_advantage(one, one + noise + [-5, 5])  # and so has the other
+    assert has_advantage(one + noise + [-5, 5], one)
 
 
 def test_a_search_publishes_fresh_values_with_the_test_splits_quality(iris_study: Path) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from runners.lease import lease, lease_path
 from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.proof import prove
 from runners.runner import Samples
-from spaces import RunSpec
+from spaces import GraphOptimization, RunSpec
 
 CPU = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
 
@@ -225,3 +226,31 @@ def test_fallback_names_its_nodes_and_can_be_tolerated() -> None:
     assert (shares["Wanted"].node_share, shares["Wanted"].time_share) == (0.5, 0.9)
     assert isinstance(prove([node("b", "Other", 0.0)], "Wanted", 0.0), Failure)
     assert isinstance(prove([], "Wanted", 0.5), Failure)
+
+
+def test_the_graph_is_optimized_as_far_as_asked(tmp_path: Path) -> None:
+    """A Conv and its Relu are two nodes until they are fused, which `extended` is for."""
+    weight = np.ones((4, 3, 3, 3), np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "weight"], ["convolved"]),
+            helper.make_node("Relu", ["convolved"], ["y"]),
+        ],
+        "conv",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4, 6, 6])],
+        [onnx.numpy_helper.from_array(weight, "weight")],
+    )
+    model = tmp_path / "model.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), model)
+    np.save(tmp_path / "inputs.npy", np.ones((4, 3, 8, 8), np.float32))
+    nodes = {}
+    for level in GraphOptimization:
+        run = replace(CPU, graph_optimization=level)
+        found = OnnxRuntimeRunner().predict(
+            model, run, Samples([tmp_path / "inputs.npy"]), tmp_path, QUICK
+        )
+        assert not isinstance(found, Failure), found
+        nodes[level.value] = found.providers["CPUExecutionProvider"].nodes
+    assert nodes["basic"] == 2 and nodes["extended"] == 1

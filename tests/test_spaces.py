@@ -11,6 +11,8 @@ from spaces import (
     BuildSpec,
     Candidate,
     Forbid,
+    GraphLimit,
+    GraphOptimization,
     Quantization,
     RunSpec,
     SearchSpace,
@@ -57,9 +59,25 @@ def test_digest_refuses_what_equals_nothing() -> None:
         digest(float("nan"))
 
 
-def test_candidate_round_trips() -> None:
-    assert Candidate.from_dict(CANDIDATE.as_dict()) == CANDIDATE
-    assert Candidate.from_params(CANDIDATE.params) == CANDIDATE
+@pytest.mark.parametrize("level", GraphOptimization)
+def test_candidate_round_trips(level: GraphOptimization) -> None:
+    candidate = Candidate.from_params(CANDIDATE.params | {"graph_optimization": level.value})
+    assert candidate.run.graph_optimization is level
+    assert Candidate.from_dict(candidate.as_dict()) == candidate
+    assert Candidate.from_params(candidate.params) == candidate
+    assert (candidate.digest == CANDIDATE_DIGEST) == (level is GraphOptimization.ALL)
+    assert (f"graph {level}" in candidate.label) == (level is not GraphOptimization.ALL)
+
+
+def test_a_level_of_graph_optimization_is_for_onnx_runtime_alone() -> None:
+    providers = ["CPUExecutionProvider", "openvino/CPU"]
+    values = SMALL_SPACE | {"execution_provider": providers, "graph_optimization": ["basic", "all"]}
+    space = SearchSpace.from_values(values, [GraphLimit(frozenset({"openvino"}))])
+    assert space.baseline.run.graph_optimization is GraphOptimization.ALL
+    found = {(c.run.runner, c.run.graph_optimization.value) for c in space.candidates()}
+    assert found == {("onnxruntime", "basic"), ("onnxruntime", "all"), ("openvino", "all")}
+    with pytest.raises(SpaceError, match="must hold 'all'"):
+        SearchSpace.from_values(SMALL_SPACE | {"graph_optimization": ["basic"]})
 
 
 @pytest.mark.parametrize(
@@ -72,6 +90,7 @@ def test_candidate_round_trips() -> None:
         ({"batch_size": True}, "whole number"),
         ({"intra_op_threads": 1.5}, "whole number"),
         ({"student": ""}, "empty"),
+        ({"graph_optimization": "none"}, "must be one of basic, extended, all"),
     ],
 )
 def test_impossible_candidates_are_refused(change: dict[str, object], says: str) -> None:

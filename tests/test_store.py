@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -117,6 +118,21 @@ def test_what_a_killed_process_left_in_scratch_is_removed_and_the_rest_stays(
         assert store.leftovers() == [left]
         store.sweep()
         assert list((store.root / "scratch").iterdir()) == [held]
+
+
+def test_a_folder_that_is_being_made_is_not_swept(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Swept(tempfile.TemporaryDirectory[str]):
+        """Is made at the worst moment: another process sweeps before it can be held."""
+
+        def __init__(self, **arguments: Path) -> None:
+            super().__init__(**arguments)
+            ArtifactStore(store.root).sweep()
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Swept)
+    with store.scratch() as folder:
+        (folder / "file").write_bytes(b"abc")
 
 
 def test_a_store_that_cannot_be_made_says_so(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ SKIPPED, FAILED = 3, 5
 
 
 def opened(folder: Path, history: History) -> MlflowTracking:
+    folder.mkdir(exist_ok=True)
     (folder / "study.yaml").write_text("name: study\n", "utf-8")
     tracking = MlflowTracking(
         f"sqlite:///{folder}/mlflow.db",
@@ -107,6 +108,27 @@ def test_each_outcome_is_told(tmp_path: Path, records: list[TrialRecord]) -> Non
         assert metrics["batch_size"] == 1 and run.data.params["student"] == "reference"
     assert "too slow" in by_trial[SKIPPED].data.tags["mlflow.note.content"]
     assert "no channel left" in by_trial[FAILED].data.tags["failure.reason"]
+
+
+def test_a_shortfall_is_tagged_though_the_parent_was_measured_later(
+    tmp_path: Path, make_record: Make
+) -> None:
+    parent = make_record(1, {})
+    build = replace(parent.candidate.build, pruning_ratio=0.5)
+    child = replace(make_record(0, {}), candidate=replace(parent.candidate, build=build))
+    history = History(GOALS)
+    tracking = opened(tmp_path, history)
+    for record in (child, parent):
+        history.add(record)
+        tracking.log_trial(record, history)
+    tracking.finish(history, "done", "FINISHED")
+    tags = runs(tracking)[child.number].data.tags
+    assert tags["shortfall"].startswith(
+        "pruned, but no smaller and not clearly faster than trial 1"
+    )
+    assert "shortfall" not in runs(tracking)[parent.number].data.tags
+    anew = opened(tmp_path / "anew", history)
+    assert runs(anew)[child.number].data.tags["shortfall"] == tags["shortfall"]
 
 
 def test_intervals_of_what_is_sought_are_numbers_and_the_others_in_the_note(

@@ -54,6 +54,22 @@ def test_batch_size_threads_and_tensors_are_those_of_the_pick(schema: ModuleType
     assert config.parameters["intra_op_thread_count"].string_value == "2"
 
 
+@pytest.mark.parametrize(("level", "triton_level"), [(1, -1), (2, 1), (99, None)])
+def test_graph_optimization_is_counted_as_triton_does(
+    schema: ModuleType, level: int, triton_level: int | None
+) -> None:
+    session = {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
+    session["graph_optimization_level"] = level
+    provider = "OpenVINOExecutionProvider"  # has an entry of its own in the same place
+    for values in (
+        manifest(session_options=session),
+        manifest(session_options=session, execution_provider=provider),
+    ):
+        config = text_format.Parse(config_pbtxt(values, "m"), schema.ModelConfig())
+        has_level = config.optimization.HasField("graph")
+        assert (config.optimization.graph.level if has_level else None) == triton_level
+
+
 def test_a_batch_of_one_waits_for_no_other(schema: ModuleType) -> None:
     config = text_format.Parse(config_pbtxt(manifest(batch_size=1), "m"), schema.ModelConfig())
     assert config.max_batch_size == 1 and not config.HasField("dynamic_batching")

@@ -55,7 +55,8 @@ def once(folder: Path, data: Path) -> None:
     run = manifest["run"]
     options = onnxruntime.SessionOptions()
     for name, value in run["session_options"].items():
-        setattr(options, name, value)
+        is_level = name == "graph_optimization_level"
+        setattr(options, name, onnxruntime.GraphOptimizationLevel(value) if is_level else value)
     session = onnxruntime.InferenceSession(
         str(folder / "model.onnx"),
         options,

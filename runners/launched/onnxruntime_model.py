@@ -85,6 +85,7 @@ def _session(job: Job, settings: dict[str, Any]) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = job["intra_op_threads"]
     options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel(job["graph_optimization_level"])
     options.log_severity_level = 3
     for key, value in settings.items():
         setattr(options, key, value)
