@@ -11,7 +11,7 @@ from PIL import Image
 
 import search
 from runners.loaded_workload import LoadedWorkload
-from spaces import WorkloadError
+from spaces import Quantization, WorkloadError
 
 CPU = "CPUExecutionProvider"
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -61,11 +61,17 @@ def test_tabular(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_langid(tmp_path: Path) -> None:
     space = {"student": ["reference", "tiny"], "pruning_ratio": [0.0], "batch_size": [1]}
-    space |= {"quantization": ["fp32", "int8-dynamic"], "intra_op_threads": [1]}
+    space |= {"quantization": [q.value for q in Quantization], "intra_op_threads": [1]}
     study = quick_copy("langid", tmp_path, space=space | {"execution_provider": [CPU]})
-    done = paretune("search", study, timeout=3600)
+    done = paretune("search", study, "--trials", "14", timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr
     history = search.status(study)
+    assert not history.failed, history.failures_by_cause
+    assert {r.candidate.build.quantization for r in history.measured} == set(Quantization)
+    for record in history.measured:
+        if record.candidate.build.student == "reference" and history.baseline:
+            lost = history.baseline.metrics["accuracy"] - record.metrics["accuracy"]
+            assert lost < 0.1, record.candidate.label
     # 36 languages: a guess is right once in 36 times.
     assert history.baseline and 0.5 < history.baseline.metrics["accuracy"] < 0.99
     assert {r.candidate.build.student for r in history.measured} == {"reference", "tiny"}

@@ -127,7 +127,7 @@ class LangId(Workload):
         """Return few epochs of large batches, and widths that int4's groups of 32 divide."""
         return Recipe(
             reference_epochs=10,
-            distill_epochs=16,
+            distill_epochs=30,
             fine_tune_epochs=8,
             batch_size=128,
             learning_rate=2e-3,

@@ -73,7 +73,7 @@ VERSIONS = {
     "qat": 2,
     "export": 1,
     "export-program": 1,
-    "quantize": 3,
+    "quantize": 4,
 }
 
 

@@ -163,10 +163,10 @@ def _compress_weights(
     left_types: Sequence[str] = (),
     **options: Any,
 ) -> None:
-    # ONNX Runtime's CPU provider rejects the 4-D scale that NNCF gives a convolution's weight.
-    ignored = nncf.IgnoredScope(
-        names=list(left_out), types=["Conv", "ConvTranspose", *left_types], validate=False
-    )
+    # ONNX Runtime's CPU provider rejects the 4-D scale that NNCF gives a convolution's weight, and
+    # would turn an embedding's whole table back into fp32 in every call.
+    kept = ["Conv", "ConvTranspose", "Gather", *left_types]
+    ignored = nncf.IgnoredScope(names=list(left_out), types=kept, validate=False)
     model = onnx.load(given.parent_file)
     onnx.save(nncf.compress_weights(model, ignored_scope=ignored, **options), path)
 

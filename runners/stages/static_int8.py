@@ -55,11 +55,35 @@ def static_int8(
             ignored_scope=nncf.IgnoredScope(names=list(left_out)),
             advanced_parameters=advanced.AdvancedQuantizationParameters(**parameters),
         )
+        _make_unsigned(quantized)
         difference = _outputs(quantized, feeds) - expected
         error = float(np.square(difference).mean())
         found.append((error if math.isfinite(error) else math.inf, way, quantized))
     _, way, quantized = min(found, key=lambda each: each[0])
     return quantized, way
+
+
+def _make_unsigned(model: onnx.ModelProto) -> None:
+    """Store quantized activations as uint8 instead of int8, in place: the same values, 128 higher.
+
+    ONNX Runtime would do so itself on x86, and from opset 21 on fails where it had put more
+    QuantizeLinear nodes in before (1.32: "output_dtype INT8 does not match y_zero_point type").
+    """
+    zeros = {tensor.name: tensor for tensor in model.graph.initializer}
+    moved = {}
+    for node in model.graph.node:
+        if node.op_type != "QuantizeLinear" or len(node.input) < 3:
+            continue
+        zero = zeros.get(node.input[2])
+        if zero is not None and zero.data_type == onnx.TensorProto.INT8:
+            values = onnx.numpy_helper.to_array(zero).astype(np.int16) + 128
+            moved[zero.name] = onnx.numpy_helper.from_array(values.astype(np.uint8), zero.name)
+    for name, tensor in moved.items():
+        zeros[name].CopyFrom(tensor)
+    outputs = {n.output[0] for n in model.graph.node if moved.keys() & set(n.input[2:3])}
+    for value in model.graph.value_info:
+        if value.name in outputs and value.type.tensor_type.elem_type == onnx.TensorProto.INT8:
+            value.type.tensor_type.elem_type = onnx.TensorProto.UINT8
 
 
 def _outputs(model: onnx.ModelProto, feeds: Feeds) -> NDArray[np.float64]:
