@@ -81,6 +81,7 @@ def built(builder: Builder, student: str, quantization: Quantization) -> Path:
 def operators(model: Path, folder: Path) -> str:
     """Count the operators in integers, and the converting ones, of the optimized graph."""
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns that the optimized file is for this machine alone
     options.optimized_model_filepath = str(folder / "optimized.onnx")
     onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     found = Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
