@@ -40,7 +40,9 @@ class Campaign:
     """Models timed in rounds: in each, every model has one launch in a fresh process.
 
     The launches of a model are then spread over the whole campaign, and what drifts from minute to
-    minute is in its interval and not in its favour.
+    minute is in its interval and not in its favour. None stops before the others: where a model
+    could, those whose first launches agreed by luck would, and keep an interval that is too narrow
+    (optional stopping: Anscombe, "Fixed-sample-size analysis of sequential observations", 1954).
 
     Args:
         runners: By name.
@@ -64,7 +66,7 @@ class Campaign:
     def round(
         self, folder: Path, out: Collection[Entry] = (), deadline: float | None = None
     ) -> int:
-        """Give every entry that needs one a launch.
+        """Give every entry a launch, unless none needs any more or it has as many as it may.
 
         Args:
             folder: An empty folder for the work.
@@ -74,9 +76,12 @@ class Campaign:
         Returns:
             How many launches there were.
         """
+        running = [entry for entry in self.entries if entry not in out and not entry.failure]
+        if all(self.is_settled(entry) for entry in running):
+            return 0
         count = 0
-        for entry in self.entries:
-            if entry in out or entry.failure or self.is_settled(entry):
+        for entry in running:
+            if self._has_most(entry):
                 continue
             if deadline is not None and time.monotonic() >= deadline:
                 break
@@ -106,9 +111,17 @@ class Campaign:
         settings = self.settings
         if len(entry.launches) < settings.launches:
             return False
-        if len(entry.launches) >= settings.max_launches + settings.extra_launches:
+        if self._has_most(entry):
             return True
         timing = self.timing(entry)
         clean = len(entry.launches) - timing.contaminated
-        is_enough = clean >= settings.launches and timing.is_resolved
-        return is_enough or clean >= settings.max_launches
+        return clean >= settings.launches and timing.is_resolved
+
+    def _has_most(self, entry: Entry) -> bool:
+        """Tell whether an entry has as many launches as it may."""
+        most = self.settings.max_launches
+        if len(entry.launches) < most:
+            return False
+        if len(entry.launches) >= most + self.settings.extra_launches:
+            return True
+        return len(entry.launches) - self.timing(entry).contaminated >= most

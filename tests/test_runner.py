@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,8 +16,10 @@ import pytest
 from onnx import TensorProto, helper
 from test_runner_contract import QUICK, double
 
+from runners.campaign import Campaign, Entry
 from runners.child import run_job
 from runners.failure import Failure, FailureKind
+from runners.launch import Launch
 from runners.lease import lease, lease_path
 from runners.onnxruntime_runner import OnnxRuntimeRunner
 from runners.proof import prove
@@ -254,3 +257,34 @@ def test_the_graph_is_optimized_as_far_as_asked(tmp_path: Path) -> None:
         assert not isinstance(found, Failure), found
         nodes[level.value] = found.providers["CPUExecutionProvider"].nodes
     assert nodes["basic"] == 2 and nodes["extended"] == 1
+
+
+class Uneven(OnnxRuntimeRunner):
+    """ONNX Runtime on a machine that nothing disturbs, where one model gets slower and slower."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = 1
+
+    def launch(self, model: Path, *arguments: Any, **options: Any) -> Launch | Failure:
+        launch = super().launch(model, *arguments, **options)
+        if isinstance(launch, Failure):
+            return launch
+        calm = replace(launch, cpu_share=1.0, involuntary_switches_per_iteration=0.0, canary_ms=1.0)
+        if model.stem != "uneven":
+            return calm
+        self.factor *= 100
+        return replace(calm, latency_ms=tuple(self.factor * ms for ms in launch.latency_ms))
+
+
+def test_in_a_campaign_no_model_stops_before_the_others(tmp_path: Path) -> None:
+    np.save(tmp_path / "inputs.npy", np.ones((4, 8), np.float32))
+    entries = [Entry(double(tmp_path / f"{name}.onnx"), CPU) for name in ("even", "uneven")]
+    settings = replace(QUICK, max_launches=3, p50_tolerance=5.0, p95_tolerance=5.0)
+    samples = Samples([tmp_path / "inputs.npy"])
+    campaign = Campaign({"onnxruntime": Uneven()}, samples, settings, entries)
+    settled = []
+    while campaign.round(tmp_path):
+        settled.append([campaign.is_settled(entry) for entry in entries])
+    assert settled[1] == [True, False]
+    assert [len(entry.launches) for entry in entries] == [3, 3]
