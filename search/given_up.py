@@ -15,7 +15,7 @@ Part = tuple[tuple[str, Value], ...]
 """Values of some axes: the candidates that have all of them."""
 
 _BUILD_AXES = ("student", "pruning_ratio", "quantization", "fp32_layer_share")
-_RUN_AXES = ("execution_provider",)
+_RUN_AXES = ("execution_provider", "graph_optimization")
 _MOST_AXES = 2
 _OF_A_RUN = ("measure", "evaluate")
 

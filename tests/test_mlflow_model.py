@@ -109,10 +109,11 @@ def test_served_on_loopback_it_answers_as_the_picked_file(registered: tuple[str,
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it runs uvicorn
     command = ["mlflow", "models", "serve", "-m", "models:/iris@champion", "--env-manager", "local"]
     server = subprocess.Popen(
         [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "PATH": path},
     )
     try:
         address = f"http://127.0.0.1:{port}"

@@ -53,7 +53,8 @@ if sys.argv[1] == "late":
     while os.getppid() == parent:
         time.sleep(0.01)
 die_with_parent(parent)
-print("ready", flush=True)
+if sys.argv[1] == "early":  # later nobody reads it, and to be heard by nobody ends a process, too
+    print("ready", flush=True)
 time.sleep(60)
 """
 

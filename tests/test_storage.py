@@ -118,3 +118,18 @@ def test_a_storage_that_is_no_database_says_so_at_once(tmp_path: Path) -> None:
     database.write_bytes(b"not SQLite" * 1000)
     with pytest.raises(StudyError, match="not a database"):
         _ = StudyStorage(f"sqlite:///{database}", "iris").definition
+
+
+def test_a_storage_that_turned_to_garbage_says_so_at_once(
+    url: str,
+    tmp_path: Path,
+    space: SearchSpace,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("search.storage._PATIENCE_S", 1.0)
+    storage = opened(url, space)
+    (tmp_path / "optuna.db").write_bytes(b"no database" * 10_000)
+    with pytest.raises(StudyError, match="does not answer"):
+        storage.start(space.baseline)
+    assert "trying again" not in caplog.text
