@@ -72,7 +72,7 @@ def test_a_model_and_samples_become_a_frontier(tmp_path: Path, rng: np.random.Ge
     assert np.allclose(
         onnx_answers(bundle / "model.onnx", inputs), np.load(bundle / "outputs.npy"), atol=1e-4
     )
-    assert picked.record.number in {point.number for point in history.published}
+    assert picked.record.number in {point.number for point in history.confirmed}
     assert search.verify(bundle).verdict.name in ("AS_PROMISED", "SLOWER", "FASTER", "CANNOT_TELL")
 
 
