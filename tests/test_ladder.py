@@ -55,7 +55,8 @@ def test_tabular(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     history = search.status(study)
     assert history.baseline and history.baseline.metrics["accuracy"] > 0.9
-    assert len(history.frontier) >= 2
+    # One student may beat all else in everything.
+    assert history.frontier and len({r.candidate.build.student for r in history.measured}) >= 2
 
 
 @pytest.mark.slow
