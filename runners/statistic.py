@@ -29,6 +29,14 @@ class Statistic:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends of the interval; the value itself where there is none."""
+        return (
+            self.value if self.low is None else self.low,
+            self.value if self.high is None else self.high,
+        )
+
     @classmethod
     def over_launches(cls, values: Sequence[float], resolution: float = 0.0) -> Statistic:
         """Return mean and interval of one value a launch.

@@ -123,7 +123,8 @@ def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
     recipe = workload.recipe()
     steps = math.ceil(len(data.train) / recipe.batch_size)
     first = np.arange(min(recipe.batch_size, len(data.train)))
-    few = data.validation.take(np.arange(min(recipe.batch_size, len(data.validation))))
+    # As much of the validation split as a step of an epoch has, at whose end it is judged once.
+    few = data.validation.take(np.arange(math.ceil(len(data.validation) / steps)))
     batch = replace(data, train=data.train.take(first), validation=few)
     found = {}
     for name in loaded.info.models:

@@ -90,11 +90,7 @@ def write_bundle(
             "python": str(runner.python),
             "requirements": list(requirements),
             "batch_size": record.candidate.run.batch_size,
-            "session_options": {
-                "intra_op_num_threads": record.candidate.run.intra_op_threads,
-                "inter_op_num_threads": 1,
-                "graph_optimization_level": record.candidate.run.graph_optimization.level,
-            },
+            "session_options": record.candidate.run.session_options,
         },
         "quality": {
             "metric": history.quality_metric,

@@ -146,8 +146,7 @@ def _worst(record: TrialRecord, limit: Constraint) -> float:
     measured = record.measurement.statistics if record.measurement else {}
     statistic = measured.get(limit.metric) or Statistic(record.metrics[limit.metric])
     is_quality = limit.metric not in METRICS
-    ends = [statistic.value] if is_quality else [statistic.value, statistic.low, statistic.high]
-    return max((end for end in ends if end is not None), key=limit.violation)
+    return statistic.value if is_quality else max(statistic.ends, key=limit.violation)
 
 
 def knee(history: History, wish: Wish) -> TrialRecord | None:

@@ -7,17 +7,18 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import compress, islice, product
+from itertools import compress, islice
 
 import numpy as np
 
 from search.caution import least_losses, surprises, training_of
 from search.improvement import Array, Improvement, expected_improvement
 from search.objective import Constraint, Objective, losses, reference_point
+from search.opening import first_candidates, run_ends
 from search.pareto import non_dominated
 from search.surrogate import Surrogate, encode
 from spaces import REFERENCE, Axis, Candidate, SearchSpace
-from spaces.axis import Value
+from spaces.axis import BUILD_AXES
 
 _ENUMERATED = 20_000
 _SCORED = 1_500
@@ -28,7 +29,6 @@ _AT_ONCE = 1 / 40
 _MUCH_MORE = 3.0
 _LEAST_CHANCE = 0.02
 _UNTRAINED = (REFERENCE, 0.0)
-_BUILD_AXES = ("student", "pruning_ratio", "quantization", "fp32_layer_share")
 _OF_THE_FILE = ("size_bytes",)
 
 
@@ -75,12 +75,12 @@ class FrontierStrategy:
         self.sizes = sizes
         self._quality = quality_metric
         self._of_build = {quality_metric, *_OF_THE_FILE}
-        self._ways = _ways(space)
-        self._first = _first(space, self._ways)
+        self._ways = run_ends(space)
+        self._first = first_candidates(space, self._ways)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
         self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
-        self._build_axes = [axis for axis in space.axes if axis.name in _BUILD_AXES]
+        self._build_axes = [axis for axis in space.axes if axis.name in BUILD_AXES]
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
@@ -299,25 +299,3 @@ class FrontierStrategy:
         """Return where improvements are measured from: the baseline, or what was measured first."""
         base = self._metrics.get(self.space.baseline) or next(filter(None, self._metrics.values()))
         return reference_point(base, self.objectives)
-
-
-def _ways(space: SearchSpace) -> list[dict[str, Value]]:
-    """Return the ends of the run axes, all together: most threads with either batch first."""
-    names = ("intra_op_threads", "execution_provider", "batch_size")
-    ends = [dict.fromkeys((space.axis(n).values[-1], space.axis(n).values[0])) for n in names]
-    ways = product(reversed([*ends[0]]), *ends[1:])
-    return [dict(zip(names, way, strict=True)) for way in ways]
-
-
-def _first(space: SearchSpace, ways: Sequence[Mapping[str, Value]]) -> list[Candidate]:
-    """Return what is tried first, the baseline before all."""
-    last = space.axis("student").values[-1]
-    first: list[Candidate] = []
-    for candidate in space.informative():
-        build = candidate.build
-        if build.student not in (REFERENCE, last) or build.pruning_ratio > 0:
-            continue
-        way = ways[(len(first) - 2) % len(ways)] if len(first) >= 2 else {}
-        varied = Candidate.from_params({**candidate.params, **way})
-        first.append(candidate if space.reason_against(varied) else varied)
-    return first

@@ -117,12 +117,9 @@ def _favourable(measurement: Measurement, history: History) -> dict[str, float]:
     values = measurement.metrics
     for goal in history.objectives:
         if statistic := measurement.statistics.get(goal.metric):
-            end = statistic.low if goal.direction == "minimize" else statistic.high
-            values[goal.metric] = statistic.value if end is None else end
+            low, high = statistic.ends
+            values[goal.metric] = low if goal.direction == "minimize" else high
     for limit in history.constraints:
         if statistic := measurement.statistics.get(limit.metric):
-            ends = [statistic.value, statistic.low, statistic.high]
-            values[limit.metric] = min(
-                (end for end in ends if end is not None), key=limit.violation
-            )
+            values[limit.metric] = min(statistic.ends, key=limit.violation)
     return values

@@ -9,12 +9,11 @@ from itertools import combinations
 from search.history import History
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
-from spaces.axis import Value
+from spaces.axis import BUILD_AXES, Value
 
 Part = tuple[tuple[str, Value], ...]
 """Values of some axes: the candidates that have all of them."""
 
-_BUILD_AXES = ("student", "pruning_ratio", "quantization", "fp32_layer_share")
 _RUN_AXES = ("execution_provider", "graph_optimization")
 _MOST_AXES = 2
 _OF_A_RUN = ("measure", "evaluate")
@@ -63,7 +62,7 @@ class GivenUp:
 
     def _blame(self, cause: str, records: Sequence[TrialRecord]) -> None:
         works = [r.candidate.params for r in (*self.history.measured, *self.history.skipped)]
-        axes = [*_BUILD_AXES]
+        axes = [*BUILD_AXES]
         if records[0].failure is not None and records[0].failure.stage in _OF_A_RUN:
             axes += _RUN_AXES
         # An axis of one value is every candidate's: to blame it would be to blame the whole space.

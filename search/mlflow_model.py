@@ -104,11 +104,7 @@ def log_model(
             onnx_execution_providers=[(provider, dict(provider_options))]
             if provider_options
             else [provider],
-            onnx_session_options={
-                "intra_op_num_threads": run_spec.intra_op_threads,
-                "inter_op_num_threads": 1,
-                "graph_optimization_level": run_spec.graph_optimization.level,
-            },
+            onnx_session_options=run_spec.session_options,
             save_as_external_data=False,
         )
         client.log_model_artifacts(logged.model_id, str(path))

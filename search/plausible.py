@@ -52,10 +52,10 @@ def _ends(
     ends = []
     for goal in objectives:
         statistic = statistics[goal.metric]
-        wants_low = (goal.direction == "minimize") == is_good
-        end = statistic.low if wants_low else statistic.high
-        is_told = end is not None and (end > 0 or not goal.is_ratio_scale)
-        ends.append(goal.loss(end if is_told and end is not None else statistic.value))
+        low, high = statistic.ends
+        end = low if (goal.direction == "minimize") == is_good else high
+        has_loss = end > 0 or not goal.is_ratio_scale
+        ends.append(goal.loss(end if has_loss else statistic.value))
     return ends
 
 

@@ -66,11 +66,7 @@ def _slowness(record: TrialRecord, parent: TrialRecord) -> list[str]:
         return []
     own = record.measurement.statistics[_LATENCY]
     other = parent.measurement.statistics[_LATENCY]
-    ends = (own.low, own.high, other.low, other.high)
-    low, high, other_low, other_high = (
-        end if end is not None else statistic.value
-        for end, statistic in zip(ends, (own, own, other, other), strict=True)
-    )
+    (low, high), (other_low, other_high) = own.ends, other.ends
     if high < other_low:
         return []
     return ["slower" if low > other_high else "not clearly faster"]

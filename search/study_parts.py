@@ -30,9 +30,10 @@ from search.objective import Constraint, Objective, default_objectives
 from search.storage import StudyStorage
 from search.trial import TrialRecord
 from spaces import (
+    PROGRAM_QUANTIZATIONS,
     Forbid,
-    GraphLimit,
-    ProgramLimit,
+    GraphOptimization,
+    Quantization,
     Rule,
     RunSpec,
     SearchSpace,
@@ -73,16 +74,7 @@ def memory_limit_bytes(gigabytes: float | None) -> int:
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     """Return a study's space with its rules and this machine's thread limit."""
-    names = {split_target(target)[0] for target in config.space.execution_provider}
-    runtimes = {name: _entry(config, name).runtime for name in names}
-    programs = {n for n, runtime in runtimes.items() if RUNTIMES[runtime].model_format == "pt2"}
-    others = {name for name, runtime in runtimes.items() if runtime != "onnxruntime"}
-    rules: list[Rule] = [
-        ThreadLimit(available_cores()),
-        ProgramLimit(frozenset(programs)),
-        GraphLimit(frozenset(others)),
-        whole_layers,
-    ]
+    rules: list[Rule] = [ThreadLimit(available_cores()), *_runtime_rules(config), whole_layers]
     for rule in config.rules:
         if rule.function is not None:
             rules.append(load_attribute(rule.function, folder))
@@ -95,6 +87,30 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
             "rules and this machine's cores leave only the baseline to try; widen the space"
         )
     return space
+
+
+def _runtime_rules(config: StudyConfig) -> list[Rule]:
+    """Return the rules against what a study's runtimes cannot do."""
+    others, programs = [], []
+    for target in config.space.execution_provider:
+        runtime = _entry(config, split_target(target)[0]).runtime
+        if runtime != "onnxruntime":
+            others.append(target)
+        if RUNTIMES[runtime].model_format == "pt2":
+            programs.append(target)
+    levels = [level.value for level in GraphOptimization if level != GraphOptimization.ALL]
+    onnx = [each.value for each in Quantization if each not in PROGRAM_QUANTIZATIONS]
+    return [
+        Forbid(
+            {"execution_provider": others, "graph_optimization": levels},
+            "only ONNX Runtime has levels of graph optimization",
+        ),
+        Forbid(
+            {"execution_provider": programs, "quantization": onnx},
+            f"PyTorch takes exported programs, which come in {' and '.join(PROGRAM_QUANTIZATIONS)} "
+            f"alone; every other quantization makes an ONNX file",
+        ),
+    ]
 
 
 def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:

@@ -90,7 +90,7 @@ def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verificati
         values["execution_provider"],
         values["batch_size"],
         session["intra_op_num_threads"],
-        next(each for each in GraphOptimization if each.level == level),
+        GraphOptimization.of_level(level),
     )
     runner = _runner(values)
     samples = Samples(input_files(folder, len(list(folder.glob("inputs*.npy")))))
@@ -128,19 +128,12 @@ def _judge(
     for name in _TIMES:
         then, now = promised[name], measured[name]
         text = f"{name} {now.value / then.value:.2f} × what was promised"
-        if _low(now) > _high(then):
+        (low, high), (promised_low, promised_high) = now.ends, then.ends
+        if low > promised_high:
             return Verdict.SLOWER, text
-        if _high(now) < _low(then):
+        if high < promised_low:
             return Verdict.FASTER, text
     return Verdict.AS_PROMISED, "the intervals of promised and measured times meet"
-
-
-def _low(statistic: Statistic) -> float:
-    return statistic.value if statistic.low is None else statistic.low
-
-
-def _high(statistic: Statistic) -> float:
-    return statistic.value if statistic.high is None else statistic.high
 
 
 def _difference(answers: np.ndarray, expected: np.ndarray) -> str:

@@ -24,7 +24,7 @@ from spaces.errors import (
 )
 from spaces.graph_optimization import GraphOptimization
 from spaces.quantization import PROGRAM_QUANTIZATIONS, Quantization
-from spaces.rule import Forbid, GraphLimit, ProgramLimit, Rule, ThreadLimit, whole_layers
+from spaces.rule import Forbid, Rule, ThreadLimit, whole_layers
 from spaces.space import BASELINE_VALUES, SearchSpace
 
 __all__ = [
@@ -39,10 +39,8 @@ __all__ = [
     "Candidate",
     "ConfigError",
     "Forbid",
-    "GraphLimit",
     "GraphOptimization",
     "ParetuneError",
-    "ProgramLimit",
     "Quantization",
     "Rule",
     "RunSpec",

@@ -8,11 +8,11 @@ from spaces.errors import SpaceError
 Value = str | int | float
 
 ORDERED_AXES = ("pruning_ratio", "fp32_layer_share", "batch_size", "intra_op_threads")
+BUILD_AXES = ("student", "pruning_ratio", "quantization", "fp32_layer_share")
+"""The axes that decide the artifact; the others say how it is run."""
+
 AXIS_NAMES = (
-    "student",
-    "pruning_ratio",
-    "quantization",
-    "fp32_layer_share",
+    *BUILD_AXES,
     "batch_size",
     "execution_provider",
     "intra_op_threads",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
 from spaces.digest import digest
@@ -50,13 +51,8 @@ class BuildSpec:
                     f"{name} is the share of {what}, at least 0 and below 1; got {value!r}"
                 )
             object.__setattr__(self, name, share + 0.0)
-        try:
-            object.__setattr__(self, "quantization", Quantization(self.quantization))
-        except ValueError:
-            names = ", ".join(Quantization)
-            raise SpaceError(
-                f"quantization must be one of {names}; got {self.quantization!r}"
-            ) from None
+        scheme = _member("quantization", Quantization, self.quantization)
+        object.__setattr__(self, "quantization", scheme)
 
     @property
     def is_compressed(self) -> bool:
@@ -108,14 +104,17 @@ class RunSpec:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SpaceError(f"{name} must be a whole number of at least 1; got {value!r}")
-        try:
-            level = GraphOptimization(self.graph_optimization)
-        except ValueError:
-            raise SpaceError(
-                f"graph_optimization must be one of {', '.join(GraphOptimization)}; "
-                f"got {self.graph_optimization!r}"
-            ) from None
+        level = _member("graph_optimization", GraphOptimization, self.graph_optimization)
         object.__setattr__(self, "graph_optimization", level)
+
+    @property
+    def session_options(self) -> dict[str, int]:
+        """What ONNX Runtime's ``SessionOptions`` are set to, by name."""
+        return {
+            "intra_op_num_threads": self.intra_op_threads,
+            "inter_op_num_threads": 1,
+            "graph_optimization_level": self.graph_optimization.level,
+        }
 
     @property
     def target(self) -> str:
@@ -212,6 +211,13 @@ def split_target(target: str) -> tuple[str, str]:
     """Split ``runner/provider`` (or a bare provider of the default runner) into its two names."""
     runner, separator, provider = target.partition("/")
     return (runner, provider) if separator else (DEFAULT_RUNNER, target)
+
+
+def _member(name: str, names: type[StrEnum], value: Any) -> StrEnum:
+    try:
+        return names(value)
+    except ValueError:
+        raise SpaceError(f"{name} must be one of {', '.join(names)}; got {value!r}") from None
 
 
 def _number(name: str, value: Any) -> float:

@@ -1,6 +1,7 @@
 """How far ONNX Runtime rewrites a model's graph when it loads it."""
 
 from enum import StrEnum
+from typing import Self
 
 
 class GraphOptimization(StrEnum):
@@ -26,3 +27,8 @@ class GraphOptimization(StrEnum):
     def level(self) -> int:
         """The value of ONNX Runtime's ``GraphOptimizationLevel``."""
         return {"basic": 1, "extended": 2, "all": 99}[self.value]
+
+    @classmethod
+    def of_level(cls, level: int) -> Self:
+        """Undo :attr:`level`."""
+        return next(each for each in cls if each.level == level)

@@ -12,8 +12,6 @@ from typing import Any
 from spaces.axis import AXIS_NAMES, ORDERED_AXES
 from spaces.candidate import Candidate, split_target
 from spaces.errors import SpaceError
-from spaces.graph_optimization import GraphOptimization
-from spaces.quantization import PROGRAM_QUANTIZATIONS
 
 Rule = Callable[[Candidate], str | None]
 
@@ -79,42 +77,6 @@ class ThreadLimit:
         return (
             f"{threads} threads would share {self.cores} cores: they would only wait for each other"
         )
-
-
-@dataclass(frozen=True)
-class ProgramLimit:
-    """Forbids schemes that make ONNX files for runners that take PyTorch's exported programs.
-
-    Attributes:
-        runners: Names of those runners.
-    """
-
-    runners: frozenset[str]
-
-    def __call__(self, candidate: Candidate) -> str | None:
-        """Return the reason if the candidate's scheme has no exported program."""
-        scheme = candidate.build.quantization
-        if candidate.run.runner not in self.runners or scheme in PROGRAM_QUANTIZATIONS:
-            return None
-        return f"{scheme} makes an ONNX file, which {candidate.run.runner} does not take"
-
-
-@dataclass(frozen=True)
-class GraphLimit:
-    """Forbids levels of graph optimization for runners that have no such choice.
-
-    Attributes:
-        runners: Names of those runners.
-    """
-
-    runners: frozenset[str]
-
-    def __call__(self, candidate: Candidate) -> str | None:
-        """Return the reason if a level is asked for and the runner knows none."""
-        run = candidate.run
-        if run.runner not in self.runners or run.graph_optimization == GraphOptimization.ALL:
-            return None
-        return f"{run.runner} is not ONNX Runtime: it has no level of graph optimization"
 
 
 def whole_layers(candidate: Candidate) -> str | None:

@@ -7,7 +7,9 @@ import pytest
 from conftest import IRIS, QUICK, SMALL_SPACE, paretune, write_study
 
 from runners.launched.counters import energy_mj
+from search.config import StudyConfig
 from search.study import load_history
+from search.study_parts import study_space
 
 OBJECTIVES = [
     {"metric": "accuracy"},
@@ -39,6 +41,25 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every candidate of the space was tried" in done.stdout
     return path
+
+
+def test_no_runtime_is_asked_for_what_it_cannot_do(tmp_path: Path) -> None:
+    space = SMALL_SPACE | {
+        "quantization": ["fp32", "int8-static"],
+        "execution_provider": ["CPUExecutionProvider", "openvino/CPU", "pytorch/eager-cpu"],
+        "graph_optimization": ["basic", "all"],
+    }
+    config = StudyConfig.model_validate(
+        {"name": "all", "workload": "w.py:W", "space": space | {"intra_op_threads": [1]}}
+    )
+    found: dict[str, set[tuple[str, str]]] = {}
+    for each in study_space(config, tmp_path).candidates():
+        what = (each.build.quantization.value, each.run.graph_optimization.value)
+        found.setdefault(each.run.runner, set()).add(what)
+    both = {"fp32", "int8-static"}
+    assert found["onnxruntime"] == {(q, level) for q in both for level in ("basic", "all")}
+    assert found["openvino"] == {(q, "all") for q in both}
+    assert found["pytorch"] == {("fp32", "all")}
 
 
 @pytest.mark.slow

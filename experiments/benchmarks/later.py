@@ -134,8 +134,7 @@ def quality(each: Entry, evaluator: Evaluator, folder: Path) -> float:
 def is_inside(record: TrialRecord, now: Mapping[str, Statistic], metric: str) -> bool:
     """Tell whether a fresh value lies in the interval that a trial was given."""
     told = record.measurement.statistics[metric] if record.measurement else Statistic(0.0)
-    low = told.value if told.low is None else told.low
-    high = told.value if told.high is None else told.high
+    low, high = told.ends
     return low <= now[metric].value <= high
 
 
@@ -149,8 +148,8 @@ def table(
         print("" if record.number in front else "   DOMINATED NOW")
         for goal in history.objectives:
             then = told.statistics[goal.metric] if told else Statistic(0.0)
-            low, high = (then.value if end is None else end for end in (then.low, then.high))
-            shown = [format_metric(goal.metric, v) for v in (low, high, now[goal.metric].value)]
+            values = (*then.ends, now[goal.metric].value)
+            shown = [format_metric(goal.metric, value) for value in values]
             mark = "" if is_inside(record, now, goal.metric) else "   OUTSIDE"
             print(f"    {goal.metric:<26} {shown[0]} … {shown[1]}, now {shown[2]}{mark}")
 

@@ -39,7 +39,7 @@ def main() -> int:
     history = load_history(arguments.study)
     if not history.published:
         sys.exit("the study was not confirmed: run `paretune confirm` first")
-    ends = [point.measurement.statistics[LATENCY].high or 0.0 for point in history.published]
+    ends = [point.measurement.statistics[LATENCY].ends[1] for point in history.published]
     kept = right = 0
     print(f"{'budget ms':>10} {'trial':>6} {'published':>10} {'plain p95':>10}  accuracy, best")
     for budget in np.geomspace(min(ends), max(ends) * 1.05, arguments.budgets):
@@ -105,7 +105,7 @@ def most_accurate(history: History, budget_ms: float, refused: Collection[int]) 
             point.metrics[LATENCY] > other for other in reference_ms
         )
         statistic = point.measurement.statistics[LATENCY]
-        is_within = max(statistic.value, statistic.high or 0.0) <= budget_ms
+        is_within = statistic.ends[1] <= budget_ms
         if is_within and not is_slower and point.number not in refused:
             best = max(best, point.metrics[quality])
     return best

@@ -40,7 +40,7 @@ def main() -> None:
     for digest in shared:
         a = one[names[0][digest]].measurement.statistics[METRIC]
         b = two[names[1][digest]].measurement.statistics[METRIC]
-        overlap = (a.low or 0) <= (b.high or 0) and (b.low or 0) <= (a.high or 0)
+        overlap = a.ends[0] <= b.ends[1] and b.ends[0] <= a.ends[1]
         agree += overlap
         label = f"trial {names[0][digest]:>3}"
         print(
