@@ -19,6 +19,9 @@ class EarlyStopping:
     Args:
         model: What is trained.
         patience_epochs: How many epochs to wait for a higher quality.
+
+    Attributes:
+        is_over: Whether to wait longer is in vain.
     """
 
     def __init__(self, model: nn.Module, patience_epochs: int) -> None:
@@ -27,14 +30,21 @@ class EarlyStopping:
         self._highest = -math.inf
         self._waited = 0
         self._best: dict[str, Any] | None = None
+        self.is_over = False
 
-    def is_over(self, quality: float) -> bool:
-        """Take an epoch's validation quality (NaN is no improvement); tell whether to stop."""
-        self._waited = 0 if quality > self._highest else self._waited + 1
+    def see(self, quality: float, is_settling: bool) -> None:
+        """Take the validation quality that the model has now.
+
+        Args:
+            quality: The quality; NaN is no improvement.
+            is_settling: Whether the learning rate has fallen. A high one holds the quality down, so
+                that to wait for it to fall is not in vain: such epochs do not count.
+        """
+        self._waited = 0 if quality > self._highest else self._waited + is_settling
+        self.is_over = self._waited >= self.patience_epochs
         if quality >= self._highest:
             self._highest = quality
             self._best = copy.deepcopy(self.model.state_dict())
-        return self._waited >= self.patience_epochs
 
     def restore(self) -> None:
         """Give the model the weights of its best epoch."""

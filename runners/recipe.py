@@ -18,8 +18,9 @@ class Recipe:
         distill_epochs: Passes over the train split for a student.
         fine_tune_epochs: Passes over the train split after pruning.
         qat_epochs: Passes over the train split with int8's rounding simulated (``int8-qat``).
-        patience_epochs: A training stops early when its quality on the validation split has not
-            risen for so many epochs, and keeps the weights of the best. 0 trains to the end.
+        patience_epochs: A training keeps the weights with which the quality on the validation
+            split was best, and stops early when that has not risen for so many epochs in which
+            the learning rate was below half its peak. 0 trains to the end and keeps the last.
         batch_size: Samples a step.
         learning_rate: Peak of the one-cycle schedule; fine-tuning peaks at a third of it,
             quantization-aware training at a tenth.
@@ -36,7 +37,7 @@ class Recipe:
     distill_epochs: int = 30
     fine_tune_epochs: int = 15
     qat_epochs: int = 5
-    patience_epochs: int = 15
+    patience_epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2

@@ -24,6 +24,10 @@ from runners.workload import Workload
 if TYPE_CHECKING:
     from runners.loaded_workload import LoadedWorkload
 
+_RISING_SHARE = 0.3
+_SETTLING_SHARE = (1 + _RISING_SHARE) / 2
+"""From here on the learning rate is below half its peak."""
+
 _TIMED_STEPS = 4
 _LONGEST_STEP_S = 2.0
 
@@ -75,8 +79,11 @@ def train(
         max_lr=peak_learning_rate,
         epochs=max(epochs, 1),
         steps_per_epoch=steps,
+        pct_start=_RISING_SHARE,
     )
     stopping = EarlyStopping(model, recipe.patience_epochs)
+    if recipe.patience_epochs:
+        stopping.see(_quality(model, data.validation, quality_of), is_settling=False)
     losses: list[float] = []
     for epoch in range(epochs):
         model.train()
@@ -103,12 +110,21 @@ def train(
                 f"the recipe's learning_rate or look for bad values in the train split",
             )
         if recipe.patience_epochs:
-            outputs_now = logits(model, data.validation).float().numpy()
-            if stopping.is_over(quality_of(outputs_now, data.validation.targets)):
+            is_settling = epoch >= _SETTLING_SHARE * epochs
+            stopping.see(_quality(model, data.validation, quality_of), is_settling)
+            if stopping.is_over:
                 break
     stopping.restore()
     model.cpu().eval()
     return losses
+
+
+def _quality(
+    model: nn.Module, split: Split, quality_of: Callable[[NDArray[Any], NDArray[Any]], float]
+) -> float:
+    """Return a model's quality on a split: NaN where its outputs are not finite."""
+    outputs = logits(model, split).float().numpy()
+    return quality_of(outputs, split.targets) if np.isfinite(outputs).all() else math.nan
 
 
 def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
@@ -134,12 +150,15 @@ def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
                 model = loaded.build_model(name)
                 teacher = logits(model, batch.train)
                 started = time.perf_counter()
-                workload.train(
+                train(
                     model,
                     batch,
+                    workload.loss,
+                    lambda *_: 0.0,  # the user's may ask for more samples
                     epochs=1,
-                    peak_learning_rate=recipe.learning_rate,
+                    recipe=recipe,
                     seed=recipe.seed,
+                    peak_learning_rate=recipe.learning_rate,
                     teacher_logits=teacher,
                 )
                 spent.append(time.perf_counter() - started)

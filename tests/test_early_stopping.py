@@ -15,10 +15,10 @@ from runners.training import train
 
 
 def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[float], list[Tensor]]:
-    """Train while the validation quality goes as told.
+    """Train while the validation quality goes as told: before the first epoch, and after each.
 
     Returns:
-        The model, its losses, and its weights after each epoch.
+        The model, its losses, and its weights at each of these times.
     """
     rng = np.random.default_rng(0)
     split = Split(rng.normal(size=(32, 4)).astype(np.float32), rng.integers(0, 3, 32))
@@ -35,7 +35,7 @@ def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[floa
         Data(split, split, split, split),
         lambda outputs, targets, teacher: functional.cross_entropy(outputs, targets),
         quality_of,
-        epochs=len(qualities),
+        epochs=len(qualities) - 1,
         recipe=Recipe(**recipe),
         seed=0,
         peak_learning_rate=0.1,
@@ -46,19 +46,20 @@ def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[floa
 @pytest.mark.parametrize(
     ("qualities", "epochs", "best"),
     [
-        ([0.1, 0.5, 0.4, 0.3, 0.2, 0.9], 5, 2),  # the 0.9 is never seen
-        ([0.1, 0.5, 0.5, 0.4, 0.6, 0.6], 6, 6),  # of equals the last
-        ([0.5, float("nan"), 0.4, 0.3, 0.9], 4, 1),
+        # Of eleven epochs the last four have a rate below half the peak.
+        ([0.1, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9], 10, 1),  # 0.9: never seen
+        ([0.1, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.3, 0.3], 11, 11),  # the last equal
+        ([0.5, 0.1, 0.4, 0.4, 0.4, float("nan"), 0.4, 0.4, 0.4, 0.4, 0.4, 0.4], 10, 0),
     ],
 )
 def test_the_best_weights_are_kept(qualities: list[float], epochs: int, best: int) -> None:
-    model, losses, weights = trained(qualities, patience_epochs=3)
+    model, losses, weights = trained(qualities, patience_epochs=2)
     assert len(losses) == epochs
-    assert torch.equal(model.weight, weights[best - 1])
-    assert len({weight.sum().item() for weight in weights}) == epochs
+    assert torch.equal(model.weight, weights[best])
+    assert len({weight.sum().item() for weight in weights}) == epochs + 1
     assert not model.training
 
 
 def test_without_patience_a_training_goes_to_its_end() -> None:
     _, losses, weights = trained([0.9, 0.1, 0.1, 0.1], patience_epochs=0)
-    assert len(losses) == 4 and not weights
+    assert len(losses) == 3 and not weights
