@@ -24,10 +24,9 @@ from runners.statistic import Statistic
 from search.confirmed import Confirmed
 from search.fresh_points import DRAWS, FreshPoints, Point
 from search.history import History
-from search.plausible import has_advantage, indistinct, plausible, probability_non_dominated
+from search.plausible import plausible, probability_non_dominated, stand
 from search.trial import TrialRecord
 
-_LIKELY = 0.5
 _STABLE_ROUNDS = 3
 _SHORTEST_LAUNCHES = 2
 _UNKNOWN_LAUNCH_S = 2.0
@@ -115,7 +114,7 @@ class Confirmation:
         ]
         launch_s = float(np.median(spent)) if spent else _UNKNOWN_LAUNCH_S
         settings = self.evaluator.settings
-        return (settings.launches + 1) * (launch_s + settings.min_seconds) + launch_s
+        return (settings.launches + _STABLE_ROUNDS) * (launch_s + settings.min_seconds) + launch_s
 
     def _point(self, record: TrialRecord) -> Point | None:
         """Return a point with its quality on the test split, or ``None`` if it no longer works."""
@@ -183,30 +182,19 @@ class Confirmation:
     def _standing(self, fresh: FreshPoints) -> tuple[dict[Point, float], dict[Point, Point]]:
         """Return the published points with their probability, and what others are the same as.
 
-        A point that is clearly better in nothing than a likelier one which stands is left out: it
-        is dominated, as far as can be told, or the same in all objectives, and then marked so. The
-        probability of those that stand is that no other of them dominates it.
+        The probability of those that stand is that no other of them dominates it.
         """
         points = fresh.points
         rows = [i for i, p in enumerate(points) if self.history.is_feasible(self._as_record(p))]
-        keeps = [points[row] for row in rows]
-        if not keeps:
+        if not rows:
             return {}, {}
-        draws = fresh.draws[:, rows]
-        share = probability_non_dominated(draws)
-        order = sorted(range(len(keeps)), key=lambda i: (-share[i], keeps[i].record.number))
-        apart: list[int] = []
-        same: dict[Point, Point] = {}
-        for row in order:
-            own = draws[:, row]
-            if all(has_advantage(own, draws[:, o]) for o in apart):
-                apart.append(row)
-            elif twins := [o for o in apart if indistinct(own, draws[:, o])]:
-                same[keeps[row]] = keeps[twins[0]]
-        chances = probability_non_dominated(draws[:, apart])
-        stand = {keeps[row]: float(chance) for row, chance in zip(apart, chances, strict=True)}
-        published = {point: chance for point, chance in stand.items() if chance >= _LIKELY}
-        return published, {point: twin for point, twin in same.items() if twin in published}
+        share = probability_non_dominated(fresh.draws[:, rows])
+        order = sorted(zip(-share, [points[row].record.number for row in rows], rows, strict=True))
+        standing, same = stand(fresh.draws, [row for _, _, row in order])
+        return (
+            {points[row]: chance for row, chance in standing.items()},
+            {points[row]: points[twin] for row, twin in same.items()},
+        )
 
     def _judge(self, points: list[Point]) -> list[Confirmed]:
         """Return the fresh values, the published among them, and those that are no different."""

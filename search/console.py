@@ -101,7 +101,7 @@ class ConsoleReporter:
                 f"\nconfirming {points} plausible points: fresh processes, the test split"
             )
         elif round_number:
-            self.console.print(f"  round {round_number}: {left} of {points} need more launches")
+            self.console.print(f"  round {round_number}: {left} of {points} are not settled yet")
 
     def stop(self) -> None:
         """Take the progress bar away."""

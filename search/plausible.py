@@ -13,6 +13,8 @@ from search.objective import Objective, losses
 from search.pareto import non_dominated
 from search.trial import TrialRecord
 
+_LIKELY = 0.5
+
 
 def plausible(history: History) -> list[TrialRecord]:
     """Return the feasible trials that no other clearly dominates, likeliest first.
@@ -93,3 +95,40 @@ def indistinct(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     """
     low, high = np.percentile(one - other, [2.5, 97.5], axis=0)
     return bool(((low <= 0) & (high >= 0)).all())
+
+
+def stand(
+    draws: NDArray[np.float64], order: Sequence[int]
+) -> tuple[dict[int, float], dict[int, int]]:
+    """Tell which points stand as the frontier, and which are no different from one of those.
+
+    A point that is clearly better in nothing than a likelier one which stands does not: it is
+    dominated, as far as can be told, or the same. Nor does one that others dominate in most draws;
+    the unlikeliest such goes first, and what it kept out is judged anew.
+
+    Args:
+        draws: Losses of shape (draws, points, objectives).
+        order: Places of the points to judge, the likeliest first.
+
+    Returns:
+        The probability that no other which stands dominates it, by a point's place; and, for the
+        places of points that are the same in all objectives, the place of the one that stands.
+    """
+    judged = list(order)
+    while judged:
+        standing: list[int] = []
+        same: dict[int, int] = {}
+        for place in judged:
+            own = draws[:, place]
+            rivals = [o for o in standing if not has_advantage(own, draws[:, o])]
+            if not rivals:
+                standing.append(place)
+            elif twins := [o for o in rivals if indistinct(own, draws[:, o])]:
+                same[place] = twins[0]
+        shares = probability_non_dominated(draws[:, standing])
+        chances = dict(zip(standing, map(float, shares), strict=True))
+        weakest = min(standing, key=lambda place: chances[place])
+        if chances[weakest] >= _LIKELY:
+            return chances, same
+        judged.remove(weakest)
+    return {}, {}

@@ -15,7 +15,7 @@ from runners.statistic import Statistic
 from search.confirmed import Confirmed
 from search.history import History
 from search.objective import default_objectives
-from search.plausible import has_advantage, indistinct, plausible, probability_non_dominated
+from search.plausible import has_advantage, indistinct, plausible, probability_non_dominated, stand
 from search.study import load_history
 from search.trial import TrialRecord
 
@@ -114,6 +114,35 @@ def test_an_advantage_is_clear_in_one_objective_at_least(rng: np.random.Generato
     assert not has_advantage(one + noise + [0, 5], one)
     assert has_advantage(one, one + noise + [-5, 5])  # and so has the other
     assert has_advantage(one + noise + [-5, 5], one)
+
+
+def test_what_stands_is_clearly_better_in_something_than_what_is_likelier(
+    rng: np.random.Generator,
+) -> None:
+    def drawn(*means: tuple[float, float]) -> np.ndarray:
+        return np.stack([rng.normal(mean, 0.1, (200, 2)) for mean in means], axis=1)
+
+    # A trade-off, a twin of its first point, and one that is dominated.
+    draws = drawn((0.0, 5.0), (5.0, 0.0), (0.0, 5.0), (5.0, 5.0))
+    chances, same = stand(draws, [0, 1, 2, 3])
+    assert chances == {0: 1.0, 1: 1.0} and same == {2: 0}
+    # Better by one standard deviation: neither a twin nor clearly better.
+    draws = drawn((0.0, 0.0), (0.0, 0.0))
+    draws[:, 1] += [-0.14, 9.0]
+    assert stand(draws, [0, 1]) == ({0: 1.0}, {})
+    assert stand(draws, []) == ({}, {})
+
+
+def test_what_a_dominated_point_kept_out_stands_after_all() -> None:
+    turn = np.arange(220) % 11
+    # Each of six dominates the weak one in an eleventh of the draws: together in most.
+    six = [np.where((turn == k)[:, None], [-1.0, -1.0], [k - 10.0, 10.0 - k]) for k in range(6)]
+    weak = np.zeros((220, 2))
+    # Beaten by the weak one in most draws, but not by all that beats that one.
+    other = np.column_stack([np.full(220, 0.1), np.where(turn < 3, -2.0, 0.1)])
+    chances, same = stand(np.stack([*six, weak, other], axis=1), range(8))
+    assert set(chances) == {0, 1, 2, 3, 4, 5, 7} and not same
+    assert chances[7] == pytest.approx(8 / 11)
 
 
 def test_a_search_publishes_fresh_values_with_the_test_splits_quality(iris_study: Path) -> None:
