@@ -24,7 +24,8 @@ class GivenUp:
 
     A part of the space, given by the values of one axis or two, is given up once at least so many
     of its trials have failed for one cause, none was measured or skipped, and the failed ones
-    differ in every other axis that may have to do with it: then it is to blame, and nothing else.
+    differ in every other axis that may have to do with it, as far as the space's rules let them:
+    then it is to blame, and nothing else.
 
     Args:
         history: The study; it is read anew at each call.
@@ -34,6 +35,7 @@ class GivenUp:
 
     def __init__(self, history: History, space: SearchSpace, least: int) -> None:
         self.history = history
+        self.space = space
         self.least = least
         self.parts: dict[Part, str] = {}
         self._sizes = {axis.name: len(axis.values) for axis in space.axes}
@@ -75,10 +77,23 @@ class GivenUp:
                 continue
             named = {axis for axis, _ in part}
             others = [axis for axis in axes if axis not in named]
-            if all(len({r.candidate.params[axis] for r in inside}) > 1 for axis in others):
+            if all(self._is_no_reason(axis, inside) for axis in others):
                 values = " and ".join(f"{axis} {value}" for axis, value in part)
                 reason = f"{values}: all {len(inside)} trials failed for one cause ({cause})"
                 self.parts[part] = reason
+
+    def _is_no_reason(self, axis: str, failed: Sequence[TrialRecord]) -> bool:
+        """Tell whether failed trials differ in an axis, or could not."""
+        values = {record.candidate.params[axis] for record in failed}
+        others = set(self.space.axis(axis).values) - values
+        return len(values) > 1 or not any(
+            self.space.reason_against(
+                Candidate.from_params({**record.candidate.params, axis: other})
+            )
+            is None
+            for record in failed
+            for other in others
+        )
 
 
 def _parts(params: Sequence[dict[str, Value]], axes: Sequence[str]) -> Iterator[Part]:

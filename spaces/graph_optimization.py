@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Self
 
+from spaces.errors import SpaceError
+
 
 class GraphOptimization(StrEnum):
     """A level of ONNX Runtime's graph optimizations; its value is the name used in study files.
@@ -30,5 +32,12 @@ class GraphOptimization(StrEnum):
 
     @classmethod
     def of_level(cls, level: int) -> Self:
-        """Undo :attr:`level`."""
-        return next(each for each in cls if each.level == level)
+        """Undo :attr:`level`.
+
+        Raises:
+            SpaceError: If it is no level's value.
+        """
+        found = next((each for each in cls if each.level == level), None)
+        if found is None:
+            raise SpaceError(f"graph_optimization_level must be one of 1, 2, 99; got {level!r}")
+        return found

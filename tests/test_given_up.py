@@ -1,10 +1,11 @@
 """What keeps failing for one cause is found to blame, told once, and not tried any more."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
-from conftest import IRIS, paretune, write_study
+from conftest import IRIS, SMALL_SPACE, paretune, write_study
 
 from runners.failure import Failure, FailureKind
 from runners.measurement import Measurement
@@ -21,7 +22,7 @@ from search.storage import Unfinished
 from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy
 from search.study import load_history
 from search.trial import TrialRecord
-from spaces import Candidate, SearchSpace
+from spaces import Candidate, Forbid, SearchSpace
 
 GOALS = default_objectives("accuracy")
 BROKEN = Failure("quantize", FailureKind.CRASH, "no kernel for layer 7")
@@ -88,6 +89,25 @@ def test_what_worked_once_or_may_have_another_reason_is_not_given_up(space: Sear
         tried = candidate(space, student=student, pruning_ratio=ratio, quantization="int8-static")
         add(history, tried, None)
     assert rule(candidate(space, quantization="int8-static")) is None
+
+
+def test_what_the_rules_let_not_differ_is_no_excuse() -> None:
+    targets = ["onnxruntime/CPUExecutionProvider", "openvino/CPU"]
+    values = SMALL_SPACE | {"execution_provider": targets, "graph_optimization": ["all", "basic"]}
+    rule = Forbid({"execution_provider": "openvino/CPU", "graph_optimization": "basic"}, "no such")
+    broken = {"execution_provider": "openvino/CPU", "quantization": "int8-static"}
+    failure = replace(BROKEN, stage="measure")
+    for rules, is_given_up in (([rule], True), ([], False)):
+        space = SearchSpace.from_values(values, rules)
+        history = History(GOALS)
+        learned = GivenUp(history, space, least=3)
+        add(history, candidate(space, **broken | {"execution_provider": targets[0]}), None)
+        add(history, candidate(space, **broken | {"quantization": "fp32"}), None)
+        for student, ratio in (("reference", 0.0), ("small", 0.0), ("reference", 0.5)):
+            tried = candidate(space, **broken, student=student, pruning_ratio=ratio)
+            add(history, tried, failure)
+        reason = learned(candidate(space, **broken, batch_size=8))
+        assert (reason is not None) == is_given_up
 
 
 @pytest.mark.parametrize("kind", ["frontier", "random", "exhaustive"])

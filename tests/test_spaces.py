@@ -66,6 +66,9 @@ def test_candidate_round_trips(level: GraphOptimization) -> None:
     assert Candidate.from_params(candidate.params) == candidate
     assert (candidate.digest == CANDIDATE_DIGEST) == (level is GraphOptimization.ALL)
     assert (f"graph {level}" in candidate.label) == (level is not GraphOptimization.ALL)
+    assert GraphOptimization.of_level(level.level) is level
+    with pytest.raises(SpaceError, match="must be one of 1, 2, 99; got 3"):
+        GraphOptimization.of_level(3)
 
 
 def test_the_baseline_is_optimized_as_far_as_it_goes() -> None:
