@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _AUDITED = ("candidate", "frontier", "artifact", "shortfall")
+"""Tags that must be the same: none where the storage gives none."""
 
 
 def disagreements(uri: str, name: str, uid: str, history: History) -> list[str]:
@@ -57,12 +58,13 @@ def _differences(run: Run, record: TrialRecord, history: History) -> Iterator[st
     if run.info.status != status:
         yield f"is {run.info.status} instead of {status}"
     tags = trial_tags(record, history)
-    wanted = {name: tags[name] for name in _AUDITED if name in tags}
+    wanted = {name: tags.get(name) for name in _AUDITED}
     published = {point.number: point.is_published for point in history.confirmed}
     if record.number in published:
         wanted["published"] = truth(published[record.number])
     for tag, value in wanted.items():
-        if run.data.tags.get(tag) != value:
+        # A tag that says nothing any more is set empty.
+        if (run.data.tags.get(tag) or None) != value:
             yield f"tag {tag} is {run.data.tags.get(tag)!r} instead of {value!r}"
     params = {name: str(value) for name, value in trial_params(record).items()}
     if params != run.data.params:

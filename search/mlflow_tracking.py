@@ -6,7 +6,7 @@ One experiment and one parent run a study, one child run a trial.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ class MlflowTracking:
             # Its trial never finished; it is logged again when it has.
             self.client.delete_run(run.info.run_id)
         self._mark_frontier(history)
-        self._mark_shortfalls(history)
+        self._mark_shortfalls(history.measured, history)
         self._log_missing_progress(history)
         self._log_fresh_values(history)
 
@@ -116,6 +116,8 @@ class MlflowTracking:
         """Log a finished trial as a child run, and what it changed about the study."""
         self._create(record, history)
         self._mark_frontier(history)
+        alike = [r for r in history.measured if r.candidate.run == record.candidate.run]
+        self._mark_shortfalls(alike, history)
         self._log_progress(record, history)
         # A picture costs more the more trials it shows: so they come ever more rarely.
         new = len(history.records) - self._pictured
@@ -227,9 +229,9 @@ class MlflowTracking:
             self.client.set_tag(self.runs[number], "frontier", truth(number in now))
         self._frontier = now
 
-    def _mark_shortfalls(self, history: History) -> None:
+    def _mark_shortfalls(self, records: Iterable[TrialRecord], history: History) -> None:
         """Tag the trials that gained nothing: also those whose parent was measured after them."""
-        for record in history.measured:
+        for record in records:
             text = shortfall(record, history)
             if self._shortfalls.get(record.number, "") != text:
                 self.client.set_tag(self.runs[record.number], "shortfall", text)
@@ -281,5 +283,4 @@ class MlflowTracking:
         self.review.log_points(self.client, self.runs, history)
 
     def _log_study(self, history: History) -> None:
-        self._mark_shortfalls(history)
         self.review.log_study(self.client, self.parent_id, history, self.name, self.definition)

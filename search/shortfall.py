@@ -44,7 +44,8 @@ def shortfalls(record: TrialRecord, history: History) -> list[str]:
                 for name, unit in ((_SIZE, "bytes"), (_LATENCY, "ms"))
             )
             found.append(
-                f"{what}, but {' and '.join(faults)} than trial {parent.number} ({values})"
+                f"{what}, but {' and '.join(faults)} than trial {parent.number} in the search "
+                f"({values})"
             )
     return found
 

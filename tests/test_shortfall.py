@@ -61,7 +61,7 @@ def test_each_compression_is_held_against_what_it_came_from(
     parent = built(make_record(0, {}), 100.0, (1.0, 0.9, 1.1))
     child = built(make_record(1, {}), size_bytes, p50_ms, **build)
     found = shortfalls(child, History(default_objectives("accuracy"), records=[parent, child]))
-    expected = [f"{what}, but {' and '.join(words)} than trial 0"] if words else []
+    expected = [f"{what}, but {' and '.join(words)} than trial 0 in the search"] if words else []
     assert [text.split(" (")[0] for text in found] == expected
 
 
