@@ -25,6 +25,7 @@ from runners.builder import Artifact, Training
 from runners.failure import Failure, FailureKind
 from runners.loaded_workload import WorkloadInfo
 from runners.runner import ModelFormat
+from runners.store import ArtifactStore
 from runners.worker_jobs import WorkerSettings
 from spaces import BuildSpec, ParetuneError
 
@@ -126,6 +127,8 @@ class BuildWorker:
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None
+            if kill:  # or died already: what it worked on would fill the disk, night after night
+                ArtifactStore(self.settings.store).sweep()
 
     def suspend(self) -> None:
         """Stop the process where it is: it takes no core until it is resumed."""

@@ -75,3 +75,4 @@ def test_a_build_without_memory_is_told_as_that(make_worker: Make, name: str) ->
         failure = worker.build(BASELINE)
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.OUT_OF_MEMORY, failure
+    assert not list((worker.settings.store / "scratch").iterdir())  # what it worked on is gone
