@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from search.choice import points
 from search.history import History
 from search.shortfall import shortfalls
 from search.summary import format_metric, shown_metrics
@@ -28,14 +29,17 @@ def write_report(history: History, name: str, path: Path) -> None:
     from plotly.offline import get_plotlyjs
 
     shown = history.as_published()
+    choice = {record.number for record in points(history)}
     data = {
         "quality": history.quality_metric,
         "budgeted": _BUDGETED,
         "metrics": shown_metrics(history),
         "points": [
-            _point(record, shown) | {"shortfalls": shortfalls(record, history)}
+            _point(record, shown)
+            | {"choice": record.number in choice, "shortfalls": shortfalls(record, history)}
             for record in shown.measured
         ],
+        "others": "measured while searching only" if history.confirmed else "breaks a limit",
         "stages": _stage_seconds(history),
         "hypervolume": _hypervolumes(history),
     }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from conftest import paretune
 
+from search.choice import points
 from search.study import load_history
 
 
@@ -26,6 +27,10 @@ def test_a_report_is_one_file_with_everything_in_it(iris_study: Path, tmp_path: 
     for number, point in published.items():
         value = shown[number]["values"]["latency_p95_ms"][0]
         assert value == point.metrics["latency_p95_ms"]
+    # What the budget may choose is what `paretune pick` may.
+    assert {p["number"] for p in data["points"] if p["choice"]} == {
+        record.number for record in points(history)
+    }
     volumes = [volume for _, volume in data["hypervolume"]]
     assert volumes == sorted(volumes)
     assert history.hypervolume is not None and abs(volumes[-1] - history.hypervolume) < 1e-9
