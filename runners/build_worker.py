@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 Result = TypeVar("Result")
+
+# Loky renews a process that has grown by 300 MB, between two jobs: nothing a person need know.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
 
 _LOG_CHARACTERS = 4000
 _LOOK_SECONDS = 1.0
