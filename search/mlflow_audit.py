@@ -11,6 +11,7 @@ from search.mlflow_client import STUDY_TAG, TRIAL_TAG, child_runs, mlflow_client
 from search.summary import trial_numbers, trial_params
 from search.trial import TrialRecord
 from search.trial_tags import trial_tags, truth
+from spaces import OPTIONAL_AXES
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -67,7 +68,9 @@ def _differences(run: Run, record: TrialRecord, history: History) -> Iterator[st
         if (run.data.tags.get(tag) or None) != value:
             yield f"tag {tag} is {run.data.tags.get(tag)!r} instead of {value!r}"
     params = {name: str(value) for name, value in trial_params(record).items()}
-    if params != run.data.params:
+    # A run of before there was such an axis does not name it.
+    first = {name: str(value) for name, [value] in OPTIONAL_AXES.items()}
+    if params != {**first, **run.data.params}:
         yield f"params are {run.data.params} instead of {params}"
     for metric, number in trial_numbers(record, history).items():
         if run.data.metrics.get(metric) != number:

@@ -26,7 +26,7 @@ from search.confirmed import Confirmed
 from search.objective import Objective
 from search.tracking import Status
 from search.trial import TrialRecord
-from spaces import AXIS_NAMES, Candidate, SearchSpace, StudyError
+from spaces import AXIS_NAMES, OPTIONAL_AXES, Candidate, SearchSpace, StudyError
 
 _DEFINITION = "paretune_definition"
 _CANDIDATE = "paretune_candidate"
@@ -111,7 +111,8 @@ class StudyStorage:
                 study.set_metric_names([objective.metric for objective in objectives])
             study.set_user_attr(_DEFINITION, {**definition, "uid": uuid.uuid4().hex})
         else:
-            changed = [key for key, value in definition.items() if existing.get(key) != value]
+            known = {**existing, "space": {**OPTIONAL_AXES, **existing.get("space", {})}}
+            changed = [key for key, value in definition.items() if known.get(key) != value]
             if changed:
                 raise StudyError(
                     f"the study {self.name!r} in {self.url} was started with another "

@@ -25,12 +25,13 @@ from spaces.errors import (
 from spaces.graph_optimization import GraphOptimization
 from spaces.quantization import PROGRAM_QUANTIZATIONS, Quantization
 from spaces.rule import Forbid, Rule, ThreadLimit, whole_layers
-from spaces.space import BASELINE_VALUES, SearchSpace
+from spaces.space import BASELINE_VALUES, OPTIONAL_AXES, SearchSpace
 
 __all__ = [
     "AXIS_NAMES",
     "BASELINE_VALUES",
     "DEFAULT_RUNNER",
+    "OPTIONAL_AXES",
     "ORDERED_AXES",
     "PROGRAM_QUANTIZATIONS",
     "REFERENCE",

@@ -22,6 +22,11 @@ BASELINE_VALUES: dict[str, Value] = {
 }
 """What the uncompressed reference, run as runtimes do by themselves, has; every space holds it."""
 
+OPTIONAL_AXES: dict[str, list[Value]] = {
+    name: [BASELINE_VALUES[name]] for name in ("fp32_layer_share", "graph_optimization")
+}
+"""The values of the axes that a space need not name: they came later than others."""
+
 
 @dataclass(frozen=True)
 class SearchSpace:
@@ -59,8 +64,7 @@ class SearchSpace:
         Without ``fp32_layer_share`` no layer is left out of a quantization, and without
         ``graph_optimization`` graphs are optimized as far as ONNX Runtime can.
         """
-        optional = ("fp32_layer_share", "graph_optimization")
-        values = {**{name: [BASELINE_VALUES[name]] for name in optional}, **values}
+        values = {**OPTIONAL_AXES, **values}
         unknown = sorted(set(values) - set(AXIS_NAMES))
         missing = [name for name in AXIS_NAMES if name not in values]
         if unknown or missing:

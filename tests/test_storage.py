@@ -111,6 +111,17 @@ def test_a_changed_study_needs_a_new_name(url: str, space: SearchSpace) -> None:
         StudyStorage(url, "study").create({"workload": "other"}, GOALS, space)
 
 
+def test_a_study_of_before_there_was_an_axis_goes_on(url: str, space: SearchSpace) -> None:
+    old = {"student": ["reference"], "fp32_layer_share": [0.0]}
+    StudyStorage(url, "study").create({"space": old}, GOALS, space)
+    now = {**old, "graph_optimization": ["all"]}
+    StudyStorage(url, "study").create({"space": now}, GOALS, space)
+    with pytest.raises(StudyError, match="another space"):
+        StudyStorage(url, "study").create(
+            {"space": {**now, "graph_optimization": ["all", "basic"]}}, GOALS, space
+        )
+
+
 def test_a_storage_that_is_no_database_says_so_at_once(tmp_path: Path) -> None:
     database = tmp_path / "optuna.db"
     storage = StudyStorage(f"sqlite:///{database}", "iris")
