@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from runners.recipe import Recipe
 from runners.store import ArtifactStore
 from runners.telemetry import switch_off_telemetry
 from runners.training import epoch_seconds
-from spaces import BuildSpec, Quantization
+from spaces import BuildSpec, Quantization, StoreError, WorkloadError
 
 switch_off_telemetry()
 
@@ -303,6 +305,29 @@ def test_a_stage_that_raises_is_a_failure(tmp_path: Path) -> None:
     assert (failure.stage, failure.kind) == ("reference", FailureKind.CRASH)
     assert "(raise FileNotFoundError" in failure.message  # the workload's own line
     assert "checkpoint.pt is not there" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "words"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.pt"), StoreError, "x.pt; free space"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "x.pt"), StoreError, "Read-only"),
+        (ModuleNotFoundError("No module named 'timm'"), WorkloadError, "'timm'; install what"),
+    ],
+)
+def test_what_every_candidate_would_meet_is_no_failure_of_one(
+    tmp_path: Path, raised: Exception, error: type[Exception], words: str
+) -> None:
+    loaded = LoadedWorkload(f"{IRIS}:Iris", IRIS.parent)
+
+    def train(*_: object) -> None:
+        raise raised
+
+    loaded.workload.train_reference = train  # type: ignore[method-assign]
+    with pytest.raises(error, match=words):
+        Builder(loaded, ArtifactStore(tmp_path)).build(
+            BuildSpec("reference", 0.0, Quantization.FP32)
+        )
 
 
 def test_two_classes_in_one_file_share_no_builds(builder: Builder) -> None:

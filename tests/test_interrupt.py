@@ -41,8 +41,8 @@ def measuring(process: "subprocess.Popen[str]", study: Path) -> bool:
 
 
 def confirming(process: "subprocess.Popen[str]", study: Path) -> bool:
-    """Tell when the second round of confirmation has begun."""
-    return "round 2:" in (study.parent / "printed").read_text("utf-8")
+    """Tell when the third round of confirmation has begun: after two there is something to say."""
+    return "round 3:" in (study.parent / "printed").read_text("utf-8")
 
 
 @pytest.mark.slow
@@ -84,6 +84,8 @@ def test_an_interrupted_search_ends_with_a_frontier(
     out = (tmp_path / "printed").read_text("utf-8")
     assert process.returncode == 128 + number, errors
     assert "interrupted; the same command goes on" in out and "frontier: " in out
+    # What was confirmed until then is published.
+    assert ("published frontier: " in out) == (moment is confirming)
     assert "Traceback" not in out + errors
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
