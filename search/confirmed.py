@@ -8,6 +8,9 @@ from typing import Any
 
 from runners.measurement import Measurement
 
+LIKELY = 0.5
+"""Probability from which a point may be on the frontier rather than not."""
+
 
 @dataclass(frozen=True)
 class Confirmed:

@@ -18,7 +18,7 @@ from runners.statistic import Statistic
 from search.history import History
 from search.loop import Budget
 from search.shortfall import shortfalls
-from search.summary import format_metric, shown_metrics
+from search.summary import format_metric, likely_text, shown_metrics
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
 
@@ -160,7 +160,9 @@ def published_table(history: History) -> Table:
         title=f"published frontier: {len(history.published)} points, measured again",
         caption=f"P: probability that no other point dominates it. "
         f"{len(history.confirmed)} points were measured again; the search's own frontier had "
-        f"{len(history.frontier)}" + (f", {left_out} too many" if left_out > 0 else ""),
+        f"{len(history.frontier)}"
+        + (f", {left_out} too many" if left_out > 0 else "")
+        + (f"\n{text}" if (text := likely_text(history)) else ""),
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from search.confirmed import Confirmed
+from search.confirmed import LIKELY, Confirmed
 from search.hypervolume import hypervolume
 from search.objective import Constraint, Objective, losses, reference_point
 from search.trial import TrialRecord
@@ -110,6 +110,16 @@ class History:
         first = self.objectives[0]
         points = [point for point in self.confirmed if point.is_published]
         return sorted(points, key=lambda p: (first.loss(p.metrics[first.metric]), p.number))
+
+    @property
+    def likely(self) -> list[Confirmed]:
+        """What is likely on the frontier and not published, the likeliest first.
+
+        Each is clearly better in nothing than some likelier point, and yet not the same.
+        """
+        found = [p for p in self.confirmed if not p.is_published and p.same_as is None]
+        found = [point for point in found if point.probability >= LIKELY]
+        return sorted(found, key=lambda point: (-point.probability, point.number))
 
     def as_published(self) -> History:
         """Return the history to show: a confirmed trial has its fresh values.

@@ -11,7 +11,7 @@ from typing import Any
 from search.choice import points
 from search.history import History
 from search.shortfall import shortfalls
-from search.summary import format_metric, shown_metrics
+from search.summary import format_metric, likely_text, shown_metrics
 from search.trial import TrialRecord
 
 _TEMPLATE = Path(__file__).with_name("html_report.html")
@@ -89,7 +89,7 @@ def _summary(history: History) -> str:
     if history.published:
         text += (
             f"{len(history.published)} points are published: measured again, with the test split's "
-            f"quality."
+            f"quality. {likely_text(history)}"
         )
     else:
         text += f"{len(history.frontier)} points are on the search's frontier; none is confirmed."

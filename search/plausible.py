@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runners.statistic import Statistic
+from search.confirmed import LIKELY
 from search.history import History
 from search.objective import Objective, losses
 from search.pareto import non_dominated
 from search.trial import TrialRecord
-
-_LIKELY = 0.5
 
 
 def plausible(history: History) -> list[TrialRecord]:
@@ -128,7 +127,7 @@ def stand(
         shares = probability_non_dominated(draws[:, standing])
         chances = dict(zip(standing, map(float, shares), strict=True))
         weakest = min(standing, key=lambda place: chances[place])
-        if chances[weakest] >= _LIKELY:
+        if chances[weakest] >= LIKELY:
             return chances, same
         judged.remove(weakest)
     return {}, {}

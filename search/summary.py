@@ -110,6 +110,17 @@ def trial_markdown(record: TrialRecord, history: History) -> str:
     return "\n".join(lines)
 
 
+def likely_text(history: History) -> str:
+    """Return a sentence about what is likely and not published; empty if there is nothing."""
+    if not history.likely:
+        return ""
+    points = ", ".join(f"{point.number} ({point.probability:.2f})" for point in history.likely)
+    return (
+        f"Likely too (P), but clearly better in nothing than a likelier point: trial {points}; "
+        f"pick considers them."
+    )
+
+
 def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -> str:
     """Return a study's story in Markdown.
 
@@ -123,7 +134,7 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
     tag = "published" if history.published else "frontier"
     measured_again = (
         f" Measured again, {len(history.published)} of {len(history.confirmed)} plausible points "
-        f"are published: their fresh values stand below."
+        f"are published: their fresh values stand below. {likely_text(history)}"
     )
     lines = [
         f"# {name}",

@@ -13,10 +13,12 @@ from runners.data import Data
 from runners.loaded_workload import LoadedWorkload
 from runners.statistic import Statistic
 from search.confirmed import Confirmed
+from search.console import published_table
 from search.history import History
 from search.objective import default_objectives
 from search.plausible import has_advantage, indistinct, plausible, probability_non_dominated, stand
 from search.study import load_history
+from search.summary import likely_text, study_markdown
 from search.trial import TrialRecord
 
 Make = Callable[..., TrialRecord]
@@ -167,6 +169,22 @@ def test_a_search_publishes_fresh_values_with_the_test_splits_quality(iris_study
     for each in history.confirmed:
         if each.same_as is not None:
             assert confirmed[each.same_as].is_published and not each.is_published
+
+
+def test_what_is_likely_and_not_published_is_named(iris_study: Path) -> None:
+    history = load_history(iris_study)
+    first = replace(history.confirmed[0], is_published=True, same_as=None)
+    others = [
+        replace(first, number=number, probability=chance, is_published=False, same_as=same)
+        for number, chance, same in ((1, 0.6, None), (2, 0.8, None), (3, 0.4, None), (4, 0.9, 0))
+    ]
+    history.confirmed = [first]
+    assert likely_text(history) == ""
+    history.confirmed += others
+    assert [point.number for point in history.likely] == [2, 1]
+    assert "trial 2 (0.80), 1 (0.60); pick" in likely_text(history)
+    assert likely_text(history) in str(published_table(history).caption)
+    assert likely_text(history) in study_markdown("iris", history, {})
 
 
 def test_mlflow_shows_what_is_published(iris_study: Path) -> None:
