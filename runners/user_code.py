@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ def split_reference(reference: str, folder: Path) -> tuple[Path, str]:
     if not file or not name:
         raise WorkloadError(f"a workload is written FILE.py:CLASS; got {reference!r}")
     path = (folder / file).resolve()
-    if not path.is_file():
+    is_there = False
+    with suppress(OSError):  # such as a name that is too long for the file system
+        is_there = path.is_file()
+    if not is_there:
         beside = sorted(p.name for p in folder.glob("*.py"))
         hint = f"; Python files there: {', '.join(beside)}" if beside else ""
         raise WorkloadError(f"there is no file {path}{hint}")

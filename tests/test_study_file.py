@@ -83,6 +83,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ({"budget": {"trials": 0}}, "greater than or equal to 1"),
         ({"name": "no/slash"}, "pattern"),
         ({"workload": "iris.py"}, "FILE.py:CLASS"),
+        ({"workload": f"{'9' * 300}.py:Iris"}, "there is no file"),
         ({"rules": [{"forbid": {"quantization": "int8"}, "reason": "r"}]}, "forbids nothing"),
         ({"rules": [{"forbid": {"batch_size": "8"}, "reason": "r"}]}, "forbids nothing"),
         ({"rules": [{"function": "none.py:rule"}]}, "there is no file"),
