@@ -1,5 +1,6 @@
 import errno
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from runners.build_plan import plan
 from runners.builder import Artifact, Builder, Training
 from runners.failure import Failure, FailureKind
 from runners.loaded_workload import LoadedWorkload
+from runners.model_file import FP32_LAYERS
 from runners.onnx_answers import onnx_answers
 from runners.recipe import Recipe
 from runners.store import ArtifactStore
@@ -284,6 +286,28 @@ def test_each_quantization_is_real_and_runs(
     assert narrow & {tensor.data_type for tensor in model.graph.initializer}
     inputs = builder.loaded.data.validation.inputs
     assert builder.loaded.score(outputs(artifact, inputs), "validation") > 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_every_layer_that_is_not_left_out_runs_in_integers(
+    builder: Builder, tmp_path: Path, share: float
+) -> None:
+    artifact = builder.build(BuildSpec("reference", 0.0, Quantization.INT8_STATIC, share))
+    assert isinstance(artifact, Artifact)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(tmp_path / "optimized.onnx").graph
+    stored = {tensor.name for tensor in graph.initializer}
+    layers = Counter(node.op_type for node in graph.node if "Gemm" in node.op_type)
+    notes = {entry.key: entry.value for entry in onnx.load(artifact.path).metadata_props}
+    left = notes.get(FP32_LAYERS, "").split()
+    assert len(left) == round(share * layers.total())
+    assert layers["QGemm"] == layers.total() - len(left) > 0
+    # Weights are not made fp32 in every call.
+    for node in graph.node:
+        assert node.op_type != "DequantizeLinear" or node.input[0] not in stored
 
 
 def failure_of(name: str, spec: BuildSpec, folder: Path) -> Failure:

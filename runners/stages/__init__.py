@@ -73,7 +73,7 @@ VERSIONS = {
     "qat": 3,
     "export": 1,
     "export-program": 1,
-    "quantize": 4,
+    "quantize": 5,
 }
 
 
