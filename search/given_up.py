@@ -38,7 +38,6 @@ class GivenUp:
         self.space = space
         self.least = least
         self.parts: dict[Part, str] = {}
-        self._sizes = {axis.name: len(axis.values) for axis in space.axes}
         self._failed = 0
 
     def __call__(self, candidate: Candidate) -> str | None:
@@ -68,7 +67,7 @@ class GivenUp:
         if records[0].failure is not None and records[0].failure.stage in _OF_A_RUN:
             axes += _RUN_AXES
         # An axis of one value is every candidate's: to blame it would be to blame the whole space.
-        axes = [axis for axis in axes if self._sizes[axis] > 1]
+        axes = [axis for axis in axes if len(self.space.axis(axis).values) > 1]
         for part in _parts([record.candidate.params for record in records], axes):
             if any(set(known) <= set(part) for known in self.parts):
                 continue
