@@ -88,8 +88,8 @@ class History:
         """Return the measured trial of a candidate, or ``None`` if there is none."""
         return self._by_candidate.get(candidate)
 
-    def is_feasible(self, record: TrialRecord) -> bool:
-        """Tell whether a measured trial keeps every constraint."""
+    def is_feasible(self, record: TrialRecord | Confirmed) -> bool:
+        """Tell whether a measured trial, or a confirmed point, keeps every constraint."""
         return all(c.violation(record.metrics[c.metric]) <= 0 for c in self.constraints)
 
     @property
@@ -118,7 +118,7 @@ class History:
         Each is clearly better in nothing than some likelier point, and yet not the same.
         """
         found = [p for p in self.confirmed if not p.is_published and p.same_as is None]
-        found = [point for point in found if point.probability >= LIKELY]
+        found = [p for p in found if p.probability >= LIKELY and self.is_feasible(p)]
         return sorted(found, key=lambda point: (-point.probability, point.number))
 
     def as_published(self) -> History:

@@ -15,7 +15,7 @@ from runners.statistic import Statistic
 from search.confirmed import Confirmed
 from search.console import published_table
 from search.history import History
-from search.objective import default_objectives
+from search.objective import Constraint, default_objectives
 from search.plausible import has_advantage, indistinct, plausible, probability_non_dominated, stand
 from search.study import load_history
 from search.summary import likely_text, study_markdown
@@ -185,6 +185,8 @@ def test_what_is_likely_and_not_published_is_named(iris_study: Path) -> None:
     assert "trial 2 (0.80), 1 (0.60); pick" in likely_text(history)
     assert likely_text(history) in str(published_table(history).caption)
     assert likely_text(history) in study_markdown("iris", history, {})
+    history.constraints = (Constraint("size_bytes", maximum=1.0),)
+    assert history.likely == []  # a limit that is broken is no matter of likelihood
 
 
 def test_mlflow_shows_what_is_published(iris_study: Path) -> None:
