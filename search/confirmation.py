@@ -210,6 +210,8 @@ class Confirmation:
                 probability=published.get(point, float(chance)),
                 is_published=point in published,
                 same_as=same[point].record.number if point in same else None,
+                row_probability=published.get(point),
+                resampled=tuple(point.resampled),
             )
             for place, (point, chance) in enumerate(zip(points, share, strict=True))
         ]

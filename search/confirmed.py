@@ -20,9 +20,15 @@ class Confirmed:
         number: The trial's number.
         measurement: The fresh measurement, with the quality on the test split; every metric has its
             interval.
-        probability: How likely nothing else that was confirmed dominates it, all noise considered.
-        is_published: Whether it belongs to the published frontier.
-        same_as: The published trial that it cannot be told apart from in any objective, if any.
+        probability: The probability that no other confirmed feasible point dominates it.
+        is_published: Whether it stands for a row of the published frontier.
+        same_as: The published trial whose row names it: the two cannot be told apart, all
+            objectives taken together. ``None`` if there is none.
+        row_probability: Of a published point: the probability that it, or a point of its row, is
+            dominated by no confirmed feasible point. ``None`` for all others.
+        why_not: Why it is neither published nor a tie; empty if it is.
+        resampled: Its quality on bootstrap samples of the test split; the same samples for every
+            point of a confirmation, so that points are compared sample by sample. May be empty.
     """
 
     number: int
@@ -30,6 +36,9 @@ class Confirmed:
     probability: float
     is_published: bool
     same_as: int | None = None
+    row_probability: float | None = None
+    why_not: str = ""
+    resampled: tuple[float, ...] = ()
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -38,9 +47,14 @@ class Confirmed:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain nested values, ready for JSON."""
-        return {**vars(self), "measurement": self.measurement.as_dict()}
+        return {
+            **vars(self),
+            "measurement": self.measurement.as_dict(),
+            "resampled": list(self.resampled),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Confirmed:
         """Undo :meth:`as_dict`."""
-        return cls(**{**values, "measurement": Measurement.from_dict(values["measurement"])})
+        fields = {**values, "measurement": Measurement.from_dict(values["measurement"])}
+        return cls(**fields | {"resampled": tuple(values.get("resampled", ()))})
