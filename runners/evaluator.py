@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from runners.statistic import Statistic
 from runners.store import ArtifactStore, StageRecord
 from spaces import RunSpec, digest
 
-_QUALITY_VERSION = 2
+_QUALITY_VERSION = 3
+
+RESAMPLES = 200
+"""Bootstrap samples of a split per model: each costs a computation of the workload's metric."""
 
 
 class Evaluator:
@@ -37,6 +40,7 @@ class Evaluator:
         fingerprint: The workload's fingerprint: qualities belong to one workload.
         samples: A split's inputs, and the pipeline around the model if there is one.
         score: Gives the quality of outputs (a ``.npy`` file) on that split.
+        resample: Gives the qualities of bootstrap samples of that split from outputs.
         settings: How much to measure.
     """
 
@@ -50,6 +54,7 @@ class Evaluator:
         fingerprint: str,
         samples: Samples,
         score: Callable[[Path], float | Failure],
+        resample: Callable[[Path], list[float] | Failure],
         settings: MeasurementSettings,
     ) -> None:
         self.runners = dict(runners)
@@ -59,6 +64,7 @@ class Evaluator:
         self.fingerprint = fingerprint
         self.samples = samples
         self.score = score
+        self.resample = resample
         self.settings = settings
 
     def model_format(self, run: RunSpec) -> ModelFormat:
@@ -77,11 +83,13 @@ class Evaluator:
         timed = self._time(runner, artifact, run)
         if isinstance(timed, Failure):
             return timed
-        value = Statistic(quality.metrics[self.quality_metric])
+        resampled = tuple(quality.params["resampled"])
+        value = resampled_quality(quality.metrics[self.quality_metric], resampled)
         return replace(
             timed,
             statistics={**timed.statistics, self.quality_metric: value},
             providers={k: ProviderShare(**v) for k, v in quality.params["providers"].items()},
+            resampled=resampled,
         )
 
     def time(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
@@ -159,12 +167,18 @@ class Evaluator:
             if isinstance(prediction, Failure):
                 return prediction
             value = self.score(prediction.outputs)
+            resampled = self.resample(prediction.outputs)
         if isinstance(value, Failure):
             return value
+        # Some metrics need a sample of every class: then the quality has no interval.
+        known = [] if isinstance(resampled, Failure) else resampled
         record = StageRecord(
             stage="evaluate",
             key=key,
-            params={"providers": {k: asdict(v) for k, v in prediction.providers.items()}},
+            params={
+                "providers": {k: asdict(v) for k, v in prediction.providers.items()},
+                "resampled": [float(f"{each:.7g}") for each in known],
+            },
             parent=artifact.digest,
             output="",
             seconds=time.perf_counter() - started,
@@ -184,3 +198,15 @@ class Evaluator:
                     arrays[f"launch_{index}_{part}"] = np.asarray(times)
         np.savez_compressed(path, **arrays)
         return self.store.put(path)
+
+
+def resampled_quality(value: float, resampled: Sequence[float]) -> Statistic:
+    """Return a quality with its 95 % interval over bootstrap samples, if there are any.
+
+    It says where the quality on other samples of the same kind may be; on these samples the file's
+    quality is what it is.
+    """
+    if not len(resampled):
+        return Statistic(value)
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Statistic(value, float(low), float(high))

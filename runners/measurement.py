@@ -29,6 +29,8 @@ class Measurement:
         providers: What each execution provider ran, from the runtime's own profile.
         samples: Digest of the raw samples: an ``.npz`` file with every timed call, by launch.
         environment: The machine and the versions it was measured with.
+        resampled: The quality on bootstrap samples of the split; the same samples for every model,
+            so that two are compared sample by sample. Empty where it could not be worked out.
     """
 
     run: RunSpec
@@ -43,6 +45,7 @@ class Measurement:
     providers: Mapping[str, ProviderShare]
     samples: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    resampled: tuple[float, ...] = ()
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -60,5 +63,6 @@ class Measurement:
             "run": RunSpec(**values["run"]),
             "statistics": {k: Statistic(**v) for k, v in values["statistics"].items()},
             "providers": {k: ProviderShare(**v) for k, v in values["providers"].items()},
+            "resampled": tuple(values.get("resampled", ())),
         }
         return cls(**{**values, **nested})

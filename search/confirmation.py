@@ -8,29 +8,32 @@ with the careful protocol, and its quality comes from the test split, which the 
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from runners.campaign import Campaign, Entry
-from runners.evaluator import Evaluator
+from runners.evaluator import Evaluator, resampled_quality
 from runners.failure import Failure
 from runners.launch import summarize
 from runners.measurement import Measurement
 from runners.statistic import Statistic
 from search.confirmed import Confirmed
-from search.fresh_points import DRAWS, FreshPoints, Point
+from search.fresh_points import FreshPoints, Point
 from search.history import History
-from search.plausible import plausible, probability_non_dominated, stand
+from search.objective import losses
+from search.plausible import plausible
+from search.publication import LEAST_MEAN_PROBABILITY, Verdict, probability_non_dominated, publish
 from search.trial import TrialRecord
 
 _STABLE_ROUNDS = 3
 _SHORTEST_LAUNCHES = 2
 _UNKNOWN_LAUNCH_S = 2.0
 _LARGEST_SHARE = 0.35
+_LOG = logging.getLogger("paretune")
 
 Progress = Callable[[int, int, int], None]
 """Told the round, the points that need more, and all points."""
@@ -42,7 +45,6 @@ class Confirmation:
     Args:
         history: The study.
         evaluator: Measures on the test split, with the careful settings.
-        resample: Gives the qualities of bootstrap samples of that split from outputs.
         progress: Told about each round.
 
     Attributes:
@@ -53,12 +55,10 @@ class Confirmation:
         self,
         history: History,
         evaluator: Evaluator,
-        resample: Callable[[Path], list[float] | Failure],
         progress: Progress = lambda *_: None,
     ) -> None:
         self.history = history
         self.evaluator = evaluator
-        self.resample = resample
         self.progress = progress
         self.interruption: KeyboardInterrupt | None = None
         self._campaign = Campaign(evaluator.runners, evaluator.samples, evaluator.settings, [])
@@ -121,6 +121,7 @@ class Confirmation:
         measurement, evaluator = record.measurement, self.evaluator
         model = evaluator.store.get(measurement.artifact) if measurement else None
         if model is None:
+            self._drop(record, "its file left the artifact store")
             return None
         run = record.candidate.run
         with evaluator.store.scratch() as folder:
@@ -128,15 +129,20 @@ class Confirmation:
             runner = evaluator.runners[run.runner]
             prediction = runner.predict(model, run, evaluator.samples, folder, settings)
             if isinstance(prediction, Failure):
+                self._drop(record, prediction.message)
                 return None
             quality = evaluator.score(prediction.outputs)
-            resampled = self.resample(prediction.outputs)
+            resampled = evaluator.resample(prediction.outputs)
         if isinstance(quality, Failure):
+            self._drop(record, quality.message)
             return None
-        if isinstance(resampled, Failure):
-            # Some metrics need a sample of every class: then the quality has no interval.
-            resampled = [quality] * DRAWS
-        return Point(record, Entry(model, run), quality, resampled)
+        # Some metrics need a sample of every class: then the quality has no interval.
+        known = [quality] if isinstance(resampled, Failure) else resampled
+        return Point(record, Entry(model, run), quality, known)
+
+    def _drop(self, record: TrialRecord, reason: str) -> None:
+        """Say why a plausible point is not measured again."""
+        _LOG.warning("trial %s is left out of the confirmation: %s", record.number, reason)
 
     def _measure(self, points: list[Point], deadline: float | None) -> None:
         """Measure in rounds until every interval is tight, or the frontier stays what it is.
@@ -160,8 +166,8 @@ class Confirmation:
                         return
                     fresh = self._together(running)
                     out = self._hopeless(fresh)
-                    published, _ = self._standing(fresh)
-                    numbers = {point.record.number for point in published}
+                    verdicts = self._verdicts(fresh)
+                    numbers = {p.record.number for p, v in verdicts.items() if v.is_published}
                     stable = stable + 1 if numbers == before else 0
                     before = numbers
 
@@ -179,42 +185,60 @@ class Confirmation:
         history = self.history
         return FreshPoints(points, launches, history.objectives, history.quality_metric)
 
-    def _standing(self, fresh: FreshPoints) -> tuple[dict[Point, float], dict[Point, Point]]:
-        """Return the published points with their probability, and what others are the same as.
-
-        The probability of those that stand is that no other of them dominates it.
-        """
-        points = fresh.points
-        rows = [i for i, p in enumerate(points) if self.history.is_feasible(self._as_record(p))]
-        if not rows:
-            return {}, {}
-        share = probability_non_dominated(fresh.draws[:, rows])
-        order = sorted(zip(-share, [points[row].record.number for row in rows], rows, strict=True))
-        standing, same = stand(fresh.draws, [row for _, _, row in order])
-        return (
-            {points[row]: chance for row, chance in standing.items()},
-            {points[row]: points[twin] for row, twin in same.items()},
-        )
+    def _verdicts(self, fresh: FreshPoints) -> dict[Point, Verdict]:
+        """Return the verdict on each point that keeps the study's limits."""
+        places = [i for i, p in enumerate(fresh.points) if not self._broken(p)]
+        values = losses([fresh.metrics(i) for i in places], self.history.objectives)
+        found = publish(values, fresh.draws[:, places])
+        # Places among the judged become places among all.
+        found = [
+            replace(
+                verdict,
+                row=None if verdict.row is None else places[verdict.row],
+                dominator=None if verdict.dominator is None else places[verdict.dominator],
+            )
+            for verdict in found
+        ]
+        return {fresh.points[i]: verdict for i, verdict in zip(places, found, strict=True)}
 
     def _judge(self, points: list[Point]) -> list[Confirmed]:
-        """Return the fresh values, the published among them, and those that are no different."""
+        """Return the fresh values, which are published, and why the others are not."""
         if not points:
             return []
         fresh = self._together(points)
-        published, same = self._standing(fresh)
-        share = probability_non_dominated(fresh.draws)
+        verdicts = self._verdicts(fresh)
         return [
-            Confirmed(
-                number=point.record.number,
-                measurement=self._fresh(point, fresh.statistics(place)),
-                probability=published.get(point, float(chance)),
-                is_published=point in published,
-                same_as=same[point].record.number if point in same else None,
-                row_probability=published.get(point),
-                resampled=tuple(point.resampled),
-            )
-            for place, (point, chance) in enumerate(zip(points, share, strict=True))
+            self._confirmed(place, fresh, verdicts.get(point)) for place, point in enumerate(points)
         ]
+
+    def _confirmed(self, place: int, fresh: FreshPoints, verdict: Verdict | None) -> Confirmed:
+        point = fresh.points[place]
+        if verdict is None:
+            verdict, why_not = Verdict(0.0, None), self._broken(point)
+        else:
+            why_not = _why_not(verdict, fresh.points)
+        row = verdict.row if verdict.is_published else None
+        stands = row == place
+        return Confirmed(
+            number=point.record.number,
+            measurement=self._fresh(point, fresh.statistics(place)),
+            probability=verdict.probability,
+            is_published=stands,
+            same_as=None if row is None or stands else fresh.points[row].record.number,
+            row_probability=verdict.row_probability if stands else None,
+            why_not=why_not,
+            resampled=tuple(point.resampled),
+        )
+
+    def _broken(self, point: Point) -> str:
+        """Return which limits of the study a point breaks by its fresh values; empty if none."""
+        metrics = self._as_record(point).metrics
+        return "; ".join(
+            f"breaks a limit of the study: {limit.metric} {metrics[limit.metric]:g} against "
+            f"{limit.bound:g}"
+            for limit in self.history.constraints
+            if limit.violation(metrics[limit.metric]) > 0
+        )
 
     def _as_record(self, point: Point) -> TrialRecord:
         """Return a point's trial with its fresh values, as far as limits may ask for them."""
@@ -232,8 +256,7 @@ class Confirmation:
     def _fresh(self, point: Point, times: Mapping[str, Statistic]) -> Measurement:
         run, timing = point.record.candidate.run, self._campaign.timing(point.entry)
         measured = self.evaluator.measurement(point.entry.model, run, timing)
-        low, high = np.percentile(point.resampled, [2.5, 97.5])
-        quality = Statistic(point.quality, float(low), float(high))
+        quality = resampled_quality(point.quality, point.resampled)
         old = point.record.measurement
         others = {name: each.for_repetition() for name, each in measured.statistics.items()}
         return replace(
@@ -241,3 +264,16 @@ class Confirmation:
             statistics={**others, **times, self.history.quality_metric: quality},
             providers=old.providers if old else {},
         )
+
+
+def _why_not(verdict: Verdict, points: Sequence[Point]) -> str:
+    """Return why a point is neither published nor a tie; empty if it is one of them."""
+    if verdict.is_published:
+        return ""
+    if verdict.dominator is not None:
+        better = points[verdict.dominator].record.number
+        return f"trial {better} is no worse in any objective and better in one"
+    return (
+        f"not sure enough to be non-dominated: probability {verdict.row_probability or 0:.2f}; the "
+        f"mean over all published rows must stay at {LEAST_MEAN_PROBABILITY:.2f}"
+    )

@@ -6,13 +6,12 @@ import tempfile
 import threading
 import time
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from runners.build_pool import BuildPool
 from runners.build_worker import BuildWorker
-from runners.evaluator import Evaluator
+from runners.evaluator import RESAMPLES, Evaluator
 from runners.lease import CPU, lease
 from runners.loaded_workload import WorkloadInfo
 from runners.telemetry import switch_off_telemetry
@@ -21,7 +20,6 @@ from search.affordable import Affordable
 from search.config import StudyConfig, StudyPaths
 from search.confirmation import Confirmation
 from search.cost import CostModel
-from search.fresh_points import DRAWS
 from search.frontier_strategy import FrontierStrategy
 from search.given_up import GivenUp
 from search.history import History
@@ -204,10 +202,10 @@ def _confirmation(
         fingerprint=evaluator.fingerprint,
         samples=split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline),
         score=lambda outputs: worker.score(outputs, "test"),
+        resample=lambda outputs: worker.resample(outputs, "test", RESAMPLES),
         settings=config.confirmation.settings(evaluator.settings),
     )
-    resample = partial(worker.resample, split="test", count=DRAWS)
-    return Confirmation(history, careful, resample, reporter.confirming)
+    return Confirmation(history, careful, reporter.confirming)
 
 
 def _confirm(

@@ -13,7 +13,7 @@ import psutil
 from runners.build_worker import BuildWorker
 from runners.builder import Artifact
 from runners.environment import available_cores, fingerprint
-from runners.evaluator import Evaluator
+from runners.evaluator import RESAMPLES, Evaluator
 from runners.failure import Failure, FailureKind
 from runners.interpreter import interpreter
 from runners.launched.counters import energy_mj
@@ -221,6 +221,7 @@ def study_evaluator(
         fingerprint=info.fingerprint,
         samples=split_samples(worker, store, "validation", pipeline),
         score=lambda outputs: worker.score(outputs, "validation"),
+        resample=lambda outputs: worker.resample(outputs, "validation", RESAMPLES),
         settings=config.measurement.settings(),
     )
 
@@ -258,6 +259,7 @@ def study_timer(
             fingerprint="",
             samples=samples,
             score=lambda outputs: 0.0,
+            resample=lambda outputs: [],
             settings=settings,
         )
         artifact = Artifact(model.name, model, model.stat().st_size, (), {})

@@ -16,7 +16,7 @@ from search.confirmed import Confirmed
 from search.console import published_table
 from search.history import History
 from search.objective import Constraint, default_objectives
-from search.plausible import has_advantage, indistinct, plausible, probability_non_dominated, stand
+from search.plausible import plausible
 from search.study import load_history
 from search.summary import likely_text, study_markdown
 from search.trial import TrialRecord
@@ -79,18 +79,6 @@ def test_plausible_holds_the_frontier_and_nothing_that_is_clearly_beaten(
             assert record.number not in kept or record in history.frontier
 
 
-def test_the_probability_is_the_share_of_draws_in_which_nothing_dominates() -> None:
-    draws = np.array(
-        [
-            [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]],
-            [[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]],
-            [[0.0, 1.0], [1.0, 2.0], [0.5, 0.5]],
-            [[0.0, 0.0], [1.0, 2.0], [0.5, 0.5]],
-        ]
-    )
-    assert probability_non_dominated(draws).tolist() == [1.0, 0.5, 0.5]
-
-
 def test_a_published_interval_holds_a_second_measurement(rng: np.random.Generator) -> None:
     held = {"mean": 0, "repetition": 0}
     for first, second in rng.normal(10, 1, (4000, 2, 5)):
@@ -101,50 +89,6 @@ def test_a_published_interval_holds_a_second_measurement(rng: np.random.Generato
     assert held["mean"] / 4000 < 0.9
     assert held["repetition"] / 4000 == pytest.approx(0.95, abs=0.015)
     assert Statistic(1.0).for_repetition() == Statistic(1.0)
-
-
-def test_points_are_told_apart_by_any_objective(rng: np.random.Generator) -> None:
-    one = rng.normal(0, 1, (200, 2))
-    assert indistinct(one, one + rng.normal(0, 1, (200, 2)))
-    assert not indistinct(one, one + rng.normal(0, 1, (200, 2)) + [0, 5])
-
-
-def test_an_advantage_is_clear_in_one_objective_at_least(rng: np.random.Generator) -> None:
-    one, noise = rng.normal(0, 1, (200, 2)), rng.normal(0, 1, (200, 2))
-    assert not has_advantage(one, one + noise)
-    assert has_advantage(one, one + noise + [0, 5])
-    assert not has_advantage(one + noise + [0, 5], one)
-    assert has_advantage(one, one + noise + [-5, 5])  # and so has the other
-    assert has_advantage(one + noise + [-5, 5], one)
-
-
-def test_what_stands_is_clearly_better_in_something_than_what_is_likelier(
-    rng: np.random.Generator,
-) -> None:
-    def drawn(*means: tuple[float, float]) -> np.ndarray:
-        return np.stack([rng.normal(mean, 0.1, (200, 2)) for mean in means], axis=1)
-
-    # A trade-off, a twin of its first point, and one that is dominated.
-    draws = drawn((0.0, 5.0), (5.0, 0.0), (0.0, 5.0), (5.0, 5.0))
-    chances, same = stand(draws, [0, 1, 2, 3])
-    assert chances == {0: 1.0, 1: 1.0} and same == {2: 0}
-    # Better by one standard deviation: neither a twin nor clearly better.
-    draws = drawn((0.0, 0.0), (0.0, 0.0))
-    draws[:, 1] += [-0.14, 9.0]
-    assert stand(draws, [0, 1]) == ({0: 1.0}, {})
-    assert stand(draws, []) == ({}, {})
-
-
-def test_what_a_dominated_point_kept_out_stands_after_all() -> None:
-    turn = np.arange(220) % 11
-    # Each of six dominates the weak one in an eleventh of the draws: together in most.
-    six = [np.where((turn == k)[:, None], [-1.0, -1.0], [k - 10.0, 10.0 - k]) for k in range(6)]
-    weak = np.zeros((220, 2))
-    # Beaten by the weak one in most draws, but not by all that beats that one.
-    other = np.column_stack([np.full(220, 0.1), np.where(turn < 3, -2.0, 0.1)])
-    chances, same = stand(np.stack([*six, weak, other], axis=1), range(8))
-    assert set(chances) == {0, 1, 2, 3, 4, 5, 7} and not same
-    assert chances[7] == pytest.approx(8 / 11)
 
 
 def test_a_search_publishes_fresh_values_with_the_test_splits_quality(iris_study: Path) -> None:
