@@ -14,6 +14,7 @@ from search.choice import Wish, rank
 from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.examination import Check, examine
+from search.frontier_rows import FrontierRow, frontier_rows
 from search.history import History
 from search.html_report import write_report
 from search.lock import exclusive
@@ -124,9 +125,15 @@ def status(study: str | Path) -> History:
     return load_history(Path(study))
 
 
-def frontier(study: str | Path) -> list[TrialRecord]:
-    """Return the non-dominated trials of a study, the first objective's best first."""
-    return load_history(Path(study)).frontier
+def frontier(study: str | Path, *, searched: bool = False) -> list[FrontierRow]:
+    """Return the published frontier of a study, the baseline and the first objective's best first.
+
+    Args:
+        study: The study file.
+        searched: Return the search's own frontier, of values that are not confirmed. A study that
+            has published nothing yet has no other.
+    """
+    return frontier_rows(load_history(Path(study)), searched=searched)
 
 
 def verify(bundle: str | Path) -> Verification:

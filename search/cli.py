@@ -58,15 +58,12 @@ def _interruptible(study: Path, reporter: ConsoleReporter) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interruption:
         from search import api
-        from search.console import console, frontier_table, published_table
+        from search.console import console, frontier_table
 
         reporter.stop()
         console.print("\ninterrupted; the same command goes on from here")
         with suppress(ParetuneError):  # interrupted before there was a study
-            history = api.status(study)
-            console.print(frontier_table(history))
-            if history.published:
-                console.print(published_table(history))
+            console.print(frontier_table(api.status(study)))
         sys.exit(143 if isinstance(interruption, _TerminatedError) else 130)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -145,7 +142,6 @@ def search(
         console,
         failure_table,
         frontier_table,
-        published_table,
     )
 
     if onnx is not None:
@@ -168,7 +164,7 @@ def search(
     if not history.frontier:
         console.print("no frontier: nothing was measured that keeps the study's constraints")
         sys.exit(1)
-    console.print(published_table(history) if history.published else frontier_table(history))
+    console.print(frontier_table(history))
     if result.wants_confirmation and not history.published:
         console.print(
             f"nothing could be confirmed, so this is what the search saw: paretune confirm {study}"
@@ -193,12 +189,12 @@ def confirm(study: Path, hours: float | None) -> None:
     comes from the test split, which the search never saw.
     """
     from search import api
-    from search.console import ConsoleReporter, console, published_table
+    from search.console import ConsoleReporter, console, frontier_table
 
     reporter = ConsoleReporter()
     with _interruptible(study, reporter):
         history = api.confirm(study, hours=hours, reporter=reporter)
-    console.print(published_table(history))
+    console.print(frontier_table(history))
     if not history.published:
         sys.exit(1)
 
@@ -254,34 +250,42 @@ def status(study: Path) -> None:
     help="How to print it.",
 )
 @click.option(
+    "--searched", is_flag=True, help="Print the search's own frontier, of values not confirmed."
+)
+@click.option(
     "--plot", type=click.Path(path_type=Path), help="Also write an interactive HTML plot here."
 )
-def frontier(study: Path, form: str, plot: Path | None) -> None:
-    """Print the frontier of STUDY: the trials that no other trial beats in every objective."""
+def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
+    """Print the published frontier of STUDY, with what each point gains against the baseline.
+
+    Published are the points that were measured again at the end of a search, on the test split.
+    Before there are any, and with --searched, it is the search's own frontier: the best of many
+    brief measurements, which is partly luck. All formats give the same rows and values.
+    """
     import csv
     import json
 
     from search import api
-    from search.summary import trial_table
+    from search.frontier_rows import frontier_rows, row_values
 
     history = api.status(study)
-    columns, rows = trial_table(history.frontier, history)
+    rows = [row_values(row, history) for row in frontier_rows(history, searched=searched)]
     if form == "json":
-        points = [dict(zip(columns, row, strict=True)) for row in rows]
-        click.echo(json.dumps(points, indent=2))
+        click.echo(json.dumps(rows, indent=2))
     elif form == "csv":
-        csv.writer(sys.stdout).writerows([columns, *rows])
+        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["trial"])
+        writer.writeheader()
+        writer.writerows({**row, "ties": " ".join(map(str, row["ties"]))} for row in rows)
     else:
-        from search.console import console, frontier_table, published_table
+        from search.console import console, frontier_table
 
-        console.print(frontier_table(history))
-        if history.published:
-            console.print(published_table(history))
+        console.print(frontier_table(history, searched=searched))
     if plot:
         from search.plot import pareto_figure, write_html
         from search.study_file import read_study_file
 
-        write_html(pareto_figure(history, read_study_file(study).name), plot)
+        name = read_study_file(study).name
+        write_html(pareto_figure(history, name, searched=searched), plot)
         click.echo(f"wrote {plot}", err=True)
 
 

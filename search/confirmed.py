@@ -8,8 +8,8 @@ from typing import Any
 
 from runners.measurement import Measurement
 
-LIKELY = 0.5
-"""Probability from which a point may be on the frontier rather than not."""
+CLOSE_CALL = 0.5
+"""Probability from which a point that is not published is named below the table."""
 
 
 @dataclass(frozen=True)

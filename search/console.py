@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -15,14 +14,16 @@ from rich.table import Table
 from runners.devices import Device
 from runners.metric import METRICS
 from runners.statistic import Statistic
+from search.frontier_rows import FrontierRow, frontier_rows
 from search.history import History
 from search.loop import Budget
 from search.shortfall import shortfalls
-from search.summary import format_metric, likely_text, shown_metrics
+from search.summary import close_calls_text, format_metric, gain_texts
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
 
-_WIDE = 136
+_WIDE = 160
+"""Columns from which tables show every axis."""
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -118,74 +119,74 @@ class ConsoleReporter:
         return f"{_clock(left)} left"
 
 
-def frontier_table(history: History) -> Table:
-    """Return the frontier as a table, the baseline (trial 0) above it.
+def frontier_table(history: History, *, searched: bool = False) -> Table:
+    """Return the published frontier as a table; before there is one, or on request, the search's.
 
-    Brackets hold how many times faster than the baseline's a call is.
+    The baseline is always a row. Objectives have the half width of their 95 % interval; then comes
+    what a row gains against the baseline.
     """
-    metrics = shown_metrics(history)
+    rows = frontier_rows(history, searched=searched)
+    is_published = any(row.kind == "published" for row in rows)
     wide = console.width >= _WIDE
-    if not wide:
-        metrics = [objective.metric for objective in history.objectives]
-    goals = {objective.metric: f" {objective.arrow}" for objective in history.objectives}
-    title = f"frontier: {len(history.frontier)} of {len(history.measured)} measured trials"
     table = Table(
-        title=title,
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1 if wide else 0, 0, 0),
-        pad_edge=False,
-    )
-    for name in _knobs(wide):
-        number = name in ("trial", "prune", "batch", "thr")
-        table.add_column(name, justify="right" if number else "left", no_wrap=True)
-    for metric in metrics:
-        head = _short(metric) + goals.get(metric, "")
-        table.add_column(head, justify="right", no_wrap=True)
-    points = history.frontier
-    base = history.baseline
-    if base and base not in points:
-        table.add_row(*_cells(base, metrics, None, wide), style="dim", end_section=True)
-    for record in points:
-        table.add_row(*_cells(record, metrics, base, wide), style="bold" if record is base else "")
-    return table
-
-
-def published_table(history: History) -> Table:
-    """Return the published frontier as a table: fresh values, half widths of their intervals."""
-    goals = [objective.metric for objective in history.objectives]
-    metrics = list(dict.fromkeys([*goals, "latency_p50_ms"])) if console.width >= _WIDE else goals
-    left_out = len(history.frontier) - len(history.published)
-    table = Table(
-        title=f"published frontier: {len(history.published)} points, measured again",
-        caption=f"P: probability that no other point dominates it. "
-        f"{len(history.confirmed)} points were measured again; the search's own frontier had "
-        f"{len(history.frontier)}"
-        + (f", {left_out} too many" if left_out > 0 else "")
-        + (f"\n{text}" if (text := likely_text(history)) else ""),
+        title=_title(history, is_published),
+        caption=_caption(history, is_published),
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    wide = console.width >= _WIDE
     for name in _knobs(wide):
         number = name in ("trial", "prune", "batch", "thr")
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
-    for metric in metrics:
-        arrow = next((f" {o.arrow}" for o in history.objectives if o.metric == metric), "")
-        table.add_column(_short(metric) + arrow, justify="right", no_wrap=True)
-    table.add_column("P", justify="right", no_wrap=True)
-    table.add_column("ties", overflow="fold", min_width=5)
-    records = {record.number: record for record in history.records}
-    for point in history.published:
-        record = replace(records[point.number], outcome=point.measurement)
-        cells = _cells(record, [], None, wide)
-        for metric in metrics:
-            cells.append(_with_half_width(metric, point.measurement.statistics[metric]))
-        same = [str(other.number) for other in history.confirmed if other.same_as == point.number]
-        table.add_row(*cells, f"{point.probability:.2f}", ", ".join(same))
+    for goal in history.objectives:
+        table.add_column(f"{_short(goal.metric)} {goal.arrow}", justify="right", no_wrap=True)
+    heads = ["× faster", f"Δ {_short(history.quality_metric)}", "× smaller"]
+    for name in [*heads, *(["P"] if is_published else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    if is_published:
+        table.add_column("ties", overflow="fold", min_width=5)
+    for row in rows:
+        cells = _knob_cells(row.record, wide)
+        cells += [_with_half_width(o.metric, row.statistics[o.metric]) for o in history.objectives]
+        cells += _gain_cells(row)
+        if is_published:
+            cells.append("" if row.probability is None else f"{row.probability:.2f}")
+            cells.append(", ".join(map(str, row.ties)))
+        is_aside = row.kind == "baseline"
+        table.add_row(*cells, style="dim" if is_aside else "", end_section=is_aside)
     return table
+
+
+def _title(history: History, is_published: bool) -> str:
+    if is_published:
+        return f"published frontier: {len(history.published)} points, measured again"
+    return (
+        f"search frontier: {len(history.frontier)} of {len(history.measured)} measured trials, "
+        f"not confirmed values"
+    )
+
+
+def _caption(history: History, is_published: bool) -> str | None:
+    """Return what a reader of the table must know."""
+    gained = "Gains are against the baseline (trial 0)."
+    if not is_published:
+        return gained
+    return "\n".join(
+        line
+        for line in (
+            f"{gained} P: probability that no confirmed point dominates the row: "
+            f"{len(history.confirmed)} were confirmed. Ties cannot be told apart from the row.",
+            close_calls_text(history),
+        )
+        if line
+    )
+
+
+def _gain_cells(row: FrontierRow) -> list[str]:
+    if row.gains is None or row.kind == "baseline":
+        return ["", "", ""]
+    return gain_texts(row.gains)
 
 
 def _with_half_width(metric: str, statistic: Statistic) -> str:
@@ -263,29 +264,21 @@ class _Best:
 
 def _knobs(wide: bool) -> list[str]:
     knobs = ["trial", "student", "prune", "quantization", "batch", "thr"]
-    return [*knobs, "provider"] if wide else knobs
+    return [*knobs, "runs on"] if wide else knobs
 
 
-def _cells(
-    record: TrialRecord, metrics: Sequence[str], base: TrialRecord | None, wide: bool
-) -> list[str]:
+def _knob_cells(record: TrialRecord, wide: bool) -> list[str]:
     params, run = record.candidate.params, record.candidate.run
     cells = {
-        "trial": f"{record.number}",
+        "trial": f"{record.number}{' (baseline)' if record.number == 0 and wide else ''}",
         "student": f"{params['student']}",
         "prune": f"{params['pruning_ratio']:g}",
         "quantization": record.candidate.build.scheme,
         "batch": f"{run.batch_size}",
         "thr": f"{run.intra_op_threads}",
-        "provider": run.execution_provider.removesuffix("ExecutionProvider"),
+        "runs on": run.target.removesuffix("ExecutionProvider"),
     }
-    values = []
-    for metric in metrics:
-        text = format_metric(metric, record.metrics[metric])
-        if wide and base and record is not base and metric == "latency_p95_ms":
-            text += f" ({base.metrics[metric] / record.metrics[metric]:.1f}×)"
-        values.append(text)
-    return [cells[name] for name in _knobs(wide)] + values
+    return [cells[name] for name in _knobs(wide)]
 
 
 def _short(metric: str) -> str:

@@ -69,6 +69,7 @@ def examine(path: Path) -> list[Check]:
             _trials(storage, history),
             _duplicates(history),
             _frontier(history),
+            _published(history),
             _files(history, store, may_be_gone=config.budget.store_gb is not None),
             _store(store),
         ]
@@ -117,6 +118,37 @@ def _frontier(history: History) -> Check:
         f"{len(history.frontier)} points, the same by brute force",
         wrong,
         "please report it: the frontier is worked out anew from the trials at every start",
+    )
+
+
+def _published(history: History) -> Check:
+    """Hold what is published against all that was confirmed, by the published values alone."""
+    problems = []
+    feasible = [point for point in history.confirmed if history.is_feasible(point)]
+    points = losses([point.metrics for point in feasible], history.objectives)
+    for point, own in zip(feasible, points, strict=True):
+        beats = (points <= own).all(axis=1) & (points < own).any(axis=1)
+        better = [other for other, beat in zip(feasible, beats, strict=True) if beat]
+        if point.is_published:
+            problems += [
+                f"trial {point.number} is published, and trial {other.number} dominates it"
+                for other in better
+                if other.same_as != point.number
+            ]
+        elif not better and point.same_as is None and not point.why_not:
+            problems.append(f"nothing dominates trial {point.number}, and it is not published")
+    rows = {point.number for point in history.published}
+    problems += [
+        f"trial {point.number} is a tie of trial {point.same_as}, which is not published"
+        for point in history.confirmed
+        if point.same_as is not None and point.same_as not in rows
+    ]
+    return Check(
+        "published",
+        f"{len(rows)} of {len(history.confirmed)} confirmed points; none is dominated, none of the "
+        f"others left out without a reason",
+        problems,
+        "paretune confirm: it measures and publishes anew (an earlier version had another rule)",
     )
 
 

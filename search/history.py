@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from search.confirmed import LIKELY, Confirmed
+from search.confirmed import CLOSE_CALL, Confirmed
 from search.hypervolume import hypervolume
 from search.objective import Constraint, Objective, losses, reference_point
 from search.trial import TrialRecord
@@ -33,7 +33,8 @@ class History:
         skipped: Those whose training was not worth paying for.
         failed: Those that could not be built or measured.
         feasible: Those measured that keep every constraint.
-        frontier: The non-dominated feasible ones, the first objective's best first.
+        frontier: The search frontier: the non-dominated feasible ones by what the search measured,
+            the first objective's best first.
         baseline: Trial 0, the uncompressed reference, if it was measured.
         confirmed: What was measured again, if the study was confirmed.
     """
@@ -112,13 +113,10 @@ class History:
         return sorted(points, key=lambda p: (first.loss(p.metrics[first.metric]), p.number))
 
     @property
-    def likely(self) -> list[Confirmed]:
-        """What is likely on the frontier and not published, the likeliest first.
-
-        Each is clearly better in nothing than some likelier point, and yet not the same.
-        """
+    def close_calls(self) -> list[Confirmed]:
+        """Confirmed points that are more likely non-dominated than not, yet not published."""
         found = [p for p in self.confirmed if not p.is_published and p.same_as is None]
-        found = [p for p in found if p.probability >= LIKELY and self.is_feasible(p)]
+        found = [p for p in found if p.probability >= CLOSE_CALL and self.is_feasible(p)]
         return sorted(found, key=lambda point: (-point.probability, point.number))
 
     def as_published(self) -> History:

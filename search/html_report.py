@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from search.choice import points
+from search.frontier_rows import frontier_rows
 from search.history import History
 from search.shortfall import shortfalls
-from search.summary import format_metric, likely_text, shown_metrics
+from search.summary import close_calls_text, format_metric, gain_texts, shown_metrics
 from search.trial import TrialRecord
 
 _TEMPLATE = Path(__file__).with_name("html_report.html")
@@ -47,7 +48,7 @@ def write_report(history: History, name: str, path: Path) -> None:
     parts = {
         "NAME": escape(name),
         "SUMMARY": escape(_summary(history)),
-        "TABLE": _table(shown),
+        "TABLE": _table(history),
         "FAILURES": _failures(history),
         # Within a script, a text must not end it.
         "DATA": json.dumps(data).replace("</", "<\\/"),
@@ -89,7 +90,7 @@ def _summary(history: History) -> str:
     if history.published:
         text += (
             f"{len(history.published)} points are published: measured again, with the test split's "
-            f"quality. {likely_text(history)}"
+            f"quality. {close_calls_text(history)}"
         )
     else:
         text += f"{len(history.frontier)} points are on the search's frontier; none is confirmed."
@@ -98,13 +99,17 @@ def _summary(history: History) -> str:
 
 def _table(history: History) -> str:
     metrics = shown_metrics(history)
-    chance = {point.number: point.probability for point in history.published}
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("trial", "candidate", *metrics, "P"))
+    gained = ("× faster", f"Δ {history.quality_metric}", "× smaller")
+    names = ("trial", "candidate", *metrics, *gained, "P", "ties")
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = []
-    for record in history.frontier:
-        cells = [str(record.number), record.candidate.label]
-        cells += [format_metric(metric, record.metrics[metric]) for metric in metrics]
-        cells.append(f"{chance[record.number]:.2f}" if record.number in chance else "")
+    for row in frontier_rows(history):
+        mark = " (baseline)" if row.number == 0 else ""
+        cells = [f"{row.number}{mark}", row.candidate.label]
+        cells += [format_metric(metric, row.metrics[metric]) for metric in metrics]
+        cells += gain_texts(row.gains) if row.gains else ["", "", ""]
+        cells.append("" if row.probability is None else f"{row.probability:.2f}")
+        cells.append(", ".join(map(str, row.ties)))
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 

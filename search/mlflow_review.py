@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runners.store import ArtifactStore
+from search.frontier_rows import frontier_rows, row_values
 from search.histogram import write_histogram
 from search.history import History
 from search.importance import importance_figure
 from search.plot import pareto_figure, write_html
-from search.summary import study_markdown, trial_table
+from search.study_markdown import study_markdown
 from search.trial import TrialRecord
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ class MlflowReview:
         if not history.measured:
             return
         _log_figure(client, run_id, pareto_figure(history, name), "pareto.html")
-        shown = history.as_published()
-        columns, rows = trial_table(shown.frontier, shown)
-        client.log_dict(run_id, {"columns": columns, "data": rows}, "frontier.json")
+        rows = [row_values(row, history) for row in frontier_rows(history)]
+        rows = [row | {"ties": " ".join(map(str, row["ties"]))} for row in rows]
+        data = {"columns": list(rows[0]) if rows else [], "data": [[*row.values()] for row in rows]}
+        client.log_dict(run_id, data, "frontier.json")
         tables = json.dumps([{"path": "frontier.json", "type": "table"}])
         client.set_tag(run_id, "mlflow.loggedArtifacts", tables)
         note = study_markdown(name, history, definition)

@@ -28,16 +28,18 @@ _COLORS = dict(
 _FRONTIER_LINE = "#c23b5a"
 
 
-def pareto_figure(history: History, name: str) -> Figure:
+def pareto_figure(history: History, name: str, *, searched: bool = False) -> Figure:
     """Return an interactive figure of all measured trials, a pair of objectives at a time.
 
-    What was confirmed is shown with its fresh values, and the frontier is the published one then.
+    What was confirmed is shown with its fresh values, and the frontier is the published one then,
+    unless the search's own is asked for.
     Color is the quantization; a ring marks the frontier over all objectives, a star the baseline;
     the line is the best that can be had in the two objectives shown.
     """
     from plotly.graph_objects import Figure
 
-    history = history.as_published()
+    is_published = bool(history.published) and not searched
+    history = history.as_published() if is_published else history
     pairs = [(x, y) for y, x in itertools.combinations(history.objectives, 2)] or [
         (history.objectives[0], history.objectives[0])
     ]
@@ -60,7 +62,7 @@ def pareto_figure(history: History, name: str) -> Figure:
     figure.update_layout(
         title={
             "text": f"<b>{name}</b>: {frontier} of {total} measured trials on the "
-            f"{'published ' if history.published else ''}frontier",
+            f"{'published' if is_published else 'search'} frontier",
         },
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 13},

@@ -1,15 +1,11 @@
-"""Trials and studies in words and tables, for people."""
+"""Trials in words and numbers, for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
+from search.gains import Gains
 from search.history import History
 from search.trial import TrialRecord
-from spaces import AXIS_NAMES
 
-_FRONTIER_ROWS = 30  # MLflow cuts a description at 8,000 characters
 DEFAULT_METRICS = ("latency_p50_ms", "latency_p95_ms", "throughput_samples_per_s", "size_bytes")
 
 
@@ -27,25 +23,6 @@ def format_metric(name: str, value: float) -> str:
 def shown_metrics(history: History) -> list[str]:
     """Return the objectives' metrics, then the usual ones that are not among them."""
     return list(dict.fromkeys([*(o.metric for o in history.objectives), *DEFAULT_METRICS]))
-
-
-def trial_table(
-    records: Sequence[TrialRecord], history: History
-) -> tuple[list[str], list[list[Any]]]:
-    """Return column names and rows of plain values, one row a measured trial."""
-    metrics = shown_metrics(history)
-    columns = ["trial", *AXIS_NAMES, *metrics, "artifact"]
-    rows = [
-        [
-            record.number,
-            *(record.candidate.params[name] for name in AXIS_NAMES),
-            *(record.metrics[name] for name in metrics),
-            record.measurement.artifact,
-        ]
-        for record in records
-        if record.measurement
-    ]
-    return columns, rows
 
 
 def trial_params(record: TrialRecord) -> dict[str, str | int | float]:
@@ -110,91 +87,16 @@ def trial_markdown(record: TrialRecord, history: History) -> str:
     return "\n".join(lines)
 
 
-def likely_text(history: History) -> str:
+def close_calls_text(history: History) -> str:
     """Return a sentence about what is likely and not published; empty if there is nothing."""
-    if not history.likely:
-        return ""
-    points = ", ".join(f"{point.number} ({point.probability:.2f})" for point in history.likely)
-    return (
-        f"Likely too (P), but clearly better in nothing than a likelier point: trial {points}; "
-        f"pick considers them."
-    )
+    points = ", ".join(f"{point.number} ({point.probability:.2f})" for point in history.close_calls)
+    return f"Close calls, not listed but available to `pick`: trial {points}." if points else ""
 
 
-def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -> str:
-    """Return a study's story in Markdown.
-
-    Args:
-        name: The study's name.
-        history: Its trials: goals, best trade-offs, failures, frontier.
-        definition: What it was created with: its space, code and machine.
-    """
-    goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
-    history, found = history.as_published(), len(history.frontier)
-    tag = "published" if history.published else "frontier"
-    measured_again = (
-        f" Measured again, {len(history.published)} of {len(history.confirmed)} plausible points "
-        f"are published: their fresh values stand below. {likely_text(history)}"
-    )
-    lines = [
-        f"# {name}",
-        "",
-        f"{len(history.records)} trials ({len(history.failed)} failed, "
-        f"{len(history.skipped)} skipped), {found} on the search's own frontier of {goals}."
-        f"{measured_again if history.published else ''}",
-        "",
-        "The interactive plot is the artifact `pareto.html`; the child runs of the frontier are "
-        f"those with `tags.{tag} = 'true'`.",
-        "",
+def gain_texts(gained: Gains) -> list[str]:
+    """Return × faster, Δ quality and × smaller as they are shown to people."""
+    return [
+        f"{gained.times_faster:.1f}×",
+        f"{gained.quality_change:+.4f}",
+        f"{gained.times_smaller:.1f}×",
     ]
-    lines += [*_best_trade_offs(history), *_setting(history, definition)]
-    if history.failed:
-        lines += ["## Failures by cause", ""]
-        lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause[:10]]
-        lines.append("")
-    lines += ["## Published frontier" if history.published else "## Frontier", ""]
-    metrics = shown_metrics(history)
-    lines.append("| trial | candidate | " + " | ".join(metrics) + " |")
-    lines.append("|---" * (len(metrics) + 2) + "|")
-    points = history.frontier
-    if history.baseline and history.baseline not in points:
-        points = [history.baseline, *points]
-    for record in points[:_FRONTIER_ROWS]:
-        cells = [format_metric(metric, record.metrics[metric]) for metric in metrics]
-        mark = " (baseline)" if record.number == 0 else ""
-        lines.append(f"| {record.number}{mark} | {record.candidate.label} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _best_trade_offs(history: History) -> list[str]:
-    """Say which point is best in each objective, and at what price in the others."""
-    points = history.frontier
-    if not points:
-        return []
-    lines = ["## Best trade-offs", ""]
-    for goal in history.objectives:
-        best = min(points, key=lambda record: goal.loss(record.metrics[goal.metric]))
-        values = ", ".join(
-            f"{o.metric} {format_metric(o.metric, best.metrics[o.metric])}"
-            for o in history.objectives
-        )
-        lines.append(
-            f"- best {goal.metric}: trial {best.number}, {best.candidate.label} ({values})"
-        )
-    return [*lines, ""]
-
-
-def _setting(history: History, definition: Mapping[str, Any]) -> list[str]:
-    """Say what was searched, with which code and where."""
-    lines = ["## Setting", ""]
-    for axis, values in definition.get("space", {}).items():
-        lines.append(f"- {axis}: {', '.join(map(str, values))}")
-    for limit in history.constraints:
-        lines.append(f"- limit: {limit.metric} at {limit.bound:g}")
-    if workload := definition.get("workload"):
-        code = str(definition.get("code or data of the workload", ""))[:12]
-        lines.append(f"- workload: {workload}, code and data {code}")
-    if history.baseline and history.baseline.measurement:
-        environment = history.baseline.measurement.environment
-        lines.append("- environment: " + ", ".join(f"{k} {v}" for k, v in environment.items()))
-    return [*lines, ""]

@@ -160,7 +160,7 @@ class Candidate:
         return (
             f"{self.build.student} · prune {self.build.pruning_ratio:g} · "
             f"{self.build.scheme} · batch {self.run.batch_size} · "
-            f"{self.run.execution_provider.removesuffix('ExecutionProvider')} · "
+            f"{self.run.target.removesuffix('ExecutionProvider')} · "
             f"{self.run.intra_op_threads} thr"
             + (f" · graph {level}" if level != GraphOptimization.ALL else "")
         )

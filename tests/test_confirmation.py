@@ -13,12 +13,13 @@ from runners.data import Data
 from runners.loaded_workload import LoadedWorkload
 from runners.statistic import Statistic
 from search.confirmed import Confirmed
-from search.console import published_table
+from search.console import frontier_table
 from search.history import History
 from search.objective import Constraint, default_objectives
 from search.plausible import plausible
 from search.study import load_history
-from search.summary import likely_text, study_markdown
+from search.study_markdown import study_markdown
+from search.summary import close_calls_text
 from search.trial import TrialRecord
 
 Make = Callable[..., TrialRecord]
@@ -115,7 +116,7 @@ def test_a_search_publishes_fresh_values_with_the_test_splits_quality(iris_study
             assert confirmed[each.same_as].is_published and not each.is_published
 
 
-def test_what_is_likely_and_not_published_is_named(iris_study: Path) -> None:
+def test_close_calls_are_named(iris_study: Path) -> None:
     history = load_history(iris_study)
     first = replace(history.confirmed[0], is_published=True, same_as=None)
     others = [
@@ -123,14 +124,14 @@ def test_what_is_likely_and_not_published_is_named(iris_study: Path) -> None:
         for number, chance, same in ((1, 0.6, None), (2, 0.8, None), (3, 0.4, None), (4, 0.9, 0))
     ]
     history.confirmed = [first]
-    assert likely_text(history) == ""
+    assert close_calls_text(history) == ""
     history.confirmed += others
-    assert [point.number for point in history.likely] == [2, 1]
-    assert "trial 2 (0.80), 1 (0.60); pick" in likely_text(history)
-    assert likely_text(history) in str(published_table(history).caption)
-    assert likely_text(history) in study_markdown("iris", history, {})
+    assert [point.number for point in history.close_calls] == [2, 1]
+    assert "trial 2 (0.80), 1 (0.60)" in close_calls_text(history)
+    assert close_calls_text(history) in str(frontier_table(history).caption)
+    assert close_calls_text(history) in study_markdown("iris", history, {})
     history.constraints = (Constraint("size_bytes", maximum=1.0),)
-    assert history.likely == []  # a limit that is broken is no matter of likelihood
+    assert history.close_calls == []  # a limit that is broken is no matter of likelihood
 
 
 def test_mlflow_shows_what_is_published(iris_study: Path) -> None:

@@ -4,15 +4,19 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import paretune
 
 import search
+from runners.statistic import Statistic
 from runners.store import ArtifactStore
+from search.examination import _published
 from search.history import History
 from search.mlflow_client import TRIAL_TAG, mlflow_client
+from search.study import load_history
 
 
 @pytest.fixture
@@ -133,3 +137,24 @@ def test_sync_mends_what_mlflow_lost(study: Path) -> None:
     assert paretune("doctor", study).returncode == 1
     assert paretune("sync", study).returncode == 0
     assert problems(study) == {}
+
+
+def test_doctor_holds_the_published_against_all_that_was_confirmed(iris_study: Path) -> None:
+    history = load_history(iris_study)
+    assert not _published(history).problems
+    point = history.published[0]
+    better = {
+        "accuracy": 2.0,
+        "latency_p95_ms": point.metrics["latency_p95_ms"] / 2,
+        "throughput_samples_per_s": point.metrics["throughput_samples_per_s"] * 2,
+    }
+    statistics = {**point.measurement.statistics, **{k: Statistic(v) for k, v in better.items()}}
+    measurement = replace(point.measurement, statistics=statistics)
+    hidden = replace(point, number=99, measurement=measurement, is_published=False, same_as=None)
+    history.confirmed.append(replace(hidden, why_not="somebody said so"))
+    [problem] = [p for p in _published(history).problems if f"trial {point.number} is" in p]
+    assert "trial 99 dominates it" in problem
+    history.confirmed[-1] = replace(hidden, same_as=point.number)
+    assert not any(f"trial {point.number} is" in p for p in _published(history).problems)
+    history.confirmed[-1] = replace(hidden, why_not="")
+    assert any("nothing dominates trial 99" in p for p in _published(history).problems)

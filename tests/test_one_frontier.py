@@ -1,0 +1,127 @@
+"""One frontier: every way to ask for it gives the same points, values and intervals."""
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import paretune
+from mlflow.tracking import MlflowClient
+
+import search
+from search.frontier_rows import frontier_rows
+from search.study import load_history
+from search.summary import format_metric
+
+GOALS = ("accuracy", "latency_p95_ms", "throughput_samples_per_s")
+
+
+class _Cells(HTMLParser):
+    """Collects the cells of the first table of a page, row by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self._is_done = False
+        self._is_cell = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr" and not self._is_done:
+            self.rows.append([])
+        self._is_cell = tag in ("td", "th") and not self._is_done
+        if self._is_cell:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_cell = False
+        self._is_done |= tag == "table"
+
+    def handle_data(self, data: str) -> None:
+        if self._is_cell:
+            self.rows[-1][-1] += data
+
+
+def published(rows: list[dict[str, Any]]) -> dict[int, list[float]]:
+    return {
+        int(row["trial"]): [float(row[goal]) for goal in GOALS]
+        for row in rows
+        if row["kind"] == "published"
+    }
+
+
+def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path) -> None:
+    from_python = search.frontier(iris_study)
+    want = {
+        row.number: [row.metrics[goal] for goal in GOALS]
+        for row in from_python
+        if row.kind == "published"
+    }
+    history = load_history(iris_study)
+    assert set(want) == {point.number for point in history.published}
+    for point in history.published:
+        assert want[point.number] == [point.metrics[goal] for goal in GOALS]
+
+    as_json = json.loads(paretune("frontier", iris_study, "--format", "json").stdout)
+    assert published(as_json) == want
+    text = paretune("frontier", iris_study, "--format", "csv").stdout
+    assert published(list(csv.DictReader(io.StringIO(text)))) == want
+
+    shown = {
+        n: [format_metric(g, v) for g, v in zip(GOALS, w, strict=True)] for n, w in want.items()
+    }
+    table = paretune("frontier", iris_study).stdout
+    lines = {int(m[1]): line for line in table.splitlines() if (m := re.match(r"\s*(\d+) ", line))}
+    for number, values in shown.items():
+        assert [value for value in values if f" {value} " in lines[number]] == values
+    assert set(lines) - set(shown) <= {0}  # the baseline is always a row
+
+    page = tmp_path / "story.html"
+    search.report(iris_study, page)
+    parser = _Cells()
+    parser.feed(page.read_text("utf-8").split("<script", 1)[0] + "</table>")
+    if not parser.rows:
+        parser.feed(page.read_text("utf-8"))
+    head, *rows = parser.rows
+    places = [head.index(goal) for goal in GOALS]
+    on_page = {int(row[0].split()[0]): [row[i] for i in places] for row in rows}
+    assert {n: values for n, values in on_page.items() if n in shown} == shown
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{iris_study.parent}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("iris")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.published = 'true'")
+    in_mlflow = {
+        int(run.data.tags["paretune.trial"]): [run.data.metrics[f"confirmed_{g}"] for g in GOALS]
+        for run in runs
+    }
+    assert set(in_mlflow) == set(want)
+    for number, values in in_mlflow.items():
+        assert values == pytest.approx(want[number], rel=1e-12)
+
+
+def test_the_searchs_own_frontier_is_asked_for_by_name(iris_study: Path) -> None:
+    history = load_history(iris_study)
+    rows = search.frontier(iris_study, searched=True)
+    own = {row.number: row.metrics for row in rows if row.kind == "searched"}
+    assert own == {record.number: record.metrics for record in history.frontier}
+    as_json = json.loads(paretune("frontier", iris_study, "--searched", "--format", "json").stdout)
+    assert {row["trial"] for row in as_json if row["kind"] == "searched"} == set(own)
+    assert "not confirmed" in paretune("frontier", iris_study, "--searched").stdout
+
+
+def test_a_row_says_what_it_gains_against_the_baseline(iris_study: Path) -> None:
+    history = load_history(iris_study)
+    rows = frontier_rows(history)
+    [base] = [row for row in rows if row.number == 0]
+    for row in rows:
+        assert row.gains is not None
+        gained = base.metrics["latency_p95_ms"] / row.metrics["latency_p95_ms"]
+        assert row.gains.times_faster == pytest.approx(gained)
+        lost = row.metrics["accuracy"] - base.metrics["accuracy"]
+        assert row.gains.quality_change == pytest.approx(lost)
+        smaller = base.metrics["size_bytes"] / row.metrics["size_bytes"]
+        assert row.gains.times_smaller == pytest.approx(smaller)
