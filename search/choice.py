@@ -179,7 +179,7 @@ def _fitting(history: History, wish: Wish) -> list[TrialRecord]:
         if not pool:
             raise StudyError(f"no measured point is on runner {wish.runner!r}; there are {runners}")
     reference = ReferenceSpeed(fresh_records(history), history, wish.latency_metric)
-    pool = [record for record in pool if not reference.is_beating(record)]
+    pool = [record for record in pool if not reference.beats(record)]
     if not pool:
         raise StudyError("the study has no measured point that keeps its own constraints yet")
     fitting = [r for r in pool if all(excess(r, c) <= 0 for c in limits)]

@@ -155,13 +155,14 @@ def published_table(history: History) -> Table:
     """Return the published frontier as a table: fresh values, half widths of their intervals."""
     goals = [objective.metric for objective in history.objectives]
     metrics = list(dict.fromkeys([*goals, "latency_p50_ms"])) if console.width >= _WIDE else goals
-    left_out = len(history.frontier) - len(history.published)
+    numbers = {point.number for point in history.published}
+    left_out = sum(record.number not in numbers for record in history.frontier)
     table = Table(
         title=f"published frontier: {len(history.published)} points, measured again",
         caption=f"P: probability that no other point dominates it. "
         f"{len(history.confirmed)} points were measured again; the search's own frontier had "
         f"{len(history.frontier)}"
-        + (f", {left_out} too many" if left_out > 0 else "")
+        + (f", {left_out} of them not published" if left_out > 0 else "")
         + (f"\n{text}" if (text := likely_text(history)) else ""),
         box=SIMPLE_HEAD,
         show_edge=False,

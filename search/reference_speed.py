@@ -36,7 +36,7 @@ class ReferenceSpeed:
         self._values = [{r.number: r.metrics for r in records} for records in kinds]
         self._references = [_fastest(records, latency_metric) for records in kinds]
 
-    def is_beating(self, record: TrialRecord) -> bool:
+    def beats(self, record: TrialRecord) -> bool:
         """Tell whether the reference is faster than a point.
 
         Returns:
