@@ -26,7 +26,7 @@ def reason_text(
         )
     if len(equals) > 1:
         what = quality if by_quality else wish.preference
-        why = "the fastest" if by_quality else f"the one of the best {quality}"
+        why = "the fastest" if by_quality else f"the one with the best {quality}"
         best = equals[0]
         others = "" if best.number == record.number else f"; by its value trial {best.number} leads"
         lines.append(
@@ -44,8 +44,9 @@ def gains_text(record: TrialRecord, history: History) -> list[str]:
     quality = history.quality_metric
     found = gains(record.metrics, base.metrics, history)
     lines = [
-        f"{found.times_faster:.3g} × faster ({found.latency_metric}), "
-        f"{found.throughput_ratio:.3g} × the throughput, {found.times_smaller:.3g} × smaller, "
+        f"{_times(found.times_faster, 'faster', 'slower')} ({found.latency_metric}), "
+        f"{found.throughput_ratio:.3g} × the throughput, "
+        f"{_times(found.times_smaller, 'smaller', 'larger')}, "
         f"{quality} {found.quality_change:+.4f} against the baseline"
     ]
     drop = quality_difference(history, base.number, record.number)
@@ -56,6 +57,10 @@ def gains_text(record: TrialRecord, history: History) -> list[str]:
             f"of the test samples)"
         )
     return lines
+
+
+def _times(ratio: float, above: str, below: str) -> str:
+    return f"{ratio:.3g} × {above}" if ratio >= 1 else f"{1 / ratio:.3g} × {below}"
 
 
 def recheck_text(rechecks: Mapping[str, Recheck], history: History, wish: Wish) -> list[str]:
