@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from runners.measurement import Measurement
 from runners.store import ArtifactStore
 from search.bundle import write_bundle
-from search.choice import Wish, rank
+from search.choice import Wish, equals, rank
 from search.config import StudyPaths
 from search.console import ConsoleReporter
 from search.examination import Check, examine
@@ -21,42 +19,18 @@ from search.lock import exclusive
 from search.loop import Reporter, SearchResult
 from search.mlflow_study import open_tracking, register_point
 from search.objective import Constraint
+from search.picked import Pick
 from search.promise import first_that_keeps
+from search.ranking import Preference
 from search.storage import StudyStorage
 from search.study import confirm_study, load_history, run_study
 from search.study_file import read_study_file
 from search.study_of_onnx import write_onnx_study
 from search.study_parts import confirmed_samples, study_runner, study_timer
-from search.trial import TrialRecord
 from search.triton import write_triton
 from search.verification import Verification
 from search.verification import verify as verify_bundle
 from spaces import StudyError
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A picked point.
-
-    Attributes:
-        record: The trial, with its published values if the study was confirmed.
-        history: The study it was picked from.
-        manifest: Path of the manifest that was written, or ``None``.
-        checked: What was measured just now, or ``None``.
-        broken: Of each point that would have been picked before it, why it was not.
-        version: Its version in MLflow's model registry, or ``None``.
-        tracking_uri: Where that registry is.
-        triton: Path of the Triton configuration that was written, or ``None``.
-    """
-
-    record: TrialRecord
-    history: History
-    manifest: Path | None
-    checked: Measurement | None = None
-    broken: tuple[str, ...] = ()
-    version: str | None = None
-    tracking_uri: str = ""
-    triton: Path | None = None
 
 
 def run(
@@ -199,13 +173,17 @@ def pick(
     batch_size: int | None = None,
     runner: str | None = None,
     limits: Sequence[Constraint] = (),
+    prefer: Preference | None = None,
     measure: bool = True,
     out: str | Path | None = None,
     register: str | None = None,
     alias: str | None = None,
     triton: str | Path | None = None,
 ) -> Pick:
-    """Return the most accurate point that keeps a budget, and write it to a folder.
+    """Return the best point that keeps a wish, and write it to a folder.
+
+    Limits on times, rates and sizes are held against the unfavourable end of the published
+    interval, those on quality against the published value.
 
     Args:
         study: The study file.
@@ -216,9 +194,13 @@ def pick(
         batch_size: Only points with this batch size.
         runner: Only points on this runner.
         limits: Limits on other metrics.
+        prefer: What is best: ``accuracy`` (the workload's quality), ``latency``, ``throughput``,
+            ``size`` or ``memory``. By default ``latency`` if only quality is limited, else
+            ``accuracy``. Of points that cannot be told apart in it, the fastest is taken, or, if it
+            is not quality, the one of the best quality (:class:`search.ranking.Ranking`).
         measure: Whether to measure the point once more, here and now; if it breaks a limit, the
             next one is taken. Only confirmed studies have what it takes.
-        out: Folder for ``model.onnx`` and ``manifest.json``; nothing is written without it.
+        out: Folder for the model file and ``manifest.json``; nothing is written without it.
         register: Name under which to register the model in MLflow's model registry.
         alias: Alias to point at the registered version, such as ``champion``.
         triton: Folder of a Triton model repository to put the model into.
@@ -229,17 +211,23 @@ def pick(
     path = Path(study)
     history = load_history(path)
     wish = Wish(
-        max_latency_ms, percentile, min_quality, batch_size, max_quality_drop, runner, tuple(limits)
+        max_latency_ms,
+        percentile,
+        min_quality,
+        batch_size,
+        max_quality_drop,
+        runner,
+        tuple(limits),
+        prefer,
     )
     ranked = rank(history, wish)
     config = read_study_file(path)
     paths = StudyPaths(config, path)
     store = ArtifactStore(paths.store)
-    record, checked = ranked[0], None
-    broken: tuple[str, ...] = ()
+    record, kept = ranked[0], None
     if measure and history.confirmed:
-        found = first_that_keeps(ranked, wish.constraints(history), study_timer(config, paths))
-        record, checked, broken = found.record, found.measurement, found.broken
+        kept = first_that_keeps(ranked, wish.constraints(history), study_timer(config, paths))
+        record = kept.record
     version = None
     if register is not None:
         with exclusive(paths.lock):
@@ -258,8 +246,21 @@ def pick(
                 study_runner(config, paths.folder, record.candidate.run.runner),
                 requirements=(entry and entry.requirements) or (),
                 samples=confirmed_samples(config, paths),
+                rechecks=kept.rechecks if kept else {},
             )
             if triton is not None:
                 served = write_triton(written.parent, Path(triton), register or config.name)
         manifest = written if out is not None else None
-    return Pick(record, history, manifest, checked, broken, version, paths.tracking_uri, served)
+    return Pick(
+        record,
+        history,
+        wish,
+        tuple(equals(ranked[ranked.index(record) :], history, wish)),
+        manifest,
+        kept.measurement if kept else None,
+        kept.rechecks if kept else {},
+        kept.broken if kept else (),
+        version,
+        paths.tracking_uri,
+        served,
+    )

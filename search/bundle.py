@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from runners.runner import Samples
 from runners.settings import MeasurementSettings
 from runners.store import ArtifactStore
 from search.card import write_card
+from search.choice import baseline
 from search.history import History
+from search.recheck import Recheck
 from search.trial import TrialRecord
 from spaces import RunSpec, StudyError
 
@@ -38,6 +40,7 @@ def write_bundle(
     *,
     requirements: Sequence[str] = (),
     samples: Samples | None = None,
+    rechecks: Mapping[str, Recheck] | None = None,
 ) -> Path:
     """Write a trial's model file and the manifest of everything needed to run it as measured.
 
@@ -50,6 +53,7 @@ def write_bundle(
         runner: What runs the file.
         requirements: What the runner's interpreter was made from, if it was.
         samples: What it was run on: some go into the bundle, with the answers, to verify it with.
+        rechecks: What was measured when it was picked, beside what was published; if it was.
 
     Returns:
         The manifest's path.
@@ -106,7 +110,8 @@ def write_bundle(
             }
             for name, statistic in measurement.statistics.items()
         },
-        "baseline": history.baseline.metrics if history.baseline else None,
+        "rechecked": {name: each.as_dict() for name, each in (rechecks or {}).items()},
+        "baseline": base.metrics if (base := baseline(history)) else None,
         "probability_non_dominated": confirmed[record.number].probability
         if record.number in confirmed
         else None,
@@ -118,7 +123,8 @@ def write_bundle(
     path.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
     if samples is not None:
         _write_samples(folder, folder / file, record.candidate.run, runner, samples)
-    write_card(record, history, folder, study, manifest["model"].get("fp32_layers", []))
+    fp32_layers = manifest["model"].get("fp32_layers", [])
+    write_card(record, history, folder, study, fp32_layers, rechecks or {})
     return path
 
 

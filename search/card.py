@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from search.choice import points
+from search.choice import baseline, points
 from search.history import History
+from search.recheck import Recheck
 from search.shortfall import shortfalls
 from search.summary import format_metric, shown_metrics
 from search.trial import TrialRecord
@@ -20,11 +21,12 @@ def write_card(
     folder: Path,
     study: str,
     fp32_layers: Sequence[str] = (),
+    rechecks: Mapping[str, Recheck] | None = None,
 ) -> None:
     """Write ``README.md`` and the picture it shows into a bundle."""
     _draw(record, history, folder / _PICTURE)
     build, run = record.candidate.build, record.candidate.run
-    metric, base = history.quality_metric, history.baseline
+    metric, base = history.quality_metric, baseline(history)
     confirmed = {point.number: point for point in history.confirmed}
     split = "test" if record.number in confirmed else "validation"
     metrics = list(dict.fromkeys([*shown_metrics(history), "latency_p99_ms", "peak_memory_bytes"]))
@@ -53,6 +55,7 @@ def write_card(
         "",
         f"{metric} is that of the {split} split, from this file, in the runtime that was timed.",
         "",
+        *_measured_again(metrics, rechecks or {}),
         "## How it was made",
         "",
         f"- student: {build.student}; pruning: {pruned}; quantization: {build.scheme}",
@@ -74,6 +77,12 @@ def write_card(
     (folder / "README.md").write_text("\n".join(lines), "utf-8")
 
 
+def _measured_again(metrics: Sequence[str], rechecks: Mapping[str, Recheck]) -> list[str]:
+    """Return lines of what was measured when the point was picked."""
+    told = [f"- {rechecks[name].text}" for name in metrics if name in rechecks]
+    return ["Measured once more when it was picked:", "", *told, ""] if told else []
+
+
 def _draw(record: TrialRecord, history: History, path: Path) -> None:
     """Draw quality against p95 latency: all points that could be picked, this one marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -91,8 +100,9 @@ def _draw(record: TrialRecord, history: History, path: Path) -> None:
         s=22,
         label="other points",
     )
-    if history.baseline and history.baseline.number != record.number:
-        base = history.baseline.metrics
+    reference = baseline(history)
+    if reference and reference.number != record.number:
+        base = reference.metrics
         axes.scatter(base[latency], base[quality], marker="*", color="#111111", s=130)
         axes.annotate(
             "baseline",

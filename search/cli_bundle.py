@@ -28,13 +28,16 @@ import click
     help="Which latency the budget is about.",
 )
 @click.option(
-    "--min-accuracy", "min_quality", type=float, help="Lowest accuracy (or other quality) accepted."
+    "--min-accuracy",
+    "min_quality",
+    type=float,
+    help="Lowest accuracy (or other quality) accepted, by its published value.",
 )
 @click.option(
     "--max-accuracy-drop",
     "max_quality_drop",
     type=click.FloatRange(min=0),
-    help="Largest loss of accuracy against the baseline.",
+    help="Largest loss of accuracy against the baseline, by the published values.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Only points of this batch size.")
 @click.option("--runner", help="Only points on this runner, such as onnxruntime.")
@@ -45,6 +48,12 @@ import click
     "--min", "minima", multiple=True, metavar="METRIC=VALUE", help="Lower limit on any metric."
 )
 @click.option(
+    "--prefer",
+    type=click.Choice(["accuracy", "latency", "throughput", "size", "memory"]),
+    help="What is best; accuracy is the workload's quality. By default latency if only accuracy is "
+    "limited, else accuracy.",
+)
+@click.option(
     "--measure/--no-measure",
     default=True,
     show_default=True,
@@ -53,7 +62,7 @@ import click
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write model.onnx and manifest.json here.",
+    help="Write the model's file and manifest.json here.",
 )
 @click.option(
     "--register", metavar="NAME", help="Register the model in MLflow's model registry by this name."
@@ -67,21 +76,30 @@ import click
 def pick(
     study: Path, out: Path | None, maxima: Sequence[str], minima: Sequence[str], **wish: Any
 ) -> None:
-    """Pick the most accurate point of STUDY that keeps a latency budget.
+    """Pick the best point of STUDY that keeps the limits.
 
-    Published values are used (see `paretune confirm`), and a limit is held against the unfavourable
-    end of the interval. The point is then measured once more, here and now; if it breaks a limit,
-    the next one is taken. With --out the ONNX file and a manifest of everything needed to run it as
-    measured are written.
+    Within a latency budget, or a limit on another time, a rate or a size, the most accurate point
+    is best; with limits on accuracy only, the fastest; --prefer says otherwise. Points whose
+    difference is within one standard error (for accuracy: of the paired bootstrap) count as equal:
+    of equally accurate ones the fastest is picked, of equally fast ones the most accurate.
+
+    Published values are used (see `paretune confirm`). A limit on a time, a rate or a size is held
+    against the unfavourable end of the interval; one on accuracy against the value itself, which is
+    that of this file on this test split, and the interval of the drop is printed. The point is then
+    measured once more, here and now, and compared with its published interval; if it breaks a
+    limit, the next one is taken. With --out the model's file and a manifest of everything needed to
+    run it as measured are written.
 
     \b
     paretune pick study.yaml --max-latency-ms 5 --max-accuracy-drop 0.01 --out picked/
+    paretune pick study.yaml --max-accuracy-drop 0.01                 # the fastest that keeps it
     paretune pick study.yaml --max peak_memory_bytes=2e8 --min throughput_samples_per_s=1000
     paretune pick study.yaml --max-latency-ms 5 --register digits --alias champion
     """
     from search import api
-    from search.choice import Wish, baseline, knee
+    from search.choice import baseline, knee
     from search.objective import Constraint
+    from search.pick_text import gains_text, reason_text, recheck_text
     from search.shortfall import shortfalls
     from search.summary import format_metric, shown_metrics
 
@@ -90,7 +108,7 @@ def pick(
     limits = [Constraint(name, maximum=value) for name, value in map(_limit, maxima)]
     limits += [Constraint(name, minimum=value) for name, value in map(_limit, minima)]
     picked = api.pick(study, out=out, limits=limits, **wish)
-    record = picked.record
+    record, asked = picked.record, picked.wish
     for reason in picked.broken:
         click.echo(f"not taken: {reason}")
     if not picked.history.confirmed:
@@ -100,16 +118,18 @@ def pick(
     for name in shown_metrics(picked.history):
         compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
         click.echo(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
+    for text in gains_text(record, picked.history):
+        click.echo(f"  {text}")
+    for text in reason_text(record, picked.equals, picked.history, asked):
+        click.echo(f"  {text}")
     for text in shortfalls(record, picked.history):
         click.echo(f"  {text}")
-    if picked.checked:
-        metric = f"latency_{wish['percentile']}_ms"
-        now = picked.checked.metrics[metric]
-        click.echo(f"measured just now: {metric} {format_metric(metric, now)}")
-    if not limits and wish["max_latency_ms"] is None:
-        bend = knee(picked.history, Wish(percentile=wish["percentile"]))
+    for text in recheck_text(picked.rechecks, picked.history, asked):
+        click.echo(text)
+    if asked.is_open:
+        bend = knee(picked.history, asked)
         if bend is not None and bend.number != record.number:
-            metric = f"latency_{wish['percentile']}_ms"
+            metric = asked.latency_metric
             click.echo(
                 f"no budget was given; at the knee of the frontier is trial {bend.number} "
                 f"({picked.history.quality_metric} "
@@ -117,7 +137,7 @@ def pick(
                 f"{metric} {format_metric(metric, bend.metrics[metric])})"
             )
     if picked.manifest:
-        click.echo(f"wrote {picked.manifest.parent / 'model.onnx'} and {picked.manifest}")
+        click.echo(f"wrote {picked.model} and {picked.manifest}")
     if picked.triton:
         click.echo(f"wrote {picked.triton}; tritonserver --model-repository={wish['triton']}")
     if picked.version:
@@ -147,7 +167,8 @@ def verify(bundle: Path) -> None:
     """Say whether BUNDLE does on this machine what its manifest says.
 
     The file is checked, run on the bundle's samples, compared with the answers it gave when it was
-    picked, and timed by the careful protocol.
+    picked, and timed by the careful protocol. What is promised of a time is its published interval,
+    and if the measurement when it was picked was outside that, the interval of that one as well.
 
     \b
     Exit codes: 0 as promised; 3 slower; 4 faster; 5 different answers; 6 does not run here;
@@ -160,7 +181,8 @@ def verify(bundle: Path) -> None:
     for name, now in found.measured.items():
         then = found.promised[name]
         click.echo(
-            f"{name:<18} promised {format_metric(name, then.value)}, "
+            f"{name:<18} promised {format_metric(name, then.value)} "
+            f"({' … '.join(format_metric(name, end) for end in then.ends)}), "
             f"measured {format_metric(name, now.value)}"
         )
     click.echo(f"{found.verdict.words}: {found.reason}")

@@ -34,7 +34,9 @@ def pareto_figure(history: History, name: str, *, searched: bool = False) -> Fig
     What was confirmed is shown with its fresh values, and the frontier is the published one then,
     unless the search's own is asked for.
     Color is the quantization; a ring marks the frontier over all objectives, a star the baseline;
-    the line is the best that can be had in the two objectives shown.
+    the line is the best that can be had in the two objectives shown. After a confirmation it runs
+    through confirmed points only, and what was not confirmed is hollow and says so: its quality is
+    that of the validation split, and its values those of the search.
     """
     from plotly.graph_objects import Figure
 
@@ -95,15 +97,19 @@ def _axis(objective: Objective) -> dict[str, Any]:
 def _traces(history: History, x: Objective, y: Objective) -> list[Any]:
     frontier = {record.number for record in history.frontier}
     rest = [record for record in history.measured if record.number != 0]
-    traces: list[Any] = [_best_line(history.feasible, x, y)]
+    fresh = {point.number for point in history.confirmed}
+    comparable = [r for r in history.feasible if not fresh or r.number in fresh]
+    traces: list[Any] = [_best_line(comparable, x, y)]
     for quantization in Quantization:
         records = [r for r in rest if r.candidate.build.quantization == quantization]
         if not records:
             continue
         marker = {"color": _COLORS[quantization], "size": 9, "opacity": 0.4}
         traces.append(_points([], history, x, y, quantization.value, {**marker, "opacity": 1.0}))
-        dominated = [record for record in records if record.number not in frontier]
-        traces.append(_points(dominated, history, x, y, quantization.value, marker, legend=False))
+        others = [record for record in records if record.number not in frontier]
+        symbols = ["circle-open" if fresh and r.number not in fresh else "circle" for r in others]
+        look = {**marker, "symbol": symbols}
+        traces.append(_points(others, history, x, y, quantization.value, look, legend=False))
         best = [record for record in records if record.number in frontier]
         ring = {"size": 13, "opacity": 1.0, "line": {"width": 2, "color": _FRONTIER_LINE}}
         traces.append(_points(best, history, x, y, quantization.value, marker | ring, legend=False))
@@ -163,6 +169,8 @@ def _best_line(records: Sequence[TrialRecord], x: Objective, y: Objective) -> An
 def _hover(record: TrialRecord, history: History) -> str:
     head = f"<b>trial {record.number}{' (baseline)' if record.number == 0 else ''}</b>"
     lines = [head, *record.candidate.label.split(" · ")]
+    if history.confirmed and all(record.number != point.number for point in history.confirmed):
+        lines.append("not confirmed: values of the search, quality of the validation split")
     for name in shown_metrics(history):
         line = f"{name}: {format_metric(name, record.metrics[name])}"
         if history.baseline and record.number and name in METRICS:

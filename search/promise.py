@@ -9,6 +9,7 @@ from runners.failure import Failure
 from runners.measurement import Measurement
 from runners.metric import METRICS
 from search.objective import Constraint
+from search.recheck import Recheck, rechecks
 from search.summary import format_metric
 from search.trial import TrialRecord
 from spaces import StudyError
@@ -29,6 +30,11 @@ class Kept:
     record: TrialRecord
     measurement: Measurement
     broken: tuple[str, ...]
+
+    @property
+    def rechecks(self) -> dict[str, Recheck]:
+        """What was measured just now beside what was published, by metric."""
+        return rechecks(self.record, self.measurement)
 
 
 def first_that_keeps(

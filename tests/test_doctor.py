@@ -37,7 +37,7 @@ def results(study: Path) -> Path:
 def test_a_finished_study_is_well(iris_study: Path) -> None:
     done = paretune("doctor", iris_study)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ok ") == 7 and "PROBLEM" not in done.stdout
+    assert done.stdout.count("ok ") == 8 and "PROBLEM" not in done.stdout
 
 
 def execute(database: Path, statement: str, *values: str | int) -> None:

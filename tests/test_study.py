@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -257,8 +258,29 @@ def test_a_pick_is_a_file_that_does_what_its_manifest_says(
     batches = [inputs[i : i + size] for i in range(0, len(inputs), size)]
     outputs = np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
     assert (outputs.argmax(axis=1) == targets).mean() == manifest["quality"]["value"]
-    assert manifest["metrics"]["latency_p95_ms"]["high"] <= 100
-    assert search.pick(iris_study, max_latency_ms=100).record.number == manifest["trial"]
+    published, again = (manifest[kind]["latency_p95_ms"] for kind in ("metrics", "rechecked"))
+    assert published["high"] <= 100
+    assert again["inside"] == (published["low"] <= again["value"] <= published["high"])
+    place = "inside" if again["inside"] else "outside"
+    assert re.search(rf"measured just now: latency_p95_ms .+\(published .+: {place}\)", done.stdout)
+    assert f"wrote {tmp_path / 'picked' / manifest['model']['file']} and " in done.stdout
+    history = search.status(iris_study)
+    base = next(point for point in history.confirmed if point.number == 0)
+    assert manifest["baseline"] == base.metrics  # fresh, as what stands beside it
+    picked = search.pick(iris_study, max_latency_ms=100)
+    assert picked.record.number == manifest["trial"]
+    assert picked.rechecks["latency_p95_ms"].published.value == published["value"]
+
+
+def test_without_a_budget_a_drop_asks_for_speed(iris_study: Path) -> None:
+    done = paretune("pick", iris_study, "--max-accuracy-drop", "1", "--no-measure")
+    assert done.returncode == 0, done.stderr
+    assert "the lowest latency_p95_ms is best (--prefer accuracy" in done.stdout
+    fast = search.pick(iris_study, max_quality_drop=1.0, measure=False)
+    assert f"trial {fast.record.number}: " in done.stdout
+    assert fast.record in fast.equals
+    accurate = search.pick(iris_study, max_quality_drop=1.0, prefer="accuracy", measure=False)
+    assert accurate.record.metrics["accuracy"] >= fast.record.metrics["accuracy"]
 
 
 def test_a_pick_that_cannot_be_made_says_what_to_relax(iris_study: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from conftest import QUICK_CONFIRMATION, paretune
 
 from runners.statistic import Statistic
-from search.verification import SETTINGS, Verdict, _judge, verify
+from search.verification import SETTINGS, Verdict, _judge, _promised, verify
 from spaces import StudyError
 
 QUICK = replace(SETTINGS, **QUICK_CONFIRMATION, extra_launches=0, idle_wait_s=20.0)
@@ -47,6 +47,7 @@ def promise(bundle: Path, value: float, low: float, high: float) -> None:
 
     def edit(manifest: dict[str, Any]) -> None:
         manifest["metrics"] |= {"latency_p50_ms": times, "latency_p95_ms": times}
+        manifest["rechecked"] = {}
 
     change(bundle, edit)
 
@@ -133,3 +134,19 @@ def test_what_is_no_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
         verify(bundle)
     done = paretune("verify", bundle)
     assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
+def test_a_promise_reaches_to_what_was_measured_when_it_was_picked() -> None:
+    published = {"value": 1.0, "low": 0.9, "high": 1.1}
+    again = {"value": 1.4, "low": 1.3, "high": 1.5}
+
+    def promised(**rechecked: Any) -> tuple[float, float]:
+        manifest = {"metrics": {"latency_p95_ms": published}, **rechecked}
+        return _promised(manifest, "latency_p95_ms").ends
+
+    assert promised() == (0.9, 1.1)  # a bundle of the last version
+    assert promised(rechecked={}) == (0.9, 1.1)
+    outside = {"latency_p95_ms": again | {"inside": False}}
+    assert promised(rechecked=outside) == (0.9, 1.5)
+    inside = {"latency_p95_ms": {"value": 1.05, "low": 0.7, "high": 1.4, "inside": True}}
+    assert promised(rechecked=inside) == (0.9, 1.1)

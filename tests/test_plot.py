@@ -1,0 +1,49 @@
+"""Pictures and tables do not mix what was confirmed with what only the search measured."""
+
+from collections.abc import Callable
+
+from search.confirmed import Confirmed
+from search.console import published_table
+from search.history import History
+from search.objective import default_objectives
+from search.plot import pareto_figure
+from search.trial import TrialRecord
+
+
+def study(make_record: Callable[..., TrialRecord]) -> History:
+    """Trials 0 and 1 are confirmed; the search's frontier is trial 2 alone, which is not."""
+    history = History(default_objectives("accuracy"))
+    for number, latency in enumerate((3.0, 2.0, 1.0)):
+        history.add(make_record(number, {"accuracy": 0.9, "latency_p95_ms": latency}))
+    for record in history.records[:2]:
+        assert record.measurement is not None
+        history.confirmed.append(Confirmed(record.number, record.measurement, 1.0, True))
+    return history
+
+
+def test_the_line_of_the_best_runs_through_confirmed_points_only(
+    make_record: Callable[..., TrialRecord],
+) -> None:
+    history = study(make_record)
+    figure = pareto_figure(history, "iris")
+    lines = [t for t in figure.data if t.mode == "lines" and t.visible]
+    assert [tuple(line.x) for line in lines] == [(2.0,)]
+    told = {
+        text: symbol
+        for trace in figure.data
+        if trace.mode == "markers" and isinstance(trace.marker.symbol, tuple)
+        for text, symbol in zip(trace.text, trace.marker.symbol, strict=True)
+    }
+    [(text, symbol)] = [(k, v) for k, v in told.items() if "trial 2<" in k]
+    assert symbol == "circle-open" and "not confirmed" in text
+    history.confirmed.clear()
+    figure = pareto_figure(history, "iris")
+    assert [tuple(t.x) for t in figure.data if t.mode == "lines" and t.visible] == [(1.0,)]
+
+
+def test_what_the_search_had_and_is_not_published_is_counted(
+    make_record: Callable[..., TrialRecord],
+) -> None:
+    # Two are published and one was on the search's frontier, which is neither of them.
+    caption = str(published_table(study(make_record)).caption)
+    assert "had 1, 1 of them not published" in caption
