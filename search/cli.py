@@ -37,6 +37,8 @@ class _Group(click.Group):
         except ParetuneError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
+        except BrokenPipeError:
+            raise  # who reads has seen enough: click ends quietly
         except OSError as error:
             click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
             ctx.exit(1)
@@ -58,7 +60,8 @@ def _interruptible(study: Path, reporter: ConsoleReporter) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interruption:
         from search import api
-        from search.console import console, frontier_table
+        from search.console import console
+        from search.frontier_table import frontier_table
 
         reporter.stop()
         console.print("\ninterrupted; the same command goes on from here")
@@ -141,8 +144,8 @@ def search(
         ConsoleReporter,
         console,
         failure_table,
-        frontier_table,
     )
+    from search.frontier_table import frontier_table
 
     if onnx is not None:
         source = click.get_current_context().get_parameter_source("study")
@@ -189,7 +192,8 @@ def confirm(study: Path, hours: float | None) -> None:
     comes from the test split, which the search never saw.
     """
     from search import api
-    from search.console import ConsoleReporter, console, frontier_table
+    from search.console import ConsoleReporter, console
+    from search.frontier_table import frontier_table
 
     reporter = ConsoleReporter()
     with _interruptible(study, reporter):
@@ -277,7 +281,8 @@ def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
         writer.writeheader()
         writer.writerows({**row, "ties": " ".join(map(str, row["ties"]))} for row in rows)
     else:
-        from search.console import console, frontier_table
+        from search.console import console
+        from search.frontier_table import frontier_table
 
         console.print(frontier_table(history, searched=searched))
     if plot:

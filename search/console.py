@@ -5,30 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from runners.devices import Device
-from runners.metric import METRICS
-from runners.statistic import Statistic
-from search.frontier_rows import FrontierRow, frontier_rows
 from search.history import History
 from search.loop import Budget
 from search.shortfall import shortfalls
-from search.summary import close_calls_text, format_metric, gain_texts
+from search.summary import format_metric
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
 
-_WIDE = 160
-"""Columns from which tables show every axis."""
+WIDE = 160
+"""Columns from which tables show intervals."""
 
 console = Console(highlight=False)
 if not console.is_terminal:
     # A file or a pipe has no width of its own: leave the tables whole.
-    console = Console(highlight=False, width=_WIDE)
+    console = Console(highlight=False, width=WIDE)
 
 
 class ConsoleReporter:
@@ -119,86 +115,6 @@ class ConsoleReporter:
         return f"{_clock(left)} left"
 
 
-def frontier_table(history: History, *, searched: bool = False) -> Table:
-    """Return the published frontier as a table; before there is one, or on request, the search's.
-
-    The baseline is always a row. Objectives have the half width of their 95 % interval; then comes
-    what a row gains against the baseline.
-    """
-    rows = frontier_rows(history, searched=searched)
-    is_published = any(row.kind == "published" for row in rows)
-    wide = console.width >= _WIDE
-    table = Table(
-        title=_title(history, is_published),
-        caption=_caption(history, is_published),
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for name in _knobs(wide):
-        number = name in ("trial", "prune", "batch", "thr")
-        table.add_column(name, justify="right" if number else "left", no_wrap=True)
-    for goal in history.objectives:
-        table.add_column(f"{_short(goal.metric)} {goal.arrow}", justify="right", no_wrap=True)
-    heads = ["× faster", f"Δ {_short(history.quality_metric)}", "× smaller"]
-    for name in [*heads, *(["P"] if is_published else [])]:
-        table.add_column(name, justify="right", no_wrap=True)
-    if is_published:
-        table.add_column("ties", overflow="fold", min_width=5)
-    for row in rows:
-        cells = _knob_cells(row.record, wide)
-        cells += [_with_half_width(o.metric, row.statistics[o.metric]) for o in history.objectives]
-        cells += _gain_cells(row)
-        if is_published:
-            cells.append("" if row.probability is None else f"{row.probability:.2f}")
-            cells.append(", ".join(map(str, row.ties)))
-        is_aside = row.kind == "baseline"
-        table.add_row(*cells, style="dim" if is_aside else "", end_section=is_aside)
-    return table
-
-
-def _title(history: History, is_published: bool) -> str:
-    if is_published:
-        return f"published frontier: {len(history.published)} points, measured again"
-    return (
-        f"search frontier: {len(history.frontier)} of {len(history.measured)} measured trials, "
-        f"not confirmed values"
-    )
-
-
-def _caption(history: History, is_published: bool) -> str | None:
-    """Return what a reader of the table must know."""
-    gained = "Gains are against the baseline (trial 0)."
-    if not is_published:
-        return gained
-    return "\n".join(
-        line
-        for line in (
-            f"{gained} P: probability that no confirmed point dominates the row: "
-            f"{len(history.confirmed)} were confirmed. Ties cannot be told apart from the row.",
-            close_calls_text(history),
-        )
-        if line
-    )
-
-
-def _gain_cells(row: FrontierRow) -> list[str]:
-    if row.gains is None or row.kind == "baseline":
-        return ["", "", ""]
-    return gain_texts(row.gains)
-
-
-def _with_half_width(metric: str, statistic: Statistic) -> str:
-    text = format_metric(metric, statistic.value)
-    if statistic.low is None or statistic.high is None:
-        return text
-    half = (statistic.high - statistic.low) / 2
-    if metric in METRICS and METRICS[metric].is_ratio_scale:
-        return f"{text} ±{half / statistic.value:.1%}"
-    return f"{text} ±{half:.4f}"
-
-
 def failure_table(history: History) -> Table:
     """Return failures by cause as a table."""
     table = Table(title=f"{len(history.failed)} failed trials")
@@ -231,7 +147,7 @@ def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> 
             f"{head} [yellow]skipped[/] before {record.skip.before}: {escape(record.skip.reason)}"
         )
     values = ", ".join(
-        f"{_short(o.metric)} {format_metric(o.metric, record.metrics[o.metric])}"
+        f"{short_name(o.metric)} {format_metric(o.metric, record.metrics[o.metric])}"
         for o in history.objectives
     )
     star = "  [green]★ frontier[/]" if record in history.frontier else ""
@@ -262,26 +178,8 @@ class _Best:
         return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {number})[/]"
 
 
-def _knobs(wide: bool) -> list[str]:
-    knobs = ["trial", "student", "prune", "quantization", "batch", "thr"]
-    return [*knobs, "runs on"] if wide else knobs
-
-
-def _knob_cells(record: TrialRecord, wide: bool) -> list[str]:
-    params, run = record.candidate.params, record.candidate.run
-    cells = {
-        "trial": f"{record.number}{' (baseline)' if record.number == 0 and wide else ''}",
-        "student": f"{params['student']}",
-        "prune": f"{params['pruning_ratio']:g}",
-        "quantization": record.candidate.build.scheme,
-        "batch": f"{run.batch_size}",
-        "thr": f"{run.intra_op_threads}",
-        "runs on": run.target.removesuffix("ExecutionProvider"),
-    }
-    return [cells[name] for name in _knobs(wide)]
-
-
-def _short(metric: str) -> str:
+def short_name(metric: str) -> str:
+    """Return a metric as it heads a column."""
     short = {"throughput_samples_per_s": "samples/s", "size_bytes": "bytes"}
     name = short.get(metric, metric.removeprefix("latency_"))
     return name.removesuffix("_ms") + " ms" if name.endswith("_ms") else name

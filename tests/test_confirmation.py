@@ -13,7 +13,7 @@ from runners.data import Data
 from runners.loaded_workload import LoadedWorkload
 from runners.statistic import Statistic
 from search.confirmed import Confirmed
-from search.console import frontier_table
+from search.frontier_table import frontier_table
 from search.history import History
 from search.objective import Constraint, default_objectives
 from search.plausible import plausible
