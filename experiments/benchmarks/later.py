@@ -2,13 +2,15 @@
 
     python experiments/benchmarks/later.py STUDY.yaml [--rounds 10]
 
-Run it an hour or more after a study was confirmed. The published points, and beside them the naive
-frontier (what is best by the search's own values), are measured in an independent campaign: every
-point has a launch in every round, and nothing of the earlier measurements is used but the files.
-Quality is worked out anew on the test split. Printed is how many points are inside the intervals
-they were given, and how many are still on the frontier of all that was measured now; a point that
-only its own marked ties beat (confirmation could not tell them apart) still is. Let nothing else
-run.
+Run it an hour or more after a study was confirmed. All confirmed points, published or not, and
+beside them the naive frontier (what is best by the search's own values) are measured in an independent
+campaign: every point has a launch in every round, and nothing of the earlier measurements is used
+but the files. Quality is worked out anew on the test split: it is the same unless a runtime is not
+deterministic, so that of the published values the times are what is at stake. Printed is how many
+points are inside the intervals they were given, and how many are still non-dominated among all that
+was measured now; a published row whose point is beaten by its own ties alone still is. The naive
+frontier's accuracies are of another split: of its values only the times are compared. Let nothing
+else run.
 """
 
 import argparse
@@ -38,7 +40,7 @@ from search.summary import format_metric
 from search.trial import TrialRecord
 
 Fresh = Mapping[int, Mapping[str, Statistic]]
-LEAST_SHARE = 0.9
+LEAST_INSIDE, LEAST_NON_DOMINATED = 0.9, 0.95
 
 
 def main() -> int:
@@ -55,15 +57,21 @@ def main() -> int:
     naive = history.frontier
     age_h = (time.time() - max(record.finished_at for record in history.records)) / 3600
     print(f"the search ended {age_h:.1f} h ago; {arguments.rounds} launches a point now")
-    records = list({record.number: record for record in [*naive, *published]}.values())
+    everything = [*naive, *points(history)]  # confirmed values last: they replace the search's
+    records = list({record.number: record for record in everything}.values())
+    print(
+        f"{len(history.confirmed)} confirmed points, {len(published)} published, {len(naive)} naive"
+    )
     fresh = measure(arguments.study, history, records, arguments.rounds)
     goals = history.objectives
     ties = {point.number: point.same_as for point in history.confirmed}
     front = {number for number in fresh if stays(number, fresh, ties, goals)}
     table(published, fresh, front, history)
-    holds = shares("published", published, fresh, front, history)
-    shares("naive", naive, fresh, front, history)
-    return 0 if min(holds) >= LEAST_SHARE else 1
+    metrics = [goal.metric for goal in goals]
+    inside, stay = shares("published", published, fresh, front, metrics)
+    times = [metric for metric in metrics if metric != history.quality_metric]
+    shares("naive", naive, fresh, front, times)
+    return 0 if inside >= LEAST_INSIDE and stay >= LEAST_NON_DOMINATED else 1
 
 
 def stays(
@@ -159,10 +167,9 @@ def shares(
     records: Sequence[TrialRecord],
     fresh: Fresh,
     front: Collection[int],
-    history: History,
+    metrics: Sequence[str],
 ) -> tuple[float, float]:
     """Print and return the share inside all its intervals, and the share still on the frontier."""
-    metrics = [goal.metric for goal in history.objectives]
     count = len(records)
     inside = {
         metric: sum(is_inside(record, fresh[record.number], metric) for record in records)
