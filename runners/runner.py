@@ -184,7 +184,8 @@ class Runner(Protocol):
         """Run a model once over all samples, in batches of the run's size.
 
         Nodes that run on another provider than the one asked for are a failure, unless the
-        settings tolerate their share of the time.
+        settings tolerate their share of the time. It takes the device's lease itself: whoever
+        holds that already would wait for ever.
         """
 
     def profile(

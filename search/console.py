@@ -41,8 +41,8 @@ class ConsoleReporter:
         self.console = out or console
         self._bar: Progress | None = None
         self._started = time.monotonic()
+        self._ends = [self._started]
         self._before = 0
-        self._durations: list[float] = []
         self._best = _Best()
         self._budget = Budget(1)
 
@@ -50,6 +50,7 @@ class ConsoleReporter:
         """Say what is searched and how much is left to do."""
         self._budget = budget
         self._started = time.monotonic()
+        self._ends = [self._started]
         self._before = len(history.records)
         goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
         self.console.print(
@@ -77,7 +78,7 @@ class ConsoleReporter:
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """Print the trial's line."""
-        self._durations.append(record.seconds)
+        self._ends.append(time.monotonic())
         done = len(history.records)
         eta = self._eta(done)
         line = _trial_line(record, history, self._budget.trials, eta)
@@ -110,12 +111,23 @@ class ConsoleReporter:
             self._bar = None
 
     def _eta(self, done: int) -> str:
-        recent = self._durations[-10:]
-        left = max(self._budget.trials - done, 0) * sum(recent) / len(recent)
+        left = max(self._budget.trials - done, 0) * seconds_per_trial(self._ends)
         if self._budget.hours:
             spent = time.monotonic() - self._started
             left = min(left, max(self._budget.hours * 3600 - spent, 0))
         return f"{_clock(left)} left"
+
+
+def seconds_per_trial(ends: Sequence[float]) -> float:
+    """Return the wall-clock seconds between the ends of a search's last ten trials.
+
+    Trials overlap where several workers build: their own durations would count some seconds often.
+
+    Args:
+        ends: When the search began, and when each trial of it has ended; at least two.
+    """
+    recent = ends[-11:]
+    return (recent[-1] - recent[0]) / (len(recent) - 1)
 
 
 def frontier_table(history: History) -> Table:

@@ -13,7 +13,7 @@ from pathlib import Path
 from runners.build_pool import BuildPool
 from runners.build_worker import BuildWorker
 from runners.evaluator import Evaluator
-from runners.lease import CPU, lease
+from runners.lease import CPU, lease, waiting_until
 from runners.loaded_workload import WorkloadInfo
 from runners.pins import Pins
 from runners.store import ArtifactStore
@@ -67,6 +67,7 @@ def run_study(
         ConfigError: If the study file has mistakes.
         StudyError: If the study was started as something else, is being searched by another
             process, or every candidate fails for one cause.
+        DeviceBusyError: If another process held the device for all of the hours.
     """
     started = time.monotonic()
     config = read_study_file(path, _describe_workload)
@@ -95,7 +96,8 @@ def run_study(
         evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
         check_versions(history.measured, evaluator, space)
         check_counters(evaluator, space, [*objectives, *constraints])
-        with lease(CPU):
+        deadline = None if budget.hours is None else started + budget.hours * 3600
+        with waiting_until(deadline), lease(CPU):
             epoch_seconds = pool.service.epoch_seconds()
         cost = CostModel(history, info.recipe, epoch_seconds, is_file=info.is_file)
         given_up = GivenUp(history, space, config.budget.give_up_after)
@@ -136,7 +138,6 @@ def run_study(
         ).run(budget)
         is_new = len(history.records) > confirmed_trials
         if confirmation and history.frontier and is_new:
-            deadline = None if budget.hours is None else started + budget.hours * 3600
             _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
         limit.pin()
         return replace(result, wants_confirmation=confirmation is not None)
