@@ -17,6 +17,7 @@ from runners.metric import METRICS
 from runners.statistic import Statistic
 from search.history import History
 from search.loop import Budget
+from search.search_time import seconds_per_trial
 from search.shortfall import shortfalls
 from search.summary import format_metric, likely_text, shown_metrics
 from search.trial import TrialRecord
@@ -40,8 +41,7 @@ class ConsoleReporter:
     def __init__(self, out: Console | None = None) -> None:
         self.console = out or console
         self._bar: Progress | None = None
-        self._started = time.monotonic()
-        self._ends = [self._started]
+        self._ends = [time.monotonic()]
         self._before = 0
         self._best = _Best()
         self._budget = Budget(1)
@@ -49,8 +49,7 @@ class ConsoleReporter:
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
         """Say what is searched and how much is left to do."""
         self._budget = budget
-        self._started = time.monotonic()
-        self._ends = [self._started]
+        self._ends = [time.monotonic()]
         self._before = len(history.records)
         goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
         self.console.print(
@@ -113,21 +112,9 @@ class ConsoleReporter:
     def _eta(self, done: int) -> str:
         left = max(self._budget.trials - done, 0) * seconds_per_trial(self._ends)
         if self._budget.hours:
-            spent = time.monotonic() - self._started
+            spent = time.monotonic() - self._ends[0]
             left = min(left, max(self._budget.hours * 3600 - spent, 0))
         return f"{_clock(left)} left"
-
-
-def seconds_per_trial(ends: Sequence[float]) -> float:
-    """Return the wall-clock seconds between the ends of a search's last ten trials.
-
-    Trials overlap where several workers build: their own durations would count some seconds often.
-
-    Args:
-        ends: When the search began, and when each trial of it has ended; at least two.
-    """
-    recent = ends[-11:]
-    return (recent[-1] - recent[0]) / (len(recent) - 1)
 
 
 def frontier_table(history: History) -> Table:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from search.choice import points
 from search.history import History
+from search.search_time import busy_seconds
 from search.shortfall import shortfalls
 from search.summary import format_metric, likely_text, shown_metrics
 from search.trial import TrialRecord
@@ -82,7 +82,7 @@ def _point(record: TrialRecord, history: History) -> dict[str, Any]:
 
 
 def _summary(history: History) -> str:
-    hours = _busy_seconds(history.records) / 3600
+    hours = busy_seconds(history.records) / 3600
     text = (
         f"{len(history.records)} trials ({len(history.measured)} measured, "
         f"{len(history.skipped)} skipped, {len(history.failed)} failed), "
@@ -96,15 +96,6 @@ def _summary(history: History) -> str:
     else:
         text += f"{len(history.frontier)} points are on the search's frontier; none is confirmed."
     return text
-
-
-def _busy_seconds(records: Sequence[TrialRecord]) -> float:
-    """Return the seconds in which at least one trial went on: with several workers they overlap."""
-    busy, until = 0.0, float("-inf")
-    for record in sorted(records, key=lambda record: record.started_at):
-        busy += max(record.finished_at - max(record.started_at, until), 0.0)
-        until = max(until, record.finished_at)
-    return busy
 
 
 def _table(history: History) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from search.console import seconds_per_trial
 from search.history import History
 from search.html_report import write_report
 from search.objective import default_objectives
+from search.search_time import seconds_per_trial
 from search.trial import TrialRecord
 
 
