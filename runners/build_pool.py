@@ -98,10 +98,12 @@ class BuildPool:
         try:
             yield
         finally:
-            if busy:
-                self._hold()
-            for worker in suspended:
-                worker.resume()
+            try:
+                if busy:
+                    self._hold()
+            finally:
+                for worker in suspended:
+                    worker.resume()
 
     def cancel(self) -> None:
         """End running builds at once, and wait until they have; workers start anew when needed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 
 from runners.environment import fingerprint
 from runners.failure import Failure
+from runners.lease import waiting_until
 from runners.process_runner import ProcessRunner
 from runners.runner import Description, ModelFormat, Samples
 from runners.runtimes import RUNTIMES
 from runners.settings import MeasurementSettings
-from spaces import RunSpec
+from spaces import DeviceBusyError, RunSpec
 
 _NEEDS = {
     "CUDAExecutionProvider": "onnxruntime-gpu (instead of onnxruntime) and an NVIDIA driver",
@@ -98,7 +100,12 @@ def _try(
     folder: Path,
 ) -> Device:
     run = RunSpec(runner.name, provider, 1, 1)
-    ran = runner.predict(model, run, samples, folder, MeasurementSettings())
+    try:
+        # Whoever only asks what there is does not wait for a training to end.
+        with waiting_until(time.monotonic() + _PATIENCE_S):
+            ran = runner.predict(model, run, samples, folder, MeasurementSettings())
+    except DeviceBusyError as busy:
+        return Device(runner.name, provider, False, f"installed, but not tried: {busy}")
     if isinstance(ran, Failure):
         return Device(runner.name, provider, False, ran.message)
     versions = [f"{name} {v}" for name, v in described.versions.items() if name in _RUNTIME_NAMES]
@@ -107,6 +114,7 @@ def _try(
     return Device(runner.name, provider, True, detail)
 
 
+_PATIENCE_S = 5.0
 _RUNTIME_NAMES = ("onnxruntime", "openvino", "torch", "gpu")
 
 

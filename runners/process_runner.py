@@ -15,7 +15,7 @@ from runners.child import run_job
 from runners.failure import Failure
 from runners.launch import Launch
 from runners.launched import start
-from runners.lease import CPU
+from runners.lease import CPU, lease
 from runners.proof import prove
 from runners.runner import Description, ModelFormat, Prediction, Samples
 from runners.settings import MeasurementSettings
@@ -109,9 +109,14 @@ class ProcessRunner:
         folder: Path,
         settings: MeasurementSettings,
     ) -> Prediction | Failure:
-        """Run a model once over all samples; nodes on another provider are a failure."""
+        """Run a model once over all samples; nodes on another provider are a failure.
+
+        It holds the device meanwhile: it would disturb what is timed, and be disturbed itself, for
+        the share of each provider is one of time.
+        """
         job = self._job(model, run, samples, settings)
-        result = self._run("predict", job, folder, "evaluate")
+        with lease(self.device(run)) as held:
+            result = self._run("predict", job, folder, "evaluate", lease=held)
         if isinstance(result, Failure):
             return result
         proof = prove(result["nodes"], run.execution_provider, settings.fallback_tolerance)

@@ -11,7 +11,8 @@ from runners.failure import Failure
 from runners.launch import Launch
 from runners.proof import ProviderShare
 from runners.settings import MeasurementSettings
-from spaces import RunSpec
+from runners.store import ArtifactStore
+from spaces import RunSpec, StoreError
 
 ModelFormat = Literal["onnx", "pt2"]
 """The kind of model file that a runtime takes."""
@@ -42,17 +43,68 @@ class Samples:
     inputs: Sequence[Path]
     pipeline: PipelineFiles | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain nested values, ready for JSON."""
-        around = self.pipeline and {k: str(v) for k, v in vars(self.pipeline).items()}
-        return {"inputs": [str(path) for path in self.inputs], "pipeline": around}
+    def as_dict(self, folder: Path) -> dict[str, Any]:
+        """Return plain nested values, ready for JSON, that stay true if the study is moved.
+
+        Args:
+            folder: The study's folder. A pipeline in it is kept as seen from it; one elsewhere by
+                its absolute path. Files of the store are kept by their names, the digests.
+        """
+        if self.pipeline is None:
+            return {"inputs": [path.name for path in self.inputs], "pipeline": None}
+        file = self.pipeline.file
+        seen = file.relative_to(folder) if file.is_relative_to(folder) else file
+        around = {"file": str(seen), "requests": self.pipeline.requests.name}
+        return {"inputs": [path.name for path in self.inputs], "pipeline": around}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Samples:
-        """Undo :meth:`as_dict`."""
-        around = values["pipeline"] and {k: Path(v) for k, v in values["pipeline"].items()}
-        pipeline = PipelineFiles(**around) if around else None
-        return cls([Path(path) for path in values["inputs"]], pipeline)
+    def from_dict(cls, values: Mapping[str, Any], store: ArtifactStore, folder: Path) -> Samples:
+        """Undo :meth:`as_dict`.
+
+        Earlier versions kept absolute paths of the store's files, whose names are the digests, too.
+
+        Args:
+            values: What :meth:`as_dict` gave.
+            store: Has the files.
+            folder: The study's folder.
+
+        Raises:
+            StoreError: If a file is no longer whole in the store, or the pipeline's file is gone.
+        """
+        inputs = [_stored(store, name) for name in values["inputs"]]
+        around = values["pipeline"]
+        if not around:
+            return cls(inputs)
+        file = _pipeline_file(Path(around["file"]), folder)
+        return cls(inputs, PipelineFiles(file, _stored(store, around["requests"])))
+
+
+def _stored(store: ArtifactStore, name: str) -> Path:
+    """Return a file of the store by its digest, or by a path that ends with it."""
+    digest = Path(name).name
+    path = store.get(digest)
+    if path is None:
+        raise StoreError(
+            f"the samples {digest[:12]}… that the study was confirmed on are no longer whole in "
+            f"{store.root}: `paretune confirm` stores them again"
+        )
+    return path
+
+
+def _pipeline_file(kept: Path, folder: Path) -> Path:
+    """Return a pipeline's file; a path of before the study was moved is looked for in its folder.
+
+    Raises:
+        StoreError: If it is not there.
+    """
+    tails = [Path(*kept.parts[start:]) for start in range(1, len(kept.parts))]
+    for path in (folder / kept, *(folder / tail for tail in tails if kept.is_absolute())):
+        if path.is_file():
+            return path
+    raise StoreError(
+        f"the pipeline {folder / kept} that the study was confirmed with is not there: put it "
+        f"back, or run `paretune confirm` with the one there is"
+    )
 
 
 @dataclass(frozen=True)
@@ -132,7 +184,8 @@ class Runner(Protocol):
         """Run a model once over all samples, in batches of the run's size.
 
         Nodes that run on another provider than the one asked for are a failure, unless the
-        settings tolerate their share of the time.
+        settings tolerate their share of the time. It takes the device's lease itself: whoever
+        holds that already would wait for ever.
         """
 
     def profile(

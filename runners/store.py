@@ -5,6 +5,9 @@
     claims/key         locked by whoever runs that stage
     executions.jsonl   a line whenever a stage begins, and one when its output is kept
     scratch/           work in progress: folders, each locked while its process lives
+    pins/study.uid     what a study needs, so that no study's eviction takes it: a digest per line;
+                       delete the file of a study that you have deleted
+    in-use             locked, shared, by every study that builds or measures
 
 A file is written aside, flushed, then renamed: it is there whole or not at all.
 """
@@ -67,7 +70,7 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         try:
-            for name in ("objects", "stages", "claims", "scratch"):
+            for name in ("objects", "stages", "claims", "scratch", "pins"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
@@ -126,8 +129,12 @@ class ArtifactStore:
 
     def commit(self, record: StageRecord) -> None:
         """Keep the record of a finished stage; its output is in the store already."""
-        with self._renamed_to(self._stage(record.key)) as aside:
-            aside.write_text(json.dumps(asdict(record), indent=1), "utf-8")
+        self.write(self._stage(record.key), json.dumps(asdict(record), indent=1))
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a text file of the store's folder: it is there whole, or as it was."""
+        with self._renamed_to(path) as aside:
+            aside.write_text(text, "utf-8")
 
     @contextmanager
     def claim(self, key: str) -> Iterator[None]:
@@ -161,12 +168,26 @@ class ArtifactStore:
         """Return the size of all objects."""
         return sum(path.stat().st_size for path in self._objects())
 
+    @property
+    def pins(self) -> Path:
+        """The folder with a file of pins per study (see :class:`runners.pins.Pins`)."""
+        return self.root / "pins"
+
+    def pinned(self) -> dict[str, set[str]]:
+        """Return the digests that studies have pinned, by the name of each study's file."""
+        return {
+            path.name: set(path.read_text("utf-8", errors="replace").split())
+            for path in self.pins.iterdir()
+            if path.is_file()
+        }
+
     def evict(self, limit_bytes: int, keep: Collection[str] = ()) -> int:
         """Remove outputs of stages until the objects fit a limit; nothing may be running.
 
         First goes what took the fewest seconds per byte. The reference's weights stay, and so does
-        what no stage made, such as inputs. The records stay too: a build that needs a removed file
-        runs its stage again, and one that starts from a later file does not.
+        what any study has pinned and what no stage made, such as inputs. The records stay too: a
+        build that needs a removed file runs its stage again, and one that starts from a later file
+        does not.
 
         Args:
             limit_bytes: What all objects may take.
@@ -175,12 +196,13 @@ class ArtifactStore:
         Returns:
             Bytes removed.
         """
+        kept = set(keep).union(*self.pinned().values())
         sizes = {path.name: path.stat().st_size for path in self._objects()}
         seconds: dict[str, float] = {}
         for path in (self.root / "stages").glob("*.json"):
             record = self.note(path.stem)
             if record and record.output in sizes:
-                is_kept = record.stage in _KEPT_STAGES or record.output in keep
+                is_kept = record.stage in _KEPT_STAGES or record.output in kept
                 cost = float("inf") if is_kept else record.seconds
                 seconds[record.output] = max(cost, seconds.get(record.output, 0.0))
         total, removed = sum(sizes.values()), 0

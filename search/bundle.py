@@ -18,6 +18,7 @@ from runners.process_runner import ProcessRunner
 from runners.runner import Samples
 from runners.settings import MeasurementSettings
 from runners.store import ArtifactStore
+from search.bundle_folder import MANIFEST, replaced
 from search.card import write_card
 from search.choice import baseline
 from search.history import History
@@ -48,7 +49,7 @@ def write_bundle(
         record: The trial, with the values to promise.
         history: Its study.
         store: Where the file is.
-        folder: The bundle's folder; made if it is missing.
+        folder: The bundle's folder; made if it is missing. A bundle in it is replaced.
         study: The study's name.
         runner: What runs the file.
         requirements: What the runner's interpreter was made from, if it was.
@@ -59,7 +60,8 @@ def write_bundle(
         The manifest's path.
 
     Raises:
-        StudyError: If the file left the store or was damaged.
+        StudyError: If the file left the store or was damaged, or the folder has a file of somebody
+            else's where one of the bundle's would go.
     """
     measurement = record.measurement
     if measurement is None:
@@ -72,9 +74,7 @@ def write_bundle(
             f"in {store.root}; restore it, or search under a new `name`, which rebuilds only what "
             f"is missing"
         )
-    folder.mkdir(parents=True, exist_ok=True)
     file = f"model.{runner.model_format}"
-    shutil.copyfile(source, folder / file)
     manifest: dict[str, Any] = {
         "manifest_version": MANIFEST_VERSION,
         "study": study,
@@ -119,13 +119,14 @@ def write_bundle(
         "providers": {k: asdict(v) for k, v in measurement.providers.items()},
         "environment": dict(measurement.environment),
     }
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-    if samples is not None:
-        _write_samples(folder, folder / file, record.candidate.run, runner, samples)
-    fp32_layers = manifest["model"].get("fp32_layers", [])
-    write_card(record, history, folder, study, fp32_layers, rechecks or {})
-    return path
+    with replaced(folder) as aside:
+        shutil.copyfile(source, aside / file)
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+        if samples is not None:
+            _write_samples(aside, aside / file, record.candidate.run, runner, samples)
+        fp32_layers = manifest["model"].get("fp32_layers", [])
+        write_card(record, history, aside, study, fp32_layers, rechecks or {})
+    return folder / MANIFEST
 
 
 def input_files(folder: Path, count: int) -> list[Path]:
@@ -138,8 +139,6 @@ def _write_samples(
 ) -> None:
     """Write some whole batches of inputs, the model's answers to them, and the pipeline."""
     count = max(_FEWEST_SAMPLES, 2 * run.batch_size)
-    for stale in folder.glob("inputs*.npy"):
-        stale.unlink()
     inputs = input_files(folder, len(samples.inputs))
     for file, given in zip(inputs, samples.inputs, strict=True):
         np.save(file, np.load(given, mmap_mode="r")[:count])
@@ -148,7 +147,7 @@ def _write_samples(
             model, run, Samples(inputs), Path(name), MeasurementSettings(fallback_tolerance=1.0)
         )
         if isinstance(answers, Failure):
-            raise StudyError(f"{model} does not run here: {answers.message}")
+            raise StudyError(f"the picked model does not run here: {answers.message}")
         shutil.copyfile(answers.outputs, folder / "outputs.npy")
     if samples.pipeline is not None:
         shutil.copyfile(samples.pipeline.file, folder / "pipeline.py")

@@ -13,6 +13,7 @@ from rich.table import Table
 from runners.devices import Device
 from search.history import History
 from search.loop import Budget
+from search.search_time import seconds_per_trial
 from search.shortfall import shortfalls
 from search.summary import format_metric
 from search.trial import TrialRecord
@@ -37,16 +38,15 @@ class ConsoleReporter:
     def __init__(self, out: Console | None = None) -> None:
         self.console = out or console
         self._bar: Progress | None = None
-        self._started = time.monotonic()
+        self._ends = [time.monotonic()]
         self._before = 0
-        self._durations: list[float] = []
         self._best = _Best()
         self._budget = Budget(1)
 
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
         """Say what is searched and how much is left to do."""
         self._budget = budget
-        self._started = time.monotonic()
+        self._ends = [time.monotonic()]
         self._before = len(history.records)
         goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
         self.console.print(
@@ -74,7 +74,7 @@ class ConsoleReporter:
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """Print the trial's line."""
-        self._durations.append(record.seconds)
+        self._ends.append(time.monotonic())
         done = len(history.records)
         eta = self._eta(done)
         line = _trial_line(record, history, self._budget.trials, eta)
@@ -107,10 +107,9 @@ class ConsoleReporter:
             self._bar = None
 
     def _eta(self, done: int) -> str:
-        recent = self._durations[-10:]
-        left = max(self._budget.trials - done, 0) * sum(recent) / len(recent)
+        left = max(self._budget.trials - done, 0) * seconds_per_trial(self._ends)
         if self._budget.hours:
-            spent = time.monotonic() - self._started
+            spent = time.monotonic() - self._ends[0]
             left = min(left, max(self._budget.hours * 3600 - spent, 0))
         return f"{_clock(left)} left"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from statistics import fmean
 
 from runners.build_plan import plan
@@ -22,10 +22,10 @@ Work = tuple[str, ...]
 class CostModel:
     """Expected seconds of candidates, learned from the trials of a study.
 
-    A stage that a trial has run costs nothing to the next candidate that shares it. Any other is
-    expected to take what it took for the same student. If that was never trained, a training is
-    expected to take its epochs by what one was measured to take, times how far off such
-    expectations have been; any other stage what it took on average.
+    A stage that a trial has run costs nothing to the next candidate that shares it, unless its
+    output has left the store. Any other is expected to take what it took for the same student. If
+    that was never trained, a training is expected to take its epochs by what one was measured to
+    take, times how far off such expectations have been; any other stage what it took on average.
 
     Args:
         history: The study so far; it is read anew whenever it has grown.
@@ -48,7 +48,8 @@ class CostModel:
         self.epoch_seconds = dict(epoch_seconds or {})
         self._off: list[float] = []
         self._seen = 0
-        self._done: set[Work] = set()
+        self._done: dict[Work, str | None] = {}
+        self._gone: set[str] = set()
         self._seconds: defaultdict[Work, list[float]] = defaultdict(list)
         self._of_build: dict[BuildSpec, float] = {}
 
@@ -57,12 +58,21 @@ class CostModel:
         self._catch_up()
         build = candidate.build
         if build not in self._of_build:
-            stages = [stage for stage, _ in plan(build, self.recipe, is_file=self.is_file)]
-            missing = [stage for stage in stages if _work(stage, build) not in self._done]
             self._of_build[build] = sum(
-                self.stage_seconds(stage, build.student) for stage in [*missing, _MEASURE]
+                self.stage_seconds(stage, build.student)
+                for stage in [*self._missing(build), _MEASURE]
             )
         return self._of_build[build]
+
+    def note_stored(self, names: Collection[str]) -> None:
+        """Learn which files the store holds: the stages behind all others have to run again.
+
+        Args:
+            names: Digests of all the store's files. What later trials make is there besides.
+        """
+        self._catch_up()
+        self._gone = {name for name in self._done.values() if name is not None} - set(names)
+        self._of_build.clear()
 
     def stage_seconds(self, stage: str, student: str) -> float:
         """Return the expected wall-clock seconds of a stage for a student."""
@@ -95,6 +105,20 @@ class CostModel:
         epochs = short if is_short else whole[training] - short
         return epochs * self.epoch_seconds[student]
 
+    def _missing(self, build: BuildSpec) -> list[str]:
+        """Return the stages that a build has to run: all after its last output that is stored.
+
+        Outputs before that one are not needed (see :meth:`runners.builder.Builder.missing`).
+        """
+        stages = [stage for stage, _ in plan(build, self.recipe, is_file=self.is_file)]
+        missing: list[str] = []
+        while stages and not self._is_stored(_work(stages[-1], build)):
+            missing.append(stages.pop())
+        return missing
+
+    def _is_stored(self, work: Work) -> bool:
+        return work in self._done and self._done[work] not in self._gone
+
     def _catch_up(self) -> None:
         new = self.history.records[self._seen :]
         self._seen = len(self.history.records)
@@ -105,7 +129,12 @@ class CostModel:
 
     def _learn(self, record: TrialRecord) -> None:
         build = record.candidate.build
-        self._done |= {_work(stage, build) for stage in (*record.lineage, *record.stage_quality)}
+        # A skipped trial says that it has trained, but not which file came of it.
+        for stage in record.stage_quality:
+            self._done.setdefault(_work(stage, build), None)
+        for stage, output in record.lineage.items():
+            self._done[_work(stage, build)] = output
+            self._gone.discard(output)
         for stage, seconds in record.stage_seconds.items():
             self._seconds[(stage,)].append(seconds)
             self._seconds[(stage, build.student)].append(seconds)

@@ -230,7 +230,9 @@ def _mlflow(
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
         return Check("mlflow", "", [f"there is no {uri.removeprefix(_SQLITE)}"], mend)
     try:
-        problems = disagreements(uri, config.name, (storage.definition or {})["uid"], history)
+        uid = (storage.definition or {})["uid"]
+        local = paths.artifacts if uri.startswith(_SQLITE) else None
+        problems = disagreements(uri, config.name, uid, history, local)
     except Exception as error:  # MLflow's clients raise what the server's failure was
         problems = [f"MLflow at {uri} does not answer: {error}"]
         mend = f"start the server, then {mend}"

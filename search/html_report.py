@@ -11,6 +11,7 @@ from typing import Any
 from search.choice import points
 from search.frontier_rows import frontier_rows
 from search.history import History
+from search.search_time import busy_seconds
 from search.shortfall import shortfalls
 from search.summary import close_calls_text, format_metric, gain_texts, shown_metrics
 from search.trial import TrialRecord
@@ -82,10 +83,11 @@ def _point(record: TrialRecord, history: History) -> dict[str, Any]:
 
 
 def _summary(history: History) -> str:
-    hours = sum(record.seconds for record in history.records) / 3600
+    hours = busy_seconds(history.records) / 3600
     text = (
         f"{len(history.records)} trials ({len(history.measured)} measured, "
-        f"{len(history.skipped)} skipped, {len(history.failed)} failed), {hours:.2f} h of work. "
+        f"{len(history.skipped)} skipped, {len(history.failed)} failed), "
+        f"{hours:.2f} h of searching. "
     )
     if history.published:
         text += (

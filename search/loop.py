@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from runners.build_pool import BuildPool
 from runners.evaluator import Evaluator
+from runners.lease import waiting_until
 from search.affordable import Affordable
 from search.attempt import Attempt, BuildStep, LatencyFirst, MeasureStep, Steps
 from search.cost import CostModel
@@ -26,7 +27,7 @@ from search.store_limit import StoreLimit
 from search.strategy import Strategy
 from search.tracking import Status, Tracking
 from search.trial import TrialRecord
-from spaces import Candidate, SearchSpace, StudyError
+from spaces import Candidate, DeviceBusyError, SearchSpace, StudyError
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,9 @@ class Loop:
         self.reporter.started(self.name, self.space, self.history, budget)
         try:
             reason = self._try_candidates(budget)
+        except DeviceBusyError as busy:
+            self._abandon()
+            reason = str(busy)
         except KeyboardInterrupt:
             self._abandon()
             self._end("interrupted", "KILLED")
@@ -184,10 +188,13 @@ class Loop:
                 self.store_limit.enforce()
                 continue
             while reason is None and not is_full and len(self._flights) < self.pool.size:
-                reason = self._start_one(budget, deadline)
+                with waiting_until(deadline):
+                    reason = self._start_one(budget, deadline)
             if not self._flights and reason is not None:
                 return reason
-            if not self._advance(deadline):
+            with waiting_until(deadline):
+                went_on = self._advance(deadline)
+            if not went_on:
                 self._abandon()
                 return f"the search's share of {budget.hours:g} h is over"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.history import History
 from search.mlflow_client import STUDY_TAG, TRIAL_TAG, child_runs, mlflow_client
+from search.mlflow_experiment import place_before_move
 from search.summary import trial_numbers, trial_params
 from search.trial import TrialRecord
 from search.trial_tags import trial_tags, truth
@@ -20,7 +22,9 @@ _AUDITED = ("candidate", "frontier", "artifact", "shortfall")
 """Tags that must be the same: none where the storage gives none."""
 
 
-def disagreements(uri: str, name: str, uid: str, history: History) -> list[str]:
+def disagreements(
+    uri: str, name: str, uid: str, history: History, artifacts: Path | None = None
+) -> list[str]:
     """Return what MLflow says otherwise than the storage, in words; nothing is changed.
 
     Args:
@@ -28,11 +32,14 @@ def disagreements(uri: str, name: str, uid: str, history: History) -> list[str]:
         name: The study's name.
         uid: What tells the study from others of its name.
         history: What the storage holds.
+        artifacts: Where the study's artifacts should be, or ``None`` for the server's own place.
     """
     client = mlflow_client(uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return [f"there is no experiment {name!r}"]
+    if (gone := place_before_move(experiment, artifacts)) is not None:
+        return [f"the study was moved: MLflow looks for its artifacts in {gone}, which is gone"]
     parents = client.search_runs(
         [experiment.experiment_id],
         f"tags.`{STUDY_TAG}` = '{uid}' and tags.`paretune.role` = 'study'",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.history import History
 from search.mlflow_client import STUDY_TAG, TRIAL_TAG, child_runs, mlflow_client
+from search.mlflow_experiment import study_experiment
 from search.mlflow_review import MlflowReview
 from search.summary import trial_markdown, trial_numbers, trial_params
 from search.tracking import Status
@@ -57,19 +58,7 @@ class MlflowTracking:
         self.definition = definition
         self.uid: str = definition["uid"]
         self.study_file = study_file
-        experiment = self.client.get_experiment_by_name(name)
-        if experiment is None:
-            location = artifacts.as_uri() if artifacts else None
-            self.experiment_id = self.client.create_experiment(
-                name,
-                artifact_location=location,
-                # The UI then opens on training runs and not on its tools for language models.
-                tags={"mlflow.experimentKind": "custom_model_development"},
-            )
-        else:
-            self.experiment_id = experiment.experiment_id
-            if experiment.lifecycle_stage == "deleted":
-                self.client.restore_experiment(self.experiment_id)
+        self.experiment_id = study_experiment(self.client, name, artifacts)
         self.parent_id = self._parent()
         self._frontier: set[int] = set()
         self._shortfalls: dict[int, str] = {}

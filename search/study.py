@@ -12,8 +12,11 @@ from pathlib import Path
 from runners.build_pool import BuildPool
 from runners.build_worker import BuildWorker
 from runners.evaluator import RESAMPLES, Evaluator
-from runners.lease import CPU, lease
+from runners.lease import CPU, lease, waiting_until
 from runners.loaded_workload import WorkloadInfo
+from runners.pins import Pins
+from runners.store import ArtifactStore
+from runners.store_use import StoreUse
 from runners.telemetry import switch_off_telemetry
 from runners.worker_jobs import WorkerSettings
 from search.affordable import Affordable
@@ -29,19 +32,20 @@ from search.loop import Budget, Loop, Reporter, SearchResult
 from search.mlflow_study import open_tracking
 from search.objective import Constraint, Objective
 from search.storage import StudyStorage
-from search.store_limit import StoreLimit
+from search.store_limit import StoreLimit, needed_files
 from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
 from search.study_file import check_names, read_study_file
 from search.study_parts import (
     check_counters,
     default_workers,
-    memory_limit_bytes,
     split_samples,
     study_definition,
     study_evaluator,
     study_objectives,
     study_space,
+    worker_settings,
 )
+from search.study_versions import check_versions, warn_of_new_versions
 from search.tracking import Tracking
 from spaces import SearchSpace, StudyError
 
@@ -61,6 +65,7 @@ def run_study(
         ConfigError: If the study file has mistakes.
         StudyError: If the study was started as something else, is being searched by another
             process, or every candidate fails for one cause.
+        DeviceBusyError: If another process held the device for all of the hours.
     """
     started = time.monotonic()
     config = read_study_file(path, _describe_workload)
@@ -70,16 +75,13 @@ def run_study(
         # MLflow takes seconds to import: meanwhile the workload is loaded, in another process.
         threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
-    settings = WorkerSettings(
-        workload=config.workload,
-        folder=paths.folder,
-        store=paths.store,
-        log=paths.logs / f"{config.name}-build.log",
-        timeout_s=config.budget.build_timeout_s,
-        memory_limit_bytes=memory_limit_bytes(config.budget.build_memory_gb),
-    )
+    store = ArtifactStore(paths.store)
     workers = config.budget.build_workers or default_workers()
-    with exclusive(paths.lock), BuildPool(settings, workers) as pool:
+    with (
+        exclusive(paths.lock),
+        StoreUse(store) as use,
+        BuildPool(worker_settings(config, paths), workers) as pool,
+    ):
         info = pool.describe()
         check_names(path, info)
         space = study_space(config, paths.folder)
@@ -90,8 +92,10 @@ def run_study(
         unfinished = storage.recover(objectives)
         history = History(objectives, constraints, info.quality_metric, storage.records())
         evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
+        check_versions(history.measured, evaluator, space)
         check_counters(evaluator, space, [*objectives, *constraints])
-        with lease(CPU):
+        deadline = None if budget.hours is None else started + budget.hours * 3600
+        with waiting_until(deadline), lease(CPU):
             epoch_seconds = pool.service.epoch_seconds()
         cost = CostModel(history, info.recipe, epoch_seconds, is_file=info.is_file)
         given_up = GivenUp(history, space, config.budget.give_up_after)
@@ -101,8 +105,11 @@ def run_study(
         if config.strategy.warm_start is not None:
             earlier = load_history(paths.folder / config.strategy.warm_start)
             strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
-        limit = StoreLimit(evaluator.store, config.budget.store_gb, history)
         history.confirmed, confirmed_trials = storage.confirmed()
+        cost.note_stored(store.names())
+        pins = _pins(store, storage)
+        limit = StoreLimit(store, config.budget.store_gb, history, pins, use, cost)
+        limit.pin()
         tracking = open_tracking(config, paths, storage.definition or {}, history)
         confirmation = None
         if config.confirmation.enabled:
@@ -129,8 +136,8 @@ def run_study(
         ).run(budget)
         is_new = len(history.records) > confirmed_trials
         if confirmation and history.frontier and is_new:
-            deadline = None if budget.hours is None else started + budget.hours * 3600
-            _confirm(confirmation, storage, tracking, deadline)
+            _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
+        limit.pin()
         return replace(result, wants_confirmation=confirmation is not None)
 
 
@@ -173,17 +180,26 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
     history = load_history(path)
     if not history.frontier:
         raise StudyError("the study has no frontier to confirm yet: run `paretune search` first")
-    settings = WorkerSettings(
-        config.workload, paths.folder, paths.store, paths.logs / f"{config.name}-build.log"
-    )
-    with exclusive(paths.lock), BuildWorker(settings) as worker:
+    store = ArtifactStore(paths.store)
+    with (
+        exclusive(paths.lock),
+        StoreUse(store),
+        BuildWorker(worker_settings(config, paths)) as worker,
+    ):
         info = worker.describe()
         storage = StudyStorage(paths.storage_url, config.name)
+        pins = _pins(store, storage)
+        pins.replace(needed_files(history))
         evaluator = study_evaluator(config, paths, worker, info, paths.store)
+        warn_of_new_versions(history.measured, evaluator, study_space(config, paths.folder))
         tracking = open_tracking(config, paths, storage.definition or {}, history)
         confirmation = _confirmation(config, history, evaluator, worker, reporter)
-        _confirm(confirmation, storage, tracking, deadline)
+        _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
     return history
+
+
+def _pins(store: ArtifactStore, storage: StudyStorage) -> Pins:
+    return Pins(store, storage.name, (storage.definition or {})["uid"])
 
 
 def _confirmation(
@@ -209,7 +225,12 @@ def _confirmation(
 
 
 def _confirm(
-    confirmation: Confirmation, storage: StudyStorage, tracking: Tracking, deadline: float | None
+    confirmation: Confirmation,
+    storage: StudyStorage,
+    tracking: Tracking,
+    pins: Pins,
+    folder: Path,
+    deadline: float | None,
 ) -> None:
     """Confirm and publish; if it is interrupted, what there is, and the next search does it again.
 
@@ -219,7 +240,9 @@ def _confirm(
     history = confirmation.history
     if found := confirmation.run(deadline):
         history.confirmed = found
-        samples = confirmation.evaluator.samples.as_dict()
+        # Before they are published: another study may remove files as soon as this one has ended.
+        pins.replace(needed_files(history))
+        samples = confirmation.evaluator.samples.as_dict(folder)
         trials = 0 if confirmation.interruption else len(history.records)
         storage.confirm(found, trials, samples)
         tracking.log_confirmed(history)

@@ -8,11 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from runners.build_worker import BuildWorker
 from runners.builder import Artifact
-from runners.environment import available_cores, fingerprint
+from runners.environment import available_cores, fingerprint, memory_bytes
 from runners.evaluator import RESAMPLES, Evaluator
 from runners.failure import Failure, FailureKind
 from runners.interpreter import interpreter
@@ -25,6 +23,7 @@ from runners.runner import PipelineFiles, Samples
 from runners.runtimes import RUNTIMES
 from runners.store import ArtifactStore
 from runners.user_code import load_attribute
+from runners.worker_jobs import WorkerSettings
 from search.config import RunnerConfig, StudyConfig, StudyPaths
 from search.objective import Constraint, Objective, default_objectives
 from search.storage import StudyStorage
@@ -62,14 +61,23 @@ def split_samples(
     return Samples(inputs, replace(pipeline, requests=requests))
 
 
+def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
+    """Return where a study's build workers work, and what each may take."""
+    gigabytes = config.budget.build_memory_gb
+    return WorkerSettings(
+        workload=config.workload,
+        folder=paths.folder,
+        store=paths.store,
+        log=paths.logs / f"{config.name}-build.log",
+        timeout_s=config.budget.build_timeout_s,
+        # Nine tenths of the machine's memory, unless the study says otherwise.
+        memory_limit_bytes=int(gigabytes * 1e9 if gigabytes else 0.9 * memory_bytes()),
+    )
+
+
 def default_workers() -> int:
     """Return how many builds run side by side: one for every two cores, and at most eight."""
     return max(1, min(8, available_cores() // 2))
-
-
-def memory_limit_bytes(gigabytes: float | None) -> int:
-    """Return what a build may hold: so many gigabytes, or nine tenths of the machine's memory."""
-    return int(gigabytes * 1e9) if gigabytes else int(psutil.virtual_memory().total * 0.9)
 
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
@@ -227,9 +235,14 @@ def study_evaluator(
 
 
 def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> Samples | None:
-    """Return what a study's confirmed points were run on, or ``None`` if it was not confirmed."""
+    """Return what a study's confirmed points were run on, or ``None`` if it was not confirmed.
+
+    Raises:
+        StoreError: If those files are gone.
+    """
     known = StudyStorage(paths.storage_url, config.name).confirmed_on()
-    return None if known is None else Samples.from_dict(known)
+    store = ArtifactStore(paths.store)
+    return None if known is None else Samples.from_dict(known, store, paths.folder)
 
 
 def study_timer(

@@ -16,6 +16,7 @@ from spaces.candidate import (
 from spaces.digest import canonical_json, digest
 from spaces.errors import (
     ConfigError,
+    DeviceBusyError,
     ParetuneError,
     SpaceError,
     StoreError,
@@ -39,6 +40,7 @@ __all__ = [
     "BuildSpec",
     "Candidate",
     "ConfigError",
+    "DeviceBusyError",
     "Forbid",
     "GraphOptimization",
     "ParetuneError",

@@ -5,7 +5,8 @@
     ├── ConfigError     a study file with mistakes (search)
     ├── WorkloadError   the user's workload cannot be loaded or breaks its protocol (runners)
     ├── StoreError      the artifact store cannot be read or written (runners)
-    └── StudyError      a study cannot be opened, continued or finished (search)
+    ├── StudyError      a study cannot be opened, continued or finished (search)
+    └── DeviceBusyError another process held a device until time was up (runners)
 
 A candidate that cannot be built or measured is *not* an error: it is a ``runners.Failure``, a
 value. Each message states the rule, the value received and the next step.
@@ -34,3 +35,7 @@ class StoreError(ParetuneError):
 
 class StudyError(ParetuneError):
     """A study cannot be opened, continued or finished."""
+
+
+class DeviceBusyError(ParetuneError):
+    """Another process builds or measures on a device, and there is no time left to wait for it."""

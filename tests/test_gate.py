@@ -137,3 +137,25 @@ def test_costs_are_those_of_the_stages_still_missing(trial: Make) -> None:
     assert seconds_of("large", 0.0, "fp32") == pytest.approx(10 + 30 + 2 + 3)
     assert seconds_of("small", 0.0, "int8-static") > seconds_of("small", 0.0, "fp32")
     assert seconds_of("large", 0.5, "fp32") > seconds_of("large", 0.0, "fp32")
+
+
+def test_a_stage_whose_output_left_the_store_costs_again(trial: Make) -> None:
+    lineage = {"reference": "r" * 64, "distill": "d" * 64, "export": "e" * 64}
+    seconds = {"reference": 60.0, "distill": 30.0, "export": 2.0}
+    record = trial(0, ("small", 0.0, "fp32"), 0.9, 5.0, None, **seconds, measure=3.0)
+    history = History(OBJECTIVES, records=[replace(record, lineage=lineage)])
+    cost = CostModel(history, Recipe(short_share=0.0))
+    candidate = record.candidate
+
+    def left(*digests: str) -> float:
+        cost.note_stored(digests)
+        return cost.seconds(candidate)
+
+    assert left("r" * 64, "d" * 64, "e" * 64) == pytest.approx(3.0)
+    assert left("r" * 64, "d" * 64) == pytest.approx(3.0 + 2.0)
+    # Nothing needs what came before the last output that is there.
+    assert left("e" * 64) == pytest.approx(3.0)
+    assert left("r" * 64) == pytest.approx(3.0 + 2.0 + 30.0)
+    # A later trial that has made it again has it.
+    history.add(replace(record, number=1, lineage=lineage))
+    assert cost.seconds(candidate) == pytest.approx(3.0)

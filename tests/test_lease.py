@@ -8,9 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import paretune, write_study
+from onnx_models import by_hand
 
-from runners.lease import lease, lease_path
+from runners.failure import Failure
+from runners.lease import CPU, lease, lease_path, waiting_until
+from runners.onnxruntime_runner import OnnxRuntimeRunner
+from runners.runner import Samples
+from runners.settings import MeasurementSettings
+from spaces import DeviceBusyError, RunSpec
 
 HOLD = (
     "import sys, time\n"
@@ -77,3 +85,45 @@ def test_a_killed_holder_without_children_lets_go() -> None:
     began = time.monotonic()
     with lease("cpu"):
         assert time.monotonic() - began < 30
+
+
+def test_who_waits_for_a_device_gives_up_when_time_is_up() -> None:
+    holder = start(HOLD, "cpu", "60")
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with waiting_until(time.monotonic() + 0.1):
+        with pytest.raises(DeviceBusyError, match=f"held by process {holder.pid}"), lease("cpu"):
+            pass
+        with lease("gpu:0"):  # nobody holds it: there is nothing to wait for
+            pass
+    holder.kill()
+    holder.wait()
+    with waiting_until(time.monotonic() - 1.0), lease("cpu"):  # it is free again
+        pass
+
+
+def test_a_prediction_holds_its_device(tmp_path: Path, rng: np.random.Generator) -> None:
+    holder = start(HOLD, CPU, "60")
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    model = tmp_path / "model.onnx"
+    np.save(tmp_path / "inputs.npy", by_hand(model, rng)["input"])
+    samples = Samples([tmp_path / "inputs.npy"])
+    run = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
+    work = (model, run, samples, tmp_path, MeasurementSettings())
+    with waiting_until(time.monotonic()), pytest.raises(DeviceBusyError):
+        OnnxRuntimeRunner().predict(*work)
+    holder.kill()
+    holder.wait()
+    assert not isinstance(OnnxRuntimeRunner().predict(*work), Failure)
+
+
+def test_a_search_does_not_wait_longer_than_its_hours(tmp_path: Path) -> None:
+    holder = start(HOLD, CPU, "300")
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    done = paretune("search", write_study(tmp_path, tracking=False), "--hours", "0.0001")
+    holder.kill()
+    holder.wait()
+    assert done.returncode == 1
+    assert f"time is up, and device cpu is held by process {holder.pid}" in done.stderr

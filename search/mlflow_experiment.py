@@ -1,0 +1,67 @@
+"""A study's MLflow experiment: found by its name, or made; made anew after the study was moved."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
+    from mlflow.tracking import MlflowClient
+
+_LOG = logging.getLogger("paretune")
+
+
+def study_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+    """Return the id of a study's experiment; one that was deleted is restored.
+
+    MLflow keeps the absolute path of the artifacts of an experiment and of each of its runs, and
+    nothing changes it: after a move they would be written to, and looked for in, the old place. So
+    a moved study gets a new experiment, in which all of its runs are logged anew. The old one is
+    renamed and deleted, in MLflow's way: its trash, from which it can be restored.
+
+    Args:
+        client: MLflow's client.
+        name: The study's name.
+        artifacts: Folder for artifacts, or ``None`` for the server's own place.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and (gone := place_before_move(experiment, artifacts)) is not None:
+        _LOG.warning(
+            "the study was moved, and MLflow looks for its artifacts in %s: all runs are logged "
+            "anew. Models that were registered have to be registered again.",
+            gone,
+        )
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        client.rename_experiment(experiment.experiment_id, f"{name}, moved on {stamp}")
+        if experiment.lifecycle_stage != "deleted":
+            client.delete_experiment(experiment.experiment_id)
+        experiment = None
+    if experiment is None:
+        return str(
+            client.create_experiment(
+                name,
+                artifact_location=artifacts.as_uri() if artifacts else None,
+                # The UI then opens on training runs and not on its tools for language models.
+                tags={"mlflow.experimentKind": "custom_model_development"},
+            )
+        )
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def place_before_move(experiment: Experiment, artifacts: Path | None) -> Path | None:
+    """Return where an experiment's artifacts were before its study was moved, if it was.
+
+    Studies of one name may share an experiment, and then a folder for artifacts, which need not be
+    this study's. So a study counts as moved only if the experiment's folder is gone.
+    """
+    location = urlsplit(experiment.artifact_location)
+    if artifacts is None or location.scheme != "file" or not location.path:
+        return None
+    place = Path(unquote(location.path))
+    return None if place == artifacts or place.exists() else place

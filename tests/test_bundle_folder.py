@@ -1,0 +1,56 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from search.bundle_folder import replaced
+from spaces import StudyError
+
+
+def write(folder: Path, *names: str) -> None:
+    """Write a bundle of some files beside its manifest."""
+    with replaced(folder) as aside:
+        for name in names:
+            (aside / name).write_text(f"new {name}")
+        (aside / "manifest.json").write_text(json.dumps({"model": {"sha256": names[0]}}))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_nothing_of_an_old_bundle_is_left_beside_a_new_one(tmp_path: Path) -> None:
+    folder = tmp_path / "picked"
+    write(folder, "model.onnx", "inputs.npy", "inputs_1.npy", "outputs.npy", "pipeline.py")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "repository").mkdir()
+    write(folder, "model.pt2", "inputs.npy", "outputs.npy")
+    kept = {"notes.txt", "repository"}
+    assert names(folder) == {"manifest.json", "model.pt2", "inputs.npy", "outputs.npy"} | kept
+    assert "model.pt2" in (folder / "manifest.json").read_text()
+
+
+def test_a_bundle_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
+    write(tmp_path, "model.onnx")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(RuntimeError), replaced(tmp_path) as aside:
+        (aside / "model.onnx").write_text("half")
+        raise RuntimeError
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("manifest", [None, "{", '{"manifest_version": 3}', "[1]"])
+def test_files_of_somebody_else_are_not_overwritten(tmp_path: Path, manifest: str | None) -> None:
+    (tmp_path / "pipeline.py").write_text("mine")
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(StudyError, match=r"pipeline\.py"):
+        write(tmp_path, "model.onnx", "pipeline.py")
+    assert (tmp_path / "pipeline.py").read_text() == "mine"
+    assert "model.onnx" not in names(tmp_path)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".paretune-left").mkdir()
+    write(tmp_path, "model.onnx")
+    assert names(tmp_path) == {"model.onnx", "manifest.json"}

@@ -1,0 +1,104 @@
+"""A finished study's folder is moved: everything goes on from the new place."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import paretune
+
+import search
+from runners.runner import PipelineFiles, Samples
+from runners.store import ArtifactStore
+from search.config import StudyPaths
+from search.mlflow_client import mlflow_client
+from search.storage import StudyStorage
+from search.study_file import read_study_file
+from search.study_parts import confirmed_samples
+from spaces import StoreError
+
+
+@pytest.fixture
+def moved(iris_study: Path, tmp_path: Path) -> Iterator[Path]:
+    """The finished study in another folder; where it was there is nothing meanwhile."""
+    shutil.copytree(iris_study.parent, tmp_path / "moved")
+    away = iris_study.parent.with_name("away")
+    iris_study.parent.rename(away)
+    yield tmp_path / "moved" / iris_study.name
+    assert not iris_study.parent.exists(), "something was written to the old place"
+    away.rename(iris_study.parent)
+
+
+def test_a_moved_study_picks_with_the_samples_of_its_store(moved: Path, tmp_path: Path) -> None:
+    picked = search.pick(moved, max_latency_ms=1000.0, out=tmp_path / "picked")
+    assert picked.checked is not None and picked.broken == ()
+    assert (tmp_path / "picked" / "inputs.npy").is_file()
+    search.report(moved, tmp_path / "report.html")
+
+
+@pytest.mark.slow
+def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
+    done = paretune("pick", moved, "--max-latency-ms", "1000", "--out", tmp_path / "picked")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert search.verify(tmp_path / "picked").verdict.name not in ("DAMAGED", "DOES_NOT_RUN")
+    # MLflow has the old place: that is said, and mended by the next command that writes to it.
+    [problem] = [problem for check in search.doctor(moved) for problem in check.problems]
+    assert "the study was moved" in problem
+    done = paretune("sync", moved)
+    assert done.returncode == 0 and "logged anew" in done.stderr, done.stdout + done.stderr
+    assert [check.problems for check in search.doctor(moved) if check.problems] == []
+    client = mlflow_client(f"sqlite:///{moved.parent}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("iris")
+    assert experiment is not None
+    assert experiment.artifact_location == (moved.parent / "results" / "mlartifacts").as_uri()
+    # More trials can be tried.
+    done = paretune("search", moved, "--trials", "11")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "logged anew" not in done.stderr
+    assert len(search.status(moved).records) == 11
+
+
+def test_samples_kept_by_an_earlier_version_are_found_where_the_store_is(moved: Path) -> None:
+    config = read_study_file(moved)
+    paths = StudyPaths(config, moved)
+    now = confirmed_samples(config, paths)
+    assert now is not None
+    storage = StudyStorage(paths.storage_url, config.name)
+    points, trials = storage.confirmed()
+    old = [f"/gone/results/store/objects/{path.name[:2]}/{path.name}" for path in now.inputs]
+    storage.confirm(points, trials, {"inputs": old, "pipeline": None})
+    assert confirmed_samples(config, paths) == now
+    Path(now.inputs[0]).unlink()
+    with pytest.raises(StoreError, match="paretune confirm"):
+        confirmed_samples(config, paths)
+    assert "no longer whole" in paretune("pick", moved, "--max-latency-ms", "1000").stderr
+
+
+def test_a_pipeline_is_kept_as_seen_from_the_study(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "old" / "results" / "store")
+    file, around = tmp_path / "old" / "code" / "pipeline.py", tmp_path / "elsewhere.py"
+    file.parent.mkdir()
+    for each in (file, around):
+        each.write_text("def preprocess(request): return request\n")
+    (tmp_path / "requests").write_bytes(b"requests")
+    requests = store.get(store.put(tmp_path / "requests"))
+    assert requests is not None
+    inside = Samples([requests], PipelineFiles(file, requests))
+    outside = Samples([requests], PipelineFiles(around, requests))
+    kept = json.loads(json.dumps([s.as_dict(tmp_path / "old") for s in (inside, outside)]))
+    earlier = {
+        "inputs": [str(requests)],
+        "pipeline": {"file": str(file), "requests": str(requests)},
+    }
+    new = (tmp_path / "old").rename(tmp_path / "new")
+    moved = ArtifactStore(new / "results" / "store")
+    there = moved.get(requests.name)
+    assert there is not None
+    wanted = Samples([there], PipelineFiles(new / "code" / "pipeline.py", there))
+    assert Samples.from_dict(kept[0], moved, new) == wanted
+    assert Samples.from_dict(earlier, moved, new) == wanted
+    assert Samples.from_dict(kept[1], moved, new) == Samples([there], PipelineFiles(around, there))
+    (new / "code" / "pipeline.py").unlink()
+    with pytest.raises(StoreError, match=r"pipeline\.py"):
+        Samples.from_dict(kept[0], moved, new)
