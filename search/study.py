@@ -21,6 +21,7 @@ from search.affordable import Affordable
 from search.config import StudyConfig, StudyPaths
 from search.confirmation import Confirmation
 from search.cost import CostModel
+from search.ending import ending
 from search.fresh_points import DRAWS
 from search.frontier_strategy import FrontierStrategy
 from search.given_up import GivenUp
@@ -28,7 +29,7 @@ from search.history import History
 from search.improvement import MOST_OBJECTIVES
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
-from search.mlflow_study import open_tracking
+from search.mlflow_study import guarded_tracking
 from search.objective import Constraint, Objective
 from search.storage import StudyStorage
 from search.store_limit import StoreLimit
@@ -105,7 +106,8 @@ def run_study(
             strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
         limit = StoreLimit(evaluator.store, config.budget.store_gb, history)
         history.confirmed, confirmed_trials = storage.confirmed()
-        tracking = open_tracking(config, paths, storage.definition or {}, history)
+        tracking = guarded_tracking(config, paths, storage.definition or {})
+        tracking.bring_up_to_date(history)
         confirmation = None
         if config.confirmation.enabled:
             confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
@@ -130,9 +132,10 @@ def run_study(
             store_limit=limit,
         ).run(budget)
         is_new = len(history.records) > confirmed_trials
-        if confirmation and history.frontier and is_new:
-            deadline = None if budget.hours is None else started + budget.hours * 3600
-            _confirm(confirmation, storage, tracking, deadline)
+        with ending(storage, tracking, history, result.reason):
+            if confirmation and history.frontier and is_new:
+                deadline = None if budget.hours is None else started + budget.hours * 3600
+                _confirm(confirmation, storage, tracking, deadline)
         return replace(result, wants_confirmation=confirmation is not None)
 
 
@@ -182,9 +185,12 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
         info = worker.describe()
         storage = StudyStorage(paths.storage_url, config.name)
         evaluator = study_evaluator(config, paths, worker, info, paths.store)
-        tracking = open_tracking(config, paths, storage.definition or {}, history)
+        tracking = guarded_tracking(config, paths, storage.definition or {})
+        tracking.bring_up_to_date(history)
         confirmation = _confirmation(config, history, evaluator, worker, reporter)
-        _confirm(confirmation, storage, tracking, deadline)
+        storage.begin()
+        with ending(storage, tracking, history, "the confirmation is done"):
+            _confirm(confirmation, storage, tracking, deadline)
     return history
 
 
@@ -219,6 +225,7 @@ def _confirm(
         KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
     """
     history = confirmation.history
+    tracking.start("confirming", history)
     if found := confirmation.run(deadline):
         history.confirmed = found
         samples = confirmation.evaluator.samples.as_dict()
