@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import socket
 import subprocess
 import sys
@@ -134,7 +135,9 @@ def test_a_server_that_starts_after_the_search_is_caught_up(tmp_path: Path) -> N
         printed += line
         if "MLflow failed" in line:
             break
+    search.send_signal(signal.SIGSTOP)  # so that the server is there before the search ends
     with server(tmp_path, port):
+        search.send_signal(signal.SIGCONT)
         rest, _ = search.communicate(timeout=600)
         assert search.returncode == 0, printed + rest
         assert "MLflow failed" in printed and "MLflow answers again" in rest
