@@ -117,7 +117,9 @@ class ObjectiveConfig(Section):
     """A recorded metric to optimize."""
 
     metric: StrictStr = Field(description="name of a recorded metric")
-    direction: Direction | None = Field(None, description="by default the metric's natural one")
+    direction: Direction | None = Field(
+        None, description="by default the metric's natural one; a quality is always maximized"
+    )
 
     def objective(self) -> Objective:
         """Return the objective."""
@@ -150,7 +152,8 @@ class StrategyConfig(Section):
     sampler: Literal["auto", "frontier", "gp", "tpe", "nsga2", "random", "exhaustive"] = Field(
         "auto",
         description="frontier is the largest expected gain of hypervolume (per second, where "
-        "`hours` are the budget); auto is frontier, or with more than 3 objectives gp, then tpe; "
+        "`hours` are the budget) with at most 3 objectives; auto is frontier, or with more "
+        "objectives gp, then tpe; "
         "exhaustive tries everything, build after build",
     )
     warm_start: StrictStr | None = Field(

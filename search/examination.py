@@ -229,10 +229,11 @@ def _mlflow(
     uri = paths.tracking_uri
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
         return Check("mlflow", "", [f"there is no {uri.removeprefix(_SQLITE)}"], mend)
+    uid, ended = (storage.definition or {})["uid"], storage.ended
     try:
-        uid = (storage.definition or {})["uid"]
         local = paths.artifacts if uri.startswith(_SQLITE) else None
-        problems = disagreements(uri, config.name, uid, history, local)
+        status = ended[1] if ended else None
+        problems = disagreements(uri, config.name, uid, history, status, local)
     except Exception as error:  # MLflow's clients raise what the server's failure was
         problems = [f"MLflow at {uri} does not answer: {error}"]
         mend = f"start the server, then {mend}"

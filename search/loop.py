@@ -147,8 +147,13 @@ class Loop:
             self._teach(record)
 
     def run(self, budget: Budget) -> SearchResult:
-        """Try candidates until the budget is spent, the space is, or nothing can work."""
-        self.tracking.start()
+        """Try candidates until the budget is spent, the space is, or nothing can work.
+
+        An interruption or an error ends the study; a search that is done does not, since what it
+        found is still to be confirmed.
+        """
+        self.storage.begin()
+        self.tracking.start("searching", self.history)
         self.reporter.started(self.name, self.space, self.history, budget)
         try:
             reason = self._try_candidates(budget)
@@ -164,7 +169,6 @@ class Loop:
             with suppress(StudyError):
                 self._end(f"stopped: {error}", "FAILED")
             raise
-        self._end(reason, "FINISHED")
         return SearchResult(self.history, reason)
 
     def _end(self, reason: str, status: Status) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TRIAL_TAG = "paretune.trial"
 STUDY_TAG = "paretune.study_uid"
+STATUS_TAG = "paretune.status"
 
 _SQLITE = "sqlite:///"
 
@@ -42,16 +43,21 @@ def mlflow_client(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def child_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list[Run]:
-    """Return all child runs of a run, page after page."""
+def trial_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list[Run]:
+    """Return the runs of trials below a study's run, page after page.
+
+    What a person put there beside them is none of ours: it has not the tags of a trial.
+    """
     runs: list[Run] = []
     token = None
     while True:
         with collector_off():
             page = client.search_runs(
-                [experiment_id], f"tags.`mlflow.parentRunId` = '{parent_id}'", page_token=token
+                [experiment_id],
+                f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`paretune.role` = 'trial'",
+                page_token=token,
             )
-        runs.extend(page)
+        runs.extend(run for run in page if TRIAL_TAG in run.data.tags)
         token = page.token
         if not token:
             return runs

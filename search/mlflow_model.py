@@ -155,7 +155,7 @@ def register_model(
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(client.tracking_uri)
     try:
-        known = [m for m in client.search_registered_models() if m.name == name]
+        known = _has_model(client, name)
         if not known:
             client.create_registered_model(name)
         versions = client.search_model_versions(f"name = '{name}'") if known else []
@@ -181,3 +181,17 @@ def register_model(
     finally:
         mlflow.set_tracking_uri(before)
     return str(made.version)
+
+
+def _has_model(client: MlflowClient, name: str) -> bool:
+    """Tell whether a registry has a model; by its name, since lists come in pages."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return False
+    return True

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from runners.store import ArtifactStore
 from search.config import StudyConfig, StudyPaths
+from search.guarded_tracking import GuardedTracking
 from search.history import History
 from search.mlflow_model import log_model, register_model
 from search.mlflow_review import MlflowReview
 from search.mlflow_tracking import MlflowTracking
 from search.study_parts import confirmed_samples, study_runner
-from search.tracking import GuardedTracking, NoTracking, Tracking
+from search.tracking import NoTracking, Tracking, UnusableTrackingError
 from search.trial import TrialRecord
 from spaces import StudyError
 
@@ -21,13 +22,24 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
+def guarded_tracking(
+    config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any]
+) -> Tracking:
+    """Return the tracking of a search, which goes on when MLflow is away; nothing is opened yet."""
+    if not config.tracking:
+        return NoTracking()
+    return GuardedTracking(partial(_view, config, paths, definition))
+
+
 def open_tracking(
     config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any], history: History
 ) -> Tracking:
-    """Return the study's tracking, brought up to date with its history."""
-    if not config.tracking:
-        return NoTracking()
-    return GuardedTracking(_opened(config, paths, definition, history))
+    """Return the study's tracking, brought up to date with its history.
+
+    Raises:
+        StudyError: If MLflow cannot be used.
+    """
+    return _opened(config, paths, definition, history) if config.tracking else NoTracking()
 
 
 def register_point(
@@ -62,9 +74,28 @@ def register_point(
 def _opened(
     config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any], history: History
 ) -> MlflowTracking:
+    try:
+        view = _view(config, paths, definition)
+        view.bring_up_to_date(history)
+    except StudyError:
+        raise
+    except Exception as error:
+        raise StudyError(_unusable(paths, error)) from error
+    return view
+
+
+def _view(config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any]) -> MlflowTracking:
+    """Return the study's MLflow, not brought up to date.
+
+    Raises:
+        UnusableTrackingError: If no server of this kind can be used, whether it answers or not.
+        Exception: MLflow's own, if it does not answer.
+    """
+    from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
+
     local = paths.tracking_uri.startswith("sqlite:")
     try:
-        tracking = MlflowTracking(
+        return MlflowTracking(
             paths.tracking_uri,
             name=config.name,
             definition=definition,
@@ -72,13 +103,16 @@ def _opened(
             study_file=paths.study_file,
             review=MlflowReview(ArtifactStore(paths.store), partial(_log_models, config, paths)),
         )
-        tracking.bring_up_to_date(history)
-    except Exception as error:
-        raise StudyError(
-            f"MLflow at {paths.tracking_uri} cannot be used: {type(error).__name__}: {error}; mend "
-            f"`tracking_uri`, start the server, or set `tracking: false` to search without it"
-        ) from error
-    return tracking
+    except (UnsupportedModelRegistryStoreURIException, ImportError) as error:
+        # A scheme that MLflow does not know, or a database whose driver is not installed.
+        raise UnusableTrackingError(_unusable(paths, error)) from error
+
+
+def _unusable(paths: StudyPaths, error: Exception) -> str:
+    return (
+        f"MLflow at {paths.tracking_uri} cannot be used: {type(error).__name__}: {error}; fix "
+        f"`tracking_uri`, start the server, or set `tracking: false` to search without it"
+    )
 
 
 def _log_models(

@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.history import History
-from search.mlflow_client import STUDY_TAG, TRIAL_TAG, child_runs, mlflow_client
+from search.mlflow_client import STATUS_TAG, STUDY_TAG, TRIAL_TAG, mlflow_client, trial_runs
 from search.mlflow_experiment import study_experiment
 from search.mlflow_review import MlflowReview
+from search.mlflow_standing import Standing, Standings
 from search.summary import trial_markdown, trial_numbers, trial_params
-from search.tracking import Status
+from search.tracking import ENDINGS, Phase, Status
 from search.trial import TrialRecord
-from search.trial_tags import TAG_CHARACTERS, shortfall, trial_tags, truth
+from search.trial_tags import TAG_CHARACTERS, trial_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 _PICTURES_AFTER = 10
 _PICTURES_GROWTH = 0.1
-_CONFIRMED = "paretune.confirmed_by"
+_ENDED = "paretune.ended"
 _PROGRESS_EVERY_S = 5.0
 _BATCH = 900  # MLflow takes a thousand metrics at once
 
@@ -60,53 +61,52 @@ class MlflowTracking:
         self.study_file = study_file
         self.experiment_id = study_experiment(self.client, name, artifacts)
         self.parent_id = self._parent()
-        self._frontier: set[int] = set()
-        self._shortfalls: dict[int, str] = {}
         self.runs: dict[int, str] = {}
-        self._confirmed: set[int] = set()
+        self._frontier: set[int] = set()
+        self._said: dict[int, Standing] = {}
         self._pictured = 0
         self._progress: list[Metric] = []
         self._progress_at = time.monotonic()
 
     def bring_up_to_date(self, history: History) -> None:
-        """Make the child runs those of the history, and their frontier tags true."""
+        """Make the trials' runs those of the history, and what they say of it true."""
         self._pictured = len(history.records)
         self._progress.clear()
         known = {
             run.data.tags[TRIAL_TAG]: run
-            for run in child_runs(self.client, self.experiment_id, self.parent_id)
+            for run in trial_runs(self.client, self.experiment_id, self.parent_id)
         }
+        standings = Standings(history)
         for record in history.records:
             run = known.pop(str(record.number), None)
             if run is not None and run.info.status in ("FINISHED", "FAILED"):
                 self.runs[record.number] = run.info.run_id
-                if run.data.tags.get("frontier") == "true":
-                    self._frontier.add(record.number)
-                if run.data.tags.get("published") == "true":
-                    self._confirmed.add(record.number)
-                self._shortfalls[record.number] = run.data.tags.get("shortfall", "")
+                self._said[record.number] = Standing.said(run.data.tags, run.data.metrics)
             else:
                 if run is not None:
                     self.client.delete_run(run.info.run_id)
-                self._create(record, history)
+                self._create(record, standings)
         for run in known.values():
             # Its trial never finished; it is logged again when it has.
             self.client.delete_run(run.info.run_id)
-        self._mark_frontier(history)
-        self._mark_shortfalls(history.measured, history)
+        self._tell(history.records, standings)
         self._log_missing_progress(history)
-        self._log_fresh_values(history)
 
-    def start(self) -> None:
-        """Make the parent run one that is running."""
+    def start(self, phase: Phase, history: History) -> None:
+        """Make the study's run one that is running, and say what is being done."""
         self.client.update_run(self.parent_id, status="RUNNING")
+        self.client.set_tag(self.parent_id, STATUS_TAG, phase)
+        self.client.set_tag(self.parent_id, _ENDED, "")
+        if phase == "confirming":
+            # It takes a while: meanwhile this is what there is to look at.
+            self._flush_progress()
+            self._log_study(history)
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Log a finished trial as a child run, and what it changed about the study."""
-        self._create(record, history)
-        self._mark_frontier(history)
-        alike = [r for r in history.measured if r.candidate.run == record.candidate.run]
-        self._mark_shortfalls(alike, history)
+        standings = Standings(history)
+        self._create(record, standings)
+        self._tell(self._concerned(record, standings), standings)
         self._log_progress(record, history)
         # A picture costs more the more trials it shows: so they come ever more rarely.
         new = len(history.records) - self._pictured
@@ -115,39 +115,15 @@ class MlflowTracking:
             self._pictured = len(history.records)
 
     def log_confirmed(self, history: History) -> None:
-        """Log what was confirmed, and the study as it stands with it."""
-        self._log_fresh_values(history)
-        self._log_review(history)
-
-    def _log_fresh_values(self, history: History) -> None:
-        """Log them as ``confirmed_…`` metrics; tag the published with their probability."""
-        from mlflow.entities import Metric, RunTag
-
-        for point in history.confirmed:
-            run_id = self.runs[point.number]
-            known = self.client.get_run(run_id).data.tags.get(_CONFIRMED)
-            if known == point.measurement.samples:
-                continue
-            metrics = {f"confirmed_{name}": value for name, value in point.metrics.items()}
-            metrics["probability_non_dominated"] = point.probability
-            at = int(time.time() * 1000)
-            tags = {"published": truth(point.is_published), _CONFIRMED: point.measurement.samples}
-            if point.same_as is not None:
-                tags["same_as"] = str(point.same_as)
-            self.client.log_batch(
-                run_id,
-                metrics=[Metric(name, value, at, 0) for name, value in metrics.items()],
-                tags=[RunTag(name, value) for name, value in tags.items()],
-            )
-        for number in self._confirmed - {point.number for point in history.confirmed}:
-            self.client.set_tag(self.runs[number], "published", "false")
-        self._confirmed = {point.number for point in history.confirmed}
+        """Log what was confirmed, and how every trial stands with it."""
+        self._tell(history.records, Standings(history))
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Log tables and pictures, and end the parent run."""
         self._flush_progress()
         self._log_review(history)
-        self.client.set_tag(self.parent_id, "paretune.ended", reason[:TAG_CHARACTERS])
+        self.client.set_tag(self.parent_id, _ENDED, reason[:TAG_CHARACTERS])
+        self.client.set_tag(self.parent_id, STATUS_TAG, ENDINGS[status])
         self.client.set_terminated(self.parent_id, status)
 
     def _parent(self) -> str:
@@ -171,14 +147,15 @@ class MlflowTracking:
         self.client.log_artifact(run.info.run_id, str(self.study_file))
         return str(run.info.run_id)
 
-    def _create(self, record: TrialRecord, history: History) -> None:
+    def _create(self, record: TrialRecord, standings: Standings) -> None:
         from mlflow.entities import Metric, Param
 
+        history, standing = standings.history, standings.of(record)
         at, tags = int(record.finished_at * 1000), self._tags(record, history)
         run = self.client.create_run(
             self.experiment_id,
             start_time=int(record.started_at * 1000),
-            tags=tags,
+            tags={**tags, **standing.tags},
             run_name=f"{record.number:04d} {record.candidate.label}",
         )
         run_id = run.info.run_id
@@ -186,6 +163,7 @@ class MlflowTracking:
             run_id,
             metrics=[
                 *(Metric(k, v, at, 0) for k, v in trial_numbers(record, history).items()),
+                *(Metric(k, v, at, 0) for k, v in standing.numbers.items()),
                 *(
                     Metric(f"train_loss_{stage.replace('-', '_')}", loss, at, epoch)
                     for stage, losses in record.train_losses.items()
@@ -198,9 +176,7 @@ class MlflowTracking:
             self.client.log_text(run_id, record.failure.log, "failure.log")
         self.client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED", at)
         self.runs[record.number] = run_id
-        self._shortfalls[record.number] = tags.get("shortfall", "")
-        if record in history.frontier:
-            self._frontier.add(record.number)
+        self._said[record.number] = standing
 
     def _tags(self, record: TrialRecord, history: History) -> dict[str, str]:
         return trial_tags(record, history) | {
@@ -212,19 +188,37 @@ class MlflowTracking:
             TRIAL_TAG: str(record.number),
         }
 
-    def _mark_frontier(self, history: History) -> None:
-        now = {record.number for record in history.frontier}
-        for number in now ^ self._frontier:
-            self.client.set_tag(self.runs[number], "frontier", truth(number in now))
-        self._frontier = now
+    def _concerned(self, record: TrialRecord, standings: Standings) -> list[TrialRecord]:
+        """Return the trials whose standing a new one may have changed.
 
-    def _mark_shortfalls(self, records: Iterable[TrialRecord], history: History) -> None:
-        """Tag the trials that gained nothing: also those whose parent was measured after them."""
+        They are those that came onto the frontier or left it, those run as it is, which it may be
+        the parent of, and all of them if it is the baseline.
+        """
+        moved = standings.search_frontier ^ self._frontier
+        return [
+            each
+            for each in standings.history.records
+            if record.number == 0
+            or each.number in moved
+            or (each.measurement and each.candidate.run == record.candidate.run)
+        ]
+
+    def _tell(self, records: Iterable[TrialRecord], standings: Standings) -> None:
+        """Let the runs of trials say how these stand now, as far as they say otherwise."""
+        from mlflow.entities import Metric, RunTag
+
+        self._frontier = standings.search_frontier
+        at = int(time.time() * 1000)
         for record in records:
-            text = shortfall(record, history)
-            if self._shortfalls.get(record.number, "") != text:
-                self.client.set_tag(self.runs[record.number], "shortfall", text)
-                self._shortfalls[record.number] = text
+            standing = standings.of(record)
+            change = self._said[record.number].changed_to(standing)
+            if change.tags or change.numbers:
+                self.client.log_batch(
+                    self.runs[record.number],
+                    metrics=[Metric(name, value, at, 0) for name, value in change.numbers.items()],
+                    tags=[RunTag(name, value) for name, value in change.tags.items()],
+                )
+                self._said[record.number] = standing
 
     def _log_progress(self, record: TrialRecord, history: History) -> None:
         from mlflow.entities import Metric

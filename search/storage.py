@@ -237,13 +237,17 @@ class StudyStorage:
         found = self._attributes().get(_CONFIRMED)
         return dict(found["samples"]) if found else None
 
+    def begin(self) -> None:
+        """Forget how the study last ended: until it ends again it is under way, or was killed."""
+        self._set_study(_ENDED, None)
+
     def end(self, reason: str, status: Status) -> None:
-        """Keep why and how the search ended."""
+        """Keep why and how the study's search, or its confirmation, ended."""
         self._set_study(_ENDED, [reason, status])
 
     @property
     def ended(self) -> tuple[str, Status] | None:
-        """Why and how the last search ended; ``None`` if none did but was killed."""
+        """Why and how the study last ended; ``None`` if it is under way or was killed."""
         found = self._attributes().get(_ENDED)
         return (found[0], found[1]) if found else None
 

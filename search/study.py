@@ -23,13 +23,14 @@ from search.affordable import Affordable
 from search.config import StudyConfig, StudyPaths
 from search.confirmation import Confirmation
 from search.cost import CostModel
+from search.ending import ending
 from search.frontier_strategy import FrontierStrategy
 from search.given_up import GivenUp
 from search.history import History
 from search.improvement import MOST_OBJECTIVES
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
-from search.mlflow_study import open_tracking
+from search.mlflow_study import guarded_tracking
 from search.objective import Constraint, Objective
 from search.storage import StudyStorage
 from search.store_limit import StoreLimit, needed_files
@@ -110,7 +111,8 @@ def run_study(
         pins = _pins(store, storage)
         limit = StoreLimit(store, config.budget.store_gb, history, pins, use, cost)
         limit.pin()
-        tracking = open_tracking(config, paths, storage.definition or {}, history)
+        tracking = guarded_tracking(config, paths, storage.definition or {})
+        tracking.bring_up_to_date(history)
         confirmation = None
         if config.confirmation.enabled:
             confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
@@ -135,8 +137,9 @@ def run_study(
             store_limit=limit,
         ).run(budget)
         is_new = len(history.records) > confirmed_trials
-        if confirmation and history.frontier and is_new:
-            _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
+        with ending(storage, tracking, history, result.reason):
+            if confirmation and history.frontier and is_new:
+                _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
         limit.pin()
         return replace(result, wants_confirmation=confirmation is not None)
 
@@ -192,9 +195,12 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
         pins.replace(needed_files(history))
         evaluator = study_evaluator(config, paths, worker, info, paths.store)
         warn_of_new_versions(history.measured, evaluator, study_space(config, paths.folder))
-        tracking = open_tracking(config, paths, storage.definition or {}, history)
+        tracking = guarded_tracking(config, paths, storage.definition or {})
+        tracking.bring_up_to_date(history)
         confirmation = _confirmation(config, history, evaluator, worker, reporter)
-        _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
+        storage.begin()
+        with ending(storage, tracking, history, "the confirmation is done"):
+            _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
     return history
 
 
@@ -238,6 +244,7 @@ def _confirm(
         KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
     """
     history = confirmation.history
+    tracking.start("confirming", history)
     if found := confirmation.run(deadline):
         history.confirmed = found
         # Before they are published: another study may remove files as soon as this one has ended.

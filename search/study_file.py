@@ -1,21 +1,22 @@
-"""Reading a study file: all its mistakes at once, each with where it is and how to mend it."""
+"""Reading a study file: all its mistakes at once, each with where it is and how to fix it."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from runners.loaded_workload import WorkloadInfo
 from runners.metric import METRICS
 from runners.runtimes import RUNTIMES
 from runners.user_code import split_reference
 from search.config import StudyConfig
+from search.improvement import MOST_OBJECTIVES
+from search.mistake import Mistake, offer
+from search.schema_mistakes import schema_mistake
 from search.yaml_source import Location, YamlSource, read_yaml
 from spaces import (
     Axis,
@@ -28,21 +29,6 @@ from spaces import (
 
 Describe = Callable[[str, Path], WorkloadInfo]
 """Loads a workload (``FILE.py:CLASS``, folder) and says what it offers."""
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One thing wrong with a study file.
-
-    Attributes:
-        location: Where: keys and list positions from the top.
-        problem: The rule that is broken and the value received.
-        mend: What to write instead.
-    """
-
-    location: Location
-    problem: str
-    mend: str = ""
 
 
 def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig:
@@ -66,7 +52,7 @@ def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig
     try:
         config = StudyConfig.model_validate(source.values)
     except ValidationError as error:
-        mistakes += [_from_pydantic(dict(item)) for item in error.errors()]
+        mistakes += [schema_mistake(dict(item)) for item in error.errors()]
     mistakes += _workload_mistakes(source)
     if config is not None:
         mistakes += _reference_mistakes(config, source.folder)
@@ -77,7 +63,7 @@ def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig
         try:
             mistakes += _name_mistakes(source.values, describe(workload, source.folder))
         except ParetuneError as error:
-            mistakes.append(Mistake(("workload",), str(error), "mend the workload's code"))
+            mistakes.append(Mistake(("workload",), str(error), "fix the workload's code"))
     raise ConfigError(_report(source, mistakes))
 
 
@@ -101,8 +87,8 @@ def _workload_mistakes(source: YamlSource) -> list[Mistake]:
         split_reference(written, source.folder)
     except WorkloadError as error:
         beside = _workload_beside(source.folder)
-        mend = f"write `workload: {beside}`" if beside else "write FILE.py:CLASS"
-        return [Mistake(("workload",), str(error), mend)]
+        fix = f"write `workload: {beside}`" if beside else "write FILE.py:CLASS"
+        return [Mistake(("workload",), str(error), fix)]
     return []
 
 
@@ -123,7 +109,7 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
                         Mistake(
                             ("rules", index, "forbid", axis),
                             f"{value!r} forbids nothing: no {axis} of the space is that",
-                            _offer(str(value), [str(v) for v in known], f"{axis} can be"),
+                            offer(str(value), [str(v) for v in known], f"{axis} can be"),
                         )
                     )
     metrics = [entry.metric for entry in config.objectives or []]
@@ -131,6 +117,10 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
         if metric in metrics[:index]:
             problem = f"{metric} is an objective already"
             mistakes.append(Mistake(("objectives", index), problem, "delete one of them"))
+    if config.strategy.sampler == "frontier" and len(metrics) > MOST_OBJECTIVES:
+        problem = f"frontier takes at most {MOST_OBJECTIVES} objectives; got {len(metrics)}"
+        fix = "write `auto` (a Gaussian process, then TPE), or make some objectives constraints"
+        mistakes.append(Mistake(("strategy", "sampler"), problem, fix))
     known_runners = [*RUNTIMES, *config.runners]
     for index, target in enumerate(config.space.execution_provider):
         runner = split_target(target)[0]
@@ -139,7 +129,7 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
                 Mistake(
                     ("space", "execution_provider", index),
                     f"unknown runner {runner!r}",
-                    _offer(runner, known_runners, "the runners are"),
+                    offer(runner, known_runners, "the runners are"),
                 )
             )
     return mistakes
@@ -164,7 +154,7 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                 Mistake(
                     ("space", "student", index),
                     f"unknown student {name!r}",
-                    _offer(name, info.models, f"the workload {info.name} offers"),
+                    offer(name, info.models, f"the workload {info.name} offers"),
                 )
             )
     known = [*METRICS, info.quality_metric]
@@ -177,19 +167,26 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                     Mistake(
                         (section, index, "metric"),
                         f"unknown metric {metric!r}",
-                        _offer(metric, known, "recorded metrics are"),
+                        offer(metric, known, "recorded metrics are"),
                     )
                 )
+            elif metric == info.quality_metric and entry.get("direction") == "minimize":
+                problem = f"{metric} is the workload's quality, and of a quality higher is better"
+                fix = (
+                    "return it negated from the workload (-error), name it so, and leave "
+                    "`direction` out"
+                )
+                mistakes.append(Mistake((section, index, "direction"), problem, fix))
             elif isinstance(metric, str) and metric in METRICS:
                 need = METRICS[metric].needs
                 if need == "pipeline" and info.pipeline is None:
                     problem = f"{metric} needs pre- or post-processing, and {info.name} has none"
-                    mend = "give the workload `pipeline` and `requests()`"
-                    mistakes.append(Mistake((section, index, "metric"), problem, mend))
+                    fix = "give the workload `pipeline` and `requests()`"
+                    mistakes.append(Mistake((section, index, "metric"), problem, fix))
                 if need == "load" and not _offers_load(values):
                     problem = f"{metric} needs load, and none is offered"
-                    mend = "add `measurement: {load: {queries_per_s: …}}`"
-                    mistakes.append(Mistake((section, index, "metric"), problem, mend))
+                    fix = "add `measurement: {load: {queries_per_s: …}}`"
+                    mistakes.append(Mistake((section, index, "metric"), problem, fix))
     return mistakes
 
 
@@ -210,89 +207,6 @@ def _workload_beside(folder: Path) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _from_pydantic(error: dict[str, Any]) -> Mistake:
-    location, got, kind = tuple(error["loc"]), error["input"], error["type"]
-    context = error.get("ctx", {})
-    if kind == "extra_forbidden":
-        known = _keys_at(location[:-1])
-        return Mistake(
-            location,
-            f"unknown key {str(location[-1])!r}",
-            _offer(str(location[-1]), known, "known keys here are"),
-        )
-    if kind == "missing":
-        mend = f"add `{location[-1]}: …`"
-        description = _field_description(location)
-        return Mistake(location, "missing", f"{mend} ({description})" if description else mend)
-    problem = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    problem = re.sub(r"^should ", "must ", problem)
-    if kind == "enum":
-        expected = re.findall(r"'([^']*)'", context.get("expected", ""))
-        return Mistake(location, f"unknown value {got!r}", _offer(str(got), expected, "it can be"))
-    if kind == "value_error":
-        return Mistake(location, problem)
-    return Mistake(location, f"{problem}; got {got!r}", _mend_for(kind, context))
-
-
-def _mend_for(kind: str, context: dict[str, Any]) -> str:
-    if kind.startswith("int"):
-        return "write a whole number, without quotes"
-    if kind.startswith("float"):
-        return "write a number, without quotes"
-    if kind == "string_pattern_mismatch":
-        return "write letters, digits, '_', '-' and '.' only"
-    if kind.startswith("string"):
-        return "write a text"
-    if kind.startswith("list"):
-        return "write a list: [a, b, c]"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return "write keys and values, indented"
-    if kind == "greater_than_equal":
-        return f"write {context['ge']} or more"
-    if kind == "greater_than":
-        return f"write more than {context['gt']}"
-    if kind == "less_than":
-        return f"write less than {context['lt']}"
-    return ""
-
-
-def _keys_at(location: Location) -> list[str]:
-    model = _model_at(location)
-    return list(model.model_fields) if model else []
-
-
-def _field_description(location: Location) -> str:
-    model = _model_at(location[:-1])
-    field = model.model_fields.get(str(location[-1])) if model else None
-    return (field.description or "") if field else ""
-
-
-def _model_at(location: Location) -> type[BaseModel] | None:
-    """Return the schema of a section, by following field types from the top."""
-    model: type[BaseModel] = StudyConfig
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = model.model_fields.get(part)
-        inner = _model_in(field.annotation) if field else None
-        if inner is None:
-            return None
-        model = inner
-    return model
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for a in get_args(annotation) if (found := _model_in(a))), None)
-
-
-def _offer(got: str, known: Any, introduction: str) -> str:
-    close = difflib.get_close_matches(got, list(known), n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{guess}{introduction} {', '.join(known)}"
-
-
 def _report(source: YamlSource, mistakes: list[Mistake]) -> str:
     count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
     lines = [f"{source.path}: {count}"]
@@ -300,8 +214,8 @@ def _report(source: YamlSource, mistakes: list[Mistake]) -> str:
         line = source.line(mistake.location)
         where = f"line {line}" if line else "top level"
         lines.append(f"  {where}: {_dotted(mistake.location)}: {mistake.problem}")
-        if mistake.mend:
-            lines.append(f"      → {mistake.mend}")
+        if mistake.fix:
+            lines.append(f"      → {mistake.fix}")
     return "\n".join(lines)
 
 

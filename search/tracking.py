@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import Literal, Protocol
 
 from search.history import History
 from search.trial import TrialRecord
+from spaces import StudyError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+Phase = Literal["searching", "confirming"]
 
-_LOG = logging.getLogger("paretune")
+ENDINGS: dict[Status, str] = {"FINISHED": "done", "FAILED": "failed", "KILLED": "interrupted"}
+"""What a study that has ended is, by the status of its run."""
+
+
+class UnusableTrackingError(StudyError):
+    """A tracking that cannot be opened however long one waits: it is set up wrongly."""
 
 
 class Tracking(Protocol):
@@ -20,8 +25,8 @@ class Tracking(Protocol):
     def bring_up_to_date(self, history: History) -> None:
         """Show what the history holds and is not shown yet."""
 
-    def start(self) -> None:
-        """Show that the study is being searched."""
+    def start(self, phase: Phase, history: History) -> None:
+        """Show that the study is being searched or confirmed."""
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Show a finished trial, and what it changed."""
@@ -30,7 +35,7 @@ class Tracking(Protocol):
         """Show what was confirmed, and what is published."""
 
     def finish(self, history: History, reason: str, status: Status) -> None:
-        """Show the study as it stands at the end of a search."""
+        """Show the study as it stands at the end of a search or a confirmation."""
 
 
 class NoTracking:
@@ -39,7 +44,7 @@ class NoTracking:
     def bring_up_to_date(self, history: History) -> None:
         """Do nothing."""
 
-    def start(self) -> None:
+    def start(self, phase: Phase, history: History) -> None:
         """Do nothing."""
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
@@ -50,54 +55,3 @@ class NoTracking:
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Do nothing."""
-
-
-class GuardedTracking:
-    """Keeps a tracking that fails from ending the study.
-
-    After a failure it is left alone until the search ends; then it is tried once more.
-
-    Args:
-        inner: The tracking.
-    """
-
-    def __init__(self, inner: Tracking) -> None:
-        self.inner = inner
-        self._is_behind = False
-
-    def bring_up_to_date(self, history: History) -> None:
-        """Pass it on."""
-        self._try(lambda: self.inner.bring_up_to_date(history))
-
-    def start(self) -> None:
-        """Pass it on."""
-        self._try(self.inner.start)
-
-    def log_trial(self, record: TrialRecord, history: History) -> None:
-        """Pass it on."""
-        self._try(lambda: self.inner.log_trial(record, history))
-
-    def log_confirmed(self, history: History) -> None:
-        """Pass it on."""
-        self._try(lambda: self.inner.log_confirmed(history))
-
-    def finish(self, history: History, reason: str, status: Status) -> None:
-        """Pass it on, after what was missed."""
-        if self._is_behind:
-            self._is_behind = False
-            self.bring_up_to_date(history)
-        self._try(lambda: self.inner.finish(history, reason, status))
-
-    def _try(self, call: Callable[[], None]) -> None:
-        if self._is_behind:
-            return
-        try:
-            call()
-        except Exception as error:
-            _LOG.warning(
-                "MLflow failed (%s: %s); the study goes on without it. Nothing is lost: the end of "
-                "the search, its next start or `paretune sync` brings MLflow up to date.",
-                type(error).__name__,
-                error,
-            )
-            self._is_behind = True

@@ -11,11 +11,10 @@ TAG_CHARACTERS = 4000
 
 
 def trial_tags(record: TrialRecord, history: History) -> dict[str, str]:
-    """Return the tags of a trial, as its study stands: texts, truths as ``true`` and ``false``."""
+    """Return the tags of a trial that stay as they are: texts, truths as ``true`` and ``false``."""
     tags = {
         "candidate": record.candidate.digest,
         "baseline": truth(record.number == 0),
-        "frontier": truth(record in history.frontier),
         "outcome": "measured" if record.measurement else "skipped" if record.skip else "failed",
     }
     if record.measurement:
@@ -24,8 +23,6 @@ def trial_tags(record: TrialRecord, history: History) -> dict[str, str]:
         tags["samples"] = record.measurement.samples
         environment = record.measurement.environment
         tags |= {f"environment.{name}": value for name, value in environment.items()}
-    if text := shortfall(record, history):
-        tags["shortfall"] = text
     if record.failure:
         tags["failure.stage"] = record.failure.stage
         tags["failure.kind"] = record.failure.kind.value

@@ -38,7 +38,7 @@ def test_staircase_in_three_objectives(steps: int) -> None:
     assert volume == pytest.approx(steps**3 - math.comb(steps + 1, 3))
 
 
-@pytest.mark.parametrize("objectives", [2, 3, 4])
+@pytest.mark.parametrize("objectives", [2, 3, 4, 5])
 def test_agrees_with_inclusion_and_exclusion(objectives: int, rng: np.random.Generator) -> None:
     for _ in range(10):
         points, reference = rng.random((9, objectives)) * 1.2, np.ones(objectives)
@@ -57,13 +57,14 @@ def test_ties_in_single_coordinates(objectives: int, rng: np.random.Generator) -
         assert hypervolume(points, reference) == pytest.approx(int(dominated.sum()))
 
 
-def test_a_large_front_agrees_with_monte_carlo(rng: np.random.Generator) -> None:
-    points = np.abs(rng.normal(size=(300, 3)))
+@pytest.mark.parametrize("objectives", [3, 4, 5])
+def test_a_large_front_agrees_with_monte_carlo(objectives: int, rng: np.random.Generator) -> None:
+    points = np.abs(rng.normal(size=(300, objectives)))
     points = 1 - points / np.linalg.norm(points, axis=1, keepdims=True)
-    darts = rng.random((20_000, 3))
+    darts = rng.random((20_000, objectives))
     share = (points[:, None] <= darts[None]).all(axis=2).any(axis=0).mean()
     # Five standard deviations of a share of 20,000 darts.
-    assert hypervolume(points, np.ones(3)) == pytest.approx(share, abs=0.018)
+    assert hypervolume(points, np.ones(objectives)) == pytest.approx(share, abs=0.018)
 
 
 def test_three_objectives_agree_with_the_recursion_over_four(rng: np.random.Generator) -> None:

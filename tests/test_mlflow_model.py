@@ -17,6 +17,7 @@ import pytest
 from conftest import paretune
 
 from search.mlflow_client import mlflow_client
+from search.mlflow_model import register_model
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,18 @@ def test_loaded_by_mlflow_it_answers_as_the_picked_file(registered: tuple[str, P
     np.save(given, inputs)
     subprocess.run([sys.executable, "-c", script, uri, given, got], check=True)
     np.testing.assert_allclose(np.load(got), outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_name_is_found_in_a_registry_of_more_than_a_page(registered: tuple[str, Path]) -> None:
+    uri, _ = registered
+    client = mlflow_client(uri)
+    [version] = client.search_model_versions("name = 'iris'")
+    for number in range(100):  # before "iris": a page has a hundred
+        client.create_registered_model(f"a model {number}")
+    assert "iris" not in {model.name for model in client.search_registered_models()}
+    model = version.tags["paretune.model_id"]
+    assert register_model(client, model, version.run_id, "iris", "challenger") == "1"
+    assert [v.version for v in client.search_model_versions("name = 'iris'")] == [1]
 
 
 def test_an_alias_without_a_name_is_refused(iris_study: Path) -> None:

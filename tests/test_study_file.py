@@ -19,6 +19,11 @@ space:
   batch_size: [1, -8]
 """
 
+FOUR_OBJECTIVES = [
+    {"metric": metric}
+    for metric in ("accuracy", "latency_p95_ms", "throughput_samples_per_s", "size_bytes")
+]
+
 
 def problems(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
@@ -90,6 +95,10 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ({"constraints": [{"metric": "accuracy", "min": 0.9, "max": 0.1}]}, "nothing can fit"),
         ({"constraints": [{"metric": "accuracy", "min": float("nan")}]}, "finite"),
         ({"objectives": [{"metric": "size_bytes"}] * 2}, "is an objective already"),
+        (
+            {"objectives": FOUR_OBJECTIVES, "strategy": {"sampler": "frontier"}},
+            "strategy.sampler: frontier takes at most 3 objectives; got 4\n      → write `auto`",
+        ),
         ({"strategy": {"seed": 2**32}}, "less than 2147483648"),
         ({"budget": {"build_timeout_s": float("inf")}}, "less than or equal to"),
         ({"space": {**SMALL_SPACE, "execution_provider": ["tvm/CPU"]}}, "unknown runner 'tvm'"),
@@ -120,6 +129,19 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     assert "cannot read" in problems(tmp_path / "none.yaml")
 
 
+def test_a_sampler_of_three_objectives_is_refused_four_at_its_line(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path, objectives=FOUR_OBJECTIVES, strategy={"seed": 1, "sampler": "frontier"}
+    )
+    lines = study.read_text("utf-8").splitlines()
+    line = lines.index("  sampler: frontier") + 1
+    assert f"line {line}: strategy.sampler: frontier takes" in problems(study)
+    study.write_text(
+        study.read_text("utf-8").replace("sampler: frontier", "sampler: auto"), "utf-8"
+    )
+    assert read_study_file(study).strategy.sampler == "auto"
+
+
 def test_a_repeated_key_is_told(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     path.write_text(path.read_text("utf-8") + "name: again\n", "utf-8")
@@ -132,6 +154,14 @@ def test_a_repeated_key_is_told(tmp_path: Path) -> None:
         ({"objectives": [{"metric": "latency_p95"}]}, "did you mean 'latency_p95_ms'"),
         ({"constraints": [{"metric": "f1", "min": 0.5}]}, "unknown metric 'f1'"),
         ({"space": {**SMALL_SPACE, "student": ["reference", "smal"]}}, "did you mean 'small'"),
+        (
+            {"objectives": [{"metric": "accuracy", "direction": "minimize"}]},
+            "objectives[0].direction: accuracy is the workload's quality",
+        ),
+        (
+            {"objectives": [{"metric": "accuracy", "direction": "minimize"}]},
+            "negated from the workload (-error)",
+        ),
         ({"workload": f"{IRIS}:Lilies"}, "has no 'Lilies'"),
         ({"workload": f"{IRIS}:network"}, "subclass of runners.Workload"),
         ({"workload": f"{IRIS}:BadMetricName"}, "quality_metric must be a name"),

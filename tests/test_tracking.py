@@ -26,11 +26,12 @@ GOALS = default_objectives("accuracy")
 SKIPPED, FAILED = 3, 5
 
 
-def opened(folder: Path, history: History) -> MlflowTracking:
+def opened_at(folder: Path, database: Path | None = None) -> MlflowTracking:
+    """Return a view that shows nothing yet."""
     folder.mkdir(exist_ok=True)
     (folder / "study.yaml").write_text("name: study\n", "utf-8")
-    tracking = MlflowTracking(
-        f"sqlite:///{folder}/mlflow.db",
+    return MlflowTracking(
+        f"sqlite:///{database or folder / 'mlflow.db'}",
         name="study",
         definition={
             "uid": "one",
@@ -41,20 +42,24 @@ def opened(folder: Path, history: History) -> MlflowTracking:
         study_file=folder / "study.yaml",
         review=MlflowReview(ArtifactStore(folder / "store"), lambda *points: {}),
     )
+
+
+def opened(folder: Path, history: History) -> MlflowTracking:
+    tracking = opened_at(folder)
     tracking.bring_up_to_date(history)
     return tracking
 
 
 def runs(tracking: MlflowTracking) -> dict[int, Run]:
-    parent = f"tags.`mlflow.parentRunId` = '{tracking.parent_id}'"
+    parent = f"tags.`mlflow.parentRunId` = '{tracking.parent_id}' and tags.outcome != ''"
     found = tracking.client.search_runs([tracking.experiment_id], parent)
     by_trial = {int(run.data.tags["paretune.trial"]): run for run in found}
     assert len(by_trial) == len(found)
     return by_trial
 
 
-def tagged(tracking: MlflowTracking) -> list[int]:
-    return sorted(n for n, run in runs(tracking).items() if run.data.tags["frontier"] == "true")
+def tagged(tracking: MlflowTracking, tag: str = "frontier") -> list[int]:
+    return sorted(n for n, run in runs(tracking).items() if run.data.tags.get(tag) == "true")
 
 
 def frontier(history: History) -> list[int]:

@@ -5,12 +5,12 @@
 Run it an hour or more after a study was confirmed. All confirmed points, published or not, and
 beside them the naive frontier (what is best by the search's own values) are measured in an
 independent campaign: every point has a launch in every round, and nothing of the earlier
-measurements is used but the files. Quality is worked out anew on the test split: it is the same unless a runtime is not
-deterministic, so that of the published values the times are what is at stake. Printed is how many
-points are inside the intervals they were given, and how many are still non-dominated among all that
-was measured now; a published row whose point is beaten by its own ties alone still is. The naive
-frontier's accuracies are of another split: of its values only the times are compared. Let nothing
-else run.
+measurements is used but the files. Quality is worked out anew on the test split: it is the same
+unless a runtime is not deterministic, so that of the published values the times are what is at
+stake. Printed is how many points are inside the intervals they were given, and how many are still
+non-dominated among all that was measured now; a published row whose point is beaten by its own ties
+alone still is. The naive frontier's accuracies are of another split: of its values only the times
+are compared. Let nothing else run.
 """
 
 import argparse

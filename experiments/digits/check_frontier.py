@@ -1,10 +1,11 @@
-"""Check a finished study by what MLflow alone says: is its frontier right, do its files load?
+"""Check a finished study by what MLflow alone says: is its search right, do its files load?
 
     python experiments/digits/check_frontier.py [STUDY.yaml]
 
 Reads the child runs through MLflow's client, computes the non-dominated set by comparing every run
 with every other, and loads every frontier point's ONNX file in ONNX Runtime. None of the project's
-own frontier code is used. Exit code 1 if anything is wrong.
+own frontier code is used. It is the search's own frontier, of the values that the search measured:
+the published one is of fresh values. Exit code 1 if anything is wrong.
 """
 
 import os
@@ -35,7 +36,7 @@ def main(study_file: Path) -> int:
         print(f"  {len(values)} of {name}: {', '.join(values)}")
 
     brute = {run.info.run_id for run in measured if not any(_beats(o, run) for o in measured)}
-    tagged = {run.info.run_id for run in measured if run.data.tags["frontier"] == "true"}
+    tagged = {run.info.run_id for run in measured if run.data.tags["search_frontier"] == "true"}
     print(f"frontier by brute force: {len(brute)} runs; tagged in MLflow: {len(tagged)} runs")
     loaded = 0
     for run in (run for run in measured if run.info.run_id in tagged):
@@ -45,7 +46,7 @@ def main(study_file: Path) -> int:
         loaded += 1
     print(f"ONNX files of the frontier loaded in ONNX Runtime: {loaded} of {len(tagged)}")
     good = bool(tagged) and brute == tagged and loaded == len(tagged)
-    print("the frontier is right" if good else "THE FRONTIER IS WRONG")
+    print("the search frontier is right" if good else "THE SEARCH FRONTIER IS WRONG")
     return 0 if good else 1
 
 
