@@ -19,6 +19,7 @@ from runners.campaign import Campaign, Entry
 from runners.evaluator import Evaluator, resampled_quality
 from runners.failure import Failure
 from runners.launch import summarize
+from runners.lease import waiting_until
 from runners.measurement import Measurement
 from runners.statistic import Statistic
 from search.confirmed import Confirmed
@@ -28,6 +29,7 @@ from search.objective import losses
 from search.plausible import plausible
 from search.publication import LEAST_MEAN_PROBABILITY, Verdict, probability_non_dominated, publish
 from search.trial import TrialRecord
+from spaces import DeviceBusyError
 
 _STABLE_ROUNDS = 3
 _SHORTEST_LAUNCHES = 2
@@ -89,12 +91,15 @@ class Confirmation:
             wanted = wanted[: max(1, int(left_s / self._seconds_a_point()))]
         points: list[Point] = []
         try:
-            for done, record in enumerate(wanted):
-                self.progress(0, len(wanted) - done, len(wanted))
-                if (point := self._point(record)) is not None:
-                    points.append(point)
-                    self._campaign.entries.append(point.entry)
-            self._measure(points, deadline)
+            with waiting_until(deadline):
+                for done, record in enumerate(wanted):
+                    self.progress(0, len(wanted) - done, len(wanted))
+                    if (point := self._point(record)) is not None:
+                        points.append(point)
+                        self._campaign.entries.append(point.entry)
+                self._measure(points, deadline)
+        except DeviceBusyError as busy:
+            _LOG.warning("the confirmation ends early: %s", busy)
         except KeyboardInterrupt as interruption:
             self.interruption = interruption
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
@@ -102,8 +107,9 @@ class Confirmation:
         return self._judge(whole)
 
     def _wanted(self) -> list[TrialRecord]:
+        """Return what to measure: first the baseline, which everything is compared with."""
         points, base = plausible(self.history), self.history.baseline
-        return points if base is None or base in points else [base, *points]
+        return points if base is None else [base, *(each for each in points if each is not base)]
 
     def _seconds_a_point(self) -> float:
         """Return what a point is expected to take, from what the search's launches took."""
