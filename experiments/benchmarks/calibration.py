@@ -43,7 +43,7 @@ from search.hypervolume import hypervolume
 from search.objective import losses, reference_point
 from search.pareto import non_dominated
 from search.plausible import plausible
-from search.publication import publish, row_members
+from search.publication import dominance, publish, row_members
 from search.study import load_history
 from search.study_file import read_study_file
 from search.trial import TrialRecord
@@ -77,6 +77,8 @@ class Tally:
         held: Share of the true hypervolume that the published points hold.
         naive_held: The same of the naive frontier.
         confirmed_held: The same of all that was confirmed.
+        is_sound: Whether no published point is dominated by the published values of another, and
+            every point that none dominates is published, a tie, or of a row that is not sure.
     """
 
     chances: list[float]
@@ -89,6 +91,7 @@ class Tally:
     held: float
     naive_held: float
     confirmed_held: float
+    is_sound: bool
 
 
 class Machine:
@@ -220,6 +223,7 @@ def study(seed: int, launches: NDArray[np.float64]) -> Tally:
     true = losses([machine.truth(record.candidate) for record in wanted], OBJECTIVES)
     every = losses([machine.truth(record.candidate) for record in history.records], OBJECTIVES)
     is_best = non_dominated(true)
+    beats = dominance(values[None])[0]
     of_all = dict(zip((r.number for r in history.records), non_dominated(every), strict=True))
     reference = reference_point(machine.truth(SPACE.baseline), OBJECTIVES)
     whole = hypervolume(every[non_dominated(every)], reference)
@@ -242,6 +246,8 @@ def study(seed: int, launches: NDArray[np.float64]) -> Tally:
         held(true[standing]),
         held(every[naive]),
         held(true),
+        all(not beats[:, i].any() for i in standing)
+        and all(v.row is not None for v, b in zip(verdicts, beats.T, strict=True) if not b.any()),
     )
 
 
@@ -287,9 +293,11 @@ def show(tallies: Sequence[Tally]) -> bool:
             f"{name:<10} hold {np.mean(shares):6.1%} of the true hypervolume "
             f"(lowest tenth of studies: {np.percentile(shares, 10):.1%})"
         )
+    sound = sum(t.is_sound for t in tallies)
+    print(f"no published point is dominated, none is missing without a reason: {sound} studies")
     rows = np.concatenate([t.rows for t in tallies]).mean()
     held = np.mean([t.held for t in tallies])
-    return bool(good and rows >= 0.95 and held >= 0.95)
+    return bool(good and rows >= 0.95 and held >= 0.95 and sound == len(tallies))
 
 
 def record(study_file: Path) -> int:
