@@ -38,20 +38,41 @@ def run(
     *,
     trials: int | None = None,
     hours: float | None = None,
+    max_latency_ms: float | None = None,
+    percentile: str | None = None,
+    min_quality: float | None = None,
+    max_quality_drop: float | None = None,
+    batch_size: int | None = None,
     reporter: Reporter | None = None,
 ) -> SearchResult:
     """Run a study, or continue it, until its budget is spent.
+
+    What you mean to pick (see :func:`pick`) steers the search and forbids nothing; what is not
+    given is as the study file's ``wish`` says.
 
     Args:
         study: The study file.
         trials: Trials in the whole study, instead of the study file's ``budget.trials``.
         hours: Wall-clock hours of this search, instead of ``budget.hours``.
+        max_latency_ms: Latency budget of one call, in milliseconds.
+        percentile: Which latency it is about: ``p50``, ``p90``, ``p95`` or ``p99``.
+        min_quality: Lowest quality.
+        max_quality_drop: Largest loss of quality against the baseline, in the quality's own unit.
+        batch_size: The batch size that will be used.
         reporter: Told about progress; by default it is printed.
 
     Raises:
         ParetuneError: See :func:`search.study.run_study`.
     """
-    return run_study(Path(study), reporter or ConsoleReporter(), trials, hours)
+    told = {
+        "max_latency_ms": max_latency_ms,
+        "percentile": percentile,
+        "min_quality": min_quality,
+        "max_quality_drop": max_quality_drop,
+        "batch_size": batch_size,
+    }
+    wish = {name: value for name, value in told.items() if value is not None}
+    return run_study(Path(study), reporter or ConsoleReporter(), trials, hours, wish)
 
 
 def onnx_study(

@@ -14,6 +14,7 @@ import click
 
 from runners.telemetry import switch_off_telemetry
 from search import cli_bundle, cli_init, cli_model, cli_review
+from search.cli_wish import wish_options
 from spaces.errors import ConfigError, ParetuneError
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def main() -> None:
 @click.option(
     "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours of this search."
 )
+@wish_options
 @click.option("--onnx", type=_FILE, help="Instead of STUDY: an ONNX file to be made fast.")
 @click.option(
     "--data", type=_FILE, help="With --onnx: samples, an .npz file with an array an input, by name."
@@ -123,12 +125,17 @@ def search(
     labels: str | None,
     metric: str | None,
     out: Path | None,
+    **wish: Any,
 ) -> None:
     """Run STUDY (study.yaml by default), or continue it where it ended.
 
     With --onnx no study file is needed: a folder MODEL-study is made with one in it, which tries
     every quantization, some batch sizes and thread counts, and what else is installed to run it.
     Without labels quality is how close the outputs are to the original's.
+
+    With --max-latency-ms, --max-accuracy-drop, --min-accuracy or --batch-size the search is steered
+    to what you will pick. They forbid nothing, go before the study file's `wish`, and hold for this
+    search. Without a limit on quality, what lost more than a tenth of it does not count.
 
     At the end the frontier is confirmed: measured again, and published with intervals; of a budget
     in hours, time is kept for it. Everything is written to the study's output_dir; the process can
@@ -159,7 +166,7 @@ def search(
         raise click.UsageError("--data, --labels, --metric and --out are for --onnx")
     reporter = ConsoleReporter()
     with _interruptible(study, reporter):
-        result = api.run(study, trials=trials, hours=hours, reporter=reporter)
+        result = api.run(study, trials=trials, hours=hours, reporter=reporter, **wish)
     history = result.history
     console.print(f"\n{result.reason}; {len(history.failed)} failed")
     if history.failed:
@@ -211,6 +218,7 @@ def status(study: Path) -> None:
 
     from search import api
     from search.console import console, failure_table
+    from search.summary import format_metric
 
     history = api.status(study)
     spent: Counter[str] = Counter()
@@ -229,8 +237,10 @@ def status(study: Path) -> None:
         )
     elif history.frontier:
         console.print(f"not confirmed yet: a search ends with it, or `paretune confirm {study}`")
-    if history.hypervolume is not None:
-        console.print(f"hypervolume {history.hypervolume:.4f} (log scale, against 10 × baseline)")
+    if history.reference is not None:
+        ends = zip(history.objectives, history.reference, strict=True)
+        at = [f"{o.metric} {format_metric(o.metric, o.value(end))}" for o, end in ends]
+        console.print(f"hypervolume {history.hypervolume:.4f} (log scale, from {', '.join(at)})")
     for stage, seconds in spent.most_common():
         count = times[stage]
         console.print(f"  {stage:<14} {seconds:8.1f} s  ({count} ×, {seconds / count:.2f} s each)")

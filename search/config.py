@@ -18,12 +18,14 @@ from search.attempt import LatencyFirst
 from search.config_section import Duration, Limit, Positive, Ratio, Section
 from search.measurement_config import ConfirmationConfig, MeasurementConfig
 from search.objective import Constraint, Direction, Objective, natural_direction
+from search.wish_config import WishConfig
 from spaces import (
     AXIS_NAMES,
     BASELINE_VALUES,
     DEFAULT_RUNNER,
     REFERENCE,
     Axis,
+    ConfigError,
     Forbid,
     GraphOptimization,
     Quantization,
@@ -206,6 +208,7 @@ class StudyConfig(Section):
         None, description="by default quality up, latency_p95_ms down, throughput up"
     )
     constraints: list[ConstraintConfig] = Field([], description="limits on metrics")
+    wish: WishConfig = Field(WishConfig(), description="what you mean to pick, to steer by")
     strategy: StrategyConfig = Field(StrategyConfig(), description="how candidates are chosen")
     budget: BudgetConfig = Field(BudgetConfig(), description="when the study ends")
     measurement: MeasurementConfig = Field(MeasurementConfig(), description="how it measures")
@@ -222,6 +225,18 @@ class StudyConfig(Section):
         None, description="MLflow tracking URI; by default SQLite in output_dir"
     )
     tracking: StrictBool = Field(True, description="whether to log to MLflow")
+
+    @field_validator("wish")
+    @classmethod
+    def _is_of_the_space(cls, wish: WishConfig, info: Any) -> WishConfig:
+        space = info.data.get("space")
+        if space is None:
+            return wish  # the space's own mistakes are told
+        try:
+            wish.interest(space.batch_size, {})
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return wish
 
 
 class StudyPaths:

@@ -108,7 +108,8 @@ class Confirmation:
 
     def _wanted(self) -> list[TrialRecord]:
         """Return what to measure: first the baseline, which everything is compared with."""
-        points, base = plausible(self.history), self.history.baseline
+        history, base = self.history, self.history.baseline
+        points = [each for each in plausible(history) if history.is_of_interest(each)]
         return points if base is None else [base, *(each for each in points if each is not base)]
 
     def _seconds_a_point(self) -> float:
@@ -192,8 +193,8 @@ class Confirmation:
         return FreshPoints(points, launches, history.objectives, history.quality_metric)
 
     def _verdicts(self, fresh: FreshPoints) -> dict[Point, Verdict]:
-        """Return the verdict on each point that keeps the study's limits."""
-        places = [i for i, p in enumerate(fresh.points) if not self._broken(p)]
+        """Return the verdict on each point that keeps the study's limits, and is of interest."""
+        places = [i for i, p in enumerate(fresh.points) if not self._left_out(p, fresh.points)]
         values = losses([fresh.metrics(i) for i in places], self.history.objectives)
         found = publish(values, fresh.draws[:, places])
         # Places among the judged become places among all.
@@ -220,7 +221,7 @@ class Confirmation:
     def _confirmed(self, place: int, fresh: FreshPoints, verdict: Verdict | None) -> Confirmed:
         point = fresh.points[place]
         if verdict is None:
-            verdict, why_not = Verdict(0.0, None), self._broken(point)
+            verdict, why_not = Verdict(0.0, None), self._left_out(point, fresh.points)
         else:
             why_not = _why_not(verdict, fresh.points)
         row = verdict.row if verdict.is_published else None
@@ -236,15 +237,19 @@ class Confirmation:
             resampled=tuple(point.resampled),
         )
 
-    def _broken(self, point: Point) -> str:
-        """Return which limits of the study a point breaks by its fresh values; empty if none."""
-        metrics = self._as_record(point).metrics
-        return "; ".join(
-            f"breaks a limit of the study: {limit.metric} {metrics[limit.metric]:g} against "
+    def _left_out(self, point: Point, points: Sequence[Point]) -> str:
+        """Return why a point is not to be judged, by its fresh values; empty if it is."""
+        fresh = self._as_record(point)
+        broken = "; ".join(
+            f"breaks a limit of the study: {limit.metric} {fresh.metrics[limit.metric]:g} against "
             f"{limit.bound:g}"
             for limit in self.history.constraints
-            if limit.violation(metrics[limit.metric]) > 0
+            if limit.violation(fresh.metrics[limit.metric]) > 0
         )
+        base = next((self._as_record(p).metrics for p in points if p.record.number == 0), None)
+        if broken or base is None or self.history.is_of_interest(fresh, base):
+            return broken
+        return "too far below the baseline's quality, or outside what is wished for"
 
     def _as_record(self, point: Point) -> TrialRecord:
         """Return a point's trial with its fresh values, as far as limits may ask for them."""

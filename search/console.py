@@ -50,7 +50,8 @@ class ConsoleReporter:
         self._before = len(history.records)
         goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
         self.console.print(
-            f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for {goals}",
+            f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for {goals}"
+            + (f"; wished for: {wish}" if (wish := history.interest.text) else ""),
             soft_wrap=True,
         )
         limit = f" or {budget.hours:g} h" if budget.hours else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,13 +11,13 @@ from itertools import compress, islice
 import numpy as np
 
 from search.caution import least_losses, surprises, training_of
+from search.forecast import Forecast, limit_losses, log_chance_below
 from search.improvement import Array, Improvement, expected_improvement
-from search.objective import Constraint, Objective, losses, reference_point
+from search.interest import ANYTHING, Interest
+from search.objective import Constraint, Objective, losses
 from search.opening import first_candidates, run_ends
 from search.pareto import non_dominated
-from search.surrogate import Surrogate, encode
-from spaces import REFERENCE, Axis, Candidate, SearchSpace
-from spaces.axis import BUILD_AXES
+from spaces import REFERENCE, Candidate, SearchSpace
 
 _ENUMERATED = 20_000
 _SCORED = 1_500
@@ -27,7 +26,6 @@ _DRAWS = 16
 _LEARNED = 300
 _AT_ONCE = 1 / 40
 _MUCH_MORE = 3.0
-_LEAST_CHANCE = 0.02
 _UNTRAINED = (REFERENCE, 0.0)
 _OF_THE_FILE = ("size_bytes",)
 
@@ -55,6 +53,8 @@ class FrontierStrategy:
         seed: Seed of what is drawn; together with what was observed it decides every proposal.
         cost: Expected seconds of a candidate, if time is what the search is short of.
         sizes: Something that grows with a student's size, by student, as far as it is known.
+        interest: What a person means to pick: the improvement counts as far as that is likely to be
+            kept. Until something is, what comes nearest to it is proposed.
     """
 
     def __init__(
@@ -66,21 +66,21 @@ class FrontierStrategy:
         seed: int = 0,
         cost: Callable[[Candidate], float] | None = None,
         sizes: Mapping[str, float] | None = None,
+        interest: Interest = ANYTHING,
     ) -> None:
         self.space = space
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.seed = seed
         self.cost = cost
-        self.sizes = sizes
+        self.interest = interest
         self._quality = quality_metric
         self._of_build = {quality_metric, *_OF_THE_FILE}
-        self._ways = run_ends(space)
-        self._first = first_candidates(space, self._ways)
+        self._ways = run_ends(space, interest.batch_size)
+        self._first = first_candidates(space, self._ways, interest.batch_size)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
-        self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
-        self._build_axes = [axis for axis in space.axes if axis.name in BUILD_AXES]
+        self._forecast = Forecast(space, self._of_build, seed, sizes)
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
@@ -116,6 +116,7 @@ class FrontierStrategy:
         depends on the batch.
         """
         known = self._feasible() if self.cost is not None else {}
+        known = {c: m for c, m in known.items() if self.interest.has_batch(c)} or known
         first: dict[tuple[str, float], Candidate] = {}
         for candidate, metrics in self._metrics.items():
             if metrics:
@@ -142,26 +143,39 @@ class FrontierStrategy:
         return None if space.size > _ENUMERATED else list(space.candidates())
 
     def _pool(self, taken: set[Candidate], rng: random.Random) -> list[Candidate]:
-        """Return the free candidates to score: the frontier's neighbours, and a sample."""
+        """Return the free candidates to score.
+
+        Those of another batch size than the one wished for come in once no other is left.
+        """
+        batch_size = self.interest.batch_size
+        pool = self._pool_of(taken, rng, batch_size)
+        return pool if pool or batch_size is None else self._pool_of(taken, rng, None)
+
+    def _pool_of(
+        self, taken: set[Candidate], rng: random.Random, batch_size: int | None
+    ) -> list[Candidate]:
+        """Return the frontier's neighbours and a sample; of one batch size, if one is given."""
+
+        def is_free(candidate: Candidate) -> bool:
+            fits = batch_size in (None, candidate.run.batch_size)
+            return fits and self._is_free(candidate, taken)
+
         if self._everyone is not None:
-            free = [candidate for candidate in self._everyone if candidate not in taken]
-            valid = (c for c in rng.sample(free, len(free)) if self._is_free(c, taken))
+            valid = filter(is_free, rng.sample(self._everyone, len(self._everyone)))
             drawn = list(islice(valid, _SCORED))
         else:
+            fixed = {} if batch_size is None else {"batch_size": batch_size}
             values = [
-                {a.name: rng.choice(a.values) for a in self.space.axes} for _ in range(_SCORED)
+                {a.name: rng.choice(a.values) for a in self.space.axes} | fixed
+                for _ in range(_SCORED)
             ]
             drawn = [Candidate.from_params(params) for params in values]
         near = [other for candidate in self._front() for other in self._neighbours(candidate)]
         near = near if len(near) <= _SCORED else rng.sample(near, _SCORED)
-        free = [
-            candidate
-            for candidate in dict.fromkeys([*near, *drawn])
-            if self._is_free(candidate, taken)
-        ]
+        free = list(filter(is_free, dict.fromkeys([*near, *drawn])))
         if free or self._everyone is not None:
             return free
-        return list(islice((c for c in self.space.candidates() if c not in taken), _SCORED))
+        return list(islice(filter(is_free, self.space.candidates()), _SCORED))
 
     def _neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
         """Yield the candidates that differ in one axis: by a step, or in a name."""
@@ -181,25 +195,33 @@ class FrontierStrategy:
 
     def _best(self, pool: list[Candidate], pending: list[Candidate]) -> list[Candidate]:
         """Return the next proposals from a pool: those expected to be worth most together."""
-        points = encode([*pool, *pending], self.space.axes, self.sizes)
+        points = self._forecast.points([*pool, *pending])
         data = self._data()
-        columns = [self._predict(goal, data, points) for goal in self.objectives]
+        columns = [self._forecast.losses(goal, data, points) for goal in self.objectives]
         means = np.column_stack([mean for mean, _ in columns])
         deviations = np.column_stack([deviation for _, deviation in columns])
-        known = losses(list(self._feasible().values()), self.objectives)
-        front = np.vstack([known, means[len(pool) :]])
+        front = np.vstack([self._wished_losses(), means[len(pool) :]])
         points, means, deviations = points[: len(pool)], means[: len(pool)], deviations[: len(pool)]
+        ends = limit_losses(self.objectives, self._wished())
+        log_chance = log_chance_below(ends, means, deviations)
+        goals = {goal.metric for goal in self.objectives}
+        others = [limit for limit in self._wished() if limit.metric not in goals]
+        chance = self._forecast.chance_to_keep([*self.constraints, *others], data, points)
+        weight = self._forecast.chance_to_work(self._metrics, points) * chance * np.exp(log_chance)
         least = least_losses(pool, self._metrics, self.objectives, self._quality)
         deviations = np.hypot(deviations, surprises(pool, self._metrics, self.objectives))
-        weight = self._chance_to_work(points) * self._chance_to_fit(points, data)
         seconds = np.ones(len(pool))
         if self.cost is not None:
             seconds = np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
             weight = weight / seconds
-        improvement = Improvement(front, self._reference())
+        reference = self._reference()
+        improvement = Improvement(front, reference)
         # Scored in full is what looks best two deviations to the good.
         hopes = improvement.of(np.maximum(means - 2 * deviations, least)) * weight
-        short = np.argsort(-hopes, kind="stable")[:_SHORTLIST]
+        # Where nothing is expected to count, it is what comes nearest to where something would.
+        nearness = log_chance_below(np.minimum(ends, reference), means, deviations)
+        nearness = nearness + np.log(chance / seconds)
+        short = np.lexsort((-nearness, -hopes))[:_SHORTLIST]
         draws = self._draws()
         best: list[Candidate] = []
         while len(best) < 1 + _AT_ONCE * len(self._metrics) and len(short):
@@ -207,13 +229,13 @@ class FrontierStrategy:
                 improvement, means[short], deviations[short], draws, least[short]
             )
             scores = expected * weight[short] + hopes[short] * 1e-9
-            chosen = short[int(np.argmax(scores))]
+            chosen = short[int(np.argmax(scores if scores.any() else nearness[short]))]
             if best and seconds[chosen] > _MUCH_MORE * seconds.min():
                 break  # By the time that is begun, more is known.
             best.append(pool[chosen])
             short = short[short != chosen]
             front = np.vstack([front, np.maximum(means[chosen], least[chosen])])
-            improvement = Improvement(front, self._reference())
+            improvement = Improvement(front, reference)
         return best
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:
@@ -225,27 +247,6 @@ class FrontierStrategy:
         kept = [*self._front(), *list(measured)[: len(self._first)], *list(measured)[-50:]]
         kept += rng.sample(list(measured), _LEARNED)
         return {c: measured[c] for c in list(dict.fromkeys(kept))[:_LEARNED]}
-
-    def _predict(
-        self, goal: Objective, data: Mapping[Candidate, Mapping[str, float]], points: Array
-    ) -> tuple[Array, Array]:
-        """Return expected losses at encoded points, and their standard deviations."""
-        name = goal.metric
-        axes: Sequence[Axis] = self.space.axes
-        learned = {c: goal.loss(m[name]) for c, m in data.items()}
-        if name in self._of_build:
-            axes = self._build_axes
-            of_build: defaultdict[object, list[Candidate]] = defaultdict(list)
-            for candidate in data:
-                of_build[candidate.build].append(candidate)
-            learned = {
-                same[0]: float(np.mean([learned[c] for c in same])) for same in of_build.values()
-            }
-        # The build axes come first, so their features do.
-        known = encode(list(learned), axes, self.sizes)
-        surrogate = self._surrogates[name]
-        surrogate.fit(known, np.array(list(learned.values())))
-        return surrogate.predict(points[:, : known.shape[1]])
 
     def _draws(self) -> Array:
         """Return standard normal draws; all that depends on how it is run shares one.
@@ -261,32 +262,6 @@ class FrontierStrategy:
         draws: Array = both[:, columns]
         return draws
 
-    def _chance_to_work(self, points: Array) -> Array:
-        works = {c: float(m is not None) for c, m in self._metrics.items()}
-        if all(works.values()):
-            return np.ones(len(points))
-        failed = [c for c, fine in works.items() if not fine][-_LEARNED // 2 :]
-        learned = [*failed, *[c for c, fine in works.items() if fine][-_LEARNED // 2 :]]
-        surrogate = self._surrogates["works"]
-        values = np.array([works[c] for c in learned])
-        surrogate.fit(encode(learned, self.space.axes, self.sizes), values)
-        chance: Array = np.clip(surrogate.predict(points)[0], 0.0, 1.0)
-        return np.maximum(chance, _LEAST_CHANCE) ** 2
-
-    def _chance_to_fit(self, points: Array, data: Mapping[Candidate, Mapping[str, float]]) -> Array:
-        from scipy.stats import norm
-
-        chance = np.ones(len(points))
-        for limit in self.constraints:
-            goal = Objective(limit.metric, "minimize")
-            mean, deviation = self._predict(goal, data, points)
-            if limit.maximum is not None:
-                chance *= norm.cdf((goal.loss(limit.maximum) - mean) / deviation)
-            if limit.minimum is not None:
-                chance *= norm.cdf((mean - goal.loss(limit.minimum)) / deviation)
-        kept: Array = np.maximum(chance, 1e-6)
-        return kept
-
     def _feasible(self) -> dict[Candidate, Mapping[str, float]]:
         """Return what was measured and keeps every limit."""
         return {
@@ -295,7 +270,26 @@ class FrontierStrategy:
             if metrics and all(c.violation(metrics[c.metric]) <= 0 for c in self.constraints)
         }
 
+    def _base(self) -> Mapping[str, float]:
+        """Return the baseline's metrics, or those of what was measured first."""
+        return self._metrics.get(self.space.baseline) or next(filter(None, self._metrics.values()))
+
+    def _wished(self) -> tuple[Constraint, ...]:
+        """Return the limits that are wished for."""
+        return self.interest.limits(self._base(), self._quality)
+
+    def _wished_losses(self) -> Array:
+        """Return the losses of what was measured and is as it is wished for."""
+        limits = self._wished()
+        rows = [
+            metrics
+            for candidate, metrics in self._feasible().items()
+            if self.interest.has_batch(candidate)
+            and all(limit.violation(metrics[limit.metric]) <= 0 for limit in limits)
+        ]
+        return losses(rows, self.objectives)
+
     def _reference(self) -> Array:
-        """Return where improvements are measured from: the baseline, or what was measured first."""
-        base = self._metrics.get(self.space.baseline) or next(filter(None, self._metrics.values()))
-        return reference_point(base, self.objectives)
+        """Return the losses that improvements are measured from."""
+        batch_size = self.space.baseline.run.batch_size
+        return self.interest.reference(self._base(), self.objectives, self._quality, batch_size)

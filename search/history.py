@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.confirmed import CLOSE_CALL, Confirmed
 from search.hypervolume import hypervolume
-from search.objective import Constraint, Objective, losses, reference_point
+from search.interest import ANYTHING, Interest
+from search.objective import Constraint, Objective, losses
 from search.trial import TrialRecord
 from spaces import Candidate
 
@@ -26,6 +28,7 @@ class History:
         constraints: The limits it keeps.
         quality_metric: Name of the workload's quality metric.
         records: Finished trials, in any order.
+        interest: What a person means to pick.
 
     Attributes:
         records: Every trial, in the order in which they came.
@@ -45,7 +48,9 @@ class History:
         constraints: Sequence[Constraint] = (),
         quality_metric: str = "accuracy",
         records: Sequence[TrialRecord] = (),
+        interest: Interest = ANYTHING,
     ) -> None:
+        self.interest = interest
         self.quality_metric = quality_metric
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
@@ -93,15 +98,47 @@ class History:
         """Tell whether a measured trial, or a confirmed point, keeps every constraint."""
         return all(c.violation(record.metrics[c.metric]) <= 0 for c in self.constraints)
 
+    def is_of_interest(
+        self, point: TrialRecord | Confirmed, baseline: Mapping[str, float] | None = None
+    ) -> bool:
+        """Tell whether a measured point is near enough to what is wished for to be looked at again.
+
+        It is, if its quality is not below the end of the quality that counts (see
+        :meth:`search.interest.Interest.holds`) and, where a limit or a batch size is wished for,
+        it keeps those, the limits by a little more. The baseline always is.
+
+        Args:
+            point: A measured trial, or a confirmed point.
+            baseline: The baseline's metrics of the split that the point was measured on; by default
+                the validation split, that of the search.
+        """
+        base = self.baseline.metrics if baseline is None and self.baseline else baseline
+        if point.number == 0 or base is None or point.measurement is None:
+            return True
+        batch_size = self.interest.batch_size
+        if batch_size is not None and point.measurement.run.batch_size != batch_size:
+            return False
+        return self.interest.holds(point.metrics, base, self.objectives, self.quality_metric)
+
+    @property
+    def reference(self) -> NDArray[np.float64] | None:
+        """The losses that the hypervolume is measured from; ``None`` without a baseline.
+
+        See :func:`search.objective.reference_point`.
+        """
+        if self.baseline is None:
+            return None
+        metrics, batch_size = self.baseline.metrics, self.baseline.candidate.run.batch_size
+        return self.interest.reference(metrics, self.objectives, self.quality_metric, batch_size)
+
     @property
     def hypervolume(self) -> float | None:
         """The exact hypervolume of the frontier; ``None`` without a measured baseline.
 
         In the objectives' own scale (logarithms of times, rates and sizes), from
-        :func:`search.objective.reference_point`. It only grows as trials come in.
+        :attr:`reference`. It only grows as trials come in, as long as the wish stays the same.
         """
-        if self._volume is None and self.baseline is not None:
-            reference = reference_point(self.baseline.metrics, self.objectives)
+        if self._volume is None and (reference := self.reference) is not None:
             self._volume = hypervolume(self._points, reference)
         return self._volume
 
@@ -131,7 +168,9 @@ class History:
             replace(record, outcome=fresh[record.number]) if record.number in fresh else record
             for record in self.records
         ]
-        shown = History(self.objectives, self.constraints, self.quality_metric, records)
+        shown = History(
+            self.objectives, self.constraints, self.quality_metric, records, self.interest
+        )
         shown.confirmed = self.confirmed
         by_number = {record.number: record for record in records}
         shown.frontier = [by_number[point.number] for point in self.published]

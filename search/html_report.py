@@ -137,7 +137,13 @@ def _stage_seconds(history: History) -> dict[str, float]:
 
 def _hypervolumes(history: History) -> list[tuple[int, float]]:
     """Return trial number and hypervolume so far, of each measured trial."""
-    so_far, found = History(history.objectives, history.constraints, history.quality_metric), []
+    so_far = History(
+        history.objectives,
+        history.constraints,
+        history.quality_metric,
+        interest=history.interest,
+    )
+    found = []
     for record in history.measured:
         so_far.add(record)
         if so_far.hypervolume is not None:

@@ -252,7 +252,12 @@ class MlflowTracking:
         logged = {m.step for m in self.client.get_metric_history(self.parent_id, "trials")}
         if all(record.number in logged for record in history.records):
             return
-        replayed = History(history.objectives, history.constraints, history.quality_metric)
+        replayed = History(
+            history.objectives,
+            history.constraints,
+            history.quality_metric,
+            interest=history.interest,
+        )
         for record in sorted(history.records, key=lambda record: record.finished_at):
             replayed.add(record)
             if record.number not in logged:

@@ -34,6 +34,7 @@ _RECORD = "paretune_record"
 _STARTS = "paretune_starts"
 _CONFIRMED = "paretune_confirmed"
 _ENDED = "paretune_ended"
+_WISH = "paretune_wish"
 _PATIENCE_S = 300.0
 _RETRY_S = 2.0
 _FOR_GOOD = ("disk is full", "malformed", "not a database")
@@ -240,6 +241,15 @@ class StudyStorage:
     def begin(self) -> None:
         """Forget how the study last ended: until it ends again it is under way, or was killed."""
         self._set_study(_ENDED, None)
+
+    def keep_wish(self, wish: Mapping[str, Any]) -> None:
+        """Keep what a search is steered to (see ``Interest.as_dict``), in place of the last one."""
+        self._set_study(_WISH, dict(wish))
+
+    @property
+    def wish(self) -> dict[str, Any] | None:
+        """What the last search was steered to; ``None`` if none has said."""
+        return self._attributes().get(_WISH)
 
     def end(self, reason: str, status: Status) -> None:
         """Keep why and how the study's search, or its confirmation, ended."""

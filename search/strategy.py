@@ -11,6 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from search.interest import ANYTHING, Interest
 from search.objective import Constraint, Objective
 from spaces import Candidate, SearchSpace
 
@@ -50,6 +51,8 @@ class OptunaStrategy:
         sampler: ``gp``, ``tpe``, ``nsga2`` or ``random``; ``auto`` is a Gaussian process for the
             first 200 trials, where it is best but slow to ask, then TPE.
         seed: Seed; a resumed strategy draws on from it instead of repeating the first proposals.
+        quality_metric: The workload's quality.
+        interest: What a person means to pick: to the sampler a limit like the others.
     """
 
     def __init__(
@@ -59,11 +62,16 @@ class OptunaStrategy:
         constraints: Sequence[Constraint] = (),
         sampler: SamplerName = "auto",
         seed: int = 0,
+        quality_metric: str = "accuracy",
+        interest: Interest = ANYTHING,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space = space
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
+        self.interest = interest
+        self._quality = quality_metric
+        self._base: Mapping[str, float] = {}
         self.sampler: SamplerName = sampler
         self.seed = seed
         self._first = space.informative()
@@ -106,6 +114,7 @@ class OptunaStrategy:
             else:
                 self._add(candidate, self._worst, failed=True)
             return
+        self._base = self._base or metrics
         values = [objective.loss(metrics[objective.metric]) for objective in self.objectives]
         self._worst = [max(pair) for pair in zip(self._worst or values, values, strict=True)]
         self._add(candidate, values, failed=False, metrics=metrics)
@@ -137,7 +146,10 @@ class OptunaStrategy:
         metrics: Mapping[str, float] | None = None,
     ) -> None:
         limits = {_FAILED: 1.0 if failed else -1.0}
-        for index, constraint in enumerate(self.constraints):
+        if self.interest.batch_size is not None:
+            limits["batch_size"] = -1.0 if self.interest.has_batch(candidate) else 1.0
+        wished = self.interest.limits(self._base, self._quality)
+        for index, constraint in enumerate([*self.constraints, *wished]):
             broken = 1.0 if metrics is None else constraint.violation(metrics[constraint.metric])
             limits[f"constraint_{index}"] = broken
         self._study.add_trial(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from runners.build_pool import BuildPool
 from runners.build_worker import BuildWorker
@@ -28,6 +30,7 @@ from search.frontier_strategy import FrontierStrategy
 from search.given_up import GivenUp
 from search.history import History
 from search.improvement import MOST_OBJECTIVES
+from search.interest import Interest
 from search.lock import exclusive
 from search.loop import Budget, Loop, Reporter, SearchResult
 from search.mlflow_study import guarded_tracking
@@ -52,7 +55,11 @@ from spaces import SearchSpace, StudyError
 
 
 def run_study(
-    path: Path, reporter: Reporter, trials: int | None = None, hours: float | None = None
+    path: Path,
+    reporter: Reporter,
+    trials: int | None = None,
+    hours: float | None = None,
+    wish: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """Run a study, or continue it, until its budget is spent.
 
@@ -61,15 +68,18 @@ def run_study(
         reporter: Told about progress.
         trials: Instead of the study file's ``budget.trials``.
         hours: Instead of the study file's ``budget.hours``.
+        wish: Instead of the study file's ``wish``, by attribute of
+            :class:`search.interest.Interest`.
 
     Raises:
-        ConfigError: If the study file has mistakes.
+        ConfigError: If the study file has mistakes, or the wish does not fit it.
         StudyError: If the study was started as something else, is being searched by another
             process, or every candidate fails for one cause.
         DeviceBusyError: If another process held the device for all of the hours.
     """
     started = time.monotonic()
     config = read_study_file(path, _describe_workload)
+    interest = config.wish.interest(config.space.batch_size, wish or {})
     paths = StudyPaths(config, path)
     switch_off_telemetry()
     if config.tracking:
@@ -90,8 +100,10 @@ def run_study(
         constraints = [entry.constraint() for entry in config.constraints]
         storage = StudyStorage(paths.storage_url, config.name)
         storage.create(study_definition(config, info, space, objectives), objectives, space)
+        storage.keep_wish(interest.as_dict())
         unfinished = storage.recover(objectives)
-        history = History(objectives, constraints, info.quality_metric, storage.records())
+        records = storage.records()
+        history = History(objectives, constraints, info.quality_metric, records, interest)
         evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
         check_versions(history.measured, evaluator, space)
         check_counters(evaluator, space, [*objectives, *constraints])
@@ -161,8 +173,11 @@ def _strategy(
             seed,
             cost.seconds if minds_time else None,
             cost.epoch_seconds,
+            history.interest,
         )
-    return OptunaStrategy(space, objectives, constraints, sampler, seed)
+    return OptunaStrategy(
+        space, objectives, constraints, sampler, seed, history.quality_metric, history.interest
+    )
 
 
 def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) -> History:
@@ -278,7 +293,11 @@ def load_history(path: Path) -> History:
     objectives = [Objective(**values) for values in definition["objectives"]]
     constraints = [Constraint(**values) for values in definition["constraints"]]
     records = storage.records(held=True)
-    history = History(objectives, constraints, definition["quality_metric"], records)
+    kept = storage.wish
+    interest = (
+        config.wish.interest(config.space.batch_size, {}) if kept is None else Interest(**kept)
+    )
+    history = History(objectives, constraints, definition["quality_metric"], records, interest)
     history.confirmed, _ = storage.confirmed()
     return history
 

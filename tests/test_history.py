@@ -71,7 +71,8 @@ def test_what_is_kept_up_to_date_is_what_the_definitions_give(
         if base is None:
             assert history.hypervolume is None
         else:
-            worst = losses([base.metrics], goals)[0] + [base.metrics["accuracy"], *[np.log(10)] * 2]
+            drop = base.metrics["accuracy"] / 10
+            worst = losses([base.metrics], goals)[0] + [drop, *[np.log(10)] * 2]
             points = losses([r.metrics for r in best], goals)
             assert history.hypervolume == pytest.approx(hypervolume(points, worst))
     again = History(goals, [limit], records=history.records)

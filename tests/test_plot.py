@@ -1,9 +1,8 @@
-"""Pictures and tables do not mix what was confirmed with what only the search measured."""
+"""Pictures do not mix what was confirmed with what only the search measured."""
 
 from collections.abc import Callable
 
 from search.confirmed import Confirmed
-from search.console import published_table
 from search.history import History
 from search.objective import default_objectives
 from search.plot import pareto_figure
@@ -39,11 +38,3 @@ def test_the_line_of_the_best_runs_through_confirmed_points_only(
     history.confirmed.clear()
     figure = pareto_figure(history, "iris")
     assert [tuple(t.x) for t in figure.data if t.mode == "lines" and t.visible] == [(1.0,)]
-
-
-def test_what_the_search_had_and_is_not_published_is_counted(
-    make_record: Callable[..., TrialRecord],
-) -> None:
-    # Two are published and one was on the search's frontier, which is neither of them.
-    caption = str(published_table(study(make_record)).caption)
-    assert "had 1, 1 of them not published" in caption

@@ -40,7 +40,7 @@ from search.fresh_points import FreshPoints, Point
 from search.frontier_strategy import FrontierStrategy
 from search.history import History
 from search.hypervolume import hypervolume
-from search.objective import losses, reference_point
+from search.objective import losses
 from search.pareto import non_dominated
 from search.plausible import plausible
 from search.publication import dominance, publish, row_members
@@ -214,7 +214,7 @@ def study(seed: int, launches: NDArray[np.float64]) -> Tally:
         record = _record(number, candidate, machine)
         history.add(record)
         strategy.observe(candidate, record.metrics)
-    wanted = plausible(history)
+    wanted = [record for record in plausible(history) if history.is_of_interest(record)]
     measured = [_point(record, machine) for record in wanted]
     points = [point for point, _ in measured]
     fresh = FreshPoints(points, [each for _, each in measured], OBJECTIVES, "accuracy")
@@ -225,7 +225,8 @@ def study(seed: int, launches: NDArray[np.float64]) -> Tally:
     is_best = non_dominated(true)
     beats = dominance(values[None])[0]
     of_all = dict(zip((r.number for r in history.records), non_dominated(every), strict=True))
-    reference = reference_point(machine.truth(SPACE.baseline), OBJECTIVES)
+    reference = history.reference
+    assert reference is not None
     whole = hypervolume(every[non_dominated(every)], reference)
     standing = [
         i for i, verdict in enumerate(verdicts) if verdict.is_published and verdict.row == i
