@@ -15,8 +15,8 @@ from rich.table import Table
 from runners.devices import Device
 from runners.metric import METRICS
 from runners.statistic import Statistic
+from search.budget import Budget
 from search.history import History
-from search.loop import Budget
 from search.shortfall import shortfalls
 from search.summary import format_metric, likely_text, shown_metrics
 from search.trial import TrialRecord

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -18,8 +20,10 @@ from runners.loaded_workload import WorkloadInfo
 from runners.telemetry import switch_off_telemetry
 from runners.worker_jobs import WorkerSettings
 from search.affordable import Affordable
+from search.budget import Budget
 from search.config import StudyConfig, StudyPaths
-from search.confirmation import Confirmation
+from search.confirmation import Confirmation, Progress
+from search.confirmed_points import ConfirmedPoints
 from search.cost import CostModel
 from search.fresh_points import DRAWS
 from search.frontier_strategy import FrontierStrategy
@@ -27,9 +31,10 @@ from search.given_up import GivenUp
 from search.history import History
 from search.improvement import MOST_OBJECTIVES
 from search.lock import exclusive
-from search.loop import Budget, Loop, Reporter, SearchResult
+from search.loop import Loop, SearchResult
 from search.mlflow_study import open_tracking
 from search.objective import Constraint, Objective
+from search.reporter import Reporter
 from search.storage import StudyStorage
 from search.store_limit import StoreLimit
 from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
@@ -45,7 +50,10 @@ from search.study_parts import (
     study_space,
 )
 from search.tracking import Tracking
+from search.under_way import UnderWay
 from spaces import SearchSpace, StudyError
+
+_LOG = logging.getLogger("paretune")
 
 
 def run_study(
@@ -81,7 +89,8 @@ def run_study(
         memory_limit_bytes=memory_limit_bytes(config.budget.build_memory_gb),
     )
     workers = config.budget.build_workers or default_workers()
-    with exclusive(paths.lock), BuildPool(settings, workers) as pool:
+    # The study is let go of last: what its workers do is over by then.
+    with exclusive(paths.lock), ExitStack() as owning, BuildPool(settings, workers) as pool:
         info = pool.describe()
         check_names(path, info)
         space = study_space(config, paths.folder)
@@ -89,7 +98,9 @@ def run_study(
         constraints = [entry.constraint() for entry in config.constraints]
         storage = StudyStorage(paths.storage_url, config.name)
         storage.create(study_definition(config, info, space, objectives), objectives, space)
-        unfinished = storage.recover(objectives)
+        owning.enter_context(storage.owned())
+        under_way = UnderWay(paths.under_way)
+        unfinished = storage.recover(objectives, under_way.death())
         history = History(objectives, constraints, info.quality_metric, storage.records())
         evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
         check_counters(evaluator, space, [*objectives, *constraints])
@@ -104,17 +115,19 @@ def run_study(
             earlier = load_history(paths.folder / config.strategy.warm_start)
             strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
         limit = StoreLimit(evaluator.store, config.budget.store_gb, history)
-        history.confirmed, confirmed_trials = storage.confirmed()
+        confirmed = storage.confirmed()
+        history.confirmed = list(confirmed.points)
         tracking = open_tracking(config, paths, storage.definition or {}, history)
-        confirmation = None
+        confirmation, progress = None, storage.while_owned(reporter.confirming)
         if config.confirmation.enabled:
-            confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
+            confirmation = _confirmation(config, history, evaluator, pool.service, progress)
         result = Loop(
             name=config.name,
             space=space,
             storage=storage,
             history=history,
             unfinished=unfinished,
+            under_way=under_way,
             strategy=strategy,
             pool=pool,
             evaluator=evaluator,
@@ -129,8 +142,7 @@ def run_study(
             started=started,
             store_limit=limit,
         ).run(budget)
-        is_new = len(history.records) > confirmed_trials
-        if confirmation and history.frontier and is_new:
+        if confirmation and history.frontier and len(history.records) > confirmed.trials:
             deadline = None if budget.hours is None else started + budget.hours * 3600
             _confirm(confirmation, storage, tracking, deadline)
         return replace(result, wants_confirmation=confirmation is not None)
@@ -178,12 +190,14 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
     settings = WorkerSettings(
         config.workload, paths.folder, paths.store, paths.logs / f"{config.name}-build.log"
     )
-    with exclusive(paths.lock), BuildWorker(settings) as worker:
+    storage = StudyStorage(paths.storage_url, config.name)
+    with exclusive(paths.lock), storage.owned(), BuildWorker(settings) as worker:
+        history = load_history(path)  # once more: another process may have searched until now
         info = worker.describe()
-        storage = StudyStorage(paths.storage_url, config.name)
         evaluator = study_evaluator(config, paths, worker, info, paths.store)
         tracking = open_tracking(config, paths, storage.definition or {}, history)
-        confirmation = _confirmation(config, history, evaluator, worker, reporter)
+        progress = storage.while_owned(reporter.confirming)
+        confirmation = _confirmation(config, history, evaluator, worker, progress)
         _confirm(confirmation, storage, tracking, deadline)
     return history
 
@@ -193,7 +207,7 @@ def _confirmation(
     history: History,
     evaluator: Evaluator,
     worker: BuildWorker,
-    reporter: Reporter,
+    progress: Progress,
 ) -> Confirmation:
     """Return what confirms a study: on the test split, with the careful settings."""
     careful = Evaluator(
@@ -207,7 +221,7 @@ def _confirmation(
         settings=config.confirmation.settings(evaluator.settings),
     )
     resample = partial(worker.resample, split="test", count=DRAWS)
-    return Confirmation(history, careful, resample, reporter.confirming)
+    return Confirmation(history, careful, resample, progress)
 
 
 def _confirm(
@@ -215,16 +229,29 @@ def _confirm(
 ) -> None:
     """Confirm and publish; if it is interrupted, what there is, and the next search does it again.
 
+    What is cut short (by Ctrl-C, or by the deadline in the middle of a round) never takes the place
+    of a fuller confirmation (see :meth:`ConfirmedPoints.may_replace`).
+
     Raises:
         KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
     """
-    history = confirmation.history
-    if found := confirmation.run(deadline):
-        history.confirmed = found
-        samples = confirmation.evaluator.samples.as_dict()
+    history, earlier = confirmation.history, storage.confirmed()
+    if points := confirmation.run(deadline):
         trials = 0 if confirmation.interruption else len(history.records)
-        storage.confirm(found, trials, samples)
-        tracking.log_confirmed(history)
+        found = ConfirmedPoints(points, trials, confirmation.evaluator.samples.as_dict())
+        launches = confirmation.evaluator.settings.launches
+        is_cut = confirmation.interruption is not None or found.fewest_launches < launches
+        if is_cut and not found.may_replace(earlier):
+            _LOG.warning(
+                "the confirmation was cut short at %s; the last one, of %s, stands. "
+                "`paretune confirm` does it again",
+                found,
+                earlier,
+            )
+        else:
+            storage.confirm(found)
+            history.confirmed = points
+            tracking.log_confirmed(history)
     if confirmation.interruption:
         raise confirmation.interruption  # as it came: SIGTERM has an exit code of its own
 
@@ -251,7 +278,7 @@ def load_history(path: Path) -> History:
     constraints = [Constraint(**values) for values in definition["constraints"]]
     records = storage.records(held=True)
     history = History(objectives, constraints, definition["quality_metric"], records)
-    history.confirmed, _ = storage.confirmed()
+    history.confirmed = list(storage.confirmed().points)
     return history
 
 
