@@ -16,12 +16,13 @@ from search.frontier_rows import FrontierRow, frontier_rows
 from search.history import History
 from search.html_report import write_report
 from search.lock import exclusive
-from search.loop import Reporter, SearchResult
+from search.loop import SearchResult
 from search.mlflow_study import open_tracking, register_point
 from search.objective import Constraint
 from search.picked import Pick
 from search.promise import first_that_keeps
 from search.ranking import Preference
+from search.reporter import Reporter
 from search.storage import StudyStorage
 from search.study import confirm_study, load_history, run_study
 from search.study_file import read_study_file
@@ -155,8 +156,9 @@ def sync(study: str | Path) -> History:
     path = Path(study)
     history, config = load_history(path), read_study_file(path)
     paths = StudyPaths(config, path)
-    with exclusive(paths.lock):
-        storage = StudyStorage(paths.storage_url, config.name)
+    storage = StudyStorage(paths.storage_url, config.name)
+    with exclusive(paths.lock), storage.owned():
+        history = load_history(path)  # once more: a search may have ended just now
         tracking = open_tracking(config, paths, storage.definition or {}, history)
         tracking.finish(history, *(storage.ended or ("the search was killed", "KILLED")))
     return history
@@ -251,8 +253,9 @@ def pick(
         record = kept.record
     version = None
     if register is not None:
-        with exclusive(paths.lock):
-            definition = StudyStorage(paths.storage_url, config.name).definition or {}
+        storage = StudyStorage(paths.storage_url, config.name)
+        with exclusive(paths.lock), storage.owned():
+            definition = storage.definition or {}
             version = register_point(config, paths, definition, history, record, register, alias)
     manifest, served = None, None
     if out is not None or triton is not None:

@@ -17,12 +17,15 @@ from runners.measurement import Measurement
 from runners.runner import ModelFormat
 from search.cost import CostModel
 from search.gate import Gate
-from search.storage import Unfinished
 from search.trial import Skip, TrialRecord
+from search.unfinished import Unfinished
 
 LatencyFirst = Literal["auto", "always", "never"]
 
-_MOST_STARTS = 3
+STUDY_STAGE = "study"
+"""The stage of a trial that failed because the study's own process died while it was under way."""
+
+_MOST_DEATHS = 3
 _WORTH_IT = 2.0
 
 
@@ -74,11 +77,10 @@ class Attempt:
 
     def steps(self) -> Steps:
         """Yield what is to be done, take what came of it, return the record."""
-        if self.trial.starts >= _MOST_STARTS:
-            message = (
-                f"the study's process ended {self.trial.starts} times while this was in flight"
-            )
-            return self._record(Failure("study", FailureKind.CRASH, message))
+        if self.trial.deaths >= _MOST_DEATHS:
+            times = self.trial.deaths
+            message = f"the study's process died {times} times while this was built or measured"
+            return self._record(Failure(STUDY_STAGE, FailureKind.CRASH, message))
         candidate = self.trial.candidate
         skipped = yield from self._look_ahead()
         if skipped is not None:

@@ -219,7 +219,9 @@ class StudyConfig(Section):
         "results", description="folder for everything the study writes, beside the study file"
     )
     storage: StrictStr | None = Field(
-        None, description="Optuna storage URL; by default SQLite in output_dir"
+        None,
+        description="Optuna storage URL, by default SQLite in output_dir; one process at a time "
+        "writes to a study, from whatever host",
     )
     tracking_uri: StrictStr | None = Field(
         None, description="MLflow tracking URI; by default SQLite in output_dir"
@@ -254,6 +256,7 @@ class StudyPaths:
         self.store = self.output / "store"
         self.logs = self.output / "logs"
         self.lock = self.output / f"{config.name}.lock"
+        self.under_way = self.output / f"{config.name}.running"
         self.artifacts = self.output / "mlartifacts"
         self.storage_url = self._url(config.storage) or f"sqlite:///{self.output / 'optuna.db'}"
         self.tracking_uri = (

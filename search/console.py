@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from runners.devices import Device
+from search.budget import Budget
 from search.history import History
-from search.loop import Budget
 from search.search_time import seconds_per_trial
 from search.shortfall import shortfalls
 from search.summary import format_metric

@@ -65,6 +65,8 @@ def examine(path: Path) -> list[Check]:
             stack.enter_context(exclusive(paths.lock))
         except StudyError as error:
             busy = str(error)
+        if busy is None and (owner := storage.owner) is not None:
+            busy = f"it belongs to {owner}; a search tells whether that is still alive"
         checks = [
             _trials(storage, history),
             _duplicates(history),

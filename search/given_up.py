@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from search.attempt import STUDY_STAGE
 from search.history import History
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
@@ -55,7 +56,8 @@ class GivenUp:
         self._failed = len(self.history.failed)
         by_cause: defaultdict[str, list[TrialRecord]] = defaultdict(list)
         for record in self.history.failed:
-            if record.failure is not None:
+            # That the study's own process died again and again says nothing of a part of the space.
+            if record.failure is not None and record.failure.stage != STUDY_STAGE:
                 by_cause[record.failure.cause].append(record)
         for cause, records in by_cause.items():
             if len(records) >= self.least:

@@ -8,58 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from runners.build_pool import BuildPool
 from runners.evaluator import Evaluator
 from runners.lease import waiting_until
 from search.affordable import Affordable
-from search.attempt import Attempt, BuildStep, LatencyFirst, MeasureStep, Steps
+from search.attempt import Attempt, BuildStep, LatencyFirst, MeasureStep
+from search.budget import Budget
 from search.cost import CostModel
+from search.flight import Flight
 from search.gate import Gate
 from search.given_up import GivenUp
 from search.history import History
-from search.storage import StudyStorage, Unfinished
+from search.ownership import BEAT_S
+from search.reporter import Reporter
+from search.storage import StudyStorage
 from search.store_limit import StoreLimit
 from search.strategy import Strategy
 from search.tracking import Status, Tracking
 from search.trial import TrialRecord
-from spaces import Candidate, DeviceBusyError, SearchSpace, StudyError
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When a search ends.
-
-    Attributes:
-        trials: Trials in the whole study, the baseline and failures included.
-        hours: Wall-clock hours of this search, or ``None``.
-    """
-
-    trials: int
-    hours: float | None = None
-
-
-class Reporter(Protocol):
-    """Told what a search is doing."""
-
-    def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
-        """The search begins, with the trials of earlier runs in the history."""
-
-    def trial_started(self, number: int, candidate: Candidate) -> None:
-        """A trial begins."""
-
-    def trial_finished(self, record: TrialRecord, history: History) -> None:
-        """A trial has ended."""
-
-    def gave_up(self, reason: str) -> None:
-        """A part of the space is left out from now on."""
-
-    def confirming(self, round_number: int, left: int, points: int) -> None:
-        """A round of confirmation begins: some of the points need more launches."""
+from search.under_way import UnderWay
+from search.unfinished import Unfinished
+from spaces import DeviceBusyError, SearchSpace, StudyError
 
 
 @dataclass(frozen=True)
@@ -78,23 +51,6 @@ class SearchResult:
 
 
 @dataclass
-class Flight:
-    """A trial that has been started and has no record yet.
-
-    Attributes:
-        trial: The trial.
-        steps: What is left of it.
-        step: What it waits for.
-        future: The running build, if that is what it waits for.
-    """
-
-    trial: Unfinished
-    steps: Steps
-    step: BuildStep | MeasureStep | None = None
-    future: Future[Any] | None = None
-
-
-@dataclass
 class Loop:
     """One search: everything it holds open, and the loop itself.
 
@@ -103,7 +59,9 @@ class Loop:
         space: What may be tried.
         storage: Where trials are kept.
         history: The finished trials of earlier searches.
-        unfinished: Trials that were in flight when the last search ended.
+        unfinished: Trials that were in flight when the last search ended. Those that cannot be
+            finished in time stay there, for a later search.
+        under_way: Told which trials are being built or measured, in case the process dies.
         strategy: Proposes candidates; it is told the history.
         pool: Builds artifacts.
         evaluator: Measures them.
@@ -124,6 +82,7 @@ class Loop:
     storage: StudyStorage
     history: History
     unfinished: list[Unfinished]
+    under_way: UnderWay
     strategy: Strategy
     pool: BuildPool
     evaluator: Evaluator
@@ -156,7 +115,8 @@ class Loop:
         self.tracking.start("searching", self.history)
         self.reporter.started(self.name, self.space, self.history, budget)
         try:
-            reason = self._try_candidates(budget)
+            with self.under_way:
+                reason = self._try_candidates(budget)
         except DeviceBusyError as busy:
             self._abandon()
             reason = str(busy)
@@ -207,27 +167,32 @@ class Loop:
 
         Returns:
             Why no other is to be started, or ``None``.
+
+        Raises:
+            StudyError: If another process has taken the study over.
         """
-        done = len(self.history.records)
-        if done + len(self._flights) >= budget.trials:
+        self.storage.check_owner()
+        done = len(self.history.records) + len(self._flights)
+        if done >= budget.trials:
             return f"{budget.trials} of {budget.trials} trials are done"
-        again = self.unfinished[0] if self.unfinished else None
-        pending = [flight.trial.candidate for flight in self._flights]
         # Until something was measured, nothing is known of what anything takes.
         self.affordable.deadline = deadline if self.history.measured else None
-        candidate = again.candidate if again else self.strategy.propose(pending)
-        if again and self.affordable(again.candidate):
-            candidate = None
-        if candidate is None and self.affordable.deadline is not None:
+        for trial in self.unfinished:
+            if self.affordable(trial.candidate) is None:
+                self.unfinished.remove(trial)
+                self._begin(trial)
+                return None
+        # What was passed over is still a trial of the study, only not one for today.
+        candidate = None
+        if done + len(self.unfinished) < budget.trials:
+            trials = [*self.unfinished, *(flight.trial for flight in self._flights)]
+            candidate = self.strategy.propose([trial.candidate for trial in trials])
+        if candidate is not None:
+            self._begin(Unfinished(self.storage.start(candidate), candidate))
+            return None
+        if self.affordable.deadline is not None:
             return f"nothing more can be finished in the search's share of {budget.hours:g} h"
-        if candidate is None:
-            return "every candidate of the space was tried"
-        if again is None:
-            self._begin(Unfinished(self.storage.start(candidate), candidate, 0))
-        else:
-            self.storage.start_again(self.unfinished.pop(0))
-            self._begin(again)
-        return None
+        return "every candidate of the space was tried"
 
     def _begin(self, trial: Unfinished) -> None:
         self.reporter.trial_started(trial.number, trial.candidate)
@@ -241,6 +206,8 @@ class Loop:
         """Measure what is ready to be, or else wait for a build; ``False`` if time is up."""
         for flight in self._flights:
             if isinstance(flight.step, MeasureStep):
+                self.storage.check_owner()
+                self._note_under_way(flight)
                 with self.pool.paused():
                     outcome = flight.step.job(self.evaluator)
                 self._go_on(flight, outcome)
@@ -248,7 +215,7 @@ class Loop:
         left_s = None if deadline is None else deadline - time.monotonic()
         if left_s is not None and left_s <= 0 and self.history.measured:
             return False
-        self.pool.wait(left_s if self.history.measured else None)
+        self._wait(left_s if self.history.measured else None)
         for flight in list(self._flights):
             if flight.future is not None and flight.future.done():
                 self._go_on(flight, flight.future.result())
@@ -261,16 +228,30 @@ class Loop:
             flight.step = flight.steps.send(outcome)
         except StopIteration as end:
             self._flights.remove(flight)
+            self._note_under_way()
             self._keep(end.value)
             return
         if isinstance(flight.step, BuildStep):
             flight.future = self.pool.submit(flight.step.job)
+        self._note_under_way()
+
+    def _note_under_way(self, measured: Flight | None = None) -> None:
+        """Note what is built, and what is measured; what waits for its turn is not among it."""
+        at_work = [flight for flight in self._flights if flight is measured or flight.is_building]
+        self.under_way.note([flight.trial.number for flight in at_work])
+
+    def _wait(self, left_s: float | None) -> None:
+        """Wait until a build has ended, the time is up, or it is time to look who owns the study.
+
+        Raises:
+            StudyError: If another process has taken the study over.
+        """
+        self.pool.wait(BEAT_S if left_s is None else min(left_s, BEAT_S))
+        self.storage.check_owner()
 
     def _abandon(self) -> None:
         """Leave what is in flight; the next search starts it again."""
         self.pool.cancel()
-        for flight in self._flights:
-            self.storage.forgive(flight.trial.number)
         self._flights.clear()
 
     def _teach(self, record: TrialRecord) -> None:
@@ -307,5 +288,5 @@ class Loop:
             raise StudyError(
                 f"stopped: each of the first {len(self.history.records)} candidates failed for one "
                 f"cause:\n  {record.failure.message if record.failure else cause}\n"
-                f"Mend it and run the same command again: these trials will be tried anew"
+                f"Fix it and run the same command again: these trials will be tried anew"
             )

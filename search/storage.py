@@ -7,13 +7,11 @@ loses nothing.
 
 from __future__ import annotations
 
-import logging
-import time
+import json
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -22,44 +20,32 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.bulk import collector_off
-from search.confirmed import Confirmed
+from search.confirmed_points import ConfirmedPoints
+from search.database import open_database
+from search.definition import refuse_changed, refuse_foreign
 from search.objective import Objective
+from search.owner import Owner
+from search.ownership import Ownership, who_owns
+from search.patience import patiently
+from search.study_attribute import StudyAttribute
 from search.tracking import Status
 from search.trial import TrialRecord
-from spaces import AXIS_NAMES, OPTIONAL_AXES, Candidate, SearchSpace, StudyError
+from search.under_way import Death
+from search.unfinished import Unfinished
+from spaces import AXIS_NAMES, Candidate, SearchSpace
 
 _DEFINITION = "paretune_definition"
 _CANDIDATE = "paretune_candidate"
 _RECORD = "paretune_record"
-_STARTS = "paretune_starts"
-_CONFIRMED = "paretune_confirmed"
+_DEATHS = "paretune_deaths"
 _ENDED = "paretune_ended"
 _WISH = "paretune_wish"
-_PATIENCE_S = 300.0
-_RETRY_S = 2.0
-_FOR_GOOD = ("disk is full", "malformed", "not a database")
-_LOG = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Unfinished:
-    """A trial that was in flight when its process ended.
-
-    Attributes:
-        number: Its number.
-        candidate: What it was to try.
-        starts: How often it has been started.
-    """
-
-    number: int
-    candidate: Candidate
-    starts: int
-
-
 class StudyStorage:
-    """One study in an Optuna storage. One process writes to it at a time.
+    """One study in an Optuna storage. One process writes to it at a time: see :meth:`owned`.
 
     Args:
         url: An Optuna storage URL, such as ``sqlite:///study.db``.
@@ -73,13 +59,9 @@ class StudyStorage:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.url = url
         self.name = name
-        try:
-            self._storage = optuna.storages.get_storage(url)
-        except Exception as error:
-            raise StudyError(
-                f"the Optuna storage {url} cannot be opened: {error}; check the folder or server, "
-                f"or give another `storage`"
-            ) from error
+        self._ownership: Ownership | None = None
+        self._database = open_database(url)
+        self._storage = optuna.storages.get_storage(self._database)
 
     @property
     def definition(self) -> dict[str, Any] | None:
@@ -97,32 +79,65 @@ class StudyStorage:
         """Create the study, or check that the one that exists is the same.
 
         Raises:
-            StudyError: If the existing study was created with something else.
+            StudyError: If the existing study was created with something else, or is not one of
+                Paretune's.
         """
-        existing = self.definition
-        if existing is None:
+        is_new = False
+        if self.definition is None:
             study = optuna.create_study(
                 storage=self._storage,
                 study_name=self.name,
                 directions=[objective.direction for objective in objectives],
                 load_if_exists=True,
             )
+            if _DEFINITION not in study.user_attrs:
+                refuse_foreign(study, objectives, self.url)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names([objective.metric for objective in objectives])
-            study.set_user_attr(_DEFINITION, {**definition, "uid": uuid.uuid4().hex})
-        else:
-            known = {**existing, "space": {**OPTIONAL_AXES, **existing.get("space", {})}}
-            changed = [key for key, value in definition.items() if known.get(key) != value]
-            if changed:
-                raise StudyError(
-                    f"the study {self.name!r} in {self.url} was started with another "
-                    f"{', '.join(changed)}; give the changed study a new `name` (its builds are "
-                    f"reused all the same), or undo the change"
-                )
+            kept = StudyAttribute(self._database, self._study_id, _DEFINITION)
+            made = json.dumps({**definition, "uid": uuid.uuid4().hex})
+            is_new = self._patiently(lambda: kept.swap(None, made))
+        # If two create it at once, the first one's definition is the study's.
+        if not is_new:
+            refuse_changed(self.definition or {}, definition, self.name, self.url)
         self._distributions = {
             name: CategoricalDistribution(space.axis(name).values) for name in AXIS_NAMES
         }
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Own the study within: no other process writes to it, wherever it runs.
+
+        Raises:
+            StudyError: If another one owns it and is alive. Also from whatever is written after
+                another one has taken over, because this one seemed dead.
+        """
+        with Ownership(self.name, self._database, self._study_id, self.url) as self._ownership:
+            yield
+
+    def check_owner(self) -> None:
+        """Do nothing while the study is this process's, if it ever was.
+
+        Raises:
+            StudyError: If another process has taken over.
+        """
+        if self._ownership is not None:
+            self._ownership.check()
+
+    def while_owned(self, call: Callable[..., None]) -> Callable[..., None]:
+        """Return a call that is only made while the study is this process's."""
+
+        def checked(*arguments: Any) -> None:
+            self.check_owner()
+            call(*arguments)
+
+        return checked
+
+    @property
+    def owner(self) -> Owner | None:
+        """Which process owns the study, as far as is known at a glance."""
+        return self._patiently(lambda: who_owns(self._database, self._study_id))
 
     def start(self, candidate: Candidate) -> int:
         """Begin a trial and return its number."""
@@ -147,18 +162,10 @@ class StudyStorage:
         failed: list[bool] = []
         return self._patiently(begin)
 
-    def start_again(self, trial: Unfinished) -> None:
-        """Note that an unfinished trial is started once more."""
-        self._set(trial.number, _STARTS, trial.starts + 1)
-
     def hold(self, record: TrialRecord) -> None:
         """Keep a record without finishing its trial: after a restart it is tried again."""
         self._set(record.number, _RECORD, record.as_dict())
-        self.forgive(record.number)
-
-    def forgive(self, number: int) -> None:
-        """Forget how often a trial was started: it was not the trial that ended the process."""
-        self._set(number, _STARTS, 0)
+        self._set(record.number, _DEATHS, [])
 
     def finish(self, record: TrialRecord, objectives: Sequence[Objective]) -> None:
         """Keep a record and finish its trial: COMPLETE, PRUNED if it was skipped, or FAIL."""
@@ -212,31 +219,18 @@ class StudyStorage:
                 found.append(f"trial {trial.number} is {trial.state.name} and has no such outcome")
         return found
 
-    def confirm(self, points: Sequence[Confirmed], trials: int, samples: Mapping[str, Any]) -> None:
-        """Keep what a confirmation found, in place of the last one.
+    def confirm(self, found: ConfirmedPoints) -> None:
+        """Keep what a confirmation found, in place of the last one."""
+        found.write(self._set_study)
 
-        Args:
-            points: The points.
-            trials: How many trials the study had.
-            samples: What the points were run on (see ``Samples.as_dict``).
-        """
-        for point in points:
-            self._set_study(f"{_CONFIRMED}:{point.number}", point.as_dict())
-        numbers = [point.number for point in points]
-        found = {"trials": trials, "numbers": numbers, "samples": dict(samples)}
-        self._set_study(_CONFIRMED, found)
-
-    def confirmed(self) -> tuple[list[Confirmed], int]:
-        """Return what the last confirmation found, and how many trials the study had then."""
-        attributes = self._attributes()
-        found = attributes.get(_CONFIRMED, {"trials": 0, "numbers": []})
-        values = [attributes[f"{_CONFIRMED}:{number}"] for number in found["numbers"]]
-        return [Confirmed.from_dict(each) for each in values], found["trials"]
+    def confirmed(self) -> ConfirmedPoints:
+        """Return what the last confirmation found; without points if there was none."""
+        return ConfirmedPoints.read(self._attributes())
 
     def confirmed_on(self) -> dict[str, Any] | None:
         """Return what the confirmed points were run on, if the study was confirmed."""
-        found = self._attributes().get(_CONFIRMED)
-        return dict(found["samples"]) if found else None
+        samples = self.confirmed().samples
+        return None if samples is None else dict(samples)
 
     def begin(self) -> None:
         """Forget how the study last ended: until it ends again it is under way, or was killed."""
@@ -261,8 +255,16 @@ class StudyStorage:
         found = self._attributes().get(_ENDED)
         return (found[0], found[1]) if found else None
 
-    def recover(self, objectives: Sequence[Objective]) -> list[Unfinished]:
-        """Finish trials whose measurement is kept already; return those to be started again."""
+    def recover(
+        self, objectives: Sequence[Objective], death: Death | None = None
+    ) -> list[Unfinished]:
+        """Finish trials whose measurement is kept already; return those to be started again.
+
+        Args:
+            objectives: The study's.
+            death: How the last process died, if it did: the trials that were under way then are
+                noted to have been, once however often this is called.
+        """
         again = []
         for trial in self._trials():
             if trial.state.is_finished() or _CANDIDATE not in trial.user_attrs:
@@ -271,10 +273,13 @@ class StudyStorage:
             record = TrialRecord.from_dict(kept) if kept else None
             if record and not record.failure:
                 self._close(record, objectives)
-            else:
-                candidate = Candidate.from_dict(trial.user_attrs[_CANDIDATE])
-                starts = trial.user_attrs.get(_STARTS, 1)
-                again.append(Unfinished(trial.number, candidate, starts))
+                continue
+            deaths = trial.user_attrs.get(_DEATHS, [])
+            if death and trial.number in death.numbers and death.session not in deaths:
+                deaths = [*deaths, death.session]
+                self._set(trial.number, _DEATHS, deaths)
+            candidate = Candidate.from_dict(trial.user_attrs[_CANDIDATE])
+            again.append(Unfinished(trial.number, candidate, len(deaths)))
         return again
 
     def _trials(self) -> list[FrozenTrial]:
@@ -304,22 +309,4 @@ class StudyStorage:
         self._patiently(lambda: self._storage.set_study_user_attr(self._study_id, key, value))
 
     def _patiently(self, access: Callable[[], Result]) -> Result:
-        """Read or write; a storage that does not answer is given some minutes to come back.
-
-        Raises:
-            StudyError: If it does not.
-        """
-        deadline = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                return access()
-            except (optuna.exceptions.StorageInternalError, OSError) as error:
-                # A full disk does not empty itself: who has to make room should know at once.
-                reason = str(error.__cause__ or error)
-                if time.monotonic() > deadline or any(text in reason for text in _FOR_GOOD):
-                    raise StudyError(
-                        f"the Optuna storage {self.url} does not answer: {reason}; what is "
-                        f"finished is safe, mend the storage and run the same command again"
-                    ) from error
-                _LOG.warning("%s does not answer; trying again", self.url)
-                time.sleep(_RETRY_S)
+        return patiently(access, self.url)

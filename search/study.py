@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -22,8 +24,10 @@ from runners.store_use import StoreUse
 from runners.telemetry import switch_off_telemetry
 from runners.worker_jobs import WorkerSettings
 from search.affordable import Affordable
+from search.budget import Budget
 from search.config import StudyConfig, StudyPaths
-from search.confirmation import Confirmation
+from search.confirmation import Confirmation, Progress
+from search.confirmed_points import ConfirmedPoints
 from search.cost import CostModel
 from search.ending import ending
 from search.frontier_strategy import FrontierStrategy
@@ -32,9 +36,10 @@ from search.history import History
 from search.improvement import MOST_OBJECTIVES
 from search.interest import Interest
 from search.lock import exclusive
-from search.loop import Budget, Loop, Reporter, SearchResult
+from search.loop import Loop, SearchResult
 from search.mlflow_study import guarded_tracking
 from search.objective import Constraint, Objective
+from search.reporter import Reporter
 from search.storage import StudyStorage
 from search.store_limit import StoreLimit, needed_files
 from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
@@ -51,7 +56,10 @@ from search.study_parts import (
 )
 from search.study_versions import check_versions, warn_of_new_versions
 from search.tracking import Tracking
+from search.under_way import UnderWay
 from spaces import SearchSpace, StudyError
+
+_LOG = logging.getLogger("paretune")
 
 
 def run_study(
@@ -88,8 +96,10 @@ def run_study(
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
     store = ArtifactStore(paths.store)
     workers = config.budget.build_workers or default_workers()
+    # The study is let go of last: what its workers do is over by then.
     with (
         exclusive(paths.lock),
+        ExitStack() as owning,
         StoreUse(store) as use,
         BuildPool(worker_settings(config, paths), workers) as pool,
     ):
@@ -100,8 +110,10 @@ def run_study(
         constraints = [entry.constraint() for entry in config.constraints]
         storage = StudyStorage(paths.storage_url, config.name)
         storage.create(study_definition(config, info, space, objectives), objectives, space)
+        owning.enter_context(storage.owned())
         storage.keep_wish(interest.as_dict())
-        unfinished = storage.recover(objectives)
+        under_way = UnderWay(paths.under_way)
+        unfinished = storage.recover(objectives, under_way.death())
         records = storage.records()
         history = History(objectives, constraints, info.quality_metric, records, interest)
         evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
@@ -118,22 +130,24 @@ def run_study(
         if config.strategy.warm_start is not None:
             earlier = load_history(paths.folder / config.strategy.warm_start)
             strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
-        history.confirmed, confirmed_trials = storage.confirmed()
+        confirmed = storage.confirmed()
+        history.confirmed = list(confirmed.points)
         cost.note_stored(store.names())
         pins = _pins(store, storage)
         limit = StoreLimit(store, config.budget.store_gb, history, pins, use, cost)
         limit.pin()
         tracking = guarded_tracking(config, paths, storage.definition or {})
         tracking.bring_up_to_date(history)
-        confirmation = None
+        confirmation, progress = None, storage.while_owned(reporter.confirming)
         if config.confirmation.enabled:
-            confirmation = _confirmation(config, history, evaluator, pool.service, reporter)
+            confirmation = _confirmation(config, history, evaluator, pool.service, progress)
         result = Loop(
             name=config.name,
             space=space,
             storage=storage,
             history=history,
             unfinished=unfinished,
+            under_way=under_way,
             strategy=strategy,
             pool=pool,
             evaluator=evaluator,
@@ -148,7 +162,7 @@ def run_study(
             started=started,
             store_limit=limit,
         ).run(budget)
-        is_new = len(history.records) > confirmed_trials
+        is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):
             if confirmation and history.frontier and is_new:
                 _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
@@ -199,20 +213,23 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
     if not history.frontier:
         raise StudyError("the study has no frontier to confirm yet: run `paretune search` first")
     store = ArtifactStore(paths.store)
+    storage = StudyStorage(paths.storage_url, config.name)
     with (
         exclusive(paths.lock),
+        storage.owned(),
         StoreUse(store),
         BuildWorker(worker_settings(config, paths)) as worker,
     ):
+        history = load_history(path)  # once more: another process may have searched until now
         info = worker.describe()
-        storage = StudyStorage(paths.storage_url, config.name)
         pins = _pins(store, storage)
         pins.replace(needed_files(history))
         evaluator = study_evaluator(config, paths, worker, info, paths.store)
         warn_of_new_versions(history.measured, evaluator, study_space(config, paths.folder))
         tracking = guarded_tracking(config, paths, storage.definition or {})
         tracking.bring_up_to_date(history)
-        confirmation = _confirmation(config, history, evaluator, worker, reporter)
+        progress = storage.while_owned(reporter.confirming)
+        confirmation = _confirmation(config, history, evaluator, worker, progress)
         storage.begin()
         with ending(storage, tracking, history, "the confirmation is done"):
             _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
@@ -228,7 +245,7 @@ def _confirmation(
     history: History,
     evaluator: Evaluator,
     worker: BuildWorker,
-    reporter: Reporter,
+    progress: Progress,
 ) -> Confirmation:
     """Return what confirms a study: on the test split, with the careful settings."""
     careful = Evaluator(
@@ -242,7 +259,7 @@ def _confirmation(
         resample=lambda outputs: worker.resample(outputs, "test", RESAMPLES),
         settings=config.confirmation.settings(evaluator.settings),
     )
-    return Confirmation(history, careful, reporter.confirming)
+    return Confirmation(history, careful, progress)
 
 
 def _confirm(
@@ -255,19 +272,33 @@ def _confirm(
 ) -> None:
     """Confirm and publish; if it is interrupted, what there is, and the next search does it again.
 
+    What is cut short (by Ctrl-C, or by the deadline in the middle of a round) never takes the place
+    of a fuller confirmation (see :meth:`ConfirmedPoints.may_replace`).
+
     Raises:
         KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
     """
-    history = confirmation.history
+    history, earlier = confirmation.history, storage.confirmed()
     tracking.start("confirming", history)
-    if found := confirmation.run(deadline):
-        history.confirmed = found
-        # Before they are published: another study may remove files as soon as this one has ended.
-        pins.replace(needed_files(history))
-        samples = confirmation.evaluator.samples.as_dict(folder)
+    if points := confirmation.run(deadline):
         trials = 0 if confirmation.interruption else len(history.records)
-        storage.confirm(found, trials, samples)
-        tracking.log_confirmed(history)
+        samples = confirmation.evaluator.samples.as_dict(folder)
+        found = ConfirmedPoints(points, trials, samples)
+        launches = confirmation.evaluator.settings.launches
+        is_cut = confirmation.interruption is not None or found.fewest_launches < launches
+        if is_cut and not found.may_replace(earlier):
+            _LOG.warning(
+                "the confirmation was cut short at %s; the last one, of %s, stands. "
+                "`paretune confirm` does it again",
+                found,
+                earlier,
+            )
+        else:
+            history.confirmed = points
+            # Before they are published: another study may remove files as soon as this one ended.
+            pins.replace(needed_files(history))
+            storage.confirm(found)
+            tracking.log_confirmed(history)
     if confirmation.interruption:
         raise confirmation.interruption  # as it came: SIGTERM has an exit code of its own
 
@@ -298,7 +329,7 @@ def load_history(path: Path) -> History:
         config.wish.interest(config.space.batch_size, {}) if kept is None else Interest(**kept)
     )
     history = History(objectives, constraints, definition["quality_metric"], records, interest)
-    history.confirmed, _ = storage.confirmed()
+    history.confirmed = list(storage.confirmed().points)
     return history
 
 

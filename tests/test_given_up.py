@@ -18,10 +18,10 @@ from search.gate import Gate
 from search.given_up import GivenUp
 from search.history import History
 from search.objective import default_objectives
-from search.storage import Unfinished
 from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy
 from search.study import load_history
 from search.trial import TrialRecord
+from search.unfinished import Unfinished
 from spaces import Candidate, Forbid, SearchSpace
 
 GOALS = default_objectives("accuracy")
@@ -160,11 +160,24 @@ def test_a_trial_that_ends_the_study_again_and_again_is_a_failure(space: SearchS
     history = History(GOALS)
     gate, cost = Gate(history), CostModel(history, Recipe())
     twice, thrice = (
-        Attempt(Unfinished(7, space.baseline, starts), "onnx", gate, cost).steps()
-        for starts in (2, 3)
+        Attempt(Unfinished(7, space.baseline, deaths), "onnx", gate, cost).steps()
+        for deaths in (2, 3)
     )
     assert next(twice)  # it is tried once more
     with pytest.raises(StopIteration) as end:
         next(thrice)
     failure = end.value.value.failure
-    assert failure.kind is FailureKind.CRASH and "ended 3 times" in failure.message
+    assert failure.kind is FailureKind.CRASH and "died 3 times" in failure.message
+
+
+def test_deaths_of_the_study_are_not_blamed_on_a_part_of_the_space(space: SearchSpace) -> None:
+    died = Failure("study", FailureKind.CRASH, "the study's process died 3 times")
+    for failure, is_given_up in ((died, False), (BROKEN, True)):
+        history = History(GOALS)
+        rule = GivenUp(history, space, least=3)
+        add(history, space.baseline, None)
+        for student, ratio in (("reference", 0.0), ("small", 0.0), ("reference", 0.5)):
+            values = {"student": student, "pruning_ratio": ratio, "quantization": "int8-static"}
+            add(history, candidate(space, **values), failure)
+        rule.learn()
+        assert bool(rule.parts) == is_given_up

@@ -7,7 +7,9 @@ import pytest
 
 from search.objective import default_objectives
 from search.storage import StudyStorage
+from search.study_attribute import StudyAttribute
 from search.trial import Skip, TrialRecord
+from search.under_way import Death
 from spaces import SearchSpace, StudyError
 
 Make = Callable[..., TrialRecord]
@@ -80,11 +82,27 @@ def test_a_trial_in_flight_is_started_again_under_its_number(url: str, space: Se
     opened(url, space).start(space.baseline)
     again = opened(url, space)
     [trial] = again.recover(GOALS)
-    assert (trial.number, trial.candidate, trial.starts) == (0, space.baseline, 1)
-    again.start_again(trial)
-    assert opened(url, space).recover(GOALS)[0].starts == 2
-    again.forgive(trial.number)
-    assert opened(url, space).recover(GOALS)[0].starts == 0
+    assert (trial.number, trial.candidate, trial.deaths) == (0, space.baseline, 0)
+
+
+def test_a_death_counts_once_and_only_against_what_was_under_way(
+    url: str, space: SearchSpace, make_record: Make
+) -> None:
+    storage = opened(url, space)
+    for candidate in space.informative()[:2]:
+        storage.start(candidate)
+
+    def deaths(death: Death | None) -> list[int]:
+        return [trial.deaths for trial in opened(url, space).recover(GOALS, death)]
+
+    assert deaths(None) == [0, 0]
+    assert deaths(Death("first", (1,))) == [0, 1]
+    # The next process was killed before it had begun anything: it finds the same note again.
+    assert deaths(Death("first", (1,))) == [0, 1]
+    assert deaths(Death("second", (0, 1))) == [1, 2]
+    assert deaths(None) == [1, 2]
+    storage.hold(make_record(1, None))
+    assert deaths(None) == [1, 0]
 
 
 def test_a_process_killed_between_record_and_state_loses_nothing(
@@ -138,9 +156,43 @@ def test_a_storage_that_turned_to_garbage_says_so_at_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("search.storage._PATIENCE_S", 1.0)
+    monkeypatch.setattr("search.patience._PATIENCE_S", 1.0)
     storage = opened(url, space)
     (tmp_path / "optuna.db").write_bytes(b"no database" * 10_000)
     with pytest.raises(StudyError, match="does not answer"):
         storage.start(space.baseline)
     assert "trying again" not in caplog.text
+
+
+def test_what_another_program_keeps_under_the_name_is_left_alone(
+    url: str, space: SearchSpace
+) -> None:
+    directions = [goal.direction for goal in GOALS]
+    study = optuna.create_study(storage=url, study_name="study", directions=directions)
+    opened(url, space)  # an empty one is as good as none
+    optuna.delete_study(study_name="study", storage=url)
+    study = optuna.create_study(storage=url, study_name="study", directions=directions)
+    study.add_trial(optuna.create_trial(values=[1.0] * len(GOALS)))
+    with pytest.raises(StudyError, match="that Paretune did not create"):
+        opened(url, space)
+    assert optuna.load_study(study_name="study", storage=url).user_attrs == {}
+    optuna.delete_study(study_name="study", storage=url)
+    optuna.create_study(storage=url, study_name="study", directions=["minimize"])
+    with pytest.raises(StudyError, match="another `name`, or another `storage`"):
+        opened(url, space)
+
+
+def test_two_that_create_a_study_at_once_have_one(
+    url: str, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swap = StudyAttribute.swap
+
+    def slower(attribute: StudyAttribute, old: str | None, new: str | None) -> bool:
+        # Between the look at what is there and the write, the other one was quicker.
+        monkeypatch.setattr(StudyAttribute, "swap", swap)
+        definitions.append(opened(url, space).definition)
+        return swap(attribute, old, new)
+
+    definitions: list[object] = []
+    monkeypatch.setattr(StudyAttribute, "swap", slower)
+    assert [opened(url, space).definition] == definitions

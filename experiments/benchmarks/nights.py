@@ -34,9 +34,9 @@ from search.frontier_strategy import FrontierStrategy
 from search.gate import Gate
 from search.history import History
 from search.objective import losses
-from search.storage import Unfinished
 from search.strategy import OptunaStrategy, Strategy
 from search.trial import TrialRecord
+from search.unfinished import Unfinished
 from spaces import BuildSpec, Candidate, RunSpec
 
 HOURS = (0.5, 1, 2, 4)

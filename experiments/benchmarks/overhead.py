@@ -35,12 +35,12 @@ from runners.proof import ProviderShare
 from runners.recipe import Recipe
 from runners.statistic import Statistic
 from runners.store import ArtifactStore
+from search.budget import Budget
 from search.console import ConsoleReporter
 from search.cost import CostModel
 from search.frontier_strategy import FrontierStrategy
 from search.gate import Gate
 from search.history import History
-from search.loop import Budget
 from search.mlflow_review import MlflowReview
 from search.mlflow_tracking import MlflowTracking
 from search.objective import default_objectives

@@ -1,0 +1,103 @@
+"""Trials that were in flight: finished when there is time, and blamed for nothing of others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_study
+
+import search
+from runners.evaluator import Evaluator
+from search.config import StudyPaths
+from search.cost import CostModel
+from search.history import History
+from search.objective import default_objectives
+from search.storage import StudyStorage
+from search.study_file import read_study_file
+from search.under_way import UnderWay
+from spaces import Candidate, SearchSpace
+
+GOALS = default_objectives("accuracy")
+
+
+def leave_in_flight(study: Path, space: SearchSpace, candidates: list[Candidate]) -> list[int]:
+    """Begin trials of a study and leave them, as a process that is killed does."""
+    storage = StudyStorage(paths(study).storage_url, "iris")
+    definition = {k: v for k, v in (storage.definition or {}).items() if k != "uid"}
+    storage.create(definition, GOALS, space)
+    return [storage.start(candidate) for candidate in candidates]
+
+
+def paths(study: Path) -> StudyPaths:
+    return StudyPaths(read_study_file(study), study)
+
+
+def in_flight(study: Path) -> list[int]:
+    found = StudyStorage(paths(study).storage_url, "iris").recover(GOALS)
+    return [trial.number for trial in found]
+
+
+def untried(history: History, space: SearchSpace) -> Iterator[Candidate]:
+    tried = {record.candidate for record in history.records}
+    return (candidate for candidate in space.candidates() if candidate not in tried)
+
+
+def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
+    tmp_path: Path, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tmp_path, tracking=False, strategy={"sampler": "exhaustive"})
+    history = search.run(study, trials=2).history
+    free = untried(history, space)
+    dear, cheap = next(free), next(free)
+    assert leave_in_flight(study, space, [dear, cheap]) == [2, 3]
+    seconds = CostModel.seconds
+
+    def expected(model: CostModel, candidate: Candidate) -> float:
+        return 1e9 if candidate == dear else seconds(model, candidate)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CostModel, "seconds", expected)
+        result = search.run(study, trials=5, hours=1)
+    # The next unfinished one was taken, then a new one, and no other instead of the dear one.
+    assert [record.number for record in result.history.records] == [0, 1, 3, 4]
+    assert result.reason == "nothing more can be finished in the search's share of 1 h"
+    assert in_flight(study) == [2]
+    result = search.run(study, trials=5)
+    assert [record.number for record in result.history.records] == [0, 1, 3, 4, 2]
+    assert len({record.candidate for record in result.history.records}) == 5
+    assert not result.history.failed and not in_flight(study)
+
+
+def test_errors_of_the_study_are_blamed_on_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tmp_path, tracking=False, budget={"trials": 4, "build_workers": 2})
+    measure = Evaluator.measure
+    note = paths(study).under_way
+
+    def broken(*arguments: Any) -> Any:
+        assert note.exists()
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "measure", broken)
+        for _ in range(4):
+            with pytest.raises(RuntimeError, match="a bug"):
+                search.run(study)
+            assert not note.exists()
+    noted: list[tuple[Candidate, tuple[int, ...]]] = []
+
+    def spied(evaluator: Evaluator, artifact: Any, run: Any) -> Any:
+        death = UnderWay(note).death()
+        assert death is not None
+        noted.append((run, death.numbers))
+        return measure(evaluator, artifact, run)
+
+    monkeypatch.setattr(Evaluator, "measure", spied)
+    history = search.run(study).history
+    assert len(history.measured) == 4 and not history.failed
+    # While something is measured, it is among what may have killed the process.
+    for record in history.records:
+        assert any(run == record.candidate.run and record.number in n for run, n in noted)
+    assert not note.exists()
