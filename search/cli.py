@@ -139,7 +139,7 @@ def search(
 
     At the end the frontier is confirmed: measured again, and published with intervals; of a budget
     in hours, time is kept for it. Everything is written to the study's output_dir; the process can
-    be killed at any time, and the same command goes on: at most the trial in flight is done again.
+    be killed at any time, and the same command goes on; at most the trials in flight are repeated.
 
     \b
     Exit codes: 0 a confirmed frontier exists; 1 there is none, or the study stopped;

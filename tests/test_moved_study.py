@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,9 @@ def test_samples_kept_by_an_earlier_version_are_found_where_the_store_is(moved: 
     now = confirmed_samples(config, paths)
     assert now is not None
     storage = StudyStorage(paths.storage_url, config.name)
-    points, trials = storage.confirmed()
+    kept = storage.confirmed()
     old = [f"/gone/results/store/objects/{path.name[:2]}/{path.name}" for path in now.inputs]
-    storage.confirm(points, trials, {"inputs": old, "pipeline": None})
+    storage.confirm(replace(kept, samples={"inputs": old, "pipeline": None}))
     assert confirmed_samples(config, paths) == now
     Path(now.inputs[0]).unlink()
     with pytest.raises(StoreError, match="paretune confirm"):
