@@ -19,7 +19,7 @@ from search.summary import format_metric
 from search.trial import TrialRecord
 from spaces import Candidate, SearchSpace
 
-WIDE = 160
+WIDE = 180
 """Columns from which tables show intervals."""
 
 console = Console(highlight=False)

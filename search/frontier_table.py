@@ -30,7 +30,7 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     alike = _alike(knobs)
     table = Table(
         title=_title(history, is_published),
-        caption=_caption(history, is_published, alike),
+        caption=_caption(history, rows, alike),
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
@@ -43,7 +43,8 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     gained = ["× faster", f"Δ {short_name(history.quality_metric)}", "× smaller"]
     for name in [*goals, *gained, *(["P"] if is_published else [])]:
         table.add_column(name, justify="right", no_wrap=True)
-    if is_published:
+    has_ties = any(row.ties for row in rows)
+    if has_ties:
         table.add_column("ties", overflow="fold", min_width=5)
     for row, knob in zip(rows, knobs, strict=True):
         cells = [knob[name] for name in names]
@@ -52,6 +53,7 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
         cells += gain_texts(row.gains) if row.gains and row.number else ["baseline", "", ""]
         if is_published:
             cells.append("" if row.probability is None else f"{row.probability:.2f}")
+        if has_ties:
             cells.append(", ".join(map(str, row.ties)))
         is_aside = row.kind == "baseline"
         table.add_row(*cells, style="dim" if is_aside else "", end_section=is_aside)
@@ -67,14 +69,14 @@ def _title(history: History, is_published: bool) -> str:
     )
 
 
-def _caption(history: History, is_published: bool, alike: dict[str, str]) -> str:
+def _caption(history: History, rows: Sequence[FrontierRow], alike: dict[str, str]) -> str:
     """Return what a reader of the table must know."""
     lines = ["Gains are against the baseline, trial 0."]
-    if is_published:
+    if any(row.kind == "published" for row in rows):
         lines = [
             f"Gains are against the baseline, trial 0. P is the probability that no confirmed "
             f"point dominates the row ({len(history.confirmed)} were confirmed).",
-            "A row cannot be told apart from its ties.",
+            "A row cannot be told apart from its ties." if any(row.ties for row in rows) else "",
             close_calls_text(history),
         ]
     if alike:
