@@ -10,7 +10,7 @@ from itertools import compress, islice
 
 import numpy as np
 
-from search.caution import least_losses, surprises, training_of
+from search.caution import doubts, least_losses, surprises, training_of
 from search.forecast import Forecast, limit_losses, log_chance_below
 from search.improvement import Array, Improvement, expected_improvement
 from search.interest import ANYTHING, Interest
@@ -202,6 +202,9 @@ class FrontierStrategy:
         deviations = np.column_stack([deviation for _, deviation in columns])
         front = np.vstack([self._wished_losses(), means[len(pool) :]])
         points, means, deviations = points[: len(pool)], means[: len(pool)], deviations[: len(pool)]
+        if self._wished():
+            doubt = doubts(pool, self._metrics, self.objectives, self._quality, means, self._base())
+            deviations = np.hypot(deviations, doubt)
         ends = limit_losses(self.objectives, self._wished())
         log_chance = log_chance_below(ends, means, deviations)
         goals = {goal.metric for goal in self.objectives}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from problem import MEASURE_SECONDS, OBJECTIVES, RECIPE, SPACE, Problem
+from problem import EVERYTHING, MEASURE_SECONDS, OBJECTIVES, RECIPE, SPACE, Problem
 
 from runners.build_plan import TRAINING_STAGES, plan
 from runners.builder import Artifact, Training
@@ -160,7 +160,7 @@ def study(problem: Problem, seed: int, sampler: str, *, has_hours: bool = True) 
     strategy: Strategy
     if sampler == "frontier":
         seconds = cost.seconds if has_hours else None
-        strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed, cost=seconds)
+        strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed, cost=seconds, interest=EVERYTHING)
     else:
         strategy = OptunaStrategy(SPACE, OBJECTIVES, sampler=sampler, seed=seed)  # type: ignore[arg-type]
     while machine.seconds < HOURS[-1] * 3600:

@@ -8,6 +8,7 @@ import numpy as np
 from runners.build_plan import plan
 from runners.recipe import Recipe
 from search.hypervolume import hypervolume
+from search.interest import Interest
 from search.objective import default_objectives, losses, reference_point
 from search.pareto import front
 from spaces import BuildSpec, Candidate, SearchSpace
@@ -33,6 +34,7 @@ SPACE = SearchSpace.from_values(
     }
 )
 
+EVERYTHING = Interest(min_quality=0.0)
 MEASURE_SECONDS = 8.0
 _STAGE_SECONDS = {
     "distill": 480.0,
@@ -113,8 +115,13 @@ class Problem:
         return front(losses([self.metrics(c) for c in SPACE.candidates()], OBJECTIVES))
 
     def share_of_hypervolume(self, found: list[dict[str, float]]) -> float:
-        """Return what was found as a share of the true frontier's hypervolume."""
+        """Return what was found as a share of the true frontier's hypervolume.
+
+        All qualities down to zero count: a yardstick for a strategy as such, that is told so
+        (``EVERYTHING``).
+        """
         reference = reference_point(self.metrics(SPACE.baseline), OBJECTIVES)
+        reference[0] = 0.0
         whole = hypervolume(self.frontier, reference)
         return hypervolume(losses(found, OBJECTIVES), reference) / whole
 

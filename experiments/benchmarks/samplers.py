@@ -20,7 +20,7 @@ from typing import TextIO
 
 import optuna
 from joblib import Parallel, delayed
-from problem import OBJECTIVES, SPACE, Problem
+from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
 
 from search.frontier_strategy import FrontierStrategy
 from search.strategy import OptunaStrategy, Strategy
@@ -34,7 +34,7 @@ def ours(problem: Problem, name: str, seed: int, evaluations: int) -> Found:
     """Return what one of Paretune's strategies finds, in order."""
     strategy: Strategy
     if name == "frontier":
-        strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed)
+        strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed, interest=EVERYTHING)
     else:
         strategy = OptunaStrategy(SPACE, OBJECTIVES, sampler=name, seed=seed)  # type: ignore[arg-type]
     found: Found = []
