@@ -19,7 +19,8 @@ _DOUBT = 0.4
 """How far off the quality that an unmeasured build is expected to lose may be, as its share.
 
 Evidence: benchmarks/evening.py, seeds 10 to 21. At 0, 3 of 24 searches with a wish found nothing
-that kept it, at 0.5 none; at 1, 2 did, and those with students fell behind. 0.3 and 0.4 lie between.
+that kept it, at 0.5 none; at 1, 2 did, and those with students fell behind. 0.3 and 0.4 lie
+between.
 """
 
 
