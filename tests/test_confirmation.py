@@ -9,10 +9,13 @@ import pytest
 from conftest import IRIS, QUICK_CONFIRMATION, paretune, write_study
 from mlflow.tracking import MlflowClient
 
+from runners.campaign import Entry
 from runners.data import Data
+from runners.launch import Launch
 from runners.loaded_workload import LoadedWorkload
 from runners.statistic import Statistic
 from search.confirmed import Confirmed
+from search.fresh_points import FreshPoints, Point
 from search.frontier_table import frontier_table
 from search.history import History
 from search.objective import Constraint, default_objectives
@@ -78,6 +81,60 @@ def test_plausible_holds_the_frontier_and_nothing_that_is_clearly_beaten(
         )
         if beaten:
             assert record.number not in kept or record in history.frontier
+
+
+def answered(record: TrialRecord, right: np.ndarray) -> TrialRecord:
+    """Return a trial whose model got these samples right."""
+    assert record.measurement is not None
+    rows = np.random.default_rng(0).integers(len(right), size=(200, len(right)))
+    resampled = tuple(right[rows].mean(axis=1).tolist())
+    return replace(record, outcome=replace(record.measurement, resampled=resampled))
+
+
+def test_one_validation_sample_does_not_decide_what_is_plausible(make_record: Make) -> None:
+    right = np.ones(100, dtype=bool)
+    right[:10] = False  # the fast one
+    worse = np.ones(100, dtype=bool)
+    worse[9:20] = False  # ten other samples wrong, and one more
+    much = np.ones(100, dtype=bool)
+    much[:40] = False  # the same ones wrong, and thirty more
+    records = [
+        answered(point(0, make_record, 0.90, 1.0), right),
+        answered(point(1, make_record, 0.89, 2.0), worse),
+        answered(point(2, make_record, 0.60, 2.0), much),
+    ]
+    assert [r.number for r in plausible(History(GOALS, records=records))] == [0, 1]
+    without = [
+        replace(r, outcome=replace(r.measurement, resampled=())) for r in records if r.measurement
+    ]
+    assert [r.number for r in plausible(History(GOALS, records=without))] == [0]
+
+
+def fresh(records: list[TrialRecord], rights: list[np.ndarray]) -> FreshPoints:
+    launch = Launch(1.0, 1.0, 1, True, (1.0, 1.1), 1.0, 1.0, 0.0, 1, 0.1)
+    points = [
+        Point(
+            record,
+            Entry(Path("model.onnx"), record.candidate.run),
+            float(right.mean()),
+            list(answered(record, right).measurement.resampled),  # type: ignore[union-attr]
+        )
+        for record, right in zip(records, rights, strict=True)
+    ]
+    return FreshPoints(points, [[launch] * 3] * len(points), GOALS, "accuracy")
+
+
+def test_a_quality_that_is_one_sample_better_is_not_surely_better(make_record: Make) -> None:
+    one, other = np.ones(100, dtype=bool), np.ones(100, dtype=bool)
+    one[:10], other[:11] = False, False
+    records = [make_record(0, {}), make_record(1, {})]
+    assert records[1].measurement is not None
+    other_file = replace(records[1].measurement, artifact="2" * 64)
+    found = fresh([records[0], replace(records[1], outcome=other_file)], [one, other]).draws
+    assert 0.05 < (found[:, 1, 0] < found[:, 0, 0]).mean() < 0.5
+    # One file is as good as itself, however it is run.
+    same = fresh(records, [one, one]).draws
+    assert (same[:, 1, 0] == same[:, 0, 0]).all()
 
 
 def test_a_published_interval_holds_a_second_measurement(rng: np.random.Generator) -> None:
