@@ -10,6 +10,7 @@ import pytest
 from conftest import SMALL_SPACE, paretune, write_study
 from test_strategy import LARGE, metrics, try_out
 
+from search.caution import doubts
 from search.confirmed import Confirmed
 from search.frontier_strategy import FrontierStrategy
 from search.history import History
@@ -165,6 +166,18 @@ def test_a_wish_out_of_reach_is_approached() -> None:
     found = [metrics(c)["latency_p95_ms"] for c in try_out(frontier(space, interest), 30)]
     assert everyone[0] in found
     assert np.median(found[10:]) < everyone[len(everyone) // 5]
+
+
+def test_the_quality_of_builds_never_measured_is_doubted() -> None:
+    space = SearchSpace.from_values(SMALL_SPACE)
+    base = metrics(space.baseline)
+    pool = list(space.candidates())
+    means = np.tile([goal.loss(base[goal.metric]) for goal in GOALS], (len(pool), 1))
+    means[:, 0] += 0.1
+    doubted = doubts(pool, {space.baseline: base}, GOALS, "accuracy", means, base)
+    is_new = [candidate.build != space.baseline.build for candidate in pool]
+    assert doubted[:, 0] == pytest.approx(np.where(is_new, 0.04, 0.0))
+    assert not doubted[:, 1:].any()
 
 
 def test_a_wish_is_a_limit_to_the_samplers_of_optuna() -> None:

@@ -164,7 +164,11 @@ def summarize(pairs: Sequence[tuple[Pick | None, Pick | None]]) -> None:
 
 
 def _shown(pick: Pick | None) -> str:
-    return f"{'none':>18}" if pick is None else f"{pick[0]:>9.4f}{pick[1]:>6.2f} ms"
+    if pick is None:
+        return f"{'none':>18}"
+    quality, latency_ms = pick
+    digits = 2 if latency_ms >= 1 else 4
+    return f"{quality:>9.4f}{latency_ms:>6.{digits}f} ms"
 
 
 def main() -> None:
