@@ -11,7 +11,8 @@ objectives may truly be:
    So no published point is ever dominated by the published values of another.
 3. The probability of a row follows in the same way from the share of draws in which any point of it
    is dominated by none.
-4. Rows are published, the likeliest first, while their mean probability is at least 0.95. So the
+4. Rows are published, the likeliest first, while their mean probability is at least 0.95; the
+   likeliest always is, so that a study that measured anything has something to pick. So the
    expected share of published rows that hold no truly non-dominated point is at most 5 %: the
    Bayesian false discovery rate (Newton et al., "Detecting differential gene expression with a
    semiparametric hierarchical mixture method", Biostatistics, 2004,
@@ -111,11 +112,14 @@ def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Ver
 
 
 def _likeliest_rows(chances: dict[int, float]) -> set[int]:
-    """Return the largest set of likeliest rows whose mean probability is high enough."""
+    """Return the largest set of likeliest rows whose mean probability is high enough.
+
+    The likeliest is among them however unlikely it is.
+    """
     order = sorted(chances, key=lambda row: (-chances[row], row))
     means = np.cumsum([chances[row] for row in order]) / np.arange(1, len(order) + 1)
     # The mean only falls, since the likeliest come first.
-    return set(order[: int((means >= LEAST_MEAN_PROBABILITY).sum())])
+    return set(order[: max(1, int((means >= LEAST_MEAN_PROBABILITY).sum()))])
 
 
 def calibrated(share: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -82,6 +82,18 @@ def test_rows_are_published_while_their_mean_probability_is_high_enough(seed: in
     assert np.mean([*chances, max(others)]) < LEAST_MEAN_PROBABILITY
 
 
+def test_the_likeliest_row_is_published_however_noisy_the_study(rng: np.random.Generator) -> None:
+    means = rng.uniform(0, 1, (12, 3))
+    verdicts = judged(means, np.full(means.shape, 30.0), rng)
+    published = {v.row for v in verdicts if v.is_published}
+    assert len(published) == 1
+    [row] = published
+    assert row is not None
+    chance = verdicts[row].row_probability
+    assert chance is not None
+    assert chance == max(v.row_probability for v in verdicts if v.row_probability is not None)
+
+
 def test_copies_of_one_file_make_one_row_that_is_published(rng: np.random.Generator) -> None:
     # Three copies of a point and a trade-off: each copy is dominated by another in many draws.
     means = np.array([[0.0, 5.0], [0.0, 5.0], [0.0, 5.0], [5.0, 0.0]])
