@@ -144,7 +144,7 @@ class Confirmation:
             self._drop(record, quality.message)
             return None
         # Some metrics need a sample of every class: then the quality has no interval.
-        known = [quality] if isinstance(resampled, Failure) else resampled
+        known = [] if isinstance(resampled, Failure) else resampled
         return Point(record, Entry(model, run), quality, known)
 
     def _drop(self, record: TrialRecord, reason: str) -> None:
@@ -173,7 +173,7 @@ class Confirmation:
                         return
                     fresh = self._together(running)
                     out = self._hopeless(fresh)
-                    verdicts = self._verdicts(fresh)
+                    verdicts = self._verdicts(fresh, self._left_out(running))
                     numbers = {p.record.number for p, v in verdicts.items() if v.is_published}
                     stable = stable + 1 if numbers == before else 0
                     before = numbers
@@ -192,64 +192,65 @@ class Confirmation:
         history = self.history
         return FreshPoints(points, launches, history.objectives, history.quality_metric)
 
-    def _verdicts(self, fresh: FreshPoints) -> dict[Point, Verdict]:
-        """Return the verdict on each point that keeps the study's limits, and is of interest."""
-        places = [i for i, p in enumerate(fresh.points) if not self._left_out(p, fresh.points)]
+    def _verdicts(self, fresh: FreshPoints, left_out: Mapping[Point, str]) -> dict[Point, Verdict]:
+        """Return the verdict on each point that is judged; places are those among the judged."""
+        places = [i for i, point in enumerate(fresh.points) if point not in left_out]
         values = losses([fresh.metrics(i) for i in places], self.history.objectives)
-        found = publish(values, fresh.draws[:, places])
-        # Places among the judged become places among all.
-        found = [
-            replace(
-                verdict,
-                row=None if verdict.row is None else places[verdict.row],
-                dominator=None if verdict.dominator is None else places[verdict.dominator],
-            )
-            for verdict in found
-        ]
-        return {fresh.points[i]: verdict for i, verdict in zip(places, found, strict=True)}
+        verdicts = publish(values, fresh.draws[:, places])
+        return dict(zip((fresh.points[i] for i in places), verdicts, strict=True))
 
     def _judge(self, points: list[Point]) -> list[Confirmed]:
         """Return the fresh values, which are published, and why the others are not."""
         if not points:
             return []
-        fresh = self._together(points)
-        verdicts = self._verdicts(fresh)
+        fresh, left_out = self._together(points), self._left_out(points)
+        verdicts = self._verdicts(fresh, left_out)
+        judged = list(verdicts)
         return [
-            self._confirmed(place, fresh, verdicts.get(point)) for place, point in enumerate(points)
+            self._confirmed(
+                point, fresh.statistics(place), left_out.get(point, ""), verdicts, judged
+            )
+            for place, point in enumerate(points)
         ]
 
-    def _confirmed(self, place: int, fresh: FreshPoints, verdict: Verdict | None) -> Confirmed:
-        point = fresh.points[place]
-        if verdict is None:
-            verdict, why_not = Verdict(0.0, None), self._left_out(point, fresh.points)
-        else:
-            why_not = _why_not(verdict, fresh.points)
-        row = verdict.row if verdict.is_published else None
-        stands = row == place
+    def _confirmed(
+        self,
+        point: Point,
+        times: Mapping[str, Statistic],
+        left_out: str,
+        verdicts: Mapping[Point, Verdict],
+        judged: Sequence[Point],
+    ) -> Confirmed:
+        verdict = verdicts.get(point, Verdict(0.0, None))
+        row = judged[verdict.row] if verdict.is_published and verdict.row is not None else None
         return Confirmed(
             number=point.record.number,
-            measurement=self._fresh(point, fresh.statistics(place)),
+            measurement=self._fresh(point, times),
             probability=verdict.probability,
-            is_published=stands,
-            same_as=None if row is None or stands else fresh.points[row].record.number,
-            row_probability=verdict.row_probability if stands else None,
-            why_not=why_not,
+            is_published=row is point,
+            same_as=None if row is None or row is point else row.record.number,
+            row_probability=verdict.row_probability if row is point else None,
+            why_not=left_out or _why_not(verdict, judged),
             resampled=tuple(point.resampled),
         )
 
-    def _left_out(self, point: Point, points: Sequence[Point]) -> str:
-        """Return why a point is not to be judged, by its fresh values; empty if it is."""
-        fresh = self._as_record(point)
-        broken = "; ".join(
-            f"breaks a limit of the study: {limit.metric} {fresh.metrics[limit.metric]:g} against "
-            f"{limit.bound:g}"
-            for limit in self.history.constraints
-            if limit.violation(fresh.metrics[limit.metric]) > 0
-        )
-        base = next((self._as_record(p).metrics for p in points if p.record.number == 0), None)
-        if broken or base is None or self.history.is_of_interest(fresh, base):
-            return broken
-        return "too far below the baseline's quality, or outside what is wished for"
+    def _left_out(self, points: Sequence[Point]) -> dict[Point, str]:
+        """Return why points are not to be judged, by their fresh values: those that are not."""
+        fresh = {point: self._as_record(point) for point in points}
+        base = next((each.metrics for each in fresh.values() if each.number == 0), None)
+        reasons = {}
+        for point, record in fresh.items():
+            broken = [
+                f"breaks a limit of the study: {limit.metric} {record.metrics[limit.metric]:g} "
+                f"against {limit.bound:g}"
+                for limit in self.history.constraints
+                if limit.violation(record.metrics[limit.metric]) > 0
+            ]
+            if broken:
+                reasons[point] = "; ".join(broken)
+            elif base is not None and not self.history.is_of_interest(record, base):
+                reasons[point] = "too far below the baseline's quality, or outside the wish"
+        return reasons
 
     def _as_record(self, point: Point) -> TrialRecord:
         """Return a point's trial with its fresh values, as far as limits may ask for them."""

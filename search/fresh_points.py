@@ -34,7 +34,7 @@ class Point:
         record: The trial, with what the search measured.
         entry: Its launches.
         quality: Its quality on the test split.
-        resampled: Its quality on bootstrap samples of that split.
+        resampled: Its quality on bootstrap samples of that split; empty if it is not known.
     """
 
     record: TrialRecord
@@ -114,7 +114,8 @@ class FreshPoints:
         DasGupta, "Interval Estimation for a Binomial Proportion", 2001). What one sample weighs is
         the smallest step between the bootstrap's qualities: next to nothing if they are continuous.
         """
-        resampled = np.array([np.resize(point.resampled, DRAWS) for point in self.points])
+        known = [point.resampled or [point.quality] for point in self.points]
+        resampled = np.array([np.resize(each, DRAWS) for each in known])
         steps = np.diff(np.unique(resampled))
         step = float(steps[steps > _NO_STEP].min(initial=np.inf))
         if not np.isfinite(step):

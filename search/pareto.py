@@ -25,6 +25,23 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return mask[copies]
 
 
+def dominance(draws: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return in which draws one point dominates another.
+
+    Args:
+        draws: Losses of shape (draws, points, objectives).
+
+    Returns:
+        An array of shape (draws, points, points): ``[d, i, j]`` tells whether point ``i`` is no
+        worse than point ``j`` in all objectives of draw ``d``, and better in one.
+    """
+    no_worse = np.ones((len(draws), draws.shape[1], draws.shape[1]), dtype=bool)
+    for column in np.moveaxis(draws, 2, 0):
+        no_worse &= column[:, :, None] <= column[:, None, :]
+    found: NDArray[np.bool_] = no_worse & ~no_worse.transpose(0, 2, 1)
+    return found
+
+
 def front(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distinct non-dominated points in lexicographic order.
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from search.history import History
 from search.objective import Objective, losses
+from search.pareto import dominance
 from search.trial import TrialRecord
 
 CONFIDENCE = 0.95
@@ -27,19 +28,23 @@ def plausible(history: History) -> list[TrialRecord]:
         return []
     good, bad = _ends(records, history, is_good=True), _ends(records, history, is_good=False)
     values = losses([record.metrics for record in records], history.objectives)
+    beaten = dominance(values[None])[0].sum(axis=0)
     resampled = _resampled(records, history)
     kept = []
     for row, record in enumerate(records):
         no_worse, better = bad <= good[row], bad < good[row]
         if resampled is not None:
             column, qualities = resampled
-            no_worse[:, column] = (qualities >= qualities[row]).mean(axis=1) >= CONFIDENCE
-            better[:, column] = (qualities > qualities[row]).mean(axis=1) >= CONFIDENCE
+            # Only what is no worse in all else can dominate: long studies ask this often.
+            rivals = np.flatnonzero(np.delete(no_worse, column, axis=1).all(axis=1))
+            no_worse[:, column] = better[:, column] = False
+            own, others = qualities[row], qualities[rivals]
+            no_worse[rivals, column] = (others >= own).mean(axis=1) >= CONFIDENCE
+            better[rivals, column] = (others > own).mean(axis=1) >= CONFIDENCE
         clearly = no_worse.all(axis=1) & better.any(axis=1)
         clearly[row] = False
         if not clearly.any():
-            beaten = (values <= values[row]).all(axis=1) & (values < values[row]).any(axis=1)
-            kept.append((int(beaten.sum()), record.number, record))
+            kept.append((int(beaten[row]), record.number, record))
     return [record for _, _, record in sorted(kept, key=lambda each: each[:2])]
 
 
@@ -53,7 +58,8 @@ def _resampled(
     """
     names = [goal.metric for goal in history.objectives]
     found = [record.measurement.resampled for record in records if record.measurement]
-    if history.quality_metric not in names or not min(map(len, found)):
+    is_paired = len({len(each) for each in found}) == 1 and len(found[0]) > 0
+    if history.quality_metric not in names or not is_paired:
         return None
     return names.index(history.quality_metric), np.array(found)
 

@@ -30,6 +30,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from search.pareto import dominance
+
 LEAST_MEAN_PROBABILITY = 0.95
 """Expected share of the published rows that hold a truly non-dominated point, at least."""
 
@@ -135,23 +137,6 @@ def calibrated(share: NDArray[np.float64]) -> NDArray[np.float64]:
         share: Shares of draws, of any shape.
     """
     found: NDArray[np.float64] = PRIOR_ODDS * share / (1 + (PRIOR_ODDS - 1) * share)
-    return found
-
-
-def dominance(draws: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return in which draws one point dominates another.
-
-    Args:
-        draws: Losses of shape (draws, points, objectives).
-
-    Returns:
-        An array of shape (draws, points, points): ``[d, i, j]`` tells whether point ``i`` is no
-        worse than point ``j`` in all objectives of draw ``d``, and better in one.
-    """
-    no_worse = np.ones((len(draws), draws.shape[1], draws.shape[1]), dtype=bool)
-    for column in np.moveaxis(draws, 2, 0):
-        no_worse &= column[:, :, None] <= column[:, None, :]
-    found: NDArray[np.bool_] = no_worse & ~no_worse.transpose(0, 2, 1)
     return found
 
 

@@ -137,6 +137,13 @@ def test_a_quality_that_is_one_sample_better_is_not_surely_better(make_record: M
     assert (same[:, 1, 0] == same[:, 0, 0]).all()
 
 
+def test_a_quality_that_cannot_be_resampled_is_taken_as_it_is(make_record: Make) -> None:
+    found = fresh([make_record(0, {}), make_record(1, {})], [np.ones(10, dtype=bool)] * 2)
+    for known in found.points:
+        known.resampled = []
+    assert (found.draws[:, :, 0] == -1.0).all()
+
+
 def test_a_published_interval_holds_a_second_measurement(rng: np.random.Generator) -> None:
     held = {"mean": 0, "repetition": 0}
     for first, second in rng.normal(10, 1, (4000, 2, 5)):

@@ -43,7 +43,7 @@ def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
     done = paretune("pick", moved, "--max-latency-ms", "1000", "--out", tmp_path / "picked")
     assert done.returncode == 0, done.stdout + done.stderr
     assert search.verify(tmp_path / "picked").verdict.name not in ("DAMAGED", "DOES_NOT_RUN")
-    # MLflow has the old place: that is said, and mended by the next command that writes to it.
+    # MLflow still has the old place: doctor says so, and the next command that writes fixes it.
     [problem] = [problem for check in search.doctor(moved) for problem in check.problems]
     assert "the study was moved" in problem
     done = paretune("sync", moved)

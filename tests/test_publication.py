@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from search.pareto import dominance
 from search.publication import (
     LEAST_MEAN_PROBABILITY,
     Verdict,
     calibrated,
-    dominance,
     is_tie,
     probability_non_dominated,
     publish,

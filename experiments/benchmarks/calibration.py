@@ -41,9 +41,9 @@ from search.frontier_strategy import FrontierStrategy
 from search.history import History
 from search.hypervolume import hypervolume
 from search.objective import losses
-from search.pareto import non_dominated
+from search.pareto import dominance, non_dominated
 from search.plausible import plausible
-from search.publication import dominance, publish, row_members
+from search.publication import publish, row_members
 from search.study import load_history
 from search.study_file import read_study_file
 from search.trial import TrialRecord

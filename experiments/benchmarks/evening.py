@@ -74,7 +74,7 @@ def search(
 
 
 def simulate(workload: str, seeds: int) -> None:
-    """Print a table of one workload, a line a seed."""
+    """Print a table of one workload, one line per seed."""
     drop = DROPS[workload]
     print(f"{workload}, a drop of {drop:g} at most")
     heads = ("with, 30", "without, 60", "without, 30", "true best")
