@@ -190,7 +190,8 @@ class Confirmation:
     def _together(self, points: list[Point]) -> FreshPoints:
         launches = [self._campaign.timing(point.entry).launches for point in points]
         history = self.history
-        return FreshPoints(points, launches, history.objectives, history.quality_metric)
+        trials = [each for each in history.feasible if history.is_of_interest(each)]
+        return FreshPoints(points, launches, history.objectives, history.quality_metric, trials)
 
     def _verdicts(self, fresh: FreshPoints, left_out: Mapping[Point, str]) -> dict[Point, Verdict]:
         """Return the verdict on each point that is judged; places are those among the judged."""

@@ -16,12 +16,15 @@ from runners.spread import Spread, drift, spreads
 from runners.statistic import RESOLUTION, Statistic
 from search.objective import Objective
 from search.trial import TrialRecord
+from search.true_quality import Model, Score, draw
 
 DRAWS = 1000
 """Ways the truth may be that are drawn: a probability of 0.9 is then known to ± 0.01."""
 
 _NO_STEP = 1e-9
 """Differences of qualities below it are rounding."""
+
+Name = tuple[str, float]
 
 _STEADY = ("peak_memory_bytes",)
 
@@ -51,6 +54,7 @@ class FreshPoints:
         launches: Of each point those that count; at least one.
         objectives: The study's.
         quality_metric: Name of the workload's quality metric.
+        trials: Measured trials whose qualities tell something of the points' ones, too.
     """
 
     def __init__(
@@ -59,15 +63,20 @@ class FreshPoints:
         launches: Sequence[Sequence[Launch]],
         objectives: Sequence[Objective],
         quality_metric: str,
+        trials: Sequence[TrialRecord] = (),
     ) -> None:
         self.points = points
+        self.trials = trials
         self.objectives = objectives
         self.quality_metric = quality_metric
         self._values = [_values(*each) for each in zip(points, launches, strict=True)]
         names = [name for name in self._values[0] if all(name in each for each in self._values)]
         names = [name for name in names if name not in _STEADY]
         self._spreads = {name: spreads([each[name] for each in self._values]) for name in names}
-        self._resolutions = {name: self._resolution(name) for name in names}
+        self._drifts = {
+            name: drift(self._spreads[name], [_before(point.record, name) for point in points])
+            for name in names
+        }
 
     def statistics(self, place: int) -> dict[str, Statistic]:
         """Return a point's times with the intervals in which the next measurement is expected.
@@ -75,7 +84,7 @@ class FreshPoints:
         Not there are metrics that some launch of some point lacks.
         """
         return {
-            name: found[place].statistic(self._resolutions[name]).for_repetition()
+            name: found[place].statistic(self._drifts[name].repetition(RESOLUTION)).for_repetition()
             for name, found in self._spreads.items()
         }
 
@@ -108,11 +117,13 @@ class FreshPoints:
     def _qualities(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return draws of the qualities: shape (points, draws).
 
-        A bootstrap of two models that answer all samples but one alike knows for sure which is
-        better; other samples would tell otherwise. So each model gets half a sample of doubt, as
-        half a right and half a wrong answer are added to a share (Jeffreys' prior; Brown, Cai and
-        DasGupta, "Interval Estimation for a Binomial Proportion", 2001). What one sample weighs is
-        the smallest step between the bootstrap's qualities: next to nothing if they are continuous.
+        Where the study tells how quality follows from the axes, that is used
+        (:mod:`search.true_quality`). If not, a draw is a bootstrap sample. A bootstrap of two
+        models that answer all samples but one alike knows for sure which is better; other samples
+        would tell otherwise. So each model gets half a sample of doubt, as half a right and half a
+        wrong answer are added to a share (Jeffreys' prior; Brown, Cai and DasGupta, "Interval
+        Estimation for a Binomial Proportion", 2001). What one sample weighs is the smallest step
+        between the bootstrap's qualities: next to nothing if they are continuous.
         """
         known = [point.resampled or [point.quality] for point in self.points]
         resampled = np.array([np.resize(each, DRAWS) for each in known])
@@ -120,10 +131,35 @@ class FreshPoints:
         step = float(steps[steps > _NO_STEP].min(initial=np.inf))
         if not np.isfinite(step):
             return resampled
-        files = [p.record.measurement.artifact if p.record.measurement else "" for p in self.points]
-        doubts = {file: rng.standard_normal(DRAWS) * step * 0.5**0.5 for file in sorted(set(files))}
-        found: NDArray[np.float64] = resampled + np.array([doubts[file] for file in files])
+        names = [self._name(point.record) for point in self.points]
+        if all(len(point.resampled) > 1 for point in self.points):
+            models = self._models()
+            if (drawn := draw(list(models.values()), step, DRAWS)) is not None:
+                places = {name: place for place, name in enumerate(models)}
+                return drawn[[places[name] for name in names]]
+        doubts = {name: rng.standard_normal(DRAWS) * step * 0.5**0.5 for name in sorted(set(names))}
+        found: NDArray[np.float64] = resampled + np.array([doubts[name] for name in names])
         return found
+
+    def _models(self) -> dict[Name, Model]:
+        """Return what each model scored, by what tells models apart."""
+        records = {self._name(r): r for r in (*self.trials, *(p.record for p in self.points))}
+        tests = {self._name(p.record): Score(p.quality, p.resampled) for p in self.points}
+        known = {name: _resampled(record) for name, record in records.items()}
+        is_paired = len({len(each) for each in known.values()}) == 1
+        models = {}
+        for name, record in records.items():
+            scores = {"test": tests[name]} if name in tests else {}
+            if is_paired and len(known[name]) > 1:
+                scores["validation"] = Score(record.metrics[self.quality_metric], known[name])
+            if scores:
+                models[name] = Model(record.candidate, scores)
+        return models
+
+    def _name(self, record: TrialRecord) -> Name:
+        """Return what tells a trial's model from others: its file, and what its runtime answers."""
+        artifact = record.measurement.artifact if record.measurement else ""
+        return artifact, record.metrics.get(self.quality_metric, 0.0)
 
     def _drawn(
         self, place: int, quality: NDArray[np.float64], rng: np.random.Generator
@@ -140,21 +176,17 @@ class FreshPoints:
                 spread = self._spreads[goal.metric][place]
                 drawn = _scaled(np.array(values[goal.metric])[rows], spread, rng)
                 if goal.is_ratio_scale:
-                    between = np.exp(shift * self._resolutions[goal.metric] / 2)
+                    # What all points share changes no ranking, and is left out.
+                    between = np.exp(shift * max(self._drifts[goal.metric].own, RESOLUTION / 2))
                     drawn = drawn / between if goal.direction == "maximize" else drawn * between
             else:
                 drawn = np.full(DRAWS, self.metrics(place)[goal.metric])
             columns.append([goal.loss(value) for value in drawn])
         return np.array(columns).T
 
-    def _resolution(self, name: str) -> float:
-        """Return the relative half width of what launches cannot show.
 
-        It is what the search's measurements of these points and the fresh ones differ by, if that
-        is more than two copies of one file do.
-        """
-        before = [_before(point.record, name) for point in self.points]
-        return max(RESOLUTION, 2 * drift(self._spreads[name], before))
+def _resampled(record: TrialRecord) -> Sequence[float]:
+    return record.measurement.resampled if record.measurement else ()
 
 
 def _values(point: Point, launches: Sequence[Launch]) -> dict[str, list[float]]:

@@ -3,14 +3,12 @@
 The rule, for the confirmed points that keep every constraint, each known by joint draws of what its
 objectives may truly be:
 
-1. The *probability* of a point follows from the share of draws in which no other of them dominates
-   it (see :func:`calibrated`).
+1. The *probability* of a point is the share of draws in which no other of them dominates it.
 2. Points that are not dominated by their values stand for rows, the likeliest first, unless they
    cannot be told apart from one that stands already: then they are its *ties*. A point that is
    dominated by its values is a tie of the likeliest row that it cannot be told apart from, if any.
    So no published point is ever dominated by the published values of another.
-3. The probability of a row follows in the same way from the share of draws in which any point of it
-   is dominated by none.
+3. The probability of a row is the share of draws in which some point of it is dominated by none.
 4. Rows are published, the likeliest first, while their mean probability is at least 0.95; the
    likeliest always is, so that a study that measured anything has something to pick. So the
    expected share of published rows that hold no truly non-dominated point is at most 5 %: the
@@ -34,13 +32,6 @@ from search.pareto import dominance
 
 LEAST_MEAN_PROBABILITY = 0.95
 """Expected share of the published rows that hold a truly non-dominated point, at least."""
-
-PRIOR_ODDS = 1.5
-"""What the odds of draws are multiplied by (see :func:`calibrated`).
-
-Evidence: ``calibration.py`` with seeds 0 to 39 and noise of 1.5 % per launch. With the launches of
-a real study it is too small: docs/search.md says by how much, and why.
-"""
 
 _CONFIDENCE = 0.95
 _NO_SPREAD = 1e-12
@@ -82,7 +73,7 @@ def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Ver
         return []
     beats = dominance(values[None])[0]
     is_best: NDArray[np.bool_] = np.logical_not(dominance(draws).any(axis=1))  # (draws, points)
-    chances = calibrated(is_best.mean(axis=0))
+    chances = is_best.mean(axis=0)
     likeliest = sorted(range(len(values)), key=lambda place: (-chances[place], place))
     rows: dict[int, list[int]] = {}
     row_of: dict[int, int] = {}
@@ -97,8 +88,7 @@ def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Ver
         if twin is not None:
             row_of[place] = twin
     row_chances = {
-        row: float(calibrated(is_best[:, members].any(axis=1).mean()))
-        for row, members in rows.items()
+        row: float(is_best[:, members].any(axis=1).mean()) for row, members in rows.items()
     }
     published = _likeliest_rows(row_chances)
     return [
@@ -124,22 +114,6 @@ def _likeliest_rows(chances: dict[int, float]) -> set[int]:
     return set(order[: max(1, int((means >= LEAST_MEAN_PROBABILITY).sum()))])
 
 
-def calibrated(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probability that a point is non-dominated, from the share of draws in which it is.
-
-    Draws treat all values as equally likely before anything was measured. Candidates are not like
-    that: what is slower is mostly more accurate, so that a point is non-dominated more often than
-    draws say. Its odds are therefore multiplied by a constant, which is calibration in the large
-    (Cox, "Two further applications of a model for binary regression", Biometrika, 1958,
-    https://doi.org/10.1093/biomet/45.3-4.562).
-
-    Args:
-        share: Shares of draws, of any shape.
-    """
-    found: NDArray[np.float64] = PRIOR_ODDS * share / (1 + (PRIOR_ODDS - 1) * share)
-    return found
-
-
 def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the probability that no other point dominates a point, for each.
 
@@ -147,9 +121,10 @@ def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]
         draws: Losses of shape (draws, points, objectives).
 
     Returns:
-        Probabilities of shape (points,), see :func:`calibrated`.
+        Probabilities of shape (points,).
     """
-    return calibrated((~dominance(draws).any(axis=1)).mean(axis=0))
+    found: NDArray[np.float64] = np.logical_not(dominance(draws).any(axis=1)).mean(axis=0)
+    return found
 
 
 def is_tie(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

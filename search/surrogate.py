@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 _REFIT_GROWTH = 1.3
 _FITTED_ON = 250
 _LENGTHS = (0.5, 5.0)
-_LEAST_NOISE = 1e-4
+_LEAST_NOISE, _MOST_NOISE = 1e-4, 1e-1
 _BESIDE_SIZE = 0.3
 
 
@@ -77,7 +77,7 @@ class Surrogate:
         if self._kernel is None or len(points) >= _REFIT_GROWTH * self._fitted_on:
             rows = np.random.default_rng(self.seed).permutation(len(points))[:_FITTED_ON]
             search = GaussianProcessRegressor(
-                self._kernel or _kernel(points.shape[1]), alpha=1e-8, normalize_y=True
+                self._kernel or kernel(points.shape[1]), alpha=1e-8, normalize_y=True
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of hyperparameters at their bounds
@@ -93,7 +93,13 @@ class Surrogate:
         return means, deviations
 
 
-def _kernel(features: int) -> Any:
+def kernel(features: int, most_noise: float = _MOST_NOISE) -> Any:
+    """Return a kernel: a linear part, a smooth part and noise, with what is to be learnt of each.
+
+    Args:
+        features: How many features a point has.
+        most_noise: Largest variance of the noise, as a share of that of the values.
+    """
     from sklearn.gaussian_process.kernels import (
         ConstantKernel,
         DotProduct,
@@ -104,4 +110,4 @@ def _kernel(features: int) -> Any:
     # That a knob seems to change nothing where it was tried must not mean that it never does.
     linear = ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
     smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), _LENGTHS, nu=2.5)
-    return linear + smooth + WhiteKernel(1e-3, (_LEAST_NOISE, 1e-1))
+    return linear + smooth + WhiteKernel(1e-3, (_LEAST_NOISE, most_noise))

@@ -217,7 +217,9 @@ def study(seed: int, launches: NDArray[np.float64]) -> Tally:
     wanted = [record for record in plausible(history) if history.is_of_interest(record)]
     measured = [_point(record, machine) for record in wanted]
     points = [point for point, _ in measured]
-    fresh = FreshPoints(points, [each for _, each in measured], OBJECTIVES, "accuracy")
+    trials = [record for record in history.feasible if history.is_of_interest(record)]
+    each = [launches for _, launches in measured]
+    fresh = FreshPoints(points, each, OBJECTIVES, "accuracy", trials)
     values = losses([fresh.metrics(i) for i in range(len(points))], OBJECTIVES)
     verdicts = publish(values, fresh.draws)
     true = losses([machine.truth(record.candidate) for record in wanted], OBJECTIVES)
