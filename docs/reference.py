@@ -12,9 +12,9 @@ import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from runners.metric import METRICS
-from search.cli import main as command_line
-from search.config import StudyConfig
+from paretune.runners.metric import METRICS
+from paretune.search.cli.main import main as command_line
+from paretune.search.configure.schema import StudyConfig
 
 HERE = Path(__file__).parent
 WRITTEN_BY = "Written by `python docs/reference.py`; do not edit.\n"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from runners.failure import Failure, FailureKind
+from paretune.runners.failure import Failure, FailureKind
 
 _LOG_CHARACTERS = 4000
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")

@@ -3,8 +3,8 @@
 Pure values: this package knows nothing of torch, ONNX or Optuna.
 """
 
-from spaces.axis import AXIS_NAMES, ORDERED_AXES, Axis
-from spaces.candidate import (
+from paretune.spaces.axis import AXIS_NAMES, ORDERED_AXES, Axis
+from paretune.spaces.candidate import (
     DEFAULT_RUNNER,
     REFERENCE,
     BuildSpec,
@@ -13,8 +13,8 @@ from spaces.candidate import (
     Runtime,
     split_target,
 )
-from spaces.digest import canonical_json, digest
-from spaces.errors import (
+from paretune.spaces.digest import canonical_json, digest
+from paretune.spaces.errors import (
     ConfigError,
     DeviceBusyError,
     ParetuneError,
@@ -23,10 +23,10 @@ from spaces.errors import (
     StudyError,
     WorkloadError,
 )
-from spaces.graph_optimization import GraphOptimization
-from spaces.quantization import PROGRAM_QUANTIZATIONS, Quantization
-from spaces.rule import Forbid, Rule, ThreadLimit, whole_layers
-from spaces.space import BASELINE_VALUES, OPTIONAL_AXES, SearchSpace
+from paretune.spaces.graph_optimization import GraphOptimization
+from paretune.spaces.quantization import PROGRAM_QUANTIZATIONS, Quantization
+from paretune.spaces.rule import Forbid, Rule, ThreadLimit, whole_layers
+from paretune.spaces.space import BASELINE_VALUES, OPTIONAL_AXES, SearchSpace
 
 __all__ = [
     "AXIS_NAMES",

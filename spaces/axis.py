@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from spaces.candidate import split_target
-from spaces.errors import SpaceError
+from paretune.spaces.candidate import split_target
+from paretune.spaces.errors import SpaceError
 
 Value = str | int | float
 

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from spaces.digest import digest
-from spaces.errors import SpaceError
-from spaces.graph_optimization import GraphOptimization
-from spaces.quantization import Quantization
+from paretune.spaces.digest import digest
+from paretune.spaces.errors import SpaceError
+from paretune.spaces.graph_optimization import GraphOptimization
+from paretune.spaces.quantization import Quantization
 
 REFERENCE = "reference"
 """The student name of the user's own trained model."""

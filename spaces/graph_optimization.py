@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Self
 
-from spaces.errors import SpaceError
+from paretune.spaces.errors import SpaceError
 
 
 class GraphOptimization(StrEnum):

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spaces.axis import AXIS_NAMES, ORDERED_AXES
-from spaces.candidate import Candidate, split_target
-from spaces.errors import SpaceError
+from paretune.spaces.axis import AXIS_NAMES, ORDERED_AXES
+from paretune.spaces.candidate import Candidate, split_target
+from paretune.spaces.errors import SpaceError
 
 Rule = Callable[[Candidate], str | None]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spaces.axis import AXIS_NAMES, Axis, Value
-from spaces.candidate import REFERENCE, Candidate
-from spaces.errors import SpaceError
-from spaces.graph_optimization import GraphOptimization
-from spaces.quantization import Quantization
-from spaces.rule import Rule
+from paretune.spaces.axis import AXIS_NAMES, Axis, Value
+from paretune.spaces.candidate import REFERENCE, Candidate
+from paretune.spaces.errors import SpaceError
+from paretune.spaces.graph_optimization import GraphOptimization
+from paretune.spaces.quantization import Quantization
+from paretune.spaces.rule import Rule
 
 BASELINE_VALUES: dict[str, Value] = {
     "student": REFERENCE,

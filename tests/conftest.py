@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import yaml
 
-from runners.failure import Failure, FailureKind
-from runners.measurement import Measurement
-from runners.metric import METRICS
-from runners.proof import ProviderShare
-from runners.statistic import Statistic
-from search.trial import TrialRecord
-from spaces import BuildSpec, Candidate, Quantization, RunSpec, SearchSpace
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.metric import METRICS
+from paretune.runners.runtimes.proof import ProviderShare
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import BuildSpec, Candidate, Quantization, RunSpec, SearchSpace
 
 TESTS = Path(__file__).parent
 IRIS = TESTS / "iris_workload.py"
@@ -49,7 +49,7 @@ QUICK_CONFIRMATION: dict[str, Any] = {
 def paretune(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run the command line as a person does, in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "search.cli", *map(str, arguments)],
+        [sys.executable, "-m", "paretune", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from runners import Data, Recipe, Split, Workload
+from paretune import Data, Recipe, Split, Workload
 
 
 def network(width: int) -> nn.Module:

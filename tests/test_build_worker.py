@@ -6,10 +6,10 @@ import psutil
 import pytest
 from conftest import IRIS
 
-from runners.build_worker import BuildWorker
-from runners.failure import Failure, FailureKind
-from runners.worker_jobs import WorkerSettings
-from spaces import BuildSpec, Quantization, WorkloadError
+from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.spaces import BuildSpec, Quantization, WorkloadError
 
 BASELINE = BuildSpec("reference", 0.0, Quantization.FP32)
 Make = Callable[..., BuildWorker]

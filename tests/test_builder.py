@@ -9,17 +9,17 @@ import onnxruntime
 import pytest
 from conftest import IRIS
 
-from runners.build_plan import plan
-from runners.builder import Artifact, Builder, Training
-from runners.failure import Failure, FailureKind
-from runners.loaded_workload import LoadedWorkload
-from runners.model_file import FP32_LAYERS
-from runners.onnx_answers import onnx_answers
-from runners.recipe import Recipe
-from runners.store import ArtifactStore
-from runners.telemetry import switch_off_telemetry
-from runners.training import epoch_seconds
-from spaces import BuildSpec, Quantization, StoreError, WorkloadError
+from paretune.runners.build.plan import plan
+from paretune.runners.build.builder import Artifact, Builder, Training
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.model_file import FP32_LAYERS
+from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.recipe import Recipe
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.telemetry import switch_off_telemetry
+from paretune.runners.build.epoch_time import epoch_seconds
+from paretune.spaces import BuildSpec, Quantization, StoreError, WorkloadError
 
 switch_off_telemetry()
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from search.bundle_folder import replaced
-from spaces import StudyError
+from paretune.search.deliver.bundle_folder import replaced
+from paretune.spaces import StudyError
 
 
 def write(folder: Path, *names: str) -> None:

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runners.failure import Failure, FailureKind
-from runners.measurement import Measurement
-from runners.statistic import Statistic
-from search.choice import Wish, choose, knee, rank
-from search.confirmed import Confirmed
-from search.history import History
-from search.objective import Constraint, default_objectives
-from search.promise import first_that_keeps
-from search.trial import TrialRecord
-from spaces import Quantization, StudyError
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.deliver.choice import Wish, choose, knee, rank
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.record.history import History
+from paretune.search.record.objective import Constraint, default_objectives
+from paretune.search.deliver.fresh_check import first_that_keeps
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import Quantization, StudyError
 
 Make = Callable[..., TrialRecord]
 

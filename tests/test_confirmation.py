@@ -9,21 +9,21 @@ import pytest
 from conftest import IRIS, QUICK_CONFIRMATION, paretune, write_study
 from mlflow.tracking import MlflowClient
 
-from runners.campaign import Entry
-from runners.data import Data
-from runners.launch import Launch
-from runners.loaded_workload import LoadedWorkload
-from runners.statistic import Statistic
-from search.confirmed import Confirmed
-from search.fresh_points import FreshPoints, Point
-from search.frontier_table import frontier_table
-from search.history import History
-from search.objective import Constraint, default_objectives
-from search.plausible import plausible
-from search.study import load_history
-from search.study_markdown import study_markdown
-from search.summary import close_calls_text
-from search.trial import TrialRecord
+from paretune.runners.measure.campaign import Entry
+from paretune.runners.workload.data import Data
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.confirm.fresh_points import FreshPoints, Point
+from paretune.search.review.frontier_table import frontier_table
+from paretune.search.record.history import History
+from paretune.search.record.objective import Constraint, default_objectives
+from paretune.search.confirm.plausible import plausible
+from paretune.search.study.running import load_history
+from paretune.search.review.study_markdown import study_markdown
+from paretune.search.record.words import close_calls_text
+from paretune.search.record.trial import TrialRecord
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from conftest import QUICK_CONFIRMATION, write_study
 
-import search
-from search.confirmed import Confirmed
-from search.confirmed_points import ConfirmedPoints
-from search.console import ConsoleReporter
-from search.trial import TrialRecord
+import paretune
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.storage.confirmed_points import ConfirmedPoints
+from paretune.search.review.console import ConsoleReporter
+from paretune.search.record.trial import TrialRecord
 
 Make = Callable[..., TrialRecord]
 
@@ -98,17 +98,17 @@ def test_ctrl_c_never_replaces_a_fuller_confirmation(tmp_path: Path) -> None:
     study = write_study(tmp_path, confirmation=longer, budget={"trials": 3}, tracking=False)
 
     def launches() -> int:
-        return min(point.measurement.launches for point in search.status(study).confirmed)
+        return min(point.measurement.launches for point in paretune.status(study).confirmed)
 
     with pytest.raises(KeyboardInterrupt):
-        search.run(study, reporter=Impatient(3))
+        paretune.run(study, reporter=Impatient(3))
     assert launches() == 2  # better than nothing
     with pytest.raises(KeyboardInterrupt):
-        search.confirm(study, reporter=Impatient(4))
+        paretune.confirm(study, reporter=Impatient(4))
     assert launches() == 3
-    search.confirm(study)
-    whole = [point.as_dict() for point in search.status(study).confirmed]
+    paretune.confirm(study)
+    whole = [point.as_dict() for point in paretune.status(study).confirmed]
     assert launches() == 4
     with pytest.raises(KeyboardInterrupt):
-        search.confirm(study, reporter=Impatient(3))
-    assert [point.as_dict() for point in search.status(study).confirmed] == whole
+        paretune.confirm(study, reporter=Impatient(3))
+    assert [point.as_dict() for point in paretune.status(study).confirmed] == whole

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from conftest import paretune
 
-import search
-from runners.statistic import Statistic
-from runners.store import ArtifactStore
-from search.examination import _published
-from search.history import History
-from search.mlflow_client import TRIAL_TAG, mlflow_client
-from search.study import load_history
+import paretune
+from paretune.runners.measure.statistic import Statistic
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.study.doctor import _published
+from paretune.search.record.history import History
+from paretune.search.review.mlflow.client import TRIAL_TAG, mlflow_client
+from paretune.search.study.running import load_history
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def study(iris_study: Path, tmp_path: Path) -> Path:
 
 
 def problems(study: Path) -> dict[str, list[str]]:
-    return {check.name: list(check.problems) for check in search.doctor(study) if check.problems}
+    return {check.name: list(check.problems) for check in paretune.doctor(study) if check.problems}
 
 
 def results(study: Path) -> Path:
@@ -69,7 +69,7 @@ def try_a_candidate_twice(study: Path) -> None:
 
 
 def damage_a_model(study: Path) -> None:
-    record = search.status(study).frontier[0]
+    record = paretune.status(study).frontier[0]
     assert record.measurement is not None
     path = ArtifactStore(results(study) / "store").get(record.measurement.artifact)
     assert path is not None
@@ -77,7 +77,7 @@ def damage_a_model(study: Path) -> None:
 
 
 def lose_timed_calls(study: Path) -> None:
-    record = search.status(study).measured[-1]
+    record = paretune.status(study).measured[-1]
     assert record.measurement is not None
     path = ArtifactStore(results(study) / "store").get(record.measurement.samples)
     assert path is not None

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from runners.data import Data, Split
-from runners.recipe import Recipe
-from runners.training import train
+from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.recipe import Recipe
+from paretune.runners.workload.training import train
 
 
 def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[float], list[Tensor]]:

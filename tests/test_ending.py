@@ -12,12 +12,12 @@ from conftest import QUICK_CONFIRMATION, paretune, write_study
 from mlflow.entities import Run
 from test_tracking import GOALS, opened
 
-from search.ending import ending
-from search.history import History
-from search.mlflow_client import mlflow_client
-from search.storage import StudyStorage
-from search.trial import TrialRecord
-from spaces import SearchSpace
+from paretune.search.run.ending import ending
+from paretune.search.record.history import History
+from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import SearchSpace
 
 
 def interrupted() -> None:
@@ -87,7 +87,7 @@ def test_a_study_killed_while_it_confirms_has_not_ended(tmp_path: Path) -> None:
     endless = QUICK_CONFIRMATION | {"launches": 500, "max_launches": 500}
     study = write_study(tmp_path, budget={"trials": 3}, confirmation=endless)
     search = subprocess.Popen(
-        [sys.executable, "-m", "search.cli", "search", str(study)],
+        [sys.executable, "-m", "paretune", "search", str(study)],
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import QUICK_CONFIRMATION, paretune, write_study
 
-import search
-from search.study import load_history
+import paretune
+from paretune.search.study.running import load_history
 
 TRIALS = 10
 AWAY_S = 60.0  # Optuna itself waits half a minute
@@ -34,7 +34,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def begin(study: Path) -> "subprocess.Popen[str]":
     """Start a search and return when it has measured something."""
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "search.cli", "search", str(study)],
+        [sys.executable, "-u", "-m", "paretune", "search", str(study)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,7 +51,7 @@ def goes_on(study: Path) -> None:
     done = paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(load_history(study).records) == TRIALS
-    assert [check.problems for check in search.doctor(study) if check.problems] == []
+    assert [check.problems for check in paretune.doctor(study) if check.problems] == []
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_a_clock_that_jumps_by_days_ends_nothing_early(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(JUMPING, "utf-8")
     study = write_study(tmp_path, confirmation=QUICK_CONFIRMATION, budget={"trials": TRIALS})
     done = subprocess.run(
-        [sys.executable, "-m", "search.cli", "search", str(study), "--hours", "1"],
+        [sys.executable, "-m", "paretune", "search", str(study), "--hours", "1"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

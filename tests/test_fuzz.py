@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from test_model_commands import save_model
 
-from search.cli import main
-from search.study_file import read_study_file
-from spaces import ConfigError
+from paretune.search.cli.main import main
+from paretune.search.configure.study_file import read_study_file
+from paretune.spaces import ConfigError
 
 ROOT = Path(__file__).parent.parent
 STUDIES = [

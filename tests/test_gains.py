@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from search.gains import gains, latency_metric
-from search.history import History
-from search.objective import Objective, default_objectives
-from search.trial import TrialRecord
+from paretune.search.record.gains import gains, latency_metric
+from paretune.search.record.history import History
+from paretune.search.record.objective import Objective, default_objectives
+from paretune.search.record.trial import TrialRecord
 
 BASELINE = {
     "accuracy": 0.90,

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from runners.recipe import Recipe
-from runners.statistic import Statistic
-from search.cost import CostModel
-from search.gate import Gate
-from search.history import History
-from search.objective import Constraint, Objective
-from search.trial import TrialRecord
-from spaces import BuildSpec, Candidate, Quantization
+from paretune.runners.workload.recipe import Recipe
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.propose.cost import CostModel
+from paretune.search.propose.gate import Gate
+from paretune.search.record.history import History
+from paretune.search.record.objective import Constraint, Objective
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import BuildSpec, Candidate, Quantization
 
 OBJECTIVES = [Objective("accuracy", "maximize"), Objective("latency_p95_ms", "minimize")]
 Make = Callable[..., TrialRecord]

@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 from conftest import IRIS, SMALL_SPACE, paretune, write_study
 
-from runners.failure import Failure, FailureKind
-from runners.measurement import Measurement
-from runners.recipe import Recipe
-from runners.statistic import Statistic
-from search.attempt import Attempt
-from search.cost import CostModel
-from search.frontier_strategy import FrontierStrategy
-from search.gate import Gate
-from search.given_up import GivenUp
-from search.history import History
-from search.objective import default_objectives
-from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy
-from search.study import load_history
-from search.trial import TrialRecord
-from search.unfinished import Unfinished
-from spaces import Candidate, Forbid, SearchSpace
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.workload.recipe import Recipe
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.run.attempt import Attempt
+from paretune.search.propose.cost import CostModel
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.propose.gate import Gate
+from paretune.search.propose.exclusions import GivenUp
+from paretune.search.record.history import History
+from paretune.search.record.objective import default_objectives
+from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy
+from paretune.search.study.running import load_history
+from paretune.search.record.trial import TrialRecord
+from paretune.search.record.unfinished import Unfinished
+from paretune.spaces import Candidate, Forbid, SearchSpace
 
 GOALS = default_objectives("accuracy")
 BROKEN = Failure("quantize", FailureKind.CRASH, "no kernel for layer 7")

@@ -15,11 +15,11 @@ from conftest import QUICK_CONFIRMATION, paretune, write_study
 from test_sync import contents, server
 from test_tracking import FAILED, GOALS, opened_at, runs, tagged
 
-from search import guarded_tracking
-from search.guarded_tracking import GuardedTracking
-from search.history import History
-from search.mlflow_tracking import MlflowTracking
-from search.trial import TrialRecord
+from paretune.search.review import guarded_tracking
+from paretune.search.review.guarded_tracking import GuardedTracking
+from paretune.search.record.history import History
+from paretune.search.review.mlflow.run_tracking import MlflowTracking
+from paretune.search.record.trial import TrialRecord
 
 Make = Callable[..., TrialRecord]
 
@@ -124,7 +124,7 @@ def test_a_server_that_starts_after_the_search_is_caught_up(tmp_path: Path) -> N
         more = study.read_text("utf-8").replace("trials: 4", "trials: 10")
         study.write_text(more, "utf-8")
     search = subprocess.Popen(
-        [sys.executable, "-m", "search.cli", "search", str(study)],
+        [sys.executable, "-m", "paretune", "search", str(study)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.history import History
-from search.hypervolume import hypervolume
-from search.objective import Constraint, Objective, default_objectives, losses
-from search.trial import Skip, TrialRecord
+from paretune.search.record.history import History
+from paretune.search.record.hypervolume import hypervolume
+from paretune.search.record.objective import Constraint, Objective, default_objectives, losses
+from paretune.search.record.trial import Skip, TrialRecord
 
 Make = Callable[..., TrialRecord]
 

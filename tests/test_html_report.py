@@ -4,8 +4,8 @@ from pathlib import Path
 
 from conftest import paretune
 
-from search.choice import points
-from search.study import load_history
+from paretune.search.deliver.choice import points
+from paretune.search.study.running import load_history
 
 
 def test_a_report_is_one_file_with_everything_in_it(iris_study: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from search.hypervolume import hypervolume
+from paretune.search.record.hypervolume import hypervolume
 
 
 def by_inclusion_and_exclusion(points: np.ndarray, reference: np.ndarray) -> float:

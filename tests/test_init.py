@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from conftest import paretune
 
-import search
-from runners.loaded_workload import LoadedWorkload
-from search.study_file import check_names, read_study_file
+import paretune
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.search.configure.study_file import check_names, read_study_file
 
 
 def test_what_is_written_is_a_study(tmp_path: Path) -> None:
@@ -26,4 +26,4 @@ def test_what_is_written_ends_with_a_frontier(tmp_path: Path) -> None:
     assert paretune("init", tmp_path).returncode == 0
     done = paretune("search", tmp_path / "study.yaml", "--trials", "12", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert search.status(tmp_path / "study.yaml").published
+    assert paretune.status(tmp_path / "study.yaml").published

@@ -10,17 +10,17 @@ import pytest
 from conftest import SMALL_SPACE, paretune, write_study
 from test_strategy import LARGE, metrics, try_out
 
-from search.caution import doubts
-from search.confirmed import Confirmed
-from search.frontier_strategy import FrontierStrategy
-from search.history import History
-from search.interest import ANYTHING, Interest
-from search.objective import Objective, default_objectives, reference_point
-from search.strategy import OptunaStrategy
-from search.study import load_history
-from search.study_file import read_study_file
-from search.trial import TrialRecord
-from spaces import ConfigError, SearchSpace
+from paretune.search.propose.model_doubt import doubts
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.record.history import History
+from paretune.search.record.interest import ANYTHING, Interest
+from paretune.search.record.objective import Objective, default_objectives, reference_point
+from paretune.search.propose.strategy import OptunaStrategy
+from paretune.search.study.running import load_history
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import ConfigError, SearchSpace
 
 GOALS = default_objectives("accuracy")
 BASE = {"accuracy": 0.98, "latency_p95_ms": 4.0, "throughput_samples_per_s": 250.0}

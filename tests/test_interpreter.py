@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from runners.failure import Failure, FailureKind
-from runners.interpreter import environments, interpreter
-from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.runner import Prediction, Samples
-from runners.settings import MeasurementSettings
-from spaces import ParetuneError, RunSpec
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.runtimes.interpreter import environments, interpreter
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.runtimes.runner import Prediction, Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.spaces import ParetuneError, RunSpec
 
 OPENVINO = ["onnxruntime-openvino==1.24.1", "numpy==2.4.6"]
 

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from conftest import QUICK_CONFIRMATION, paretune, write_study
 
-import search
-from runners.store import ArtifactStore
-from search.study import load_history
+import paretune
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.study.running import load_history
 
 Moment = Callable[["subprocess.Popen[str]", Path], bool]
 
@@ -64,7 +64,7 @@ def test_an_interrupted_search_ends_with_a_frontier(
     study = write_study(tmp_path, confirmation=longer)
     with (tmp_path / "printed").open("w") as printed:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "search.cli", "search", str(study)],
+            [sys.executable, "-u", "-m", "paretune", "search", str(study)],
             stdout=printed,
             stderr=subprocess.PIPE,
             text=True,
@@ -92,7 +92,7 @@ def test_an_interrupted_search_ends_with_a_frontier(
     done = paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(load_history(study).records) == 10
-    assert [check.problems for check in search.doctor(study) if check.problems] == []
+    assert [check.problems for check in paretune.doctor(study) if check.problems] == []
 
 
 def _has_measured(study: Path) -> bool:

@@ -16,9 +16,9 @@ from conftest import QUICK_CONFIRMATION, write_study
 from postgres import postgres
 from test_study import check_consistency, check_nothing_ran_twice
 
-import search
-from search.study import load_history
-from spaces import StudyError
+import paretune
+from paretune.search.study.running import load_history
+from paretune.spaces import StudyError
 
 TRIALS = 12
 KILLS = int(os.environ.get("PARETUNE_KILLS", "200"))
@@ -33,7 +33,7 @@ host, study = sys.argv[1:]
 socket.gethostname = lambda: host
 from search import ownership
 ownership.BEAT_S, ownership._LOOK_S, ownership.EXPIRY_S = 0.5, 0.5, 5.0
-from search.cli import main
+from paretune.search.cli.main import main
 sys.argv = ["paretune", "search", study]
 main()
 """
@@ -59,7 +59,7 @@ def _command(process: psutil.Process) -> str:
 
 
 def problems(study: Path) -> dict[str, list[str]]:
-    return {check.name: list(check.problems) for check in search.doctor(study) if check.problems}
+    return {check.name: list(check.problems) for check in paretune.doctor(study) if check.problems}
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def kill_until_done(folder: Path, rng: np.random.Generator) -> int:
         budget={"trials": TRIALS, "build_workers": int(rng.integers(1, 3))},
         confirmation=QUICK_CONFIRMATION,
     )
-    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    command = [sys.executable, "-m", "paretune", "search", str(study)]
     kept: dict[int, dict[str, Any]] = {}
     for kills in range(100):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

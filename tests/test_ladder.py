@@ -9,9 +9,9 @@ import yaml
 from conftest import QUICK, paretune
 from PIL import Image
 
-import search
-from runners.loaded_workload import LoadedWorkload
-from spaces import Quantization, WorkloadError
+import paretune
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.spaces import Quantization, WorkloadError
 
 CPU = "CPUExecutionProvider"
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -53,7 +53,7 @@ def test_tabular(tmp_path: Path) -> None:
     study = quick_copy("tabular", tmp_path)
     done = paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
-    history = search.status(study)
+    history = paretune.status(study)
     assert history.baseline and history.baseline.metrics["accuracy"] > 0.9
     # One student may beat all else in everything.
     assert history.frontier and len({r.candidate.build.student for r in history.measured}) >= 2
@@ -66,7 +66,7 @@ def test_langid(tmp_path: Path) -> None:
     study = quick_copy("langid", tmp_path, space=space | {"execution_provider": [CPU]})
     done = paretune("search", study, "--trials", "14", timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr
-    history = search.status(study)
+    history = paretune.status(study)
     assert not history.failed, history.failures_by_cause
     assert {r.candidate.build.quantization for r in history.measured} == set(Quantization)
     for record in history.measured:
@@ -86,7 +86,7 @@ def test_any_folder_of_images(
     study = quick_copy("imagefolder", tmp_path)
     done = paretune("search", study, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
-    history = search.status(study)
+    history = paretune.status(study)
     assert history.baseline and history.baseline.metrics["accuracy"] > 0.6
     assert {record.candidate.build.student for record in history.measured} >= {"reference", "small"}
 

@@ -13,16 +13,16 @@ import pytest
 from conftest import paretune, write_study
 from onnx_models import by_hand
 
-from runners.failure import Failure
-from runners.lease import CPU, lease, lease_path, waiting_until
-from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.runner import Samples
-from runners.settings import MeasurementSettings
-from spaces import DeviceBusyError, RunSpec
+from paretune.runners.failure import Failure
+from paretune.runners.runtimes.lease import CPU, lease, lease_path, waiting_until
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.spaces import DeviceBusyError, RunSpec
 
 HOLD = (
     "import sys, time\n"
-    "from runners.lease import lease\n"
+    "from paretune.runners.runtimes.lease import lease\n"
     "with lease(sys.argv[1]):\n"
     "    print(time.monotonic(), flush=True); time.sleep(float(sys.argv[2]))\n"
     "    print(time.monotonic(), flush=True)\n"
@@ -30,7 +30,7 @@ HOLD = (
 # Holds the lease, hands it to a child that prints its number and stays, and waits for it.
 HOLD_WITH_CHILD = (
     "import subprocess, sys\n"
-    "from runners.lease import lease\n"
+    "from paretune.runners.runtimes.lease import lease\n"
     "with lease(sys.argv[1]) as held:\n"
     "    code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
     "    subprocess.Popen([sys.executable, '-c', code], pass_fds=(held,)).wait()\n"

@@ -2,13 +2,14 @@ from typing import Any
 
 import pytest
 
-from runners.launch import EndToEnd, Launch, summarize
-from runners.measurement import Measurement
-from runners.proof import ProviderShare
-from runners.protocol import is_tight, undisturbed
-from runners.settings import MeasurementSettings
-from runners.statistic import Statistic
-from spaces import RunSpec
+from paretune.runners.runtimes.launch import EndToEnd, Launch
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.runtimes.proof import ProviderShare
+from paretune.runners.measure.protocol import is_tight, undisturbed
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.measure.statistic import Statistic
+from paretune.spaces import RunSpec
 
 
 def launch(

@@ -16,8 +16,8 @@ import onnxruntime
 import pytest
 from conftest import paretune
 
-from search.mlflow_client import mlflow_client
-from search.mlflow_model import register_model
+from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.review.mlflow.logged_model import register_model
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import pytest
 from mlflow.entities import Run
 from test_tracking import opened, runs, tagged
 
-from runners.statistic import Statistic
-from search.confirmed import Confirmed
-from search.history import History
-from search.mlflow_audit import disagreements
-from search.mlflow_tracking import MlflowTracking
-from search.objective import Constraint, default_objectives
-from search.trial import TrialRecord
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.record.history import History
+from paretune.search.review.mlflow.audit import disagreements
+from paretune.search.review.mlflow.run_tracking import MlflowTracking
+from paretune.search.record.objective import Constraint, default_objectives
+from paretune.search.record.trial import TrialRecord
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")

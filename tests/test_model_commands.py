@@ -9,10 +9,10 @@ import pytest
 from conftest import paretune
 from onnx import TensorProto, helper, numpy_helper
 
-from runners.comparison import Comparison
-from runners.model_file import model_inputs, write_inputs
-from runners.statistic import Statistic
-from spaces import ParetuneError
+from paretune.runners.measure.comparison import Comparison
+from paretune.runners.workload.model_file import model_inputs, write_inputs
+from paretune.runners.measure.statistic import Statistic
+from paretune.spaces import ParetuneError
 
 
 def save_model(

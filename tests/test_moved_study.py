@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from conftest import paretune
 
-import search
-from runners.runner import PipelineFiles, Samples
-from runners.store import ArtifactStore
-from search.config import StudyPaths
-from search.mlflow_client import mlflow_client
-from search.storage import StudyStorage
-from search.study_file import read_study_file
-from search.study_parts import confirmed_samples
-from spaces import StoreError
+import paretune
+from paretune.runners.runtimes.runner import PipelineFiles, Samples
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.study.parts import confirmed_samples
+from paretune.spaces import StoreError
 
 
 @pytest.fixture
@@ -32,23 +32,23 @@ def moved(iris_study: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_moved_study_picks_with_the_samples_of_its_store(moved: Path, tmp_path: Path) -> None:
-    picked = search.pick(moved, max_latency_ms=1000.0, out=tmp_path / "picked")
+    picked = paretune.pick(moved, max_latency_ms=1000.0, out=tmp_path / "picked")
     assert picked.checked is not None and picked.broken == ()
     assert (tmp_path / "picked" / "inputs.npy").is_file()
-    search.report(moved, tmp_path / "report.html")
+    paretune.report(moved, tmp_path / "report.html")
 
 
 @pytest.mark.slow
 def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
     done = paretune("pick", moved, "--max-latency-ms", "1000", "--out", tmp_path / "picked")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert search.verify(tmp_path / "picked").verdict.name not in ("DAMAGED", "DOES_NOT_RUN")
+    assert paretune.verify(tmp_path / "picked").verdict.name not in ("DAMAGED", "DOES_NOT_RUN")
     # MLflow still has the old place: doctor says so, and the next command that writes fixes it.
-    [problem] = [problem for check in search.doctor(moved) for problem in check.problems]
+    [problem] = [problem for check in paretune.doctor(moved) for problem in check.problems]
     assert "the study was moved" in problem
     done = paretune("sync", moved)
     assert done.returncode == 0 and "logged anew" in done.stderr, done.stdout + done.stderr
-    assert [check.problems for check in search.doctor(moved) if check.problems] == []
+    assert [check.problems for check in paretune.doctor(moved) if check.problems] == []
     client = mlflow_client(f"sqlite:///{moved.parent}/results/mlflow.db")
     experiment = client.get_experiment_by_name("iris")
     assert experiment is not None
@@ -57,7 +57,7 @@ def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
     done = paretune("search", moved, "--trials", "11")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "logged anew" not in done.stderr
-    assert len(search.status(moved).records) == 11
+    assert len(paretune.status(moved).records) == 11
 
 
 def test_samples_kept_by_an_earlier_version_are_found_where_the_store_is(moved: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import QUICK_CONFIRMATION, write_study
 
-from search.study import load_history
+from paretune.search.study.running import load_history
 
 STUDY = {"budget": {"trials": 8}, "confirmation": QUICK_CONFIRMATION}
 
@@ -20,7 +20,7 @@ def test_a_study_needs_no_route(tmp_path: Path) -> None:
     if shutil.which("unshare") is None or subprocess.run([*alone, "true"]).returncode:
         pytest.skip("this machine lets nobody make a network namespace")
     study = write_study(tmp_path, **STUDY)
-    command = [*alone, sys.executable, "-m", "search.cli", "search", str(study)]
+    command = [*alone, sys.executable, "-m", "paretune", "search", str(study)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(load_history(study).records) == 8 and load_history(study).published
@@ -32,7 +32,7 @@ def test_nothing_but_loopback_is_called(tmp_path: Path) -> None:
         pytest.skip("strace is not installed")
     study, trace = write_study(tmp_path, **STUDY), tmp_path / "trace"
     tracer = ["strace", "-f", "-qq", "-e", "trace=connect,sendto", "-o", str(trace)]
-    command = [*tracer, sys.executable, "-m", "search.cli", "search", str(study)]
+    command = [*tracer, sys.executable, "-m", "paretune", "search", str(study)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     addresses = re.findall(

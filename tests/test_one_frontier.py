@@ -12,10 +12,10 @@ import pytest
 from conftest import paretune
 from mlflow.tracking import MlflowClient
 
-import search
-from search.frontier_rows import frontier_rows
-from search.study import load_history
-from search.summary import format_metric
+import paretune
+from paretune.search.review.frontier_rows import frontier_rows
+from paretune.search.study.running import load_history
+from paretune.search.record.words import format_metric
 
 GOALS = ("accuracy", "latency_p95_ms", "throughput_samples_per_s")
 
@@ -54,7 +54,7 @@ def published(rows: list[dict[str, Any]]) -> dict[int, list[float]]:
 
 
 def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path) -> None:
-    from_python = search.frontier(iris_study)
+    from_python = paretune.frontier(iris_study)
     want = {
         row.number: [row.metrics[goal] for goal in GOALS]
         for row in from_python
@@ -80,7 +80,7 @@ def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path
     assert set(lines) - set(shown) <= {0}  # the baseline is always a row
 
     page = tmp_path / "story.html"
-    search.report(iris_study, page)
+    paretune.report(iris_study, page)
     parser = _Cells()
     parser.feed(page.read_text("utf-8").split("<script", 1)[0] + "</table>")
     if not parser.rows:
@@ -105,7 +105,7 @@ def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path
 
 def test_the_searchs_own_frontier_is_asked_for_by_name(iris_study: Path) -> None:
     history = load_history(iris_study)
-    rows = search.frontier(iris_study, searched=True)
+    rows = paretune.frontier(iris_study, searched=True)
     own = {row.number: row.metrics for row in rows if row.kind == "searched"}
     assert own == {record.number: record.metrics for record in history.frontier}
     as_json = json.loads(paretune("frontier", iris_study, "--searched", "--format", "json").stdout)

@@ -11,12 +11,12 @@ import yaml
 from conftest import QUICK, QUICK_CONFIRMATION, paretune
 from onnx_models import MODELS, Samples, external_data, fixed_batch, perceptron, samples, two_inputs
 
-import search
-from runners.loaded_workload import LoadedWorkload
-from runners.onnx_answers import onnx_answers
-from runners.quality import accuracy, cosine_similarity, f1, negative_mse
-from runners.stages.sensitivity import most_sensitive, sensitivities
-from spaces import ParetuneError, Quantization, StudyError, WorkloadError
+import paretune
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.quality import accuracy, cosine_similarity, f1, negative_mse
+from paretune.runners.build.stages.sensitivity import most_sensitive, sensitivities
+from paretune.spaces import ParetuneError, Quantization, StudyError, WorkloadError
 
 Make = Callable[[Path, np.random.Generator], Samples]
 
@@ -32,7 +32,7 @@ def bring(folder: Path, make: Make, rng: np.random.Generator, **more: Any) -> tu
 def quick_study(folder: Path, model: Path, data: Path, **changes: Any) -> Path:
     """Write the study that `--onnx` writes, then make it quick."""
     options = {k: changes.pop(k) for k in ("labels", "metric") if k in changes}
-    study = search.onnx_study(model, data, folder=folder / "study", **options)
+    study = paretune.onnx_study(model, data, folder=folder / "study", **options)
     values = yaml.safe_load(study.read_text("utf-8"))
     values |= {"measurement": QUICK, "confirmation": {"enabled": False}, "tracking": False}
     values["space"] |= {
@@ -62,18 +62,18 @@ def test_a_model_and_samples_become_a_frontier(tmp_path: Path, rng: np.random.Ge
     )
     done = paretune("search", "--onnx", model, "--data", data, "--out", study.parent)
     assert done.returncode == 0, done.stdout + done.stderr
-    history = search.status(study)
+    history = paretune.status(study)
     assert history.quality_metric == "cosine_similarity"
     assert history.baseline and history.baseline.metrics["cosine_similarity"] == pytest.approx(1.0)
     assert len({record.candidate.build.quantization for record in history.measured}) >= 3
     bundle = tmp_path / "picked"
-    picked = search.pick(study, measure=False, out=bundle)
+    picked = paretune.pick(study, measure=False, out=bundle)
     inputs = [np.load(bundle / name) for name in ("inputs.npy", "inputs_1.npy")]
     assert np.allclose(
         onnx_answers(bundle / "model.onnx", inputs), np.load(bundle / "outputs.npy"), atol=1e-4
     )
     assert picked.record.number in {point.number for point in history.confirmed}
-    assert search.verify(bundle).verdict.name in ("AS_PROMISED", "SLOWER", "FASTER", "CANNOT_TELL")
+    assert paretune.verify(bundle).verdict.name in ("AS_PROMISED", "SLOWER", "FASTER", "CANNOT_TELL")
 
 
 def test_labels_metrics_and_splits(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
         ({name: array[:6] for name, array in given.items()}, "at least 8"),
         (given | {"mask": given["mask"] * np.nan}, "NaN"),
     ]
-    study = search.onnx_study(model, data, folder=tmp_path / "study")
+    study = paretune.onnx_study(model, data, folder=tmp_path / "study")
     for arrays, message in cases:
         np.savez(data, **arrays)
         with pytest.raises(ParetuneError, match=message):
@@ -120,10 +120,10 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
     with pytest.raises(ParetuneError, match=r"not a readable \.npz"):
         loaded(study)
     with pytest.raises(StudyError, match="there is no file"):
-        search.onnx_study(model, tmp_path / "gone.npz")
+        paretune.onnx_study(model, tmp_path / "gone.npz")
     (tmp_path / "study" / "results").mkdir()
     with pytest.raises(StudyError, match="holds a study of other files"):
-        search.onnx_study(model, data, metric="accuracy", folder=tmp_path / "study")
+        paretune.onnx_study(model, data, metric="accuracy", folder=tmp_path / "study")
 
 
 def test_a_model_without_a_batch_axis_is_told(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -131,14 +131,14 @@ def test_a_model_without_a_batch_axis_is_told(tmp_path: Path, rng: np.random.Gen
     model, data = bring(tmp_path, fixed_batch, rng)
     np.savez(data, input=np.zeros((64, 4, 32), np.float32))
     with pytest.raises(ParetuneError, match="has no batch axis, one sample after the other"):
-        loaded(search.onnx_study(model, data, folder=tmp_path / "study"))
+        loaded(paretune.onnx_study(model, data, folder=tmp_path / "study"))
 
 
 def test_a_changed_weights_file_is_another_workload(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     model, data = bring(tmp_path, external_data, rng)
-    study = search.onnx_study(model, data, labels="input", metric="mse", folder=tmp_path / "study")
+    study = paretune.onnx_study(model, data, labels="input", metric="mse", folder=tmp_path / "study")
     before = loaded(study).info.fingerprint
     weights = tmp_path / "weights.bin"
     weights.write_bytes(weights.read_bytes()[::-1])
@@ -179,7 +179,7 @@ def test_a_collapse_is_repaired_and_the_layer_named(
     )
     done = paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
-    history = search.status(study)
+    history = paretune.status(study)
     found = {record.candidate.build.scheme: record for record in history.measured}
     assert set(found) == {"fp32", "int8-static", "int8-static but 30%"}
     collapsed, repaired = found["int8-static"], found["int8-static but 30%"]
@@ -214,7 +214,7 @@ def test_models_of_every_make_end_with_a_frontier(
     done = paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    history = search.status(study)
+    history = paretune.status(study)
     tried = {record.candidate.build.quantization for record in history.measured}
     refused = {r.candidate.build.quantization: r.failure for r in history.failed if r.failure}
     print(f"{make.__name__}: measured {sorted(tried)}")

@@ -14,19 +14,19 @@ import optuna
 import pytest
 from postgres import postgres
 
-from search import ownership
-from search.objective import default_objectives
-from search.owner import Owner
-from search.ownership import OWNER
-from search.storage import StudyStorage
-from search.study_attribute import StudyAttribute
-from search.trial import TrialRecord
-from spaces import SearchSpace, StudyError
+from paretune.search.storage import ownership
+from paretune.search.record.objective import default_objectives
+from paretune.search.storage.owner import Owner
+from paretune.search.storage.ownership import OWNER
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.storage.study_attribute import StudyAttribute
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import SearchSpace, StudyError
 
 GOALS = default_objectives("accuracy")
 SLEEPER = """
 import sys
-from search.storage import StudyStorage
+from paretune.search.storage.study_storage import StudyStorage
 with StudyStorage(sys.argv[1], "study").owned():
     print("owned", flush=True)
     sys.stdin.read()
@@ -276,7 +276,7 @@ def test_a_beat_whose_answer_was_lost_is_no_loss(
         return done
 
     monkeypatch.setattr(StudyAttribute, "swap", without_answer)
-    monkeypatch.setattr("search.patience._RETRY_S", 0.01)
+    monkeypatch.setattr("paretune.search.storage.patience._RETRY_S", 0.01)
     with storage.owned():  # the answer to the first name is lost
         storage.check_owner()
         lost.clear()

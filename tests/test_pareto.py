@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from search.pareto import front, non_dominated
+from paretune.search.record.pareto import front, non_dominated
 
 
 def brute_force(points: np.ndarray) -> list[bool]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from search.confirmed import Confirmed
-from search.history import History
-from search.objective import default_objectives
-from search.plot import pareto_figure
-from search.trial import TrialRecord
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.record.history import History
+from paretune.search.record.objective import default_objectives
+from paretune.search.review.plot import pareto_figure
+from paretune.search.record.trial import TrialRecord
 
 
 def study(make_record: Callable[..., TrialRecord]) -> History:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.pareto import dominance
-from search.publication import (
+from paretune.search.record.pareto import dominance
+from paretune.search.confirm.publication import (
     LEAST_MEAN_PROBABILITY,
     Verdict,
     is_tie,

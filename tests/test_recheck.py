@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from runners.measurement import Measurement
-from runners.statistic import Statistic
-from search.choice import Wish
-from search.history import History
-from search.objective import Constraint, default_objectives
-from search.pick_text import recheck_text
-from search.picked import Pick
-from search.promise import first_that_keeps
-from search.trial import TrialRecord
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.deliver.choice import Wish
+from paretune.search.record.history import History
+from paretune.search.record.objective import Constraint, default_objectives
+from paretune.search.deliver.pick_text import recheck_text
+from paretune.search.deliver.picked import Pick
+from paretune.search.deliver.fresh_check import first_that_keeps
+from paretune.search.record.trial import TrialRecord
 
 Make = Callable[..., TrialRecord]
 

@@ -16,15 +16,15 @@ import pytest
 from onnx import TensorProto, helper
 from test_runner_contract import QUICK, double
 
-from runners.campaign import Campaign, Entry
-from runners.child import run_job
-from runners.failure import Failure, FailureKind
-from runners.launch import Launch
-from runners.lease import lease, lease_path
-from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.proof import prove
-from runners.runner import Samples
-from spaces import GraphOptimization, RunSpec
+from paretune.runners.measure.campaign import Campaign, Entry
+from paretune.runners.child import run_job
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.lease import lease, lease_path
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.runtimes.proof import prove
+from paretune.runners.runtimes.runner import Samples
+from paretune.spaces import GraphOptimization, RunSpec
 
 CPU = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
 
@@ -46,7 +46,7 @@ def test_last_words_are_kept(tmp_path: Path) -> None:
 
 CHILD = """
 import os, sys, time
-from runners.launched.counters import die_with_parent
+from paretune.runners.runtimes.launched.counters import die_with_parent
 parent = os.getppid()
 if sys.argv[1] == "late":
     print("ready", flush=True)

@@ -14,17 +14,18 @@ import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from runners.failure import Failure, FailureKind
-from runners.interpreter import interpreter
-from runners.launch import Launch, summarize
-from runners.launched.pipeline import save_requests
-from runners.lease import lease
-from runners.process_runner import ProcessRunner
-from runners.protocol import Timing, time_model
-from runners.runner import Description, PipelineFiles, Prediction, Samples
-from runners.runtimes import RUNTIMES
-from runners.settings import LoadSettings, MeasurementSettings
-from spaces import RunSpec
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.runtimes.interpreter import interpreter
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.runtimes.launched.pipeline import save_requests
+from paretune.runners.runtimes.lease import lease
+from paretune.runners.runtimes.process_runner import ProcessRunner
+from paretune.runners.measure.protocol import Timing, time_model
+from paretune.runners.runtimes.runner import Description, PipelineFiles, Prediction, Samples
+from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.settings import LoadSettings, MeasurementSettings
+from paretune.spaces import RunSpec
 
 QUICK = MeasurementSettings(
     launches=2,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import IRIS, QUICK, SMALL_SPACE, paretune, write_study
 
-from runners.launched.counters import energy_mj
-from search.config import StudyConfig
-from search.study import load_history
-from search.study_parts import study_space
+from paretune.runners.runtimes.launched.counters import energy_mj
+from paretune.search.configure.schema import StudyConfig
+from paretune.search.study.running import load_history
+from paretune.search.study.parts import study_space
 
 OBJECTIVES = [
     {"metric": "accuracy"},
@@ -95,11 +95,11 @@ def test_whole_requests_and_load_are_metrics_like_any_other(study: Path) -> None
 @pytest.mark.slow
 def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) -> None:
     history = load_history(study)
-    from runners.store import ArtifactStore
-    from search.bundle import write_bundle
-    from search.config import StudyPaths
-    from search.study_file import read_study_file
-    from search.study_parts import study_runner
+    from paretune.runners.store.artifact_store import ArtifactStore
+    from paretune.search.deliver.bundle import write_bundle
+    from paretune.search.configure.schema import StudyPaths
+    from paretune.search.configure.study_file import read_study_file
+    from paretune.search.study.parts import study_runner
 
     config = read_study_file(study)
     paths = StudyPaths(config, study)

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from search.history import History
-from search.html_report import write_report
-from search.objective import default_objectives
-from search.search_time import seconds_per_trial
-from search.trial import TrialRecord
+from paretune.search.record.history import History
+from paretune.search.deliver.html_report import write_report
+from paretune.search.record.objective import default_objectives
+from paretune.search.record.search_time import seconds_per_trial
+from paretune.search.record.trial import TrialRecord
 
 
 def test_what_is_left_is_told_by_how_often_trials_end() -> None:

@@ -9,24 +9,24 @@ from pathlib import Path
 import pytest
 from conftest import QUICK_CONFIRMATION, paretune, write_study
 
-import search
-from runners.pins import Pins
-from runners.recipe import Recipe
-from runners.statistic import Statistic
-from runners.store import ArtifactStore, StageRecord
-from runners.store_use import StoreUse
-from search.confirmed import Confirmed
-from search.cost import CostModel
-from search.history import History
-from search.objective import Objective
-from search.store_limit import StoreLimit, needed_files
-from search.study import load_history
-from search.trial import TrialRecord
+import paretune
+from paretune.runners.store.pins import Pins
+from paretune.runners.workload.recipe import Recipe
+from paretune.runners.measure.statistic import Statistic
+from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.runners.store.use import StoreUse
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.propose.cost import CostModel
+from paretune.search.record.history import History
+from paretune.search.record.objective import Objective
+from paretune.search.run.store_limit import StoreLimit, needed_files
+from paretune.search.study.running import load_history
+from paretune.search.record.trial import TrialRecord
 
 GOALS = [Objective("accuracy", "maximize"), Objective("latency_p95_ms", "minimize")]
 USE = (
     "import sys; from pathlib import Path\n"
-    "from runners.store import ArtifactStore; from runners.store_use import StoreUse\n"
+    "from paretune.runners.store.artifact_store import ArtifactStore; from paretune.runners.store.use import StoreUse\n"
     "with StoreUse(ArtifactStore(Path(sys.argv[1]))):\n"
     "    print('in use', flush=True); sys.stdin.read()\n"
 )
@@ -184,4 +184,4 @@ def test_a_studys_limit_leaves_what_another_published(tmp_path: Path) -> None:
     )
     needed = needed_files(history)
     assert len(needed) > 1 and all(store.state(name) == "whole" for name in needed)
-    assert search.pick(first, max_latency_ms=1000.0).checked is not None
+    assert paretune.pick(first, max_latency_ms=1000.0).checked is not None

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from runners.statistic import Statistic
-from search.history import History
-from search.objective import default_objectives
-from search.shortfall import shortfalls
-from search.trial import TrialRecord
-from spaces import Quantization
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.record.history import History
+from paretune.search.record.objective import default_objectives
+from paretune.search.review.shortfall import shortfalls
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import Quantization
 
 Make = Callable[..., TrialRecord]
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import SMALL_SPACE
 
-from spaces import (
+from paretune.spaces import (
     Axis,
     BuildSpec,
     Candidate,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from runners.spread import drift, spreads
-from runners.statistic import Statistic
+from paretune.runners.measure.spread import drift, spreads
+from paretune.runners.measure.statistic import Statistic
 
 
 def restless(

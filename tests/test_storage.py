@@ -5,12 +5,12 @@ from pathlib import Path
 import optuna
 import pytest
 
-from search.objective import default_objectives
-from search.storage import StudyStorage
-from search.study_attribute import StudyAttribute
-from search.trial import Skip, TrialRecord
-from search.under_way import Death
-from spaces import SearchSpace, StudyError
+from paretune.search.record.objective import default_objectives
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.storage.study_attribute import StudyAttribute
+from paretune.search.record.trial import Skip, TrialRecord
+from paretune.search.record.under_way import Death
+from paretune.spaces import SearchSpace, StudyError
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")
@@ -156,7 +156,7 @@ def test_a_storage_that_turned_to_garbage_says_so_at_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("search.patience._PATIENCE_S", 1.0)
+    monkeypatch.setattr("paretune.search.storage.patience._PATIENCE_S", 1.0)
     storage = opened(url, space)
     (tmp_path / "optuna.db").write_bytes(b"no database" * 10_000)
     with pytest.raises(StudyError, match="does not answer"):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runners.store import ArtifactStore, StageRecord, file_digest
-from spaces import StoreError
+from paretune.runners.store.artifact_store import ArtifactStore, StageRecord, file_digest
+from paretune.spaces import StoreError
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def killed(code: str, root: Path) -> None:
     """Run code with a store, until it kills its own process."""
     begin = (
         "import os, sys; from dataclasses import replace; from pathlib import Path\n"
-        "from runners.store import ArtifactStore\nstore = ArtifactStore(Path(sys.argv[1]))\n"
+        "from paretune.runners.store.artifact_store import ArtifactStore\nstore = ArtifactStore(Path(sys.argv[1]))\n"
     )
     done = subprocess.run([sys.executable, "-c", begin + code, root])
     assert done.returncode == -signal.SIGKILL
@@ -109,7 +109,7 @@ def test_what_a_killed_process_left_in_scratch_is_removed_and_the_rest_stays(
     store: ArtifactStore,
 ) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from runners.store import ArtifactStore\n"
+        "import os, sys; from pathlib import Path; from paretune.runners.store.artifact_store import ArtifactStore\n"
         "with ArtifactStore(Path(sys.argv[1])).scratch() as folder: os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, store.root])

@@ -5,10 +5,10 @@ import math
 import pytest
 from conftest import SMALL_SPACE
 
-from search.frontier_strategy import FrontierStrategy
-from search.objective import Constraint, Objective, default_objectives
-from search.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
-from spaces import Candidate, Forbid, SearchSpace
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.record.objective import Constraint, Objective, default_objectives
+from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
+from paretune.spaces import Candidate, Forbid, SearchSpace
 
 SAMPLERS = ["auto", "gp", "tpe", "nsga2", "random", "exhaustive", "frontier"]
 LARGE = {

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from runners.students import scaled
-from spaces import WorkloadError
+from paretune import scaled
+from paretune.spaces import WorkloadError
 
 
 class Perceptron(nn.Module):

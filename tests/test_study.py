@@ -20,13 +20,13 @@ from conftest import IRIS, SMALL_SPACE, paretune, write_study
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-import search
-from runners.builder import Artifact, Builder
-from runners.data import Data
-from runners.loaded_workload import LoadedWorkload
-from runners.store import ArtifactStore
-from search.study import load_history
-from search.trial import TrialRecord
+import paretune
+from paretune.runners.build.builder import Artifact, Builder
+from paretune.runners.workload.data import Data
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.study.running import load_history
+from paretune.search.record.trial import TrialRecord
 
 
 def mlflow_runs(study: Path, role: str = "trial") -> list[Run]:
@@ -225,7 +225,7 @@ def test_mlflow_is_a_view_that_can_be_rebuilt(iris_study: Path) -> None:
 
 
 def test_printed_frontier(iris_study: Path) -> None:
-    numbers = [record.number for record in search.frontier(iris_study)]
+    numbers = [record.number for record in paretune.frontier(iris_study)]
     points = json.loads(paretune("frontier", iris_study, "--format", "json").stdout)
     assert [point["trial"] for point in points] == numbers
     rows = list(
@@ -269,10 +269,10 @@ def test_a_pick_is_a_file_that_does_what_its_manifest_says(
     place = "inside" if again["inside"] else "outside"
     assert re.search(rf"measured just now: latency_p95_ms .+\(published .+: {place}\)", done.stdout)
     assert f"wrote {tmp_path / 'picked' / manifest['model']['file']} and " in done.stdout
-    history = search.status(iris_study)
+    history = paretune.status(iris_study)
     base = next(point for point in history.confirmed if point.number == 0)
     assert manifest["baseline"] == base.metrics  # fresh, as what stands beside it
-    picked = search.pick(iris_study, max_latency_ms=100)
+    picked = paretune.pick(iris_study, max_latency_ms=100)
     assert picked.record.number == manifest["trial"]
     assert picked.rechecks["latency_p95_ms"].published.value == published["value"]
 
@@ -281,10 +281,10 @@ def test_without_a_budget_a_drop_asks_for_speed(iris_study: Path) -> None:
     done = paretune("pick", iris_study, "--max-accuracy-drop", "1", "--no-measure")
     assert done.returncode == 0, done.stderr
     assert "the lowest latency_p95_ms is best (--prefer accuracy" in done.stdout
-    fast = search.pick(iris_study, max_quality_drop=1.0, measure=False)
+    fast = paretune.pick(iris_study, max_quality_drop=1.0, measure=False)
     assert f"trial {fast.record.number}: " in done.stdout
     assert fast.record in fast.equals
-    accurate = search.pick(iris_study, max_quality_drop=1.0, prefer="accuracy", measure=False)
+    accurate = paretune.pick(iris_study, max_quality_drop=1.0, prefer="accuracy", measure=False)
     assert accurate.record.metrics["accuracy"] >= fast.record.metrics["accuracy"]
 
 
@@ -354,7 +354,7 @@ def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: P
 @pytest.mark.parametrize("after_trials", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) -> None:
     study = write_study(tmp_path, budget={"trials": 6})
-    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    command = [sys.executable, "-m", "paretune", "search", str(study)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     seen = 0
@@ -377,7 +377,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) 
 @pytest.mark.slow
 def test_mlflow_failing_in_the_middle_does_not_end_the_study(tmp_path: Path) -> None:
     study = write_study(tmp_path, budget={"trials": 5})
-    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    command = [sys.executable, "-m", "paretune", "search", str(study)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     while "→" not in process.stdout.readline():
@@ -395,7 +395,7 @@ def test_mlflow_failing_in_the_middle_does_not_end_the_study(tmp_path: Path) -> 
 
 def test_two_searches_of_one_study_are_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path)
-    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    command = [sys.executable, "-m", "paretune", "search", str(study)]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     first.stdout.readline()
@@ -455,16 +455,16 @@ def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
 
 def test_a_study_runs_from_its_own_folder(tmp_path: Path) -> None:
     write_study(tmp_path, budget={"trials": 1})
-    command = [sys.executable, "-m", "search.cli", "search", "study.yaml"]
+    command = [sys.executable, "-m", "paretune", "search", "study.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
 
 def test_python_calls_are_short(tmp_path: Path) -> None:
     study = write_study(tmp_path, tracking=False, constraints=[{"metric": "accuracy", "min": 0.3}])
-    result = search.run(study, trials=2)
+    result = paretune.run(study, trials=2)
     assert len(result.history.measured) == 2
-    assert search.status(study).baseline is not None
+    assert paretune.status(study).baseline is not None
     assert not (tmp_path / "results" / "mlflow.db").exists()
 
 
@@ -474,7 +474,7 @@ def test_a_study_killed_at_random_again_and_again_loses_nothing(tmp_path: Path) 
     print(f"PARETUNE_SEED={seed}")
     delays, trials = np.random.default_rng(seed), 12
     study = write_study(tmp_path, budget={"trials": trials})
-    command = [sys.executable, "-m", "search.cli", "search", str(study)]
+    command = [sys.executable, "-m", "paretune", "search", str(study)]
     kept: dict[int, dict[str, Any]] = {}
     for _ in range(60):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -4,9 +4,9 @@ import pytest
 from click.testing import CliRunner
 from conftest import IRIS, SMALL_SPACE, paretune, write_study
 
-from search.cli import main
-from search.study_file import read_study_file
-from spaces import ConfigError
+from paretune.search.cli.main import main
+from paretune.search.configure.study_file import read_study_file
+from paretune.spaces import ConfigError
 
 FIVE_MISTAKES = """\
 name: wrong

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import paretune
 
-import search
+import paretune
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def measured_with(study: Path, name: str, version: str, other: str) -> None:
             [f'"{name}": "{version}"', f'"{name}": "{other}"'],
         )
         assert changed.rowcount == 10
-    record = search.status(study).measured[-1]
+    record = paretune.status(study).measured[-1]
     assert record.measurement is not None
     assert record.measurement.environment[name] == other
 
@@ -43,7 +43,7 @@ def test_a_search_does_not_mix_the_times_of_two_runtimes(study: Path) -> None:
     assert done.returncode == 1
     assert f"onnxruntime 1.2.3 → {onnxruntime.__version__}" in done.stderr
     assert "Install onnxruntime 1.2.3 again" in done.stderr and "new `name`" in done.stderr
-    assert len(search.status(study).records) == 10
+    assert len(paretune.status(study).records) == 10
 
 
 def test_a_patch_of_python_is_no_other_runtime(study: Path) -> None:

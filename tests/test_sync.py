@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from conftest import QUICK_CONFIRMATION, paretune, write_study
 
-from search.mlflow_client import mlflow_client
-from search.study import load_history
+from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.study.running import load_history
 
 # What MLflow itself makes anew with every run.
 _OF_MLFLOW = {"mlflow.parentRunId", "mlflow.user"}
@@ -117,7 +117,7 @@ def test_a_server_killed_for_the_middle_third_costs_nothing(tmp_path: Path) -> N
     )
     with server(tmp_path, port) as first:
         search = subprocess.Popen(
-            [sys.executable, "-m", "search.cli", "search", str(study)],
+            [sys.executable, "-m", "paretune", "search", str(study)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -11,15 +11,15 @@ import pytest
 from conftest import SMALL_SPACE
 from mlflow.entities import Run
 
-from runners.statistic import Statistic
-from runners.store import ArtifactStore
-from search.history import History
-from search.mlflow_client import mlflow_client
-from search.mlflow_review import MlflowReview
-from search.mlflow_tracking import MlflowTracking
-from search.objective import Constraint, default_objectives
-from search.summary import trial_markdown, trial_numbers
-from search.trial import Skip, TrialRecord
+from paretune.runners.measure.statistic import Statistic
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.record.history import History
+from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.review.mlflow.pictures import MlflowReview
+from paretune.search.review.mlflow.run_tracking import MlflowTracking
+from paretune.search.record.objective import Constraint, default_objectives
+from paretune.search.record.words import trial_markdown, trial_numbers
+from paretune.search.record.trial import Skip, TrialRecord
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")

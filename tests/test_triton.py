@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from google.protobuf import text_format
 
-from search.triton import config_pbtxt, write_triton
-from spaces import StudyError
+from paretune.search.deliver.triton import config_pbtxt, write_triton
+from paretune.spaces import StudyError
 
 
 @pytest.fixture(scope="module")

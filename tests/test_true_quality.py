@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from search.true_quality import Model, Score, draw
-from spaces import BuildSpec, Candidate, Quantization, RunSpec
+from paretune.search.confirm.true_quality import Model, Score, draw
+from paretune.spaces import BuildSpec, Candidate, Quantization, RunSpec
 
 RUN = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
 SAMPLES = 400

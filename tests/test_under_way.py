@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.under_way import UnderWay
+from paretune.search.record.under_way import UnderWay
 
 
 def test_a_death_names_what_was_under_way_last(tmp_path: Path) -> None:

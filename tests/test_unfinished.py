@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from conftest import write_study
 
-import search
-from runners.evaluator import Evaluator
-from search.config import StudyPaths
-from search.cost import CostModel
-from search.history import History
-from search.objective import default_objectives
-from search.storage import StudyStorage
-from search.study_file import read_study_file
-from search.under_way import UnderWay
-from spaces import Candidate, SearchSpace
+import paretune
+from paretune.runners.measure.evaluator import Evaluator
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.propose.cost import CostModel
+from paretune.search.record.history import History
+from paretune.search.record.objective import default_objectives
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.record.under_way import UnderWay
+from paretune.spaces import Candidate, SearchSpace
 
 GOALS = default_objectives("accuracy")
 
@@ -47,7 +47,7 @@ def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
     tmp_path: Path, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = write_study(tmp_path, tracking=False, strategy={"sampler": "exhaustive"})
-    history = search.run(study, trials=2).history
+    history = paretune.run(study, trials=2).history
     free = untried(history, space)
     dear, cheap = next(free), next(free)
     assert leave_in_flight(study, space, [dear, cheap]) == [2, 3]
@@ -58,12 +58,12 @@ def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(CostModel, "seconds", expected)
-        result = search.run(study, trials=5, hours=1)
+        result = paretune.run(study, trials=5, hours=1)
     # The next unfinished one was taken, then a new one, and no other instead of the dear one.
     assert [record.number for record in result.history.records] == [0, 1, 3, 4]
     assert result.reason == "nothing more can be finished in the search's share of 1 h"
     assert in_flight(study) == [2]
-    result = search.run(study, trials=5)
+    result = paretune.run(study, trials=5)
     assert [record.number for record in result.history.records] == [0, 1, 3, 4, 2]
     assert len({record.candidate for record in result.history.records}) == 5
     assert not result.history.failed and not in_flight(study)
@@ -84,7 +84,7 @@ def test_errors_of_the_study_are_blamed_on_no_trial(
         patch.setattr(Evaluator, "measure", broken)
         for _ in range(4):
             with pytest.raises(RuntimeError, match="a bug"):
-                search.run(study)
+                paretune.run(study)
             assert not note.exists()
     noted: list[tuple[Candidate, tuple[int, ...]]] = []
 
@@ -95,7 +95,7 @@ def test_errors_of_the_study_are_blamed_on_no_trial(
         return measure(evaluator, artifact, run)
 
     monkeypatch.setattr(Evaluator, "measure", spied)
-    history = search.run(study).history
+    history = paretune.run(study).history
     assert len(history.measured) == 4 and not history.failed
     # While something is measured, it is among what may have killed the process.
     for record in history.records:

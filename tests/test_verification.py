@@ -15,9 +15,9 @@ import onnx
 import pytest
 from conftest import QUICK_CONFIRMATION, paretune
 
-from runners.statistic import Statistic
-from search.verification import SETTINGS, Verdict, _judge, _promised, verify
-from spaces import StudyError
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.deliver.verification import SETTINGS, Verdict, _judge, _promised, verify
+from paretune.spaces import StudyError
 
 QUICK = replace(SETTINGS, **QUICK_CONFIRMATION, extra_launches=0, idle_wait_s=20.0)
 

@@ -24,15 +24,15 @@ from pathlib import Path
 import scipy.stats
 from models import write_fp32, write_inputs, write_int8
 
-from runners.failure import Failure
-from runners.interpreter import interpreter
-from runners.lease import lease
-from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.openvino_runner import OpenVinoRunner
-from runners.process_runner import ProcessRunner
-from runners.runner import Samples
-from runners.settings import MeasurementSettings
-from spaces import RunSpec
+from paretune.runners.failure import Failure
+from paretune.runners.runtimes.interpreter import interpreter
+from paretune.runners.runtimes.lease import lease
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.runtimes.openvino_runner import OpenVinoRunner
+from paretune.runners.runtimes.process_runner import ProcessRunner
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.spaces import RunSpec
 
 TOLERANCE = 0.03
 PLAIN_LOOP = Path(__file__).with_name("plain_loop.py")

@@ -12,7 +12,7 @@ right or wrong with the candidate's true accuracy, most of them on the same samp
 Printed is, for each tenth of probability, how many of the points are truly non-dominated among
 those that were confirmed; how many published points and rows are, beside those of the naive
 frontier (the best values of the search); and how much of the hypervolume of all trials, by their
-true values, both hold. The constant of `search/publication.py` was chosen on seeds 0 to 39: the
+true values, both hold. The constant of `search/confirm/publication.py` was chosen on seeds 0 to 39: the
 seeds from 1000 on are others.
 """
 
@@ -27,27 +27,28 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from problem import OBJECTIVES, SPACE, Problem
 
-from runners.campaign import Entry
-from runners.environment import fingerprint
-from runners.evaluator import RESAMPLES, resampled_quality
-from runners.launch import Launch, summarize
-from runners.measurement import Measurement
-from runners.proof import ProviderShare
-from runners.statistic import RESOLUTION
-from runners.store import ArtifactStore
-from search.config import StudyPaths
-from search.fresh_points import FreshPoints, Point
-from search.frontier_strategy import FrontierStrategy
-from search.history import History
-from search.hypervolume import hypervolume
-from search.objective import losses
-from search.pareto import dominance, non_dominated
-from search.plausible import plausible
-from search.publication import publish, row_members
-from search.study import load_history
-from search.study_file import read_study_file
-from search.trial import TrialRecord
-from spaces import Candidate
+from paretune.runners.measure.campaign import Entry
+from paretune.runners.environment import fingerprint
+from paretune.runners.measure.evaluator import RESAMPLES, resampled_quality
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.runtimes.proof import ProviderShare
+from paretune.runners.measure.statistic import RESOLUTION
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.confirm.fresh_points import FreshPoints, Point
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.record.history import History
+from paretune.search.record.hypervolume import hypervolume
+from paretune.search.record.objective import losses
+from paretune.search.record.pareto import dominance, non_dominated
+from paretune.search.confirm.plausible import plausible
+from paretune.search.confirm.publication import publish, row_members
+from paretune.search.study.running import load_history
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import Candidate
 
 TRIALS = 64
 VALIDATION, TEST = 450, 450

@@ -27,11 +27,11 @@ import file_problem
 import problem
 import yaml
 
-from search.frontier_strategy import FrontierStrategy
-from search.interest import ANYTHING, Interest
-from search.objective import Constraint
-from search.study import load_history
-from spaces import SearchSpace
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.record.interest import ANYTHING, Interest
+from paretune.search.record.objective import Constraint
+from paretune.search.study.running import load_history
+from paretune.spaces import SearchSpace
 
 TRIALS = 30
 DROPS = {"students": 0.03, "file": 0.005}
@@ -120,7 +120,7 @@ def real(study: Path, wish: Interest, out: Path) -> None:
         }
         path = out / f"{name}.yaml"
         path.write_text(yaml.safe_dump(changed), "utf-8")
-        command = [sys.executable, "-m", "search.cli", "search", str(path)]
+        command = [sys.executable, "-m", "paretune", "search", str(path)]
         if name == "told":
             command += ["--max-latency-ms", str(wish.max_latency_ms)]
             command += ["--max-accuracy-drop", str(wish.max_quality_drop)]

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from search.objective import default_objectives
-from spaces import Candidate, Forbid, SearchSpace, whole_layers
+from paretune.search.record.objective import default_objectives
+from paretune.spaces import Candidate, Forbid, SearchSpace, whole_layers
 
 QUALITY = "cosine"
 OBJECTIVES = default_objectives(QUALITY)

@@ -42,7 +42,7 @@ def write_fp32(path: Path, layers: int = 6) -> Path:
 
 def write_int8(fp32: Path, path: Path) -> Path:
     """Write the static int8 version of a model, by NNCF."""
-    from runners.telemetry import switch_off_telemetry
+    from paretune.runners.telemetry import switch_off_telemetry
 
     switch_off_telemetry()
     import nncf

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import optuna
 
-from runners.build_pool import BuildPool
-from runners.builder import Builder
-from runners.failure import Failure
-from runners.loaded_workload import LoadedWorkload
-from runners.store import ArtifactStore
-from runners.worker_jobs import WorkerSettings
-from search.config import StudyPaths
-from search.study_file import read_study_file
-from search.study_parts import study_evaluator, study_space
-from spaces import Candidate
+from paretune.runners.execute.build_pool import BuildPool
+from paretune.runners.build.builder import Builder
+from paretune.runners.failure import Failure
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.study.parts import study_evaluator, study_space
+from paretune.spaces import Candidate
 
 
 def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> None:

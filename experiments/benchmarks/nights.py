@@ -23,21 +23,21 @@ from typing import Any
 import optuna
 from problem import EVERYTHING, MEASURE_SECONDS, OBJECTIVES, RECIPE, SPACE, Problem
 
-from runners.build_plan import TRAINING_STAGES, plan
-from runners.builder import Artifact, Training
-from runners.measurement import Measurement
-from runners.statistic import Statistic
-from runners.store import StageRecord
-from search.attempt import Attempt, BuildStep
-from search.cost import CostModel
-from search.frontier_strategy import FrontierStrategy
-from search.gate import Gate
-from search.history import History
-from search.objective import losses
-from search.strategy import OptunaStrategy, Strategy
-from search.trial import TrialRecord
-from search.unfinished import Unfinished
-from spaces import BuildSpec, Candidate, RunSpec
+from paretune.runners.build.plan import TRAINING_STAGES, plan
+from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.measure.statistic import Statistic
+from paretune.runners.store.artifact_store import StageRecord
+from paretune.search.run.attempt import Attempt, BuildStep
+from paretune.search.propose.cost import CostModel
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.propose.gate import Gate
+from paretune.search.record.history import History
+from paretune.search.record.objective import losses
+from paretune.search.propose.strategy import OptunaStrategy, Strategy
+from paretune.search.record.trial import TrialRecord
+from paretune.search.record.unfinished import Unfinished
+from paretune.spaces import BuildSpec, Candidate, RunSpec
 
 HOURS = (0.5, 1, 2, 4)
 Found = list[tuple[float, dict[str, float]]]

@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from models import write_fp32, write_inputs
 
-from runners.failure import Failure
-from runners.launch import summarize
-from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.protocol import Timing, time_model
-from runners.runner import Samples
-from runners.settings import CAREFUL
-from spaces import RunSpec
+from paretune.runners.failure import Failure
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.measure.protocol import Timing, time_model
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.settings import CAREFUL
+from paretune.spaces import RunSpec
 
 HOGS_PER_CORE = 2
 RUN = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)

@@ -5,13 +5,13 @@ from functools import cached_property
 
 import numpy as np
 
-from runners.build_plan import plan
-from runners.recipe import Recipe
-from search.hypervolume import hypervolume
-from search.interest import Interest
-from search.objective import default_objectives, losses, reference_point
-from search.pareto import front
-from spaces import BuildSpec, Candidate, SearchSpace
+from paretune.runners.build.plan import plan
+from paretune.runners.workload.recipe import Recipe
+from paretune.search.record.hypervolume import hypervolume
+from paretune.search.record.interest import Interest
+from paretune.search.record.objective import default_objectives, losses, reference_point
+from paretune.search.record.pareto import front
+from paretune.spaces import BuildSpec, Candidate, SearchSpace
 
 OBJECTIVES = default_objectives("accuracy")
 RECIPE = Recipe()

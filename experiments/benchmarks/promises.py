@@ -28,19 +28,19 @@ from typing import Any
 
 import numpy as np
 
-from runners.loaded_workload import LoadedWorkload
-from runners.store import ArtifactStore
-from search.api import pick
-from search.bundle import write_bundle
-from search.choice import fresh_records
-from search.config import StudyPaths
-from search.history import History
-from search.picked import Pick
-from search.reference_speed import ReferenceSpeed
-from search.study import load_history
-from search.study_file import read_study_file
-from search.study_parts import confirmed_samples, study_runner
-from spaces import StudyError
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.study.api import pick
+from paretune.search.deliver.bundle import write_bundle
+from paretune.search.deliver.choice import fresh_records
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.record.history import History
+from paretune.search.deliver.picked import Pick
+from paretune.search.deliver.reference_speed import ReferenceSpeed
+from paretune.search.study.running import load_history
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.study.parts import confirmed_samples, study_runner
+from paretune.spaces import StudyError
 
 LAUNCHES = 5
 LEAST_SHARE = 0.975

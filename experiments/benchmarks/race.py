@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from runners.builder import Builder
-from runners.loaded_workload import LoadedWorkload
-from runners.store import ArtifactStore
-from search.hypervolume import hypervolume
-from search.objective import default_objectives, losses, reference_point
-from search.study import load_history
-from search.study_file import read_study_file
-from spaces import BuildSpec, Quantization
+from paretune.runners.build.builder import Builder
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.record.hypervolume import hypervolume
+from paretune.search.record.objective import default_objectives, losses, reference_point
+from paretune.search.study.running import load_history
+from paretune.search.configure.study_file import read_study_file
+from paretune.spaces import BuildSpec, Quantization
 
 Found = list[tuple[float, dict[str, float]]]
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -102,7 +102,7 @@ def run_paretune(study_file: Path, store: Path, seconds: float, seed: int, out: 
     path = out / "study.yaml"
     path.write_text(yaml.safe_dump(values), "utf-8")
     started = time.time()
-    command = [sys.executable, "-m", "search.cli", "search", str(path)]
+    command = [sys.executable, "-m", "paretune", "search", str(path)]
     (out / "search.log").write_bytes(
         subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     )

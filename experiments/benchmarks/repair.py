@@ -21,8 +21,8 @@ import yaml
 from sklearn.datasets import load_digits
 from torch import nn
 
-import search
-from search.trial import TrialRecord
+import paretune
+from paretune.search.record.trial import TrialRecord
 
 WIDTH, HIDDEN, OUTLIERS, FACTOR = 1024, 5, 8, 1000.0
 POINT = 0.01
@@ -34,7 +34,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, data = write_model(folder)
-        study = search.onnx_study(model, data, labels="labels", folder=folder / "study")
+        study = paretune.onnx_study(model, data, labels="labels", folder=folder / "study")
         values = yaml.safe_load(study.read_text("utf-8"))
         values |= {"strategy": {"sampler": "exhaustive"}, "confirmation": {"enabled": False}}
         values["space"] = {
@@ -42,7 +42,7 @@ def main() -> int:
             "fp32_layer_share": [0.0, 0.15, 0.3, 0.5],
         }
         study.write_text(yaml.safe_dump(values), "utf-8")
-        history = search.run(study).history
+        history = paretune.run(study).history
         found = {r.candidate.build.scheme: r for r in history.measured}
         whole, plain = found["fp32"], found["int8-static"]
         fine = [
@@ -58,7 +58,7 @@ def main() -> int:
         if not fine:
             print("nothing is within a point of the original")
             return 1
-        limit = search.pick(
+        limit = paretune.pick(
             study, min_quality=whole.metrics["accuracy"] - POINT, measure=False, out=folder / "out"
         )
         manifest = json.loads((folder / "out" / "manifest.json").read_text("utf-8"))

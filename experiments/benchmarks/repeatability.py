@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-PARETUNE = [sys.executable, "-m", "search.cli"]
+PARETUNE = [sys.executable, "-m", "paretune"]
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ import optuna
 from joblib import Parallel, delayed
 from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
 
-from search.frontier_strategy import FrontierStrategy
-from search.strategy import OptunaStrategy, Strategy
-from spaces import Candidate
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.propose.strategy import OptunaStrategy, Strategy
+from paretune.spaces import Candidate
 
 BUDGETS = (25, 50, 100, 200)
 Found = list[dict[str, float]]

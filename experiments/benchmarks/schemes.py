@@ -18,17 +18,17 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from runners.builder import Builder
-from runners.comparison import compare
-from runners.failure import Failure
-from runners.loaded_workload import LoadedWorkload
-from runners.onnxruntime_runner import OnnxRuntimeRunner
-from runners.runner import Samples
-from runners.store import ArtifactStore
-from runners.telemetry import switch_off_telemetry
-from search.config import StudyPaths
-from search.study_file import read_study_file
-from spaces import BuildSpec, Quantization, RunSpec
+from paretune.runners.build.builder import Builder
+from paretune.runners.measure.comparison import compare
+from paretune.runners.failure import Failure
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.telemetry import switch_off_telemetry
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.configure.study_file import read_study_file
+from paretune.spaces import BuildSpec, Quantization, RunSpec
 
 CONVERTING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
 

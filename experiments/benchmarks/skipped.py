@@ -12,17 +12,17 @@ import random
 import sys
 from pathlib import Path
 
-from runners.build_plan import TRAINING_STAGES
-from runners.build_worker import BuildWorker
-from runners.failure import Failure
-from runners.store import ArtifactStore
-from runners.worker_jobs import WorkerSettings
-from search.config import StudyPaths
-from search.history import History
-from search.objective import losses
-from search.study import load_history
-from search.study_file import read_study_file
-from search.study_parts import study_evaluator
+from paretune.runners.build.plan import TRAINING_STAGES
+from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.failure import Failure
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.record.history import History
+from paretune.search.record.objective import losses
+from paretune.search.study.running import load_history
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.study.parts import study_evaluator
 
 
 def main() -> int:

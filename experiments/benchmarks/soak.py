@@ -28,7 +28,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         study = write_study(Path(name), arguments.trials)
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "search.cli", "search", str(study)],
+            [sys.executable, "-u", "-m", "paretune", "search", str(study)],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from search.history import History
-from search.study import load_history
+from paretune.search.record.history import History
+from paretune.search.study.running import load_history
 
 METRIC = "latency_p50_ms"
 
@@ -70,7 +70,7 @@ def run(study_file: Path, folder: Path, workers: int) -> tuple[float, History]:
     }
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(values), "utf-8")
-    subprocess.run([sys.executable, "-m", "search.cli", "search", str(path)], check=True)
+    subprocess.run([sys.executable, "-m", "paretune", "search", str(path)], check=True)
     history = load_history(path)
     first = min(record.started_at for record in history.records)
     return max(record.finished_at for record in history.records) - first, history

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from runners import Data, Recipe, Split, Workload
+from paretune import Data, Recipe, Split, Workload
 
 CLASSES = 10
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from runners import Data, Recipe, Split, Workload
+from paretune import Data, Recipe, Split, Workload
 
 SIZE = 32
 FOLDER = Path(os.environ.get("PARETUNE_IMAGES", Path(__file__).with_name("images")))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from runners import Data, Recipe, Split, Workload
+from paretune import Data, Recipe, Split, Workload
 
 LANGUAGES = (
     "af", "az", "bg", "bs", "ca", "cs", "cy", "da", "de", "en", "es", "et", "eu", "fi", "fil",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from runners import Data, Recipe, Split, Workload
+from paretune import Data, Recipe, Split, Workload
 
 MELODIES = list(permutations((4.0, 6.0, 9.0, 13.0), 3))[::2]
 SAMPLES = 256

@@ -1,0 +1,88 @@
+"""Paretune: the best fast versions of a trained model, measured on the hardware you own.
+
+>>> import paretune
+>>> paretune.run("study.yaml", trials=50)           # doctest: +SKIP
+>>> paretune.frontier("study.yaml")                 # doctest: +SKIP
+>>> paretune.pick("study.yaml", max_latency_ms=5)   # doctest: +SKIP
+
+Names are imported when they are first used: ``import paretune`` costs nothing. The rooms lie at the
+top of the repository, and this folder has links to them: so an import, an editable install, a
+wheel, mypy and an editor all see one tree, and nothing has to be generated.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paretune.runners.runtimes.devices import devices
+    from paretune.runners.workload.data import Data, Split
+    from paretune.runners.workload.derived_students import scaled
+    from paretune.runners.workload.onnx_workload import OnnxWorkload
+    from paretune.runners.workload.protocol import Workload
+    from paretune.runners.workload.recipe import Recipe
+    from paretune.search.study.api import (
+        confirm,
+        doctor,
+        frontier,
+        onnx_study,
+        pick,
+        report,
+        run,
+        status,
+        sync,
+        verify,
+    )
+    from paretune.spaces.errors import ParetuneError
+
+_API = "paretune.search.study.api"
+_HOMES = {
+    "Data": "paretune.runners.workload.data",
+    "OnnxWorkload": "paretune.runners.workload.onnx_workload",
+    "ParetuneError": "paretune.spaces.errors",
+    "Recipe": "paretune.runners.workload.recipe",
+    "Split": "paretune.runners.workload.data",
+    "Workload": "paretune.runners.workload.protocol",
+    "confirm": _API,
+    "devices": "paretune.runners.runtimes.devices",
+    "doctor": _API,
+    "frontier": _API,
+    "onnx_study": _API,
+    "pick": _API,
+    "report": _API,
+    "run": _API,
+    "scaled": "paretune.runners.workload.derived_students",
+    "status": _API,
+    "sync": _API,
+    "verify": _API,
+}
+
+__all__ = [
+    "Data",
+    "OnnxWorkload",
+    "ParetuneError",
+    "Recipe",
+    "Split",
+    "Workload",
+    "confirm",
+    "devices",
+    "doctor",
+    "frontier",
+    "onnx_study",
+    "pick",
+    "report",
+    "run",
+    "scaled",
+    "status",
+    "sync",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'paretune' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

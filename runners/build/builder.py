@@ -1,0 +1,290 @@
+"""The builder: runs the stages of a build that the store does not hold yet."""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paretune.runners.build.plan import Step, plan
+from paretune.runners.failure import Failure, FailureKind, StageError
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.recipe import Recipe
+from paretune.runners.model_format import ModelFormat
+from paretune.runners.build.stages import VERSIONS, StageInput, run_stage
+from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.runners.workload.user_code import line_in
+from paretune.spaces import (
+    PROGRAM_QUANTIZATIONS,
+    BuildSpec,
+    ParetuneError,
+    Quantization,
+    StoreError,
+    WorkloadError,
+    digest,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_MEMORY = "can't allocate memory"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An exported model file in the store.
+
+    Attributes:
+        digest: SHA-256 of the file: its name in the store.
+        path: The file.
+        size_bytes: Its size.
+        lineage: The records of the stages that made it, first to last.
+        stage_seconds: What each stage cost in this build, by name; a reused one is not in it.
+    """
+
+    digest: str
+    path: Path
+    size_bytes: int
+    lineage: tuple[StageRecord, ...]
+    stage_seconds: Mapping[str, float]
+
+    @property
+    def stage_quality(self) -> dict[str, float]:
+        """The model's quality in training, by the stage that ended with it."""
+        return _qualities(self.lineage)
+
+    @property
+    def train_losses(self) -> dict[str, Sequence[float]]:
+        """The training loss of each epoch, by training stage."""
+        return _losses(self.lineage)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How far a build's training has come.
+
+    Attributes:
+        stage_quality: The model's quality by the stage that ended with it.
+        stage_seconds: What each stage cost now, by name; a reused one is not in it.
+        train_losses: The training loss of each epoch, by training stage.
+    """
+
+    stage_quality: Mapping[str, float]
+    stage_seconds: Mapping[str, float]
+    train_losses: Mapping[str, Sequence[float]]
+
+
+class Builder:
+    """Builds artifacts of one workload into one store.
+
+    Args:
+        loaded: The workload.
+        store: Where stage outputs are kept and looked up.
+        announce: Told the name of each stage before it runs.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedWorkload,
+        store: ArtifactStore,
+        announce: Callable[[str], None] = lambda stage: None,
+    ) -> None:
+        self.loaded = loaded
+        self.store = store
+        self.announce = announce
+        self._teacher: tuple[str, Tensor] | None = None
+
+    def build(
+        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+    ) -> Artifact | Failure:
+        """Return the artifact of a specification, running only the stages that are missing."""
+        if model_format == "pt2" and spec.quantization not in PROGRAM_QUANTIZATIONS:
+            message = (
+                f"{spec.quantization} makes an ONNX file, and PyTorch runs exported programs: "
+                f"{' or '.join(PROGRAM_QUANTIZATIONS)}"
+            )
+            return Failure("export-program", FailureKind.UNSUPPORTED, message)
+        needs_training = spec.pruning_ratio > 0 or spec.quantization is Quantization.INT8_QAT
+        if self.loaded.model_file and (model_format == "pt2" or needs_training):
+            what = "PyTorch takes none" if model_format == "pt2" else "that cannot be trained"
+            message = f"the reference is an ONNX file: {what}; write a workload with models()"
+            return Failure("import-model", FailureKind.UNSUPPORTED, message)
+        done = self._run(self._plan(spec, model_format, is_skeleton=is_skeleton))
+        if isinstance(done, Failure):
+            return done
+        lineage, spent = done
+        path = self.store.get(lineage[-1].output)
+        if path is None:
+            return Failure(lineage[-1].stage, FailureKind.INVALID, "its output left the store")
+        return Artifact(path.name, path, path.stat().st_size, tuple(lineage), spent)
+
+    def train(self, spec: BuildSpec, until: str) -> Training | Failure:
+        """Run a build's stages up to a training stage, and say which quality it has reached."""
+        steps = self._plan(spec)
+        last = [stage for stage, _ in steps].index(until)
+        done = self._run(steps[: last + 1])
+        if isinstance(done, Failure):
+            return done
+        return Training(_qualities(done[0]), done[1], _losses(done[0]))
+
+    def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str]:
+        """Return the names of the stages that a build would have to run."""
+        steps = self._plan(spec, model_format)
+        return [stage for stage, _ in steps[len(self._done(steps)) :]]
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the workload trains."""
+        return self.loaded.workload.recipe()
+
+    def _plan(
+        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+    ) -> list[Step]:
+        is_file = self.loaded.model_file is not None
+        steps = plan(spec, self.recipe, model_format, is_skeleton=is_skeleton, is_file=is_file)
+        return list(steps)
+
+    def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
+        """Run the stages that the store does not hold; return the records, and what was spent."""
+        lineage = self._done(steps)
+        spent: dict[str, float] = {}
+        for stage, params in steps[len(lineage) :]:
+            parent = lineage[-1].output if lineage else None
+            key = self._key(stage, params, parent)
+            record = self.store.record(key)
+            if record is None:
+                with self.store.claim(key):
+                    # Another worker may have run it while this one waited.
+                    record = self.store.record(key)
+                    if record is None:
+                        outcome = self._execute(stage, key, params, parent, lineage)
+                        if isinstance(outcome, Failure):
+                            return outcome
+                        record = outcome
+                        spent[stage] = record.seconds
+            lineage.append(record)
+        return lineage, spent
+
+    def _done(self, steps: Sequence[Step]) -> list[StageRecord]:
+        """Return the records of the stages that need not be run, up to the last whole output.
+
+        Outputs before that one may have left the store: nothing needs them.
+        """
+        known: list[StageRecord] = []
+        for stage, params in steps:
+            record = self.store.note(self._key(stage, params, known[-1].output if known else None))
+            if record is None:
+                break
+            known.append(record)
+        while known and self.store.get(known[-1].output) is None:
+            known.pop()
+        return known
+
+    def _key(self, stage: str, params: Mapping[str, Any], parent: str | None) -> str:
+        return digest(
+            {
+                "workload": self.loaded.info.fingerprint,
+                "stage": stage,
+                "version": VERSIONS[stage],
+                "params": dict(params),
+                "parent": parent,
+            }
+        )
+
+    def _execute(
+        self,
+        stage: str,
+        key: str,
+        params: Mapping[str, Any],
+        parent: str | None,
+        lineage: list[StageRecord],
+    ) -> StageRecord | Failure:
+        self.announce(stage)
+        self.store.log("started", stage, key)
+        started = time.perf_counter()
+        with self.store.scratch() as folder:
+            try:
+                output = run_stage(
+                    stage,
+                    StageInput(
+                        loaded=self.loaded,
+                        parent=self.store.get(parent) if parent else None,
+                        params=params,
+                        folder=folder,
+                        teacher_logits=lambda: self._teacher_logits(lineage[0].output),
+                    ),
+                )
+            except StageError as error:
+                return Failure(stage, error.kind, str(error))
+            except MemoryError as error:
+                return Failure(stage, FailureKind.OUT_OF_MEMORY, str(error) or "no memory left")
+            except ParetuneError:
+                raise
+            except (Exception, SystemExit) as error:
+                _raise_if_systematic(stage, error)
+                traceback.print_exc()
+                # CUDA's own memory error derives from RuntimeError, and torch names it so.
+                kind = FailureKind.CRASH
+                if type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY in str(error):
+                    kind = FailureKind.OUT_OF_MEMORY
+                where = line_in(self.loaded.path, error)
+                return Failure(stage, kind, f"{where}{type(error).__name__}: {error}")
+            record = StageRecord(
+                stage=stage,
+                key=key,
+                params=dict(params),
+                parent=parent,
+                output=self.store.put(output.path),
+                seconds=time.perf_counter() - started,
+                metrics=dict(output.metrics),
+                train_losses=list(output.train_losses),
+            )
+        self.store.commit(record)
+        self.store.log("finished", stage, key)
+        return record
+
+    def _teacher_logits(self, reference: str) -> Tensor:
+        """Return the reference's outputs on the train split, computed once a process."""
+        from paretune.runners.build.checkpoint import load_checkpoint
+        from paretune.runners.workload.training import logits
+
+        if self._teacher is None or self._teacher[0] != reference:
+            path = self.store.get(reference)
+            if path is None:
+                raise StageError(FailureKind.INVALID, "the reference's weights left the store")
+            model, _, _ = load_checkpoint(self.loaded, path)
+            self._teacher = reference, logits(model, self.loaded.data.train)
+        return self._teacher[1]
+
+
+def _raise_if_systematic(stage: str, error: BaseException) -> None:
+    """Raise what every other candidate would meet, too: it says nothing about this one.
+
+    Raises:
+        StoreError: If the disk is full or cannot be written.
+        WorkloadError: If a package is missing.
+    """
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        raise StoreError(
+            f"{stage}: {error.strerror}: {error.filename or 'the disk'}; free space or let it be "
+            f"written, then the same command goes on"
+        ) from error
+    if isinstance(error, ImportError):
+        raise WorkloadError(
+            f"{stage}: {error}; install what is missing, then the same command goes on"
+        ) from error
+
+
+def _losses(lineage: Iterable[StageRecord]) -> dict[str, Sequence[float]]:
+    return {record.stage: record.train_losses for record in lineage if record.train_losses}
+
+
+def _qualities(lineage: Iterable[StageRecord]) -> dict[str, float]:
+    return {
+        record.stage: record.metrics["quality"] for record in lineage if "quality" in record.metrics
+    }

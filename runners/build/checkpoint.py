@@ -1,0 +1,43 @@
+"""Checkpoints of models that may have lost channels: safetensors, nothing to unpickle.
+
+A pruned model has other shapes than its class builds. The file carries which channels were removed,
+in order, as metadata; loading builds the class, removes the same channels, then fills the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch_pruning
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.build.tracing import call, example_inputs
+
+PruningHistory = list[Any]
+"""Torch-Pruning's history: [layer name, is output channel, channel indices] in order."""
+
+
+def save_checkpoint(model: nn.Module, path: Path, *, student: str, pruning: PruningHistory) -> None:
+    """Write a model's weights, the student it is and the channels it has lost."""
+    tensors = {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}
+    save_file(tensors, path, {"student": student, "pruning": json.dumps(pruning)})
+
+
+def load_checkpoint(loaded: LoadedWorkload, path: Path) -> tuple[nn.Module, str, PruningHistory]:
+    """Read a model in eval mode, the student it is and the channels it has lost."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    student, pruning = metadata["student"], json.loads(metadata["pruning"])
+    model = loaded.build_model(student).eval()
+    if pruning:
+        graph = torch_pruning.DependencyGraph()
+        graph.build_dependency(model, example_inputs(loaded), forward_fn=call)
+        graph.load_pruning_history(pruning)
+    model.load_state_dict(tensors)
+    return model.eval(), student, pruning

@@ -1,0 +1,68 @@
+"""Stage "export": from a PyTorch model to an ONNX file with a dynamic batch axis."""
+
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from paretune.runners.build.checkpoint import load_checkpoint
+from paretune.runners.failure import FailureKind, StageError
+from paretune.runners.build.stages import StageInput, StageOutput
+from paretune.runners.build.tracing import example_inputs, same_batch
+
+OPSET = 21
+"""The first opset whose DequantizeLinear takes int4."""
+
+_CHECKED_SAMPLES = 8
+
+
+def run(given: StageInput) -> StageOutput:
+    """Export with the dynamo exporter and check that the file gives the model's own answers."""
+    model, _, _ = load_checkpoint(given.loaded, given.parent_file)
+    path, inputs = given.folder / "model.onnx", example_inputs(given.loaded)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                model,
+                inputs,
+                dynamo=True,
+                dynamic_shapes=same_batch(model, inputs),
+                input_names=_input_names(len(inputs)),
+                output_names=["output"],
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except Exception as error:
+        raise StageError(
+            FailureKind.UNSUPPORTED, f"torch.onnx.export rejects the model: {error}"
+        ) from error
+    if program is None:
+        raise StageError(FailureKind.UNSUPPORTED, "torch.onnx.export gave no program")
+    program.save(path, external_data=False)
+    onnx.checker.check_model(path)
+    _check_answers(given, model, str(path))
+    return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
+
+
+def _input_names(count: int) -> list[str]:
+    return ["input", *(f"input_{place}" for place in range(1, count))]
+
+
+def _check_answers(given: StageInput, model: torch.nn.Module, path: str) -> None:
+    arrays = [array[:_CHECKED_SAMPLES] for array in given.loaded.data.train.all_inputs]
+    with torch.inference_mode():
+        expected = model(*map(torch.from_numpy, arrays)).numpy()
+    feed = dict(zip(_input_names(len(arrays)), arrays, strict=True))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    got = np.asarray(session.run(["output"], feed)[0])
+    scale = max(float(np.abs(expected).max()), 1e-6)
+    error = float(np.abs(got - expected).max()) / scale
+    if not error < 1e-3:
+        raise StageError(
+            FailureKind.INVALID,
+            f"the exported file does not give the model's answers: largest difference {error:.1e} "
+            f"of the largest output; look for control flow or randomness in forward()",
+        )

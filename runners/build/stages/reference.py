@@ -1,0 +1,14 @@
+"""Stage "reference": the user's own trained model."""
+
+from paretune.runners.build.checkpoint import save_checkpoint
+from paretune.runners.build.stages import StageInput, StageOutput
+from paretune.spaces import REFERENCE
+
+
+def run(given: StageInput) -> StageOutput:
+    """Build the reference and give it its trained weights, the workload's way."""
+    model = given.loaded.build_model(REFERENCE)
+    given.loaded.workload.train_reference(model, given.loaded.data)
+    path = given.folder / "reference.safetensors"
+    save_checkpoint(model.cpu().eval(), path, student=REFERENCE, pruning=[])
+    return StageOutput(path)

@@ -1,0 +1,178 @@
+"""Sensitivity: which layers suffer most from being quantized.
+
+Each layer is looked at by itself: it is run on what the float model gives it, once as it is and
+once with its weights (and, where the scheme quantizes those, its inputs) rounded. What rounding
+adds to the layer's output, relative to that output, is its sensitivity: the inverse of the signal
+to quantization noise ratio (Pandey et al., "A Practical Mixed Precision Algorithm for Post-Training
+Quantization", 2023, https://arxiv.org/abs/2302.05397, rank by the same ratio at the network's end).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from paretune.spaces import Quantization
+
+_FEEDS = 8
+_WITH_WEIGHTS = ("MatMul", "Gemm")
+
+
+def most_sensitive(
+    model: onnx.ModelProto,
+    feeds: Sequence[Mapping[str, NDArray[Any]]],
+    share: float,
+    quantization: Quantization,
+) -> list[str]:
+    """Return the names of a share of the layers that a scheme quantizes, most sensitive first.
+
+    Args:
+        model: The model; its layers have names.
+        feeds: Inputs by name; the first few are run.
+        share: Of the layers, rounded up.
+        quantization: The scheme.
+    """
+    found = sensitivities(model, feeds, quantization)
+    ranked = sorted(found, key=lambda name: -found[name])
+    return ranked[: math.ceil(share * len(ranked) - 1e-9)]
+
+
+def sensitivities(
+    model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[Any]]], quantization: Quantization
+) -> dict[str, float]:
+    """Return each layer's noise to signal ratio by name; arguments are :func:`most_sensitive`'s."""
+    weights = constants(model)
+    layers = [node for node in model.graph.node if _is_quantized(node, weights, quantization)]
+    wanted = {name for node in layers for name in node.input if name and name not in weights}
+    values = _values(model, feeds[:_FEEDS], wanted)
+    return {node.name: _noise(model, node, weights, values, quantization) for node in layers}
+
+
+def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """Return the constants of a model, by name."""
+    found = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        tensors = [each.t for each in node.attribute if each.name == "value"]
+        if node.op_type == "Constant" and tensors:
+            found[node.output[0]] = tensors[0]
+    return {name: onnx.numpy_helper.to_array(tensor) for name, tensor in found.items()}
+
+
+def _is_quantized(
+    node: onnx.NodeProto, weights: Mapping[str, NDArray[Any]], quantization: Quantization
+) -> bool:
+    """Tell whether a scheme quantizes a node: the dynamic and weight-only ones no convolution."""
+    if quantization.mode == "static":
+        return node.op_type in (*_WITH_WEIGHTS, "Conv", "ConvTranspose")
+    return node.op_type in _WITH_WEIGHTS and node.input[1] in weights
+
+
+def _output_channels(node: onnx.NodeProto) -> int:
+    """Return the axis of a layer's weight that runs over its output channels."""
+    if node.op_type == "Gemm":
+        turned = any(each.name == "transB" and each.i for each in node.attribute)
+        return 0 if turned else 1
+    return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, -1)
+
+
+def _values(
+    model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[Any]]], wanted: set[str]
+) -> dict[str, list[NDArray[Any]]]:
+    """Return what the model computes for each feed, by the value's name."""
+    given = {value.name for value in model.graph.input}
+    probed = onnx.ModelProto()
+    probed.CopyFrom(model)
+    del probed.graph.output[:]
+    inner = sorted(wanted - given)
+    probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
+    found: dict[str, list[NDArray[Any]]] = {
+        name: [feed[name] for feed in feeds] for name in wanted & given
+    }
+    if inner:
+        session = session_of(probed)
+        runs = [session.run(inner, dict(feed)) for feed in feeds]
+        found |= {name: [run[place] for run in runs] for place, name in enumerate(inner)}
+    return found
+
+
+def _noise(
+    model: onnx.ModelProto,
+    node: onnx.NodeProto,
+    weights: Mapping[str, NDArray[Any]],
+    values: Mapping[str, list[NDArray[Any]]],
+    quantization: Quantization,
+) -> float:
+    names = [name for name in dict.fromkeys(node.input) if name]
+    session = session_of(_alone(model, node, names, weights, values))
+    operands = list(node.input)[:2]
+    rounded = {
+        name: _rounded_weight(weights[name], quantization.weight_bits, _output_channels(node))
+        for name in operands
+        if name in weights
+    }
+    ends = {
+        name: (min(v.min() for v in values[name]), max(v.max() for v in values[name]))
+        for name in operands
+        if name in values and quantization.activation_bits < 16
+    }
+    signal = noise = 0.0
+    for turn in range(len(next(iter(values.values())))):
+        exact = {n: weights[n] if n in weights else values[n][turn] for n in names}
+        coarse = exact | rounded
+        coarse |= {n: _rounded(exact[n], *ends[n], quantization.activation_bits) for n in ends}
+        [right], [got] = session.run(None, exact), session.run(None, coarse)
+        signal += float(np.sum(np.square(right, dtype=np.float64)))
+        noise += float(np.sum(np.square(got.astype(np.float64) - right)))
+    return noise / signal if signal > 0 else 0.0
+
+
+def _alone(
+    model: onnx.ModelProto,
+    node: onnx.NodeProto,
+    names: Sequence[str],
+    weights: Mapping[str, NDArray[Any]],
+    values: Mapping[str, list[NDArray[Any]]],
+) -> onnx.ModelProto:
+    """Return a model of one layer, whose weights are inputs, too."""
+    inputs = []
+    for name in names:
+        array = weights[name] if name in weights else values[name][0]
+        kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        inputs.append(onnx.helper.make_tensor_value_info(name, kind, [None] * array.ndim))
+    output = onnx.ValueInfoProto(name=node.output[0])
+    graph = onnx.helper.make_graph([node], "layer", inputs, [output])
+    alone = onnx.helper.make_model(graph, opset_imports=model.opset_import)
+    alone.ir_version = model.ir_version
+    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(alone)
+    return inferred
+
+
+def _rounded_weight(weight: NDArray[Any], bits: int, channels: int) -> NDArray[Any]:
+    """Round a weight symmetrically, each output channel on its own scale."""
+    axes = tuple(axis for axis in range(weight.ndim) if axis != channels % weight.ndim)
+    most = 2 ** (bits - 1) - 1
+    scale = np.abs(weight).max(axis=axes, keepdims=True) / most
+    scale = np.where(scale > 0, scale, 1.0)
+    rounded: NDArray[Any] = (np.round(weight / scale) * scale).astype(weight.dtype)
+    return rounded
+
+
+def _rounded(array: NDArray[Any], low: float, high: float, bits: int) -> NDArray[Any]:
+    """Round an activation on one scale from its least to its most, zero included."""
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    scale = (high - low) / (2**bits - 1) or 1.0
+    rounded: NDArray[Any] = np.clip(np.round(array / scale) * scale, low, high).astype(array.dtype)
+    return rounded
+
+
+def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Return a session of a model on the processor that says nothing but errors."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

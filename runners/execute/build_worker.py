@@ -1,0 +1,225 @@
+"""The build worker: workload, training and compression live in a process of their own.
+
+A stage that segfaults or takes all memory ends that process, not the study, and the study's own
+process stays free of torch. The worker is a loky process (through joblib), started again when it
+died. What a job prints goes to a log, whose end travels with the failure.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+from paretune.runners.execute import worker_jobs
+from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.workload.loaded import WorkloadInfo
+from paretune.runners.model_format import ModelFormat
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.spaces import BuildSpec, ParetuneError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+Result = TypeVar("Result")
+
+# Loky renews a process that has grown by 300 MB, between two jobs: nothing a person need know.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+
+_LOG_CHARACTERS = 4000
+_LOOK_SECONDS = 1.0
+
+
+class BuildWorker:
+    """Builds and scores in a child process; use it as a context manager.
+
+    Args:
+        settings: Where it works.
+
+    Attributes:
+        fingerprint: The workload's fingerprint, once known: the process refuses to work with
+            another.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self._executor: ProcessPoolExecutor | None = None
+        self.fingerprint: str | None = None
+        self._suspended_at: float | None = None
+        self._suspended_s = 0.0
+        self._going = threading.Event()
+        self._going.set()
+
+    def __enter__(self) -> BuildWorker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.stop(kill=kind is not None)
+
+    def describe(self) -> WorkloadInfo:
+        """Load the workload and say what the study needs to know of it.
+
+        Raises:
+            WorkloadError: If it cannot be loaded or breaks its protocol.
+        """
+        info = self._run("workload", worker_jobs.describe)
+        self.fingerprint = info.fingerprint
+        return info
+
+    def epoch_seconds(self) -> dict[str, float]:
+        """Return what an epoch of training takes here, by model (see :mod:`paretune.runners.build.epoch_time`)."""
+        return self._run("workload", worker_jobs.epoch_seconds)
+
+    def put_inputs(self, split: str) -> list[str]:
+        """Store each of a split's inputs as a ``.npy`` file and return their digests."""
+        return self._run("workload", worker_jobs.put_inputs, split)
+
+    def put_requests(self, split: str) -> str:
+        """Store a split's requests for the pipeline (an ``.npz`` file) and return its digest.
+
+        Raises:
+            WorkloadError: If the pipeline does not make the split's inputs of them.
+        """
+        return self._run("workload", worker_jobs.put_requests, split)
+
+    def build(
+        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+    ) -> Artifact | Failure:
+        """Return the artifact of a specification, or why there is none."""
+        return self._attempt(worker_jobs.build, spec, model_format, is_skeleton)
+
+    def train(self, spec: BuildSpec, until: str) -> Training | Failure:
+        """Run a build's stages up to a training stage."""
+        return self._attempt(worker_jobs.train, spec, until)
+
+    def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str] | Failure:
+        """Return the names of the stages that a build would have to run."""
+        return self._attempt(worker_jobs.missing, spec, model_format)
+
+    def score(self, outputs: Path, split: str) -> float | Failure:
+        """Return the workload's quality of outputs (a ``.npy`` file) on a split."""
+        try:
+            return self._run("evaluate", worker_jobs.score, outputs, split)
+        except _DiedError as end:
+            return end.failure
+
+    def resample(self, outputs: Path, split: str, count: int) -> list[float] | Failure:
+        """Return the qualities of bootstrap samples of a split: the same ones for any outputs.
+
+        So two models' qualities can be compared sample by sample (Efron and Tibshirani, "An
+        Introduction to the Bootstrap", 1993, chapter 13).
+        """
+        try:
+            return self._run("evaluate", worker_jobs.resample, outputs, split, count)
+        except _DiedError as end:
+            return end.failure
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the process, after its job is done or (``kill``) at once."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=kill)
+            self._executor = None
+            if kill:  # or died already: what it worked on would fill the disk, night after night
+                ArtifactStore(self.settings.store).sweep()
+
+    def suspend(self) -> None:
+        """Stop the process where it is: it takes no core until it is resumed."""
+        self._going.clear()
+        self._suspended_at = time.monotonic()
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the process go on; the time it was suspended is not counted."""
+        self._signal(signal.SIGCONT)
+        if self._suspended_at is not None:
+            self._suspended_s += time.monotonic() - self._suspended_at
+            self._suspended_at = None
+        self._going.set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in list(self._executor._processes) if self._executor else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _attempt(self, job: Callable[..., Result | Failure], *arguments: Any) -> Result | Failure:
+        try:
+            outcome = self._run("build", job, *arguments)
+        except _DiedError as end:
+            return end.failure
+        return replace(outcome, log=self._log()) if isinstance(outcome, Failure) else outcome
+
+    def _result(self, future: Future[Result]) -> Result:
+        """Wait for a job until its deadline, which moves on while the process is suspended."""
+        started, before = time.monotonic(), self._suspended_s
+        while True:
+            spent = time.monotonic() - started - (self._suspended_s - before)
+            left = self.settings.timeout_s - spent
+            if left <= 0 and self._suspended_at is None and not future.done():
+                raise TimeoutError
+            with suppress(TimeoutError):
+                return future.result(min(max(left, 0.01), _LOOK_SECONDS))
+
+    def _run(self, stage: str, job: Callable[..., Result], *arguments: Any) -> Result:
+        settings = self.settings
+        self._going.wait()
+        settings.log.parent.mkdir(parents=True, exist_ok=True)
+        settings.log.write_bytes(b"")
+        try:
+            future = self._submit(job, *arguments)
+        except BrokenProcessPool:
+            # The process died between two jobs: that is not this one's doing.
+            self.stop(kill=True)
+            future = self._submit(job, *arguments)
+        try:
+            return self._result(future)
+        except TimeoutError as error:
+            self.stop(kill=True)
+            message = f"not finished after {settings.timeout_s:g} s; raise budget.build_timeout_s"
+            raise _DiedError(self._failure(stage, FailureKind.TIMEOUT, message)) from error
+        except BrokenProcessPool as error:
+            self.stop(kill=True)
+            killed = "SIGKILL" in str(error)
+            kind = FailureKind.OUT_OF_MEMORY if killed else FailureKind.CRASH
+            why = "was killed: most likely out of memory" if killed else "crashed"
+            message = f"the build process {why} ({str(error).split('exit codes')[-1].strip(' .')})"
+            raise _DiedError(self._failure(stage, kind, message)) from error
+
+    def _submit(self, job: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                max_workers=1,
+                initializer=worker_jobs.start,
+                initargs=(self.settings, self.fingerprint, os.getpid()),
+            )
+        future: Future[Result] = self._executor.submit(job, *arguments)
+        return future
+
+    def _failure(self, stage: str, kind: FailureKind, message: str) -> Failure:
+        log = self.settings.log.read_text("utf-8", errors="replace")
+        marks = [line for line in log.splitlines() if line.startswith(worker_jobs.STAGE_MARK)]
+        if marks:
+            stage = marks[-1].removeprefix(worker_jobs.STAGE_MARK)
+        return Failure(stage, kind, message, log[-_LOG_CHARACTERS:])
+
+    def _log(self) -> str:
+        return self.settings.log.read_text("utf-8", errors="replace")[-_LOG_CHARACTERS:]
+
+
+class _DiedError(ParetuneError):
+    """The worker ended without an answer; carries the failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.stage}: {failure.message}\n{failure.log}".rstrip())
+        self.failure = failure

@@ -1,0 +1,4 @@
+"""From an artifact to a measurement: protocol, campaign, statistics.
+
+May import build, runtimes and what they may.
+"""

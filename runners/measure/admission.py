@@ -1,0 +1,37 @@
+"""Admission: a device is measured only while nothing else uses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from paretune.runners.runtimes import gpu
+
+_IDLE_SHARE = 0.2
+_LOOK_SECONDS = 0.1
+
+
+def wait_until_idle(device: str, cores: Sequence[int], limit_s: float) -> bool:
+    """Wait until nothing else uses a device; return ``False`` if something did all the time.
+
+    The host counts as idle when all its cores together, and each core that will be used, are busy
+    for less than a fifth of a tenth of a second; a card, when no other process computes on it.
+
+    Args:
+        device: Such as ``"cpu"`` or ``"gpu:0"``.
+        cores: The cores that will be used.
+        limit_s: How long to wait.
+    """
+    deadline = time.monotonic() + limit_s
+    while not (_host_is_idle(cores) and not gpu.foreign_processes(device)):
+        if time.monotonic() >= deadline:
+            return False
+    return True
+
+
+def _host_is_idle(cores: Sequence[int]) -> bool:
+    import psutil
+
+    busy = [share / 100 for share in psutil.cpu_percent(interval=_LOOK_SECONDS, percpu=True)]
+    ours = [busy[core] for core in cores if core < len(busy)]
+    return sum(busy) / len(busy) <= _IDLE_SHARE and max(ours, default=0.0) <= _IDLE_SHARE

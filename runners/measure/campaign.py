@@ -1,0 +1,127 @@
+"""The campaign: several models timed in turns, so that a slow hour is everybody's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from paretune.runners.measure.admission import wait_until_idle
+from paretune.runners.failure import Failure
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.lease import lease
+from paretune.runners.measure.protocol import Timing, settle
+from paretune.runners.runtimes.runner import Runner, Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.spaces import RunSpec
+
+
+@dataclass(eq=False)
+class Entry:
+    """A model in a campaign, run one way.
+
+    Attributes:
+        model: The model file.
+        run: How it is run.
+        launches: Its launches so far.
+        failure: Why it cannot be run, if it cannot.
+        host_was_idle: Whether nothing else was running when any of its launches began.
+    """
+
+    model: Path
+    run: RunSpec
+    launches: list[Launch] = field(default_factory=list)
+    failure: Failure | None = None
+    host_was_idle: bool = True
+
+
+class Campaign:
+    """Models timed in rounds: in each, every model has one launch in a fresh process.
+
+    The launches of a model are then spread over the whole campaign, and what drifts from minute to
+    minute is in its interval and not in its favour. None stops before the others: where a model
+    could, those whose first launches agreed by luck would, and keep an interval that is too narrow
+    (optional stopping: Anscombe, "Fixed-sample-size analysis of sequential observations", 1954).
+
+    Args:
+        runners: By name.
+        samples: What the models are run on.
+        settings: How much a launch measures, how many are enough, and at most.
+        entries: What is measured.
+    """
+
+    def __init__(
+        self,
+        runners: Mapping[str, Runner],
+        samples: Samples,
+        settings: MeasurementSettings,
+        entries: Sequence[Entry],
+    ) -> None:
+        self.runners = runners
+        self.samples = samples
+        self.settings = settings
+        self.entries = list(entries)
+
+    def round(
+        self, folder: Path, out: Collection[Entry] = (), deadline: float | None = None
+    ) -> int:
+        """Give every entry a launch, unless none needs any more or it has as many as it may.
+
+        Args:
+            folder: An empty folder for the work.
+            out: Entries that need no more.
+            deadline: On :func:`time.monotonic`: entries whose turn has not come by then have none.
+
+        Returns:
+            How many launches there were.
+        """
+        running = [entry for entry in self.entries if entry not in out and not entry.failure]
+        if all(self.is_settled(entry) for entry in running):
+            return 0
+        count = 0
+        for entry in running:
+            if self._has_most(entry):
+                continue
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+            runner = self.runners[entry.run.runner]
+            device, cores = runner.device(entry.run), runner.cores(entry.run)
+            with lease(device) as held:
+                idle = wait_until_idle(device, cores, self.settings.idle_wait_s)
+                launch = runner.launch(
+                    entry.model, entry.run, self.samples, folder, self.settings, held
+                )
+            entry.host_was_idle &= idle
+            count += 1
+            if isinstance(launch, Failure):
+                entry.failure = launch
+            else:
+                entry.launches.append(launch)
+        return count
+
+    def timing(self, entry: Entry) -> Timing:
+        """Return what an entry's launches so far say."""
+        device = self.runners[entry.run.runner].device(entry.run)
+        timing = settle(entry.launches, entry.run, device, self.settings)
+        return replace(timing, host_was_idle=entry.host_was_idle)
+
+    def is_settled(self, entry: Entry) -> bool:
+        """Tell whether an entry has launches enough, or as many as it may."""
+        settings = self.settings
+        if len(entry.launches) < settings.launches:
+            return False
+        if self._has_most(entry):
+            return True
+        timing = self.timing(entry)
+        clean = len(entry.launches) - timing.contaminated
+        return clean >= settings.launches and timing.is_resolved
+
+    def _has_most(self, entry: Entry) -> bool:
+        """Tell whether an entry has as many launches as it may."""
+        most = self.settings.max_launches
+        if len(entry.launches) < most:
+            return False
+        if len(entry.launches) >= most + self.settings.extra_launches:
+            return True
+        return len(entry.launches) - self.timing(entry).contaminated >= most

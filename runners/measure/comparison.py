@@ -1,0 +1,90 @@
+"""Which of two models is faster: interleaved, with an interval, and a verdict."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from paretune.runners.measure.admission import wait_until_idle
+from paretune.runners.failure import Failure
+from paretune.runners.runtimes.lease import lease
+from paretune.runners.runtimes.runner import Runner, Samples
+from paretune.runners.measure.statistic import RESOLUTION, Statistic
+from paretune.spaces import RunSpec
+
+_IDLE_WAIT_S = 5.0
+
+Verdict = Literal["faster", "slower", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the time of one model relates to that of another.
+
+    Attributes:
+        ratio: Time of the second ÷ time of the first, with its 95 % interval over launches.
+        launch_ratios: The ratio of each launch.
+    """
+
+    ratio: Statistic
+    launch_ratios: tuple[float, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the second model is, against the first.
+
+        A difference is told when the interval leaves 1 out and the difference is at least 1 %: two
+        copies of one file differ by that much for where their memory happens to lie.
+        """
+        low, high = self.ratio.low, self.ratio.high
+        if low is None or high is None or abs(self.ratio.value - 1) < RESOLUTION:
+            return "cannot tell"
+        if high < 1:
+            return "faster"
+        return "slower" if low > 1 else "cannot tell"
+
+
+def compare(
+    runner: Runner,
+    models: tuple[Path, Path],
+    run: RunSpec,
+    samples: Samples,
+    *,
+    launches: int = 7,
+    seconds: float = 0.7,
+) -> Comparison | Failure:
+    """Compare two models on the same inputs, in interleaved blocks of ABBA.
+
+    Every launch is a fresh process that holds both models; which is loaded first alternates.
+
+    Args:
+        runner: What runs them.
+        models: The two files.
+        run: How to run both.
+        samples: What to run them on.
+        launches: Fresh processes; the replicates of the interval.
+        seconds: How long a launch compares.
+    """
+    logs: list[float] = []
+    with tempfile.TemporaryDirectory() as name, lease(runner.device(run)) as held:
+        wait_until_idle(runner.device(run), runner.cores(run), _IDLE_WAIT_S)
+        for index in range(launches):
+            first, second = models if index % 2 == 0 else models[::-1]
+            ratios = runner.compare(
+                (first, second), run, samples, Path(name), seconds=seconds, lease=held
+            )
+            if isinstance(ratios, Failure):
+                return ratios
+            log = math.log(float(np.median(ratios)))
+            logs.append(log if index % 2 == 0 else -log)
+    mean = Statistic.over_launches(logs)
+    if mean.low is None or mean.high is None:
+        ratio = Statistic(math.exp(mean.value))
+    else:
+        ratio = Statistic(math.exp(mean.value), math.exp(mean.low), math.exp(mean.high))
+    return Comparison(ratio, tuple(math.exp(log) for log in logs))

@@ -1,0 +1,68 @@
+"""The measurement: what is known of an artifact that was run one way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from paretune.runners.runtimes.proof import ProviderShare
+from paretune.runners.measure.statistic import Statistic
+from paretune.spaces import RunSpec
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a runner found out about an artifact run one way.
+
+    Attributes:
+        run: How it was run.
+        artifact: Digest of the file.
+        statistics: Metrics of :data:`paretune.runners.metric.METRICS`, and the workload's quality metric.
+        launches: Number of launches behind the statistics.
+        contaminated_launches: Launches that something disturbed. They were replaced, unless the
+            machine was not quiet long enough; then the least disturbed count.
+        is_steady: Whether timing had become steady in every launch that counts.
+        is_resolved: Whether the intervals of p50 and p95 are as tight as asked for.
+        host_was_idle: Whether nothing else was running when it began.
+        canary_ms: Median time of the canary: how fast the machine itself was.
+        providers: What each execution provider ran, from the runtime's own profile.
+        samples: Digest of the raw samples: an ``.npz`` file with every timed call, by launch.
+        environment: The machine and the versions it was measured with.
+        resampled: The quality on bootstrap samples of the split; the same samples for every model,
+            so that two are compared sample by sample. Empty where it could not be worked out.
+    """
+
+    run: RunSpec
+    artifact: str
+    statistics: Mapping[str, Statistic]
+    launches: int
+    contaminated_launches: int
+    is_steady: bool
+    is_resolved: bool
+    host_was_idle: bool
+    canary_ms: float
+    providers: Mapping[str, ProviderShare]
+    samples: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    resampled: tuple[float, ...] = ()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The value of each metric, by name."""
+        return {name: statistic.value for name, statistic in self.statistics.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain nested values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Measurement:
+        """Undo :meth:`as_dict`."""
+        nested = {
+            "run": RunSpec(**values["run"]),
+            "statistics": {k: Statistic(**v) for k, v in values["statistics"].items()},
+            "providers": {k: ProviderShare(**v) for k, v in values["providers"].items()},
+            "resampled": tuple(values.get("resampled", ())),
+        }
+        return cls(**{**values, **nested})

@@ -1,0 +1,68 @@
+"""Interpreters of their own for runtimes that cannot share one: made once, then found again.
+
+Two builds of ONNX Runtime (``onnxruntime`` and ``onnxruntime-openvino``, say) overwrite each other
+in one environment. A list of requirements names a virtual environment in the user's cache.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+from paretune.spaces import ParetuneError, digest
+
+_LOG_LINES = 8
+
+
+def interpreter(requirements: Sequence[str]) -> Path:
+    """Return the Python of a virtual environment with these requirements, made if it is missing.
+
+    Two processes that ask at once make one. An environment whose making was cut short is made
+    again. Making it needs a package index; using it does not.
+
+    Args:
+        requirements: As pip takes them, such as ``["onnxruntime-openvino==1.24.1", "numpy"]``.
+
+    Raises:
+        ParetuneError: If pip cannot install them; the end of its output is in the message.
+    """
+    name = digest([sorted(requirements), sys.version_info[:2], sys.platform])[:16]
+    folder = environments() / name
+    python = folder / "bin" / "python"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / ".ready").exists():
+            _make(folder, python, requirements)
+            (folder / ".ready").write_text("\n".join(requirements), "utf-8")
+    return python
+
+
+def environments() -> Path:
+    """Return the folder of the environments, in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "paretune" / "environments"
+
+
+def _make(folder: Path, python: Path, requirements: Sequence[str]) -> None:
+    venv.create(folder, clear=True, with_pip=True)
+    # This project's own constraints are not for another runtime's environment.
+    environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-_LOG_LINES:])
+        raise ParetuneError(
+            f"an environment with {', '.join(requirements)} cannot be made (pip's exit code "
+            f"{done.returncode}):\n{tail}\nMend the requirements or the package index, or give the "
+            f"runner a `python` that has them"
+        )

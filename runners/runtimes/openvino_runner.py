@@ -1,0 +1,29 @@
+"""The OpenVINO runner."""
+
+from typing import ClassVar
+
+from paretune.runners.runtimes.lease import CPU
+from paretune.runners.runtimes.process_runner import ProcessRunner
+from paretune.spaces import RunSpec, Runtime
+
+
+class OpenVinoRunner(ProcessRunner):
+    """Runs ONNX files in OpenVINO itself; its execution providers are OpenVINO's devices."""
+
+    runtime: ClassVar[Runtime] = "openvino"
+    default_provider: ClassVar[str] = "CPU"
+
+    def options(self, run: RunSpec) -> dict[str, str]:
+        """Return what OpenVINO compiles with: for latency, on as many threads as the run says."""
+        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
+        if run.execution_provider == "CPU":
+            options["INFERENCE_NUM_THREADS"] = str(run.intra_op_threads)
+            options["ENABLE_CPU_PINNING"] = "NO"  # the process is pinned as a whole
+            # Where a processor computes in bfloat16, OpenVINO would, and call it fp32.
+            options["INFERENCE_PRECISION_HINT"] = "f32"
+        return options | super().options(run)
+
+    def device(self, run: RunSpec) -> str:
+        """Return ``cpu``, or a name for OpenVINO's own device."""
+        device = run.execution_provider
+        return CPU if device == "CPU" else f"openvino:{device.lower()}"

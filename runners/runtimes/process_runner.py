@@ -1,0 +1,211 @@
+"""Runners whose every job is a child process of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+from paretune.runners import environment
+from paretune.runners.child import run_job
+from paretune.runners.failure import Failure
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.launched import start
+from paretune.runners.runtimes.lease import CPU, lease
+from paretune.runners.runtimes.proof import prove
+from paretune.runners.model_format import ModelFormat
+from paretune.runners.runtimes.runner import Description, Prediction, Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.spaces import RunSpec, Runtime
+
+_SCRIPT = Path(start.__file__)
+_MEMORY_SHARE = 0.9
+
+
+class ProcessRunner:
+    """Runs model files in an interpreter's runtime; each runtime is a subclass.
+
+    Args:
+        name: The runner's name in study files; the runtime's by default.
+        python: The interpreter whose runtime it is; this one by default.
+        provider_options: Options of execution providers, by provider.
+        provider_libraries: Paths of plug-in provider libraries, by the name to register them under.
+        timeout_s: Deadline of jobs that are not timed.
+    """
+
+    runtime: ClassVar[Runtime]
+    model_format: ModelFormat = "onnx"
+    default_provider: ClassVar[str]
+
+    def __init__(
+        self,
+        name: str = "",
+        python: Path | None = None,
+        provider_options: Mapping[str, Mapping[str, str]] | None = None,
+        provider_libraries: Mapping[str, Path] | None = None,
+        timeout_s: float = 120.0,
+    ) -> None:
+        self.name = name or self.runtime
+        self.python = python or Path(sys.executable)
+        self.provider_options = {k: dict(v) for k, v in (provider_options or {}).items()}
+        self.provider_libraries = {k: str(v) for k, v in (provider_libraries or {}).items()}
+        self.timeout_s = timeout_s
+
+    def options(self, run: RunSpec) -> dict[str, str]:
+        """Return the provider options of a run."""
+        return dict(self.provider_options.get(run.execution_provider, {}))
+
+    def device(self, run: RunSpec) -> str:
+        """Return the device that a run takes up, such as ``cpu`` or ``gpu:0``."""
+        return CPU
+
+    def cores(self, run: RunSpec) -> list[int]:
+        """Return the cores to pin to: the last ones, the first being busiest with the system."""
+        if not hasattr(os, "sched_getaffinity"):
+            return []
+        return sorted(os.sched_getaffinity(0))[-run.intra_op_threads :]
+
+    def describe(self, folder: Path) -> Description | Failure:
+        """Return the providers this runtime has and knows of, and versions."""
+        job = {"libraries": self.provider_libraries}
+        result = self._run("describe", job, folder, "describe")
+        if isinstance(result, Failure):
+            return result
+        available, known = tuple(result["available"]), tuple(result["known"])
+        return Description(available, known, result["versions"])
+
+    def launch(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        settings: MeasurementSettings,
+        lease: int,
+    ) -> Launch | Failure:
+        """Time a model in one fresh process, pinned to as many cores as it has threads."""
+        pipeline = samples.pipeline
+        job = self._job(model, run, samples, settings) | {
+            "device": self.device(run),
+            "warmup_seconds": settings.warmup_seconds,
+            "min_seconds": settings.min_seconds,
+            "min_iterations": settings.min_iterations,
+            "max_iterations": settings.max_iterations,
+            "pipeline": pipeline and {k: str(v) for k, v in asdict(pipeline).items()},
+            "load": settings.load
+            and asdict(settings.load) | {"seed": secrets.randbits(31), "cores": self._spare(run)},
+        }
+        result = self._run("time", job, folder, "measure", settings.timeout_s, lease)
+        return result if isinstance(result, Failure) else Launch.from_result(result)
+
+    def predict(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        settings: MeasurementSettings,
+    ) -> Prediction | Failure:
+        """Run a model once over all samples; nodes on another provider are a failure.
+
+        It holds the device meanwhile: it would disturb what is timed, and be disturbed itself, for
+        the share of each provider is one of time.
+        """
+        job = self._job(model, run, samples, settings)
+        with lease(self.device(run)) as held:
+            result = self._run("predict", job, folder, "evaluate", lease=held)
+        if isinstance(result, Failure):
+            return result
+        proof = prove(result["nodes"], run.execution_provider, settings.fallback_tolerance)
+        if isinstance(proof, Failure):
+            return proof
+        return Prediction(folder / "outputs.npy", proof)
+
+    def profile(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        *,
+        calls: int,
+        lease: int,
+    ) -> list[dict[str, Any]] | Failure:
+        """Return the time of each node, from the runtime's own profile."""
+        job = self._job(model, run, samples) | {"calls": calls}
+        result = self._run("profile", job, folder, "profile", lease=lease)
+        if isinstance(result, Failure):
+            return result
+        nodes: list[dict[str, Any]] = result["nodes"]
+        return nodes
+
+    def compare(
+        self,
+        models: tuple[Path, Path],
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        *,
+        seconds: float,
+        lease: int,
+    ) -> list[float] | Failure:
+        """Return ratios of the second model's time to the first's, one an interleaved block."""
+        job = self._job(models[0], run, samples) | {
+            "other_model": str(models[1]),
+            "min_seconds": seconds,
+            "warmup_seconds": 1.0,
+        }
+        result = self._run("compare", job, folder, "compare", lease=lease)
+        if isinstance(result, Failure):
+            return result
+        ratios: list[float] = result["ratios"]
+        return ratios
+
+    def _job(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        settings: MeasurementSettings | None = None,
+    ) -> dict[str, Any]:
+        limit = (settings or MeasurementSettings()).memory_limit_bytes
+        return {
+            "model": str(model),
+            "execution_provider": run.execution_provider,
+            "options": self.options(run),
+            "libraries": self.provider_libraries,
+            "intra_op_threads": run.intra_op_threads,
+            "graph_optimization_level": run.graph_optimization.level,
+            "batch_size": run.batch_size,
+            "inputs": [str(path) for path in samples.inputs],
+            "cores": self.cores(run),
+            "memory_limit_bytes": limit or int(_MEMORY_SHARE * environment.memory_bytes()),
+        }
+
+    def _spare(self, run: RunSpec) -> list[int]:
+        """Return the cores beside the model's own, for whoever sends it load."""
+        return sorted(os.sched_getaffinity(0) - set(self.cores(run))) if self.cores(run) else []
+
+    def _run(
+        self,
+        action: str,
+        job: Mapping[str, Any],
+        folder: Path,
+        stage: str,
+        timeout_s: float | None = None,
+        lease: int | None = None,
+    ) -> dict[str, Any] | Failure:
+        common = {"action": action, "runtime": self.runtime, "cores": [], "memory_limit_bytes": 0}
+        return run_job(
+            _SCRIPT,
+            {**common, **job},
+            folder,
+            stage=stage,
+            timeout_s=timeout_s or self.timeout_s,
+            python=self.python,
+            lease=lease,
+        )

@@ -1,0 +1,211 @@
+"""The runner: what executes an artifact on one device with one runtime, and proves that it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from paretune.runners.failure import Failure
+from paretune.runners.model_format import ModelFormat
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.proof import ProviderShare
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.spaces import RunSpec, StoreError
+
+
+@dataclass(frozen=True)
+class PipelineFiles:
+    """Pre- and post-processing around a model.
+
+    Attributes:
+        file: Python file with functions ``preprocess`` and ``postprocess``, or one of them.
+        requests: Requests to serve, as :func:`paretune.runners.runtimes.launched.pipeline.save_requests` writes them.
+    """
+
+    file: Path
+    requests: Path
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a model is run on.
+
+    Attributes:
+        inputs: A ``.npy`` file of real samples for each of the model's inputs, in order.
+        pipeline: What is timed around it, if anything.
+    """
+
+    inputs: Sequence[Path]
+    pipeline: PipelineFiles | None = None
+
+    def as_dict(self, folder: Path) -> dict[str, Any]:
+        """Return plain nested values, ready for JSON, that stay true if the study is moved.
+
+        Args:
+            folder: The study's folder. A pipeline in it is kept as seen from it; one elsewhere by
+                its absolute path. Files of the store are kept by their names, the digests.
+        """
+        if self.pipeline is None:
+            return {"inputs": [path.name for path in self.inputs], "pipeline": None}
+        file = self.pipeline.file
+        seen = file.relative_to(folder) if file.is_relative_to(folder) else file
+        around = {"file": str(seen), "requests": self.pipeline.requests.name}
+        return {"inputs": [path.name for path in self.inputs], "pipeline": around}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], store: ArtifactStore, folder: Path) -> Samples:
+        """Undo :meth:`as_dict`.
+
+        Earlier versions kept absolute paths of the store's files, whose names are the digests, too.
+
+        Args:
+            values: What :meth:`as_dict` gave.
+            store: Has the files.
+            folder: The study's folder.
+
+        Raises:
+            StoreError: If a file is no longer whole in the store, or the pipeline's file is gone.
+        """
+        inputs = [_stored(store, name) for name in values["inputs"]]
+        around = values["pipeline"]
+        if not around:
+            return cls(inputs)
+        file = _pipeline_file(Path(around["file"]), folder)
+        return cls(inputs, PipelineFiles(file, _stored(store, around["requests"])))
+
+
+def _stored(store: ArtifactStore, name: str) -> Path:
+    """Return a file of the store by its digest, or by a path that ends with it."""
+    digest = Path(name).name
+    path = store.get(digest)
+    if path is None:
+        raise StoreError(
+            f"the samples {digest[:12]}… that the study was confirmed on are no longer whole in "
+            f"{store.root}: `paretune confirm` stores them again"
+        )
+    return path
+
+
+def _pipeline_file(kept: Path, folder: Path) -> Path:
+    """Return a pipeline's file; a path of before the study was moved is looked for in its folder.
+
+    Raises:
+        StoreError: If it is not there.
+    """
+    tails = [Path(*kept.parts[start:]) for start in range(1, len(kept.parts))]
+    for path in (folder / kept, *(folder / tail for tail in tails if kept.is_absolute())):
+        if path.is_file():
+            return path
+    raise StoreError(
+        f"the pipeline {folder / kept} that the study was confirmed with is not there: put it "
+        f"back, or run `paretune confirm` with the one there is"
+    )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An artifact's outputs on a whole split, and proof of where they were computed.
+
+    Attributes:
+        outputs: A ``.npy`` file of shape (samples, ...).
+        providers: What each execution provider ran, from the runtime's own profile.
+    """
+
+    outputs: Path
+    providers: Mapping[str, ProviderShare]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a runner has to offer.
+
+    Attributes:
+        available: Execution providers that are installed.
+        known: Execution providers that the runtime knows of.
+        versions: Versions of interpreter and runtime.
+    """
+
+    available: tuple[str, ...]
+    known: tuple[str, ...]
+    versions: Mapping[str, str]
+
+
+class Runner(Protocol):
+    """Executes artifacts. It sees a path, never a model object."""
+
+    name: str
+
+    @property
+    def model_format(self) -> ModelFormat:
+        """The kind of model file it takes."""
+
+    def describe(self, folder: Path) -> Description | Failure:
+        """Say what there is to run on, working in an empty folder."""
+
+    def device(self, run: RunSpec) -> str:
+        """Return the name of the device that a run takes up, for its lease."""
+
+    def cores(self, run: RunSpec) -> list[int]:
+        """Return the processor cores that a launch is pinned to; empty if it is not."""
+
+    def launch(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        settings: MeasurementSettings,
+        lease: int,
+    ) -> Launch | Failure:
+        """Time a model in one fresh process.
+
+        Args:
+            model: The model file.
+            run: How to run it.
+            samples: What to run it on.
+            folder: An empty folder for the work.
+            settings: How much to measure.
+            lease: Descriptor of the device's lease, for the process to inherit.
+        """
+
+    def predict(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        settings: MeasurementSettings,
+    ) -> Prediction | Failure:
+        """Run a model once over all samples, in batches of the run's size.
+
+        Nodes that run on another provider than the one asked for are a failure, unless the
+        settings tolerate their share of the time. It takes the device's lease itself: whoever
+        holds that already would wait for ever.
+        """
+
+    def profile(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        *,
+        calls: int,
+        lease: int,
+    ) -> list[dict[str, Any]] | Failure:
+        """Return ``node``, ``operator``, ``provider`` and ``ms_per_call`` of each node that ran."""
+
+    def compare(
+        self,
+        models: tuple[Path, Path],
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        *,
+        seconds: float,
+        lease: int,
+    ) -> list[float] | Failure:
+        """Return ratios of the second model's time to the first's, one an interleaved block."""

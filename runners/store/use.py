@@ -1,0 +1,66 @@
+"""The use of a store: many studies at once, or one alone that removes files."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from paretune.runners.store.artifact_store import ArtifactStore
+
+
+class StoreUse:
+    """Says that a process builds or measures with a store; use it as a context manager.
+
+    A shared lock (``flock``): any number of studies hold it, and it ends with its process. Removing
+    files needs the store alone. A study that finds others at work does not wait for them, because
+    they may take all night: it goes on with a store that is too large, and tries again later. So
+    there is nothing to wait for but another study's removal of files, which takes moments.
+
+    Args:
+        store: The artifact store.
+    """
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._path = store.root / "in-use"
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> StoreUse:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Have the store to oneself if nobody else uses it; give whether that is so.
+
+        Between the two kinds of lock there is a moment without any: another study may remove files
+        then. Only what is pinned is sure to be there afterwards.
+
+        Raises:
+            RuntimeError: If the store is not in use by this process.
+        """
+        if self._descriptor is None:
+            raise RuntimeError("a store must be in use before one can be alone with it")
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        try:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_alone = True
+            except BlockingIOError:
+                is_alone = False
+            yield is_alone
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH)

@@ -1,0 +1,140 @@
+"""Students derived from the reference: narrower, shallower, or both."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from paretune.spaces import REFERENCE, WorkloadError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WIDTHS = ("width", "d_model", "hidden_size", "hidden_dim", "hidden", "channels", "dim")
+DEPTHS = ("depth", "num_layers", "n_layers", "num_hidden_layers", "layers", "num_blocks", "blocks")
+HEADS = ("heads", "num_heads", "n_heads", "nhead", "num_attention_heads")
+
+_SHARES = {"half": 0.5, "quarter": 0.25}
+
+
+def scaled(
+    reference: Callable[..., nn.Module],
+    *,
+    width: str | None = None,
+    depth: str | None = None,
+    multiple: int = 8,
+) -> dict[str, Callable[[], nn.Module]]:
+    """Return the reference and students of half and a quarter of its width, its depth, and both.
+
+    ``scaled(partial(Net, width=512, depth=4))`` is all that :meth:`Workload.models` needs. A class
+    that takes no depth has layers left out, every other one or three of four, as DistilBERT's
+    (Sanh et al., 2019, https://arxiv.org/abs/1910.01108): those of the longest ``nn.ModuleList`` or
+    ``nn.Sequential`` in it whose modules are all alike. If that is no stack of layers (but heads or
+    tables, say), write the students by hand.
+
+    Args:
+        reference: The model's class, or a ``functools.partial`` of it, with whole numbers (given,
+            or as defaults) for its width and depth.
+        width: The argument that is its width; one of :data:`WIDTHS` by default.
+        depth: The argument that is its depth; one of :data:`DEPTHS` by default.
+        multiple: Widths are multiples of this, and of the heads if an argument names those
+            (:data:`HEADS`).
+
+    Returns:
+        Constructors by name: ``reference``, ``half-width``, ``half-depth``, ``half`` (of both),
+        ``quarter-width`` and so on; those that are no smaller than another are left out.
+
+    Raises:
+        WorkloadError: If nothing of it can be scaled.
+    """
+    given = _numbers(reference)
+    width, depth = (
+        _named(given, name, names) for name, names in ((width, WIDTHS), (depth, DEPTHS))
+    )
+    heads = given.get(_named(given, None, HEADS) or "") or 1
+    step = math.lcm(multiple, heads)
+    found: dict[str, Callable[[], nn.Module]] = {REFERENCE: reference}
+    shapes: set[tuple[Any, ...]] = {(given.get(width or ""), given.get(depth or ""), 0)}
+    blocks = 0 if depth else _blocks(reference())
+    for name, share in _SHARES.items():
+        narrow = {width: max(step, round(given[width] * share / step) * step)} if width else {}
+        shallow = {depth: max(1, round(given[depth] * share))} if depth else {}
+        kept = 0 if depth or blocks < 2 else max(1, round(blocks * share))
+        for kind, change, left in (
+            (f"{name}-width", narrow, 0),
+            (f"{name}-depth", shallow, kept),
+            (name, narrow | shallow, kept),
+        ):
+            values = given | change
+            shape = (values.get(width or ""), values.get(depth or ""), left)
+            if shape not in shapes and not any(values[key] > given[key] for key in change):
+                shapes.add(shape)
+                smaller = partial(reference, **change)
+                found[kind] = partial(_with_blocks, smaller, left) if left else smaller
+    if len(found) == 1:
+        raise WorkloadError(
+            f"no student can be derived: the model takes {', '.join(given) or 'no whole number'}, "
+            f"none of it a width ({', '.join(WIDTHS)}) or depth ({', '.join(DEPTHS)}), and has no "
+            f"run of like blocks; name them, scaled(..., width=ARGUMENT, depth=ARGUMENT), or write "
+            f"the students' constructors into models()"
+        )
+    return found
+
+
+def _numbers(reference: Callable[..., nn.Module]) -> dict[str, int]:
+    """Return the whole numbers that a constructor takes, given or as defaults."""
+    parameters = inspect.signature(reference).parameters
+    return {
+        name: each.default
+        for name, each in parameters.items()
+        if isinstance(each.default, int) and not isinstance(each.default, bool)
+    }
+
+
+def _named(given: Mapping[str, int], name: str | None, names: tuple[str, ...]) -> str | None:
+    if name is not None and name not in given:
+        raise WorkloadError(
+            f"scaled(): the model takes no whole number {name!r}, by name or by default; it takes "
+            f"{', '.join(given) or 'none'}"
+        )
+    return name or next((each for each in names if each in given), None)
+
+
+def _run_of_blocks(model: nn.Module) -> nn.ModuleList | nn.Sequential | None:
+    """Return the container with the longest run of blocks of one class, if one has any."""
+    from torch import nn
+
+    containers = [m for m in model.modules() if isinstance(m, nn.ModuleList | nn.Sequential)]
+    alike = [
+        container
+        for container in containers
+        if len(container) > 1
+        and all(type(a) is type(b) and _shapes(a) == _shapes(b) for a, b in pairwise(container))
+        and _shapes(container[0])
+    ]
+    return max(alike, key=len, default=None)
+
+
+def _shapes(module: nn.Module) -> list[tuple[int, ...]]:
+    return [tuple(parameter.shape) for parameter in module.parameters()]
+
+
+def _blocks(model: nn.Module) -> int:
+    container = _run_of_blocks(model)
+    return 0 if container is None else len(container)
+
+
+def _with_blocks(reference: Callable[[], nn.Module], kept: int) -> nn.Module:
+    """Build a model and leave that many of its blocks, evenly spread."""
+    model = reference()
+    container = _run_of_blocks(model)
+    if container is not None:
+        count = len(container)
+        wanted = {round(place * count / kept) for place in range(kept)}
+        for place in sorted(set(range(count)) - wanted, reverse=True):
+            del container[place]
+    return model

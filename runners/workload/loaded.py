@@ -1,0 +1,198 @@
+"""A workload in use: its models and data asked for once, and checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.runners.workload.data import Data
+from paretune.runners.metric import METRICS
+from paretune.runners.workload.model_file import external_files
+from paretune.runners.workload.recipe import Recipe
+from paretune.runners.store.artifact_store import file_digest
+from paretune.runners.workload.user_code import load_attribute, modules_beside, split_reference, their_line
+from paretune.runners.workload.protocol import Workload
+from paretune.spaces import REFERENCE, ParetuneError, WorkloadError, digest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class WorkloadInfo:
+    """What the study needs to know of a workload, without its code.
+
+    Attributes:
+        name: Name of the workload's class.
+        fingerprint: SHA-256 of its source, its data and the files it depends on.
+        models: Names it offers, the reference first.
+        quality_metric: Name of its quality metric.
+        pipeline: Its pre- and post-processing file, if it has one.
+        recipe: How it trains.
+        is_file: Whether the reference is an ONNX file.
+    """
+
+    name: str
+    fingerprint: str
+    models: tuple[str, ...]
+    quality_metric: str
+    pipeline: Path | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    is_file: bool = False
+
+
+class LoadedWorkload:
+    """A workload with its models and data, asked for once.
+
+    Args:
+        reference: ``path/to/file.py:ClassName``, relative to ``folder``.
+        folder: The folder that relative paths start from.
+
+    Raises:
+        WorkloadError: If the file or the class is missing, its code fails, or it breaks the
+            protocol.
+    """
+
+    def __init__(self, reference: str, folder: Path) -> None:
+        path, workload_class = _load_class(reference, folder)
+        self.path = path
+        try:
+            self.workload: Workload = workload_class()
+            self.models = dict(self.workload.models())
+            self.data = self.workload.data()
+            model_file = self.workload.model_file()
+            self.model_file = model_file and path.parent / model_file
+            files = [path.parent / file for file in self.workload.depends_on()]
+            if self.model_file:
+                files += [self.model_file, *external_files(self.model_file)]
+            self.pipeline = _pipeline_of(reference, path, self.workload)
+            if self.pipeline and self.data.test.further_inputs:
+                raise WorkloadError(
+                    f"{reference}: a pipeline makes one input of a request; this model takes "
+                    f"several: leave `pipeline` out"
+                )
+            files += [self.pipeline] if self.pipeline else []
+            for file in files:
+                if not file.is_file():
+                    raise WorkloadError(
+                        f"{reference}: depends_on() names {file}, which is not there"
+                    )
+            sources = sorted(file_digest(file) for file in {*files, *modules_beside(path)})
+        except ParetuneError as error:
+            raise WorkloadError(str(error)) from error
+        except (Exception, SystemExit) as error:
+            raise WorkloadError(their_line(reference, path, error)) from error
+        if REFERENCE not in self.models:
+            raise WorkloadError(
+                f"{reference}: models() must offer {REFERENCE!r}, the model to compress; "
+                f"got {list(self.models)}"
+            )
+        if not isinstance(self.data, Data):
+            raise WorkloadError(
+                f"{reference}: data() must return runners.Data; got {type(self.data).__name__}"
+            )
+        if self.model_file is None:
+            _check_tensors(reference, self.data)
+        metric = self.workload.quality_metric
+        if not re.fullmatch(r"[A-Za-z_][\w./ -]*", metric) or metric in METRICS:
+            raise WorkloadError(
+                f"{reference}: quality_metric must be a name of letters, digits and _ - . / that "
+                f"no other metric has; got {metric!r}"
+            )
+        names = sorted(self.models, key=lambda name: name != REFERENCE)
+        fingerprint = digest(
+            {"class": workload_class.__name__, "sources": sources, "data": self.data.digest}
+        )
+        self.info = WorkloadInfo(
+            name=workload_class.__name__,
+            fingerprint=fingerprint,
+            models=tuple(names),
+            quality_metric=metric,
+            pipeline=self.pipeline,
+            recipe=_plain(self.workload.recipe()),
+            is_file=self.model_file is not None,
+        )
+
+    def build_model(self, name: str) -> nn.Module:
+        """Return an untrained model, initialized from the recipe's seed."""
+        import torch
+
+        if name not in self.models:
+            raise WorkloadError(
+                f"unknown student {name!r}: the workload offers {list(self.models)}"
+            )
+        torch.manual_seed(self.workload.recipe().seed)
+        return self.models[name]()
+
+    def score(
+        self, outputs: NDArray[Any], split: str, rows: NDArray[np.int64] | None = None
+    ) -> float:
+        """Return the quality of outputs on a split, or on some of its samples.
+
+        Args:
+            outputs: One output a sample.
+            split: ``"validation"`` or ``"test"``.
+            rows: Which samples; one may come several times. All of them by default.
+
+        Raises:
+            WorkloadError: If the workload's metric fails or gives no finite number.
+        """
+        targets = getattr(self.data, split).targets
+        if len(outputs) != len(targets):
+            raise WorkloadError(f"{len(outputs)} outputs for the {len(targets)} samples of {split}")
+        if rows is not None:
+            outputs, targets = outputs[rows], targets[rows]
+        value = self.workload.quality(outputs, targets)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise WorkloadError(f"quality() must return a number; got {type(value).__name__}")
+        if not np.isfinite(value):
+            raise WorkloadError(f"quality() must return a finite number; got {value}")
+        return float(value)
+
+
+def _check_tensors(reference: str, data: Data) -> None:
+    """Check that a PyTorch model can take the splits' inputs."""
+    splits = (data.train, data.calibration, data.validation, data.test)
+    counts = {len(split.all_inputs) for split in splits}
+    if len(counts) > 1:
+        raise WorkloadError(
+            f"{reference}: every split needs the same number of inputs; got {sorted(counts)}: some "
+            f"split lacks further_inputs"
+        )
+    for split in splits:
+        if any(array.dtype == np.float64 for array in split.all_inputs):
+            raise WorkloadError(
+                f"{reference}: inputs of a split are float64, and PyTorch models take float32: use "
+                f".astype(numpy.float32)"
+            )
+
+
+def _plain(recipe: Recipe) -> Recipe:
+    """Return a recipe without what a subclass of the user's adds: it goes to other processes."""
+    return Recipe(**{each.name: getattr(recipe, each.name) for each in fields(Recipe)})
+
+
+def _pipeline_of(reference: str, path: Path, workload: Workload) -> Path | None:
+    if workload.pipeline is None:
+        return None
+    file = (path.parent / workload.pipeline).resolve()
+    if not file.is_file():
+        raise WorkloadError(f"{reference}: pipeline names {file}, which is not there")
+    if type(workload).requests is Workload.requests:
+        raise WorkloadError(
+            f"{reference}: a pipeline needs requests to serve: write requests(split), which gives "
+            f"what a service would receive for each sample of the split"
+        )
+    return file
+
+
+def _load_class(reference: str, folder: Path) -> tuple[Path, type[Workload]]:
+    workload_class = load_attribute(reference, folder)
+    if not (isinstance(workload_class, type) and issubclass(workload_class, Workload)):
+        raise WorkloadError(f"{reference} must name a subclass of runners.Workload")
+    return split_reference(reference, folder)[0], workload_class

@@ -1,0 +1,273 @@
+"""A model file by itself: what it takes, and data to run it on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.spaces import ParetuneError
+
+FP32_LAYERS = "paretune.fp32_layers"
+"""The key in an ONNX file's metadata under which stand the layers left in fp32, a line each."""
+
+CALIBRATION = "paretune.calibration"
+"""The key under which stands how static int8 was calibrated."""
+
+_SAMPLES = 64
+_LARGEST_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One input of a model.
+
+    Attributes:
+        name: Its name.
+        dtype: Its numpy dtype.
+        shape: Its dimensions: a size, or the name of a dynamic one (empty if it has none).
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | str, ...]
+
+
+def model_inputs(path: Path) -> list[ModelInput]:
+    """Return the inputs of a model file, without those that only hold its weights.
+
+    Args:
+        path: An ONNX file, or an exported program of PyTorch (``.pt2``).
+
+    Raises:
+        ParetuneError: If it is missing or neither, or an input is no tensor of numbers.
+    """
+    if path.suffix == ".pt2":
+        return _program_inputs(path)
+    graph = _graph(path)
+    weights = {tensor.name for tensor in graph.initializer}
+    return [model_tensor(value) for value in graph.input if value.name not in weights]
+
+
+def model_output(path: Path) -> ModelInput:
+    """Return name, element type and shape of an ONNX file's first output.
+
+    Raises:
+        ParetuneError: If the file cannot be read, or that output is no tensor of numbers.
+    """
+    outputs = _graph(path).output
+    if not outputs:
+        raise ParetuneError(f"{path} has no output")
+    return model_tensor(outputs[0])
+
+
+def fixed_batch(path: Path) -> int | None:
+    """Return the only batch size that a model file takes, or ``None`` if it takes any."""
+    sizes = {each.shape[0] for each in model_inputs(path) if each.shape}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size if isinstance(size, int) else None
+
+
+def external_files(path: Path) -> list[Path]:
+    """Return the files beside an ONNX file that hold its weights, if it keeps them outside."""
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    tensors = [tensor for tensor in _graph(path).initializer if uses_external_data(tensor)]
+    return sorted({path.parent / ExternalDataInfo(tensor).location for tensor in tensors})
+
+
+def _graph(path: Path) -> Any:
+    import onnx
+
+    try:
+        return onnx.load(path, load_external_data=False).graph
+    except FileNotFoundError as error:
+        raise ParetuneError(f"there is no file {path}") from error
+    except Exception as error:
+        raise ParetuneError(f"{path} is not a readable ONNX file: {error}") from error
+
+
+def given_inputs(path: Path, data: Path, aside: str | None = None) -> list[NDArray[Any]]:
+    """Return an array of samples for each input of a model, in order, from a file of arrays.
+
+    Args:
+        path: The model file.
+        data: An ``.npz`` file with an array for each input, by name. If the model has one input,
+            a file with one array will do (``.npy`` too), whatever its name.
+        aside: Name of an array that is none of the inputs.
+
+    Raises:
+        ParetuneError: If the file cannot be read, or an array is missing or does not fit.
+    """
+    given = read_arrays(data)
+    inputs = model_inputs(path)
+    if not inputs:
+        raise ParetuneError(f"{path} has no input: there is nothing to run it on")
+    others = [name for name in given if name != aside]
+    if len(inputs) == 1 and len(others) == 1:
+        given = {inputs[0].name: given[others[0]]}
+    return [_given(each, given, data) for each in inputs]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file by name; that of an ``.npy`` file has no name.
+
+    Raises:
+        ParetuneError: If it is missing or no such file; nothing in it is unpickled.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return dict(loaded)
+    except FileNotFoundError as error:
+        raise ParetuneError(f"there is no file {path}") from error
+    except Exception as error:
+        raise ParetuneError(
+            f"{path} is not a readable .npz or .npy file of numbers: {error}"
+        ) from error
+
+
+def write_inputs(
+    path: Path,
+    folder: Path,
+    batch_size: int,
+    *,
+    data: Path | None = None,
+    dimensions: Mapping[str, int] | None = None,
+) -> list[Path]:
+    """Write a ``.npy`` file of samples for each input of a model, in order.
+
+    Args:
+        path: The ONNX file.
+        folder: Where to write.
+        batch_size: Samples in one call; a model with a fixed first dimension must have this one.
+        data: An ``.npz`` file with an array of samples for each input; random samples without.
+        dimensions: Sizes of dynamic dimensions other than the first, by name.
+
+    Raises:
+        ParetuneError: If the data does not fit, or a dimension has no size.
+    """
+    inputs = model_inputs(path)
+    given = dict(np.load(data)) if data else {}
+    rng = np.random.default_rng(0)
+    paths = []
+    for index, each in enumerate(inputs):
+        _check_batch(path, each, batch_size)
+        if data:
+            array = _given(each, given, data)
+        else:
+            samples = max(batch_size, _SAMPLES // batch_size * batch_size)
+            array = _random(each, samples, dimensions or {}, rng)
+        paths.append(folder / f"input_{index}.npy")
+        np.save(paths[-1], array)
+    return paths
+
+
+def _program_inputs(path: Path) -> list[ModelInput]:
+    import torch
+
+    if not path.is_file():
+        raise ParetuneError(f"there is no file {path}")
+    try:
+        program = torch.export.load(path)
+    except Exception as error:
+        raise ParetuneError(f"{path} is not a readable exported program: {error}") from error
+    wanted = set(program.graph_signature.user_inputs)
+    tensors = {
+        node.name: node.meta["val"]
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in wanted
+    }
+    return [
+        ModelInput(
+            name,
+            torch.empty(0, dtype=tensor.dtype).numpy().dtype,
+            tuple(size if isinstance(size, int) else str(size) for size in tensor.shape),
+        )
+        for name, tensor in tensors.items()
+    ]
+
+
+def model_tensor(value: Any) -> ModelInput:
+    """Return name, element type and shape of a graph's input or output."""
+    import onnx
+
+    tensor = value.type.tensor_type
+    kind = value.type.WhichOneof("value")
+    types = onnx.TensorProto.DataType
+    if kind != "tensor_type" or tensor.elem_type not in types.values():
+        raise ParetuneError(f"{value.name!r} is a {kind or 'value'} of no known type, not a tensor")
+    if tensor.elem_type in (types.UNDEFINED, types.STRING):
+        named = types.Name(tensor.elem_type).lower()
+        raise ParetuneError(f"{value.name!r} is a tensor of type {named}; it must hold numbers")
+    if any(d.dim_value < 0 for d in tensor.shape.dim):
+        raise ParetuneError(f"{value.name!r} has a dimension below zero")
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    shape = tuple(d.dim_value or d.dim_param for d in tensor.shape.dim)
+    return ModelInput(value.name, dtype, shape)
+
+
+def _check_batch(path: Path, each: ModelInput, batch_size: int) -> None:
+    if not each.shape:
+        raise ParetuneError(f"{path}: input {each.name!r} has no batch axis: it is a single value")
+    first = each.shape[0]
+    if isinstance(first, int) and first != batch_size:
+        raise ParetuneError(
+            f"{path}: input {each.name!r} takes batches of {first} only; asked for {batch_size}: "
+            f"use --batch-size {first}, or export it with a dynamic batch axis"
+        )
+
+
+def _given(each: ModelInput, given: Mapping[str, NDArray[Any]], data: Path) -> NDArray[Any]:
+    if each.name not in given:
+        raise ParetuneError(f"{data} has no array {each.name!r}; it has {', '.join(given)}")
+    array = given[each.name]
+    fits = len(array.shape) == len(each.shape) and all(
+        isinstance(want, str) or want == size
+        for want, size in zip(each.shape[1:], array.shape[1:], strict=False)
+    )
+    if array.dtype.kind == each.dtype.kind:
+        narrow = array.astype(each.dtype, copy=False)
+        if array.dtype.kind != "f" and (narrow != array).any():
+            raise ParetuneError(f"{data}: {each.name!r} has numbers too large for {each.dtype}")
+        array = narrow
+    if array.dtype != each.dtype or not fits:
+        lacks_batch = array.shape[1:] == each.shape
+        hint = ". It has no batch axis, one sample after the other: export it with one"
+        raise ParetuneError(
+            f"{data}: {each.name!r} is {array.dtype}{list(array.shape)}; the model takes "
+            f"{each.dtype}{list(each.shape)}{hint if lacks_batch else ''}"
+        )
+    return array
+
+
+def _random(
+    each: ModelInput, samples: int, dimensions: Mapping[str, int], rng: np.random.Generator
+) -> NDArray[Any]:
+    sizes = []
+    for axis, size in enumerate(each.shape[1:], start=1):
+        if isinstance(size, str) and size not in dimensions:
+            raise ParetuneError(
+                f"input {each.name!r}: dimension {axis} ({size or 'unnamed'}) is dynamic; give its "
+                f"size with --dim {size or 'NAME'}=SIZE, or samples with --inputs FILE.npz"
+            )
+        sizes.append(dimensions[size] if isinstance(size, str) else size)
+    shape = (samples, *sizes)
+    if (size_bytes := math.prod(shape) * each.dtype.itemsize) > _LARGEST_BYTES:
+        raise ParetuneError(
+            f"input {each.name!r}: {samples} samples of shape {sizes} would take "
+            f"{size_bytes / 2**30:,.0f} GiB; give fewer with --inputs FILE.npz"
+        )
+    if np.issubdtype(each.dtype, np.floating):
+        return rng.standard_normal(shape).astype(each.dtype)
+    if each.dtype == np.bool_:
+        return rng.integers(0, 2, shape).astype(each.dtype)
+    # Zeros and ones are valid for token ids, masks and segments alike.
+    return rng.integers(0, 2, shape).astype(each.dtype)

@@ -1,0 +1,52 @@
+"""Names of the first edition: a workload that was written for it is still loaded.
+
+The first edition was three packages, ``spaces``, ``runners`` and ``search``. Its workloads import
+from ``runners``. Such a name is found here, but only if nobody else has it: a package of that name
+beside the workload is the user's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_NEW_NAMES = {
+    "runners": "paretune",
+    "runners.students": "paretune.runners.workload.derived_students",
+    "search": "paretune",
+    "spaces": "paretune.spaces",
+}
+
+
+class OldNames(MetaPathFinder, Loader):
+    """Finds the first edition's packages; to stand last on ``sys.meta_path``."""
+
+    @classmethod
+    def install(cls) -> None:
+        """Put it there, once."""
+        if not any(isinstance(finder, cls) for finder in sys.meta_path):
+            sys.meta_path.append(cls())
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a spec for an old name, ``None`` for all others."""
+        if fullname not in _NEW_NAMES:
+            return None
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the old module the names of the new one."""
+        new = _NEW_NAMES[module.__name__]
+        warnings.warn(
+            f"`{module.__name__}` is called `{new}` now: import from there",
+            FutureWarning,
+            stacklevel=2,
+        )
+        found = importlib.import_module(new)
+        module.__getattr__ = lambda name: getattr(found, name)  # type: ignore[method-assign]

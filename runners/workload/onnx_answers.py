@@ -1,0 +1,54 @@
+"""What an ONNX file answers, in ONNX Runtime's CPU provider, the same in every process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.runners.workload.model_file import fixed_batch, model_inputs
+from paretune.spaces import WorkloadError
+
+_BATCH = 32
+
+
+def onnx_answers(model: Path, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return a model's first output for all samples.
+
+    One thread computes them: sums have one order, and answers are the same to the last bit.
+
+    Args:
+        model: The ONNX file.
+        inputs: An array of samples for each input, in order.
+
+    Returns:
+        Array whose first axis is the sample.
+
+    Raises:
+        WorkloadError: If ONNX Runtime does not take the file, or not these samples.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    names = [each.name for each in model_inputs(model)]
+    fixed = fixed_batch(model)
+    size = fixed or _BATCH
+    samples = len(inputs[0])
+    found = []
+    try:
+        session = onnxruntime.InferenceSession(
+            str(model), options, providers=["CPUExecutionProvider"]
+        )
+        first = session.get_outputs()[0].name
+        for start in range(0, samples, size):
+            count = min(size, samples - start)
+            # Where the batch is fixed the last one is filled up from the start.
+            rows = np.arange(start, start + (size if fixed else count)) % samples
+            feed = {name: array[rows] for name, array in zip(names, inputs, strict=True)}
+            found.append(np.asarray(session.run([first], feed)[0])[:count])
+    except Exception as error:
+        raise WorkloadError(f"ONNX Runtime cannot run {model}: {error}") from error
+    return np.concatenate(found)

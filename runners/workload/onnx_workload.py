@@ -1,0 +1,155 @@
+"""A workload that is an ONNX file and some data: nothing is trained."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.model_file import given_inputs, model_output, read_arrays
+from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.quality import QUALITIES, Quality
+from paretune.runners.workload.user_code import load_attribute, split_reference
+from paretune.runners.workload.protocol import Workload
+from paretune.spaces import REFERENCE, WorkloadError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FEWEST_SAMPLES = 8
+_MOST_CALIBRATION = 300
+
+
+class OnnxWorkload(Workload):
+    """A model that is there as an ONNX file, to be quantized and run as fast as it goes.
+
+    Without labels, quality is fidelity: how close the outputs are to the original's. The samples
+    are shuffled and divided: at most 300, or a quarter, to calibrate quantization with, one half of
+    the rest for the search and the other for what is published. Files are named relative to the
+    folder of the subclass's own file.
+
+    Attributes:
+        model: The ONNX file.
+        samples: An ``.npz`` file with an array for each of the model's inputs, by name (first axis:
+            the sample). For a model with one input an ``.npy`` file will do.
+        labels: What is right: an array's name in the samples' file, or a file with one array.
+        metric: ``accuracy``, ``f1`` (averaged over classes), ``mse`` (recorded as ``negative_mse``)
+            or ``cosine`` (similarity), of the model's first output; or ``FILE.py:FUNCTION``, which
+            takes outputs and targets and returns a number, higher is better. By default
+            ``accuracy`` where labels, or else the model's outputs, are whole numbers; without
+            labels else ``cosine``.
+    """
+
+    model: str
+    samples: str
+    labels: str | None = None
+    metric: str | None = None
+
+    def __init__(self) -> None:
+        self._folder = Path(inspect.getfile(type(self))).resolve().parent
+        self._quality = self._find_quality()
+        name = (self.metric or "").rpartition(":")[2]
+        self.quality_metric = getattr(self._quality, "__name__", name)
+
+    def model_file(self) -> Path:
+        """Return the ONNX file's path."""
+        return self._folder / self.model
+
+    def models(self) -> Mapping[str, Callable[[], nn.Module]]:
+        """Return the reference alone: there is no PyTorch model of it."""
+        return {REFERENCE: _no_module}
+
+    def data(self) -> Data:
+        """Read the samples and divide them.
+
+        Raises:
+            ParetuneError: If they do not fit the model, or are too few.
+        """
+        inputs = given_inputs(self.model_file(), self._folder / self.samples, self._label_name())
+        count = len(inputs[0])
+        if count < _FEWEST_SAMPLES or any(len(array) != count for array in inputs):
+            counts = ", ".join(str(len(array)) for array in inputs)
+            raise WorkloadError(
+                f"{self.samples} has {counts} samples; every input needs the same number, and at "
+                f"least {_FEWEST_SAMPLES}: some calibrate, some judge, some confirm"
+            )
+        if self.labels is None:
+            targets = onnx_answers(self.model_file(), inputs)
+        else:
+            targets = self._read_labels()
+        whole = Split(inputs[0], targets, tuple(inputs[1:]))
+        rows = np.random.default_rng(0).permutation(count)
+        first = min(_MOST_CALIBRATION, count // 4)
+        middle = first + (count - first) // 2
+        calibration = whole.take(rows[:first])
+        return Data(
+            train=calibration,
+            calibration=calibration,
+            validation=whole.take(rows[first:middle]),
+            test=whole.take(rows[middle:]),
+        )
+
+    def quality(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the metric of the model's first output."""
+        return self._quality(outputs, targets)
+
+    def depends_on(self) -> Sequence[Path]:
+        """Return the files that are named, beside the model's."""
+        files = [self._folder / self.samples]
+        if self.labels is not None and self._label_name() is None:
+            files.append(self._folder / self.labels)
+        if self.metric is not None and self.metric not in QUALITIES:
+            files.append(split_reference(self.metric, self._folder)[0])
+        return files
+
+    def _find_quality(self) -> Quality:
+        output = model_output(self.model_file())  # that of a model without one is said here
+        if self.metric is None and self.labels is None:
+            return QUALITIES["accuracy" if output.dtype.kind in "iub" else "cosine"]
+        if self.metric is None:
+            if self._read_labels().dtype.kind not in "iub":
+                raise WorkloadError(
+                    f"the labels {self.labels!r} are no whole numbers, so no classes: say which "
+                    f"metric judges, {', '.join(QUALITIES)} or FILE.py:FUNCTION"
+                )
+            return QUALITIES["accuracy"]
+        if self.metric in QUALITIES:
+            return QUALITIES[self.metric]
+        if ":" not in self.metric:
+            raise WorkloadError(
+                f"metric is one of {', '.join(QUALITIES)}, or FILE.py:FUNCTION; got {self.metric!r}"
+            )
+        found: Quality = load_attribute(self.metric, self._folder)
+        if not callable(found):
+            raise WorkloadError(f"metric {self.metric!r} must name a function; got {found!r}")
+        return found
+
+    def _label_name(self) -> str | None:
+        """Return the labels' name in the samples' file, if that is where they are."""
+        if self.labels is None or (self._folder / self.labels).is_file():
+            return None
+        return self.labels
+
+    def _read_labels(self) -> NDArray[Any]:
+        name = self._label_name()
+        arrays = read_arrays(self._folder / (self.samples if name else str(self.labels)))
+        if name is None and len(arrays) == 1:
+            return next(iter(arrays.values()))
+        if name not in arrays:
+            raise WorkloadError(
+                f"there are no labels {self.labels!r}: neither a file with one array, nor an array "
+                f"of {self.samples}, which has {', '.join(arrays)}"
+            )
+        return arrays[name]
+
+
+def _no_module() -> nn.Module:
+    raise WorkloadError(
+        "an ONNX file has no PyTorch model: it cannot be pruned, distilled or trained. Write a "
+        "workload with models() for that"
+    )

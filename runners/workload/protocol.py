@@ -1,0 +1,173 @@
+"""The workload: the user's side of a study, and the only code they have to write."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from paretune.runners.workload.data import Data
+from paretune.runners.workload.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Workload(ABC):
+    """The user's model and data. Subclass it and write :meth:`models` and :meth:`data`.
+
+    Everything else has a default: top-1 accuracy, distillation by :class:`Recipe`, a reference
+    trained by the same recipe (override :meth:`train_reference` to load a checkpoint instead).
+
+    Attributes:
+        quality_metric: Name under which :meth:`quality` is recorded; higher is better.
+        pipeline: Python file (relative to this one's folder) with what surrounds the model in
+            service: ``preprocess(requests)`` gives the model's input for a batch of requests,
+            ``postprocess(outputs)`` makes answers of its output; either may be missing. Both are
+            timed, apart and together with inference. It is imported by the process that is timed,
+            so it should import no more than a service would. Needs :meth:`requests`.
+    """
+
+    quality_metric: str = "accuracy"
+    pipeline: str | None = None
+
+    @abstractmethod
+    def models(self) -> Mapping[str, Callable[[], nn.Module]]:
+        """Return constructors of untrained models by name.
+
+        ``"reference"`` is the model to compress; every other entry is a student that may be
+        distilled from it (:func:`paretune.runners.workload.derived_students.scaled` makes some). All take and give tensors
+        of the same shapes, batch axis first.
+        """
+
+    @abstractmethod
+    def data(self) -> Data:
+        """Return the train, calibration, validation and test splits."""
+
+    def model_file(self) -> Path | None:
+        """Return the reference as an ONNX file, if that is all there is of it.
+
+        Nothing is trained, distilled or pruned then (see :class:`runners.OnnxWorkload`).
+        """
+        return None
+
+    def recipe(self) -> Recipe:
+        """Return how models are trained."""
+        return Recipe()
+
+    def train_reference(self, model: nn.Module, data: Data) -> None:
+        """Give the reference its trained weights, in place.
+
+        Override it to load your checkpoint (``model.load_state_dict(torch.load(...,
+        weights_only=True))``) and name the file in :meth:`depends_on`.
+        """
+        recipe = self.recipe()
+        self.train(
+            model,
+            data,
+            epochs=recipe.reference_epochs,
+            peak_learning_rate=recipe.learning_rate,
+            seed=recipe.seed,
+        )
+
+    def train(
+        self,
+        model: nn.Module,
+        data: Data,
+        *,
+        epochs: int,
+        peak_learning_rate: float,
+        seed: int,
+        teacher_logits: Tensor | None = None,
+    ) -> Sequence[float]:
+        """Train a model in place: all of a study's trainings come through here.
+
+        The default is AdamW with a one-cycle schedule and early stopping, as :meth:`recipe`,
+        :meth:`loss` and :meth:`quality` say.
+        Override it to train your own way, by Lightning's or Hugging Face's ``Trainer``, say. Take
+        the model as it is: its layers may be fewer channels wide than its class makes them, and
+        already trained; and leave the weights in it.
+
+        Args:
+            model: What to train.
+            data: Only the train split is to be learnt from; the validation split may say when to
+                stop.
+            epochs: Passes over it: a training may come in two parts, each with a call of its own.
+            peak_learning_rate: The recipe's, or a part of it for a model that is trained already.
+            seed: Seed of the shuffling.
+            teacher_logits: The reference's outputs on the train split, of shape (samples, ...), if
+                the model is to learn from them.
+
+        Returns:
+            The mean loss of each epoch, for the training curves; empty if you have none.
+        """
+        from paretune.runners.workload.training import train
+
+        return train(
+            model,
+            data,
+            self.loss,
+            self.quality,
+            epochs=epochs,
+            recipe=self.recipe(),
+            seed=seed,
+            peak_learning_rate=peak_learning_rate,
+            teacher_logits=teacher_logits,
+        )
+
+    def loss(self, outputs: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
+        """Return the training loss of one batch, a scalar tensor.
+
+        Args:
+            outputs: Logits of shape (batch, classes).
+            targets: Classes of shape (batch,).
+            teacher: The reference's logits, or ``None`` where there is no teacher.
+        """
+        from paretune.runners.workload.training import distillation_loss
+
+        return distillation_loss(outputs, targets, teacher, self.recipe())
+
+    def quality(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the quality of a model's outputs, higher is better; top-1 accuracy by default.
+
+        Args:
+            outputs: Array of shape (samples, ...) that the exported model gave, in its runtime.
+            targets: The split's targets.
+        """
+        return float((outputs.argmax(axis=1) == targets).mean())
+
+    def keep_layers(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Return the layers whose outputs pruning must leave alone, beside the model's output."""
+        return ()
+
+    def attention_heads(self, model: nn.Module) -> Mapping[nn.Module, int]:
+        """Return the heads of attention's projections (query, key and value), if there are any.
+
+        Pruning then removes whole heads. ``forward`` must take the number of heads from the
+        projections' width, which pruning changes, and join them by
+        ``torch.nn.functional.scaled_dot_product_attention``, which ties them to each other.
+        """
+        return {}
+
+    def requests(self, split: str) -> NDArray[Any] | Sequence[bytes]:
+        """Return what a service would receive for each sample of a split, for the pipeline.
+
+        Args:
+            split: ``"validation"`` or ``"test"``.
+
+        Returns:
+            An array whose first axis is the sample (numbers or text), or a list of ``bytes``, such
+            as encoded pictures. ``preprocess`` must make the split's inputs of them.
+        """
+        raise NotImplementedError
+
+    def depends_on(self) -> Sequence[Path]:
+        """Return other files whose content decides models or data, such as a checkpoint.
+
+        Relative paths start from the workload's folder. Its own file, and the modules beside it
+        that it imports, count without being named.
+        """
+        return ()

@@ -1,0 +1,89 @@
+"""Code of the user's: imported from a file, and its errors told with the line they came from."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from paretune.runners.workload.old_names import OldNames
+from paretune.spaces import WorkloadError
+
+
+def split_reference(reference: str, folder: Path) -> tuple[Path, str]:
+    """Split ``file.py:ClassName`` into the file's absolute path and the name.
+
+    Raises:
+        WorkloadError: If a part is missing or the file does not exist.
+    """
+    file, _, name = reference.rpartition(":")
+    if not file or not name:
+        raise WorkloadError(f"a workload is written FILE.py:CLASS; got {reference!r}")
+    path = (folder / file).resolve()
+    is_there = False
+    with suppress(OSError):  # such as a name that is too long for the file system
+        is_there = path.is_file()
+    if not is_there:
+        beside = sorted(p.name for p in folder.glob("*.py"))
+        hint = f"; Python files there: {', '.join(beside)}" if beside else ""
+        raise WorkloadError(f"there is no file {path}{hint}")
+    return path, name
+
+
+def load_attribute(reference: str, folder: Path) -> Any:
+    """Import ``file.py:name`` and return what it names.
+
+    Raises:
+        WorkloadError: If the file or the name is missing, or importing it fails.
+    """
+    path, name = split_reference(reference, folder)
+    module_name = f"paretune_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise WorkloadError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    OldNames.install()
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise WorkloadError(their_line(reference, path, error)) from error
+    if not hasattr(module, name):
+        offered = [key for key in vars(module) if not key.startswith("_")]
+        raise WorkloadError(f"{path.name} has no {name!r}; it has {', '.join(offered)}")
+    return getattr(module, name)
+
+
+def modules_beside(path: Path) -> set[Path]:
+    """Return the workload's file and the files beside or below it that it has imported."""
+    loaded = {Path(file).resolve() for m in list(sys.modules.values()) if (file := _file_of(m))}
+    folder = path.parent
+    return {path} | {
+        file for file in loaded if folder in file.parents and "site-packages" not in file.parts
+    }
+
+
+def _file_of(module: object) -> str | None:
+    """Return a module's source file; some modules (torch.ops) only pretend to have one."""
+    spec = getattr(module, "__spec__", None)
+    file = getattr(spec, "origin", None)
+    return file if file and file.endswith(".py") and Path(file).is_file() else None
+
+
+def their_line(reference: str, path: Path, error: BaseException) -> str:
+    """Say what failed in the user's file, and in which line of it."""
+    if isinstance(error, SyntaxError):
+        return f"{reference}: line {error.lineno}: {error.msg}"
+    return f"{reference}: {line_in(path, error)}{type(error).__name__}: {error}"
+
+
+def line_in(path: Path, error: BaseException) -> str:
+    """Return the line of a file that an error came through, or nothing if it did not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if Path(frame.filename) == path]
+    return f"line {theirs[-1].lineno} ({theirs[-1].line}): " if theirs else ""

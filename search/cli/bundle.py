@@ -1,0 +1,189 @@
+"""The commands around a bundle: ``pick`` writes one, ``verify`` checks it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument(
+    "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
+)
+@click.option(
+    "--max-latency-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Latency budget of one call, in milliseconds.",
+)
+@click.option(
+    "--percentile",
+    type=click.Choice(["p50", "p90", "p95", "p99"]),
+    default="p95",
+    show_default=True,
+    help="Which latency the budget is about.",
+)
+@click.option(
+    "--min-accuracy",
+    "min_quality",
+    type=float,
+    help="Lowest accuracy (or other quality) accepted, by its published value.",
+)
+@click.option(
+    "--max-accuracy-drop",
+    "max_quality_drop",
+    type=click.FloatRange(min=0),
+    help="Largest loss of accuracy against the baseline, by the published values.",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Only points of this batch size.")
+@click.option("--runner", help="Only points on this runner, such as onnxruntime.")
+@click.option(
+    "--max", "maxima", multiple=True, metavar="METRIC=VALUE", help="Upper limit on any metric."
+)
+@click.option(
+    "--min", "minima", multiple=True, metavar="METRIC=VALUE", help="Lower limit on any metric."
+)
+@click.option(
+    "--prefer",
+    type=click.Choice(["accuracy", "latency", "throughput", "size", "memory"]),
+    help="What is best; accuracy is the workload's quality. By default latency if only accuracy is "
+    "limited, else accuracy.",
+)
+@click.option(
+    "--measure/--no-measure",
+    default=True,
+    show_default=True,
+    help="Measure the point once more, and take the next if it breaks a limit.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the model's file and manifest.json here.",
+)
+@click.option(
+    "--register", metavar="NAME", help="Register the model in MLflow's model registry by this name."
+)
+@click.option("--alias", help="With --register: an alias for this version, such as champion.")
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Put the model into this Triton model repository, with its config.pbtxt.",
+)
+def pick(
+    study: Path, out: Path | None, maxima: Sequence[str], minima: Sequence[str], **wish: Any
+) -> None:
+    """Pick the best point of STUDY that keeps the limits.
+
+    Within a latency budget, or a limit on another time, a rate or a size, the most accurate point
+    is best; with limits on accuracy only, the fastest; --prefer says otherwise. Points whose
+    difference is within one standard error (for accuracy: of the paired bootstrap) count as equal:
+    of equally accurate ones the fastest is picked, of equally fast ones the most accurate.
+
+    Published values are used (see `paretune confirm`). A limit on a time, a rate or a size is held
+    against the unfavourable end of the interval; one on accuracy against the value itself, which is
+    that of this file on this test split, and the interval of the drop is printed. The point is then
+    measured once more, here and now, and compared with its published interval; if it breaks a
+    limit, the next one is taken. With --out the model's file and a manifest of everything needed to
+    run it as measured are written.
+
+    \b
+    paretune pick study.yaml --max-latency-ms 5 --max-accuracy-drop 0.01 --out picked/
+    paretune pick study.yaml --max-accuracy-drop 0.01                 # the fastest that keeps it
+    paretune pick study.yaml --max peak_memory_bytes=2e8 --min throughput_samples_per_s=1000
+    paretune pick study.yaml --max-latency-ms 5 --register digits --alias champion
+    """
+    from paretune.search.study import api
+    from paretune.search.deliver.choice import baseline, knee
+    from paretune.search.record.objective import Constraint
+    from paretune.search.deliver.pick_text import gains_text, reason_text, recheck_text
+    from paretune.search.review.shortfall import shortfalls
+    from paretune.search.record.words import format_metric, shown_metrics
+
+    if wish["alias"] is not None and wish["register"] is None:
+        raise click.UsageError("--alias names a registered version: give --register NAME, too")
+    limits = [Constraint(name, maximum=value) for name, value in map(_limit, maxima)]
+    limits += [Constraint(name, minimum=value) for name, value in map(_limit, minima)]
+    picked = api.pick(study, out=out, limits=limits, **wish)
+    record, asked = picked.record, picked.wish
+    for reason in picked.broken:
+        click.echo(f"not taken: {reason}")
+    if not picked.history.confirmed:
+        click.echo("the study is not confirmed: these are the search's own values")
+    click.echo(f"trial {record.number}: {record.candidate.label}")
+    base = baseline(picked.history)
+    for name in shown_metrics(picked.history):
+        compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
+        click.echo(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
+    for text in gains_text(record, picked.history):
+        click.echo(f"  {text}")
+    for text in reason_text(record, picked.equals, picked.history, asked):
+        click.echo(f"  {text}")
+    for text in shortfalls(record, picked.history):
+        click.echo(f"  {text}")
+    for text in recheck_text(picked.rechecks, picked.history, asked):
+        click.echo(text)
+    if asked.is_open:
+        bend = knee(picked.history, asked)
+        if bend is not None and bend.number != record.number:
+            metric = asked.latency_metric
+            click.echo(
+                f"no budget was given; at the knee of the frontier is trial {bend.number} "
+                f"({picked.history.quality_metric} "
+                f"{bend.metrics[picked.history.quality_metric]:.4f}, "
+                f"{metric} {format_metric(metric, bend.metrics[metric])})"
+            )
+    if picked.manifest:
+        click.echo(f"wrote {picked.model} and {picked.manifest}")
+    if picked.triton:
+        click.echo(f"wrote {picked.triton}; tritonserver --model-repository={wish['triton']}")
+    if picked.version:
+        name, alias = wish["register"], wish["alias"]
+        uri = f"models:/{name}@{alias}" if alias else f"models:/{name}/{picked.version}"
+        click.echo(
+            f"registered {name} version {picked.version} in {picked.tracking_uri}; serve it: "
+            f"MLFLOW_TRACKING_URI={shlex.quote(picked.tracking_uri)} "
+            f"mlflow models serve -m {uri} --env-manager local"
+        )
+
+
+def _limit(text: str) -> tuple[str, float]:
+    """Split METRIC=VALUE."""
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"a limit is written METRIC=VALUE, such as peak_memory_bytes=2e8; got {text!r}"
+        ) from None
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+def verify(bundle: Path) -> None:
+    """Say whether BUNDLE does on this machine what its manifest says.
+
+    The file is checked, run on the bundle's samples, compared with the answers it gave when it was
+    picked, and timed by the careful protocol. What is promised of a time is its published interval,
+    and if the measurement when it was picked was outside that, the interval of that one as well.
+
+    \b
+    Exit codes: 0 as promised; 3 slower; 4 faster; 5 different answers; 6 does not run here;
+                7 not the file that was picked; 8 cannot tell: the machine was busy.
+    """
+    from paretune.search.study import api
+    from paretune.search.record.words import format_metric
+
+    found = api.verify(bundle)
+    for name, now in found.measured.items():
+        then = found.promised[name]
+        click.echo(
+            f"{name:<18} promised {format_metric(name, then.value)} "
+            f"({' … '.join(format_metric(name, end) for end in then.ends)}), "
+            f"measured {format_metric(name, now.value)}"
+        )
+    click.echo(f"{found.verdict.words}: {found.reason}")
+    sys.exit(int(found.verdict))

@@ -1,0 +1,327 @@
+"""The command line. Heavy imports live inside the commands: ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paretune.runners.telemetry import switch_off_telemetry
+from paretune.search.cli import bundle as cli_bundle
+from paretune.search.cli import init as cli_init
+from paretune.search.cli import model as cli_model
+from paretune.search.cli import review as cli_review
+from paretune.search.cli.wish import wish_options
+from paretune.spaces.errors import ConfigError, ParetuneError
+
+if TYPE_CHECKING:
+    from paretune.search.review.console import ConsoleReporter
+
+_STUDY = click.argument(
+    "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
+)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Group(click.Group):
+    """Prints Paretune's errors as they are: 2 for a bad study file, 1 for everything else."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(2)
+        except ParetuneError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+        except BrokenPipeError:
+            raise  # who reads has seen enough: click ends quietly
+        except OSError as error:
+            click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+            ctx.exit(1)
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _interruptible(study: Path, reporter: ConsoleReporter) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM leave what is in flight, print the frontier there is, and exit."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        from paretune.search.study import api
+        from paretune.search.review.console import console
+        from paretune.search.review.frontier_table import frontier_table
+
+        reporter.stop()
+        console.print("\ninterrupted; the same command goes on from here")
+        with suppress(ParetuneError):  # interrupted before there was a study
+            console.print(frontier_table(api.status(study)))
+        sys.exit(143 if isinstance(interruption, _TerminatedError) else 130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        reporter.stop()
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="paretune")
+def main() -> None:
+    """Find the best fast versions of a trained model, measured on this machine.
+
+    \b
+    In the evening:   paretune search study.yaml
+    In the morning:   paretune frontier study.yaml
+                      paretune pick study.yaml --max-latency-ms 5 --out model/
+    To review:        paretune ui study.yaml
+    To begin:         paretune init
+      with a file:    paretune search --onnx model.onnx --data samples.npz
+    Any ONNX file:    paretune measure model.onnx --batch-size 1,8,32
+                      paretune compare model.onnx other.onnx
+
+    A study file names a workload (your model and data, one Python class) and the space to search:
+    students, pruning ratios, quantizations, batch sizes, execution providers, threads. Every
+    candidate is built for real and measured in fresh processes.
+    """
+    switch_off_telemetry()
+
+
+@main.command()
+@_STUDY
+@click.option(
+    "--trials", type=click.IntRange(min=1), help="Trials in the whole study, the baseline included."
+)
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours of this search."
+)
+@wish_options
+@click.option("--onnx", type=_FILE, help="Instead of STUDY: an ONNX file to be made fast.")
+@click.option(
+    "--data", type=_FILE, help="With --onnx: samples, an .npz file with an array an input, by name."
+)
+@click.option(
+    "--labels", help="With --onnx: what is right, an array's name in the data or a .npy file."
+)
+@click.option(
+    "--metric", help="With --onnx: accuracy, f1, mse, cosine, or FILE.py:FUNCTION of your own."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="With --onnx: the study's folder.")
+def search(
+    study: Path,
+    trials: int | None,
+    hours: float | None,
+    onnx: Path | None,
+    data: Path | None,
+    labels: str | None,
+    metric: str | None,
+    out: Path | None,
+    **wish: Any,
+) -> None:
+    """Run STUDY (study.yaml by default), or continue it where it ended.
+
+    With --onnx no study file is needed: a folder MODEL-study is made with one in it, which tries
+    every quantization, some batch sizes and thread counts, and what else is installed to run it.
+    Without labels quality is how close the outputs are to the original's.
+
+    With --max-latency-ms, --max-accuracy-drop, --min-accuracy or --batch-size the search is steered
+    to what you will pick. They forbid nothing, go before the study file's `wish`, and hold for this
+    search. Without a limit on quality, what lost more than a tenth of it does not count.
+
+    At the end the frontier is confirmed: measured again, and published with intervals; of a budget
+    in hours, time is kept for it. Everything is written to the study's output_dir; the process can
+    be killed at any time, and the same command goes on; at most the trials in flight are repeated.
+
+    \b
+    Exit codes: 0 a confirmed frontier exists; 1 there is none, or the study stopped;
+                2 the study file or the command has mistakes;
+                130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
+    """
+    from paretune.search.study import api
+    from paretune.search.review.console import ConsoleReporter, console, failure_table
+    from paretune.search.review.frontier_table import frontier_table
+
+    if onnx is not None:
+        source = click.get_current_context().get_parameter_source("study")
+        if source is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError("give either a STUDY or --onnx, which writes one")
+        if data is None:
+            raise click.UsageError("--onnx needs --data, samples to calibrate and to judge with")
+        study = api.onnx_study(onnx, data, labels=labels, metric=metric, folder=out)
+        console.print(f"the study is {study}")
+    elif data or labels or metric or out:
+        raise click.UsageError("--data, --labels, --metric and --out are for --onnx")
+    reporter = ConsoleReporter()
+    with _interruptible(study, reporter):
+        result = api.run(study, trials=trials, hours=hours, reporter=reporter, **wish)
+    history = result.history
+    console.print(f"\n{result.reason}; {len(history.failed)} failed")
+    if history.failed:
+        console.print(failure_table(history))
+    if not history.frontier:
+        console.print("no frontier: nothing was measured that keeps the study's constraints")
+        sys.exit(1)
+    console.print(frontier_table(history))
+    if result.wants_confirmation and not history.published:
+        console.print(
+            f"nothing could be confirmed, so this is what the search saw: paretune confirm {study}"
+        )
+        sys.exit(1)
+    console.print(
+        f"next: paretune pick {study} --max-latency-ms MS --out DIR   or   paretune ui {study}",
+        soft_wrap=True,
+    )
+
+
+@main.command()
+@_STUDY
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours it may take."
+)
+def confirm(study: Path, hours: float | None) -> None:
+    """Measure what may be on STUDY's frontier again, and publish what holds.
+
+    A search ends with this by itself. The best of many noisy values is lucky: so every point that
+    may be on the frontier is measured afresh, in turns, with the careful protocol, and its quality
+    comes from the test split, which the search never saw.
+    """
+    from paretune.search.study import api
+    from paretune.search.review.console import ConsoleReporter, console
+    from paretune.search.review.frontier_table import frontier_table
+
+    reporter = ConsoleReporter()
+    with _interruptible(study, reporter):
+        history = api.confirm(study, hours=hours, reporter=reporter)
+    console.print(frontier_table(history))
+    if not history.published:
+        sys.exit(1)
+
+
+@main.command()
+@_STUDY
+def status(study: Path) -> None:
+    """Say how far STUDY is: trials, failures, time spent on each stage, hypervolume."""
+    from collections import Counter
+
+    from paretune.search.study import api
+    from paretune.search.review.console import console, failure_table
+    from paretune.search.record.words import format_metric
+
+    history = api.status(study)
+    spent: Counter[str] = Counter()
+    times: Counter[str] = Counter()
+    for record in history.records:
+        spent.update(record.stage_seconds)
+        times.update(record.stage_seconds.keys())
+    console.print(
+        f"{len(history.records)} trials: {len(history.measured)} measured, "
+        f"{len(history.skipped)} skipped, {len(history.failed)} failed, "
+        f"{len(history.frontier)} on the frontier"
+    )
+    if history.confirmed:
+        console.print(
+            f"{len(history.confirmed)} points measured again, {len(history.published)} published"
+        )
+    elif history.frontier:
+        console.print(f"not confirmed yet: a search ends with it, or `paretune confirm {study}`")
+    if history.reference is not None:
+        ends = zip(history.objectives, history.reference, strict=True)
+        at = [f"{o.metric} {format_metric(o.metric, o.value(end))}" for o, end in ends]
+        console.print(f"hypervolume {history.hypervolume:.4f} (log scale, from {', '.join(at)})")
+    for stage, seconds in spent.most_common():
+        count = times[stage]
+        console.print(f"  {stage:<14} {seconds:8.1f} s  ({count} ×, {seconds / count:.2f} s each)")
+    saved = sum(record.saved_seconds for record in history.records)
+    console.print(f"stages that were found in the store, and not run again: {saved:.1f} s saved")
+    canaries = [record.measurement.canary_ms for record in history.measured if record.measurement]
+    if canaries:
+        drift = max(canaries) / min(canaries) - 1
+        console.print(f"the machine itself: slowest trial {drift:.0%} slower than the quickest")
+    if history.failed:
+        console.print(failure_table(history))
+
+
+@main.command()
+@_STUDY
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    help="How to print it.",
+)
+@click.option(
+    "--searched", is_flag=True, help="Print the search's own frontier, of values not confirmed."
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Also write an interactive HTML plot here."
+)
+def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
+    """Print the published frontier of STUDY, with what each point gains against the baseline.
+
+    Published are the points that were measured again at the end of a search, on the test split.
+    Before there are any, and with --searched, it is the search's own frontier: the best of many
+    brief measurements, which is partly luck. All formats give the same rows and values.
+    """
+    import csv
+    import json
+
+    from paretune.search.study import api
+    from paretune.search.review.frontier_rows import frontier_rows, row_values
+
+    history = api.status(study)
+    rows = [row_values(row, history) for row in frontier_rows(history, searched=searched)]
+    if form == "json":
+        click.echo(json.dumps(rows, indent=2))
+    elif form == "csv":
+        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["trial"])
+        writer.writeheader()
+        writer.writerows({**row, "ties": " ".join(map(str, row["ties"]))} for row in rows)
+    else:
+        from paretune.search.review.console import console
+        from paretune.search.review.frontier_table import frontier_table
+
+        console.print(frontier_table(history, searched=searched))
+    if plot:
+        from paretune.search.review.plot import pareto_figure, write_html
+        from paretune.search.configure.study_file import read_study_file
+
+        name = read_study_file(study).name
+        write_html(pareto_figure(history, name, searched=searched), plot)
+        click.echo(f"wrote {plot}", err=True)
+
+
+@main.command()
+def devices() -> None:
+    """Say what can run here, what cannot, and why: every provider is tried."""
+    from paretune.runners.runtimes.devices import devices as find_devices
+    from paretune.runners.runtimes.devices import machine
+    from paretune.search.review.console import console, device_table
+
+    console.print(machine(), soft_wrap=True)
+    console.print(device_table(find_devices()))
+
+
+main.add_command(cli_init.init)
+main.add_command(cli_review.ui)
+main.add_command(cli_review.sync)
+main.add_command(cli_review.doctor)
+main.add_command(cli_review.report)
+main.add_command(cli_model.measure)
+main.add_command(cli_model.compare)
+main.add_command(cli_bundle.pick)
+main.add_command(cli_bundle.verify)
+
+

@@ -1,0 +1,286 @@
+"""The commands for anyone with a model file: ``measure`` and ``compare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from paretune.spaces import DEFAULT_RUNNER, RunSpec, Runtime
+
+if TYPE_CHECKING:
+    from paretune.runners.runtimes.process_runner import ProcessRunner
+    from paretune.runners.runtimes.runner import Samples
+    from paretune.runners.runtimes.settings import LoadSettings, MeasurementSettings
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> list[int]:
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        values = [0]
+    if min(values) < 1:
+        raise click.BadParameter(f"whole numbers of at least 1, comma between; got {text!r}")
+    return values
+
+
+def _sizes(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, int]:
+    found = {}
+    for text in texts:
+        name, _, size = text.rpartition("=")
+        if not name or not size.isdigit() or int(size) < 1:
+            raise click.BadParameter(f"NAME=SIZE, such as sequence=128; got {text!r}")
+        found[name] = int(size)
+    return found
+
+
+def _pairs(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise click.BadParameter(f"NAME=VALUE; got {text!r}")
+        found[name] = value
+    return found
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What both commands' options say: a runner, how to run, and what on."""
+
+    runtime: Runtime
+    provider: str | None
+    threads: int
+    python: Path | None
+    requirements: tuple[str, ...]
+    provider_options: dict[str, str]
+    provider_libraries: dict[str, str]
+    dimensions: dict[str, int]
+    data: Path | None
+
+    def runner(self) -> tuple[ProcessRunner, str]:
+        """Return the runner and the provider."""
+        from paretune.runners.runtimes.interpreter import interpreter
+        from paretune.runners.runtimes.registry import RUNTIMES
+
+        python = interpreter([*self.requirements, "numpy"]) if self.requirements else self.python
+        kind = RUNTIMES[self.runtime]
+        provider = self.provider or kind.default_provider
+        libraries = {name: Path(path).resolve() for name, path in self.provider_libraries.items()}
+        options = {provider: self.provider_options}
+        return kind(python=python, provider_options=options, provider_libraries=libraries), provider
+
+    def samples(self, model: Path, batch_size: int, folder: Path) -> Samples:
+        """Write what to run a model on, and return it."""
+        from paretune.runners.workload.model_file import write_inputs
+        from paretune.runners.runtimes.runner import Samples
+
+        return Samples(
+            write_inputs(model, folder, batch_size, data=self.data, dimensions=self.dimensions)
+        )
+
+
+def _run_options(command: Any) -> Any:
+    for option in (
+        click.option(
+            "--provider-library",
+            "provider_libraries",
+            multiple=True,
+            callback=_pairs,
+            metavar="NAME=PATH",
+            help="Plug-in execution provider of ONNX Runtime. Repeatable.",
+        ),
+        click.option(
+            "--provider-option",
+            "provider_options",
+            multiple=True,
+            callback=_pairs,
+            metavar="KEY=VALUE",
+            help="Option of the execution provider, such as device_id=1. Repeatable.",
+        ),
+        click.option(
+            "--dim",
+            "dimensions",
+            multiple=True,
+            callback=_sizes,
+            metavar="NAME=SIZE",
+            help="Size of a dynamic dimension other than the batch. Repeatable.",
+        ),
+        click.option(
+            "--inputs", "data", type=_FILE, help="Samples: an .npz file, one array an input."
+        ),
+        click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True),
+        click.option(
+            "--requirement",
+            "requirements",
+            multiple=True,
+            metavar="PACKAGE",
+            help="Use the runtime of an environment with this package (and numpy), made once; "
+            "such as onnxruntime-openvino==1.24.1. Repeatable.",
+        ),
+        click.option("--python", type=_FILE, help="Use the runtime of this interpreter."),
+        click.option(
+            "--provider",
+            help="Execution provider; by default CPUExecutionProvider, CPU (openvino) or "
+            "eager-cpu (pytorch). `paretune devices` lists them.",
+        ),
+        click.option(
+            "--runner",
+            "runtime",
+            type=click.Choice(get_args(Runtime)),
+            default=DEFAULT_RUNNER,
+            show_default=True,
+            help="What runs the model; pytorch takes .pt2 files, the others ONNX.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("model", type=_FILE)
+@click.option("--batch-size", "batch_sizes", default="1", callback=_numbers, help="Such as 1,8,32.")
+@_run_options
+@click.option(
+    "--careful/--quick",
+    default=True,
+    show_default=True,
+    help="Careful adds launches until the intervals are tight; quick is the search's setting.",
+)
+@click.option(
+    "--queries-per-s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Also offer load: queries at random times, this many a second (needs paretune[load]).",
+)
+@click.option(
+    "--single-stream", is_flag=True, help="Also offer load: each query when the last is answered."
+)
+@click.option(
+    "--load-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="How long each launch offers load.",
+)
+@click.option("--memory-limit-mb", type=click.IntRange(min=1), help="Most data a launch may hold.")
+@click.option("--timeout-s", type=click.FloatRange(min=0, min_open=True), help="Of each launch.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, raw samples included.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Also write latency histograms (HTML) here."
+)
+def measure(
+    model: Path,
+    batch_sizes: list[int],
+    careful: bool,
+    queries_per_s: float | None,
+    single_stream: bool,
+    load_seconds: float,
+    memory_limit_mb: int | None,
+    timeout_s: float | None,
+    as_json: bool,
+    plot: Path | None,
+    **setup: Any,
+) -> None:
+    """Measure a model file: latency with intervals, throughput, memory, operators, bottleneck.
+
+    Without --inputs it runs on random samples. Every launch is a fresh process, pinned to its
+    cores, on an idle machine; a launch that something disturbed is repeated.
+    """
+    import tempfile
+
+    from paretune.runners.failure import Failure
+    from paretune.runners.measure.model_report import ModelReport, report
+    from paretune.search.review.model_console import print_reports, reports_as_json, write_histograms
+
+    options = _Setup(**setup)
+    runner, provider = options.runner()
+    settings = _settings(careful, memory_limit_mb, timeout_s)
+    settings = replace(settings, load=_load(queries_per_s, single_stream, load_seconds))
+    reports: list[ModelReport] = []
+    failed = False
+    for batch_size in batch_sizes:
+        run = RunSpec(runner.name, provider, batch_size, options.threads)
+        with tempfile.TemporaryDirectory() as name:
+            samples = options.samples(model, batch_size, Path(name))
+            outcome = report(runner, model, run, samples, settings)
+        if isinstance(outcome, Failure):
+            failed = True
+            click.echo(f"batch {batch_size}: {outcome.stage}: {outcome.message}", err=True)
+        else:
+            reports.append(outcome)
+    if as_json:
+        click.echo(json.dumps(reports_as_json(reports), indent=2))
+    else:
+        print_reports(reports)
+    if plot and reports:
+        write_histograms(reports, plot)
+        click.echo(f"wrote {plot}", err=True)
+    sys.exit(1 if failed else 0)
+
+
+@click.command()
+@click.argument("model", type=_FILE)
+@click.argument("other", type=_FILE)
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True)
+@_run_options
+@click.option("--launches", type=click.IntRange(min=2), default=7, show_default=True)
+def compare(model: Path, other: Path, batch_size: int, launches: int, **setup: Any) -> None:
+    """Say whether OTHER is faster or slower than MODEL, or that it cannot be told.
+
+    Both are timed in turn in the same processes (blocks of ABBA), so that what disturbs one
+    disturbs the other: differences of a few percent show.
+    """
+    import tempfile
+
+    from paretune.runners.measure.comparison import compare as compare_models
+    from paretune.runners.failure import Failure
+
+    options = _Setup(**setup)
+    runner, provider = options.runner()
+    run = RunSpec(runner.name, provider, batch_size, options.threads)
+    with tempfile.TemporaryDirectory() as name:
+        samples = options.samples(model, batch_size, Path(name))
+        outcome = compare_models(runner, (model, other), run, samples, launches=launches)
+    if isinstance(outcome, Failure):
+        click.echo(f"{outcome.stage}: {outcome.message}", err=True)
+        sys.exit(1)
+    ratio = outcome.ratio
+    click.echo(f"time of {other} ÷ time of {model}, batch {batch_size}, {options.threads} threads:")
+    click.echo(f"  {ratio.value:.4f}  (95 % interval {ratio.low:.4f} … {ratio.high:.4f})")
+    words = {
+        "faster": f"{other} is {1 / ratio.value:.2f}× faster",
+        "slower": f"{other} is {ratio.value:.2f}× slower",
+        "cannot tell": "cannot tell them apart",
+    }
+    click.echo(f"verdict: {words[outcome.verdict]}")
+
+
+def _settings(
+    careful: bool, memory_limit_mb: int | None, timeout_s: float | None
+) -> MeasurementSettings:
+    from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
+
+    settings = CAREFUL if careful else MeasurementSettings()
+    if memory_limit_mb is not None:
+        settings = replace(settings, memory_limit_bytes=memory_limit_mb * 10**6)
+    return settings if timeout_s is None else replace(settings, timeout_s=timeout_s)
+
+
+def _load(queries_per_s: float | None, single_stream: bool, seconds: float) -> LoadSettings | None:
+    from paretune.runners.runtimes.settings import LoadSettings
+
+    if single_stream and queries_per_s is not None:
+        raise click.UsageError("--single-stream has no rate: leave out --queries-per-s")
+    if single_stream:
+        return LoadSettings("single_stream", None, seconds)
+    return None if queries_per_s is None else LoadSettings("server", queries_per_s, seconds)

@@ -1,0 +1,93 @@
+"""The commands to review a study: ``ui``, ``sync``, ``doctor`` and ``report``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+_STUDY = click.argument(
+    "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
+)
+
+
+@click.command()
+@_STUDY
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(study: Path, port: int) -> None:
+    """Open the MLflow UI on STUDY's runs, on this machine only (127.0.0.1)."""
+    import os
+
+    from paretune.search.configure.schema import StudyPaths
+    from paretune.search.configure.study_file import read_study_file
+
+    paths = StudyPaths(read_study_file(study), study)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    if paths.tracking_uri.startswith("http"):
+        click.echo(f"the study's runs are on {paths.tracking_uri}")
+        return
+    click.echo(f"MLflow UI of {study}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    command += ["--backend-store-uri", paths.tracking_uri]
+    command += ["--default-artifact-root", str(paths.artifacts)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+@click.command()
+@_STUDY
+def sync(study: Path) -> None:
+    """Bring MLflow up to date with STUDY's storage, which is the truth.
+
+    For when MLflow was down, slow or wiped while the study went on. Doing it twice changes nothing.
+    """
+    from paretune.search.study import api
+
+    history = api.sync(study)
+    click.echo(f"MLflow has all {len(history.records)} trials of the study")
+
+
+@click.command()
+@_STUDY
+def doctor(study: Path) -> None:
+    """Say whether all that STUDY wrote is whole and agrees; nothing is changed.
+
+    Every finished trial has its record and its files, no candidate was tried twice, the frontier is
+    that of a brute-force comparison, MLflow says the same as the storage, and nothing was left
+    behind by a killed process.
+
+    \b
+    Exit codes: 0 all is well; 1 something is not, with how to mend it;
+                2 the study file has mistakes.
+    """
+    from paretune.search.study import api
+
+    checks = api.doctor(study)
+    for check in checks:
+        click.echo(f"{'PROBLEM' if check.problems else 'ok':<8} {check.name:<11} {check.seen}")
+        for problem in check.problems:
+            click.echo(f"{'':<20} {problem}")
+        if check.problems:
+            click.echo(f"{'':<20} to mend it: {check.mend}")
+    sys.exit(1 if any(check.problems for check in checks) else 0)
+
+
+@click.command()
+@_STUDY
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The HTML file to write.",
+)
+def report(study: Path, out: Path) -> None:
+    """Write the story of STUDY as one HTML file, for someone who was not there.
+
+    The frontier to hover over and to filter by a budget, two points side by side, intervals,
+    failures, where the time went. The file needs no network.
+    """
+    from paretune.search.study import api
+
+    api.report(study, out)
+    click.echo(f"wrote {out}")

@@ -1,0 +1,4 @@
+"""The study file: its schema, and its mistakes with their lines.
+
+May import record.
+"""

@@ -1,0 +1,273 @@
+"""The study file: its schema, checked at the boundary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
+
+from paretune.search.configure.section import Duration, Limit, Positive, Ratio, Section
+from paretune.search.configure.measurement_config import ConfirmationConfig, MeasurementConfig
+from paretune.search.record.objective import Constraint, Direction, Objective, natural_direction
+from paretune.search.configure.wish_config import WishConfig
+from paretune.spaces import (
+    AXIS_NAMES,
+    BASELINE_VALUES,
+    DEFAULT_RUNNER,
+    REFERENCE,
+    Axis,
+    ConfigError,
+    Forbid,
+    GraphOptimization,
+    Quantization,
+    Runtime,
+)
+
+
+LatencyFirst = Literal["auto", "always", "never"]
+
+
+class SpaceConfig(Section):
+    """What may be tried: the values of each axis."""
+
+    student: list[StrictStr] = Field(
+        [REFERENCE], description="models the workload offers; `reference` among them"
+    )
+    pruning_ratio: list[Ratio] = Field([0.0], description="shares of channels to remove; 0 too")
+    quantization: list[Quantization] = Field(
+        [Quantization.FP32], description="how weights and activations are stored; fp32 too"
+    )
+    fp32_layer_share: list[Ratio] = Field(
+        [0.0], description="shares of the layers, the most sensitive ones, left in fp32; 0 too"
+    )
+    batch_size: list[Positive] = Field([1], description="samples in one inference call")
+    execution_provider: list[StrictStr] = Field(
+        ["CPUExecutionProvider"], description="back ends, as PROVIDER or RUNNER/PROVIDER"
+    )
+    intra_op_threads: list[Positive] = Field([1], description="threads of one operator")
+    graph_optimization: list[GraphOptimization] = Field(
+        [GraphOptimization.ALL],
+        description="how far ONNX Runtime rewrites the graph: basic, extended, all; all too",
+    )
+
+    @field_validator(*AXIS_NAMES)
+    @classmethod
+    def _is_an_axis(cls, values: list[Any], info: Any) -> list[Any]:
+        axis = Axis(info.field_name, tuple(values))
+        want = BASELINE_VALUES.get(axis.name)
+        if want is not None and want not in axis.values:
+            raise ValueError(
+                f"must hold {want!r}: trial 0 is always the uncompressed baseline; add it (a rule "
+                f"can keep it out of every other trial)"
+            )
+        return values
+
+
+class RuleConfig(Section):
+    """Why a combination is not worth trying: written down, or a Python function."""
+
+    forbid: dict[StrictStr, Any] | None = Field(
+        None, description="axis: value, list of values, or a comparison such as '> 0.5'"
+    )
+    reason: StrictStr | None = Field(None, description="why, for the person who asks")
+    function: StrictStr | None = Field(
+        None, description="FILE.py:NAME of a function that takes a candidate and gives a reason"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> RuleConfig:
+        if (self.forbid is None) == (self.function is None):
+            raise ValueError("a rule is either `forbid` with a `reason`, or a `function`")
+        if self.forbid is not None:
+            if not self.reason:
+                raise ValueError("a `forbid` rule needs a `reason`")
+            Forbid(self.forbid, self.reason)
+        return self
+
+
+class RunnerConfig(Section):
+    """A runtime, perhaps in an interpreter of its own."""
+
+    runtime: Runtime = Field(DEFAULT_RUNNER, description="what runs the model")
+    python: StrictStr | None = Field(None, description="path of the interpreter")
+    requirements: list[StrictStr] | None = Field(
+        None, description="or what pip installs into an environment made for it, once"
+    )
+    provider_options: dict[StrictStr, dict[StrictStr, StrictStr]] = Field(
+        {}, description="options of execution providers: PROVIDER: {key: value}"
+    )
+    provider_libraries: dict[StrictStr, StrictStr] = Field(
+        {}, description="plug-in execution providers of ONNX Runtime: NAME: path of the library"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> RunnerConfig:
+        if self.python is not None and self.requirements is not None:
+            raise ValueError("a runner has a `python` or `requirements`, not both")
+        if self.provider_libraries and self.runtime != DEFAULT_RUNNER:
+            raise ValueError(f"only {DEFAULT_RUNNER} takes provider_libraries; not {self.runtime}")
+        return self
+
+
+class ObjectiveConfig(Section):
+    """A recorded metric to optimize."""
+
+    metric: StrictStr = Field(description="name of a recorded metric")
+    direction: Direction | None = Field(
+        None, description="by default the metric's natural one; a quality is always maximized"
+    )
+
+    def objective(self) -> Objective:
+        """Return the objective."""
+        return Objective(self.metric, self.direction or natural_direction(self.metric))
+
+
+class ConstraintConfig(Section):
+    """A limit on a recorded metric."""
+
+    metric: StrictStr = Field(description="name of a recorded metric")
+    min: Limit | None = Field(None, description="lowest value allowed")
+    max: Limit | None = Field(None, description="highest value allowed")
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> ConstraintConfig:
+        if self.min is None and self.max is None:
+            raise ValueError("a constraint needs `min` or `max`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min:g}) is above max ({self.max:g}): nothing can fit")
+        return self
+
+    def constraint(self) -> Constraint:
+        """Return the constraint."""
+        return Constraint(self.metric, self.min, self.max)
+
+
+class StrategyConfig(Section):
+    """How candidates are chosen."""
+
+    sampler: Literal["auto", "frontier", "gp", "tpe", "nsga2", "random", "exhaustive"] = Field(
+        "auto",
+        description="frontier is the largest expected gain of hypervolume (per second, where "
+        "`hours` are the budget) with at most 3 objectives; auto is frontier, or with more "
+        "objectives gp, then tpe; "
+        "exhaustive tries everything, build after build",
+    )
+    warm_start: StrictStr | None = Field(
+        None, description="an earlier study's file: what is on its frontier is tried first"
+    )
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
+    latency_first: LatencyFirst = Field(
+        "auto", description="time candidates before they are trained: auto, always or never"
+    )
+
+
+class BudgetConfig(Section):
+    """When the study ends."""
+
+    trials: Positive = Field(50, description="trials in the whole study, the baseline included")
+    hours: Duration | None = Field(None, description="wall-clock hours of one `paretune search`")
+    build_workers: Positive | None = Field(
+        None, description="builds side by side; by default one for every two cores"
+    )
+    build_timeout_s: Duration = Field(3600.0, description="deadline of one build")
+    store_gb: Duration | None = Field(
+        None, description="size the artifact store is kept below; the cheapest to rebuild goes"
+    )
+    identical_failures: Positive = Field(
+        5, description="stop if the first trials all fail for one cause, this many times"
+    )
+    give_up_after: Positive = Field(
+        3, description="leave out what has failed for one cause this many times and never worked"
+    )
+    build_memory_gb: Duration | None = Field(
+        None, description="most data that a build may hold; by default 0.9 of the memory"
+    )
+
+
+class StudyConfig(Section):
+    """A study file."""
+
+    name: Annotated[StrictStr, Field(pattern=r"^[\w.-]+$")] = Field(
+        description="the study's name: letters, digits, '_', '-' and '.'"
+    )
+    workload: StrictStr = Field(description="FILE.py:CLASS, relative to the study file")
+    space: SpaceConfig = Field(description="what may be tried")
+    runners: dict[StrictStr, RunnerConfig] = Field(
+        {},
+        description="runners beside onnxruntime, openvino and pytorch, by the name used in "
+        "execution_provider",
+    )
+    rules: list[RuleConfig] = Field([], description="combinations that are not worth trying")
+    objectives: Annotated[list[ObjectiveConfig], Field(min_length=1)] | None = Field(
+        None, description="by default quality up, latency_p95_ms down, throughput up"
+    )
+    constraints: list[ConstraintConfig] = Field([], description="limits on metrics")
+    wish: WishConfig = Field(WishConfig(), description="what you mean to pick, to steer by")
+    strategy: StrategyConfig = Field(StrategyConfig(), description="how candidates are chosen")
+    budget: BudgetConfig = Field(BudgetConfig(), description="when the study ends")
+    measurement: MeasurementConfig = Field(MeasurementConfig(), description="how it measures")
+    confirmation: ConfirmationConfig = Field(
+        ConfirmationConfig(), description="how the frontier is measured again at the end"
+    )
+    output_dir: StrictStr = Field(
+        "results", description="folder for everything the study writes, beside the study file"
+    )
+    storage: StrictStr | None = Field(
+        None,
+        description="Optuna storage URL, by default SQLite in output_dir; one process at a time "
+        "writes to a study, from whatever host",
+    )
+    tracking_uri: StrictStr | None = Field(
+        None, description="MLflow tracking URI; by default SQLite in output_dir"
+    )
+    tracking: StrictBool = Field(True, description="whether to log to MLflow")
+
+    @field_validator("wish")
+    @classmethod
+    def _is_of_the_space(cls, wish: WishConfig, info: Any) -> WishConfig:
+        space = info.data.get("space")
+        if space is None:
+            return wish  # the space's own mistakes are told
+        try:
+            wish.interest(space.batch_size, {})
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return wish
+
+
+class StudyPaths:
+    """Where a study reads and writes.
+
+    Args:
+        config: The study file's content.
+        path: The study file.
+    """
+
+    def __init__(self, config: StudyConfig, path: Path) -> None:
+        self.study_file = path.resolve()
+        self.folder = self.study_file.parent
+        self.output = (self.folder / config.output_dir).resolve()
+        self.store = self.output / "store"
+        self.logs = self.output / "logs"
+        self.lock = self.output / f"{config.name}.lock"
+        self.under_way = self.output / f"{config.name}.running"
+        self.artifacts = self.output / "mlartifacts"
+        self.storage_url = self._url(config.storage) or f"sqlite:///{self.output / 'optuna.db'}"
+        self.tracking_uri = (
+            self._url(config.tracking_uri) or f"sqlite:///{self.output / 'mlflow.db'}"
+        )
+
+    def _url(self, url: str | None) -> str | None:
+        """Return a URL whose SQLite file, if it names one, starts from the study's folder."""
+        prefix = "sqlite:///"
+        if url is None or not url.startswith(prefix):
+            return url
+        return f"{prefix}{(self.folder / url.removeprefix(prefix)).resolve()}"

@@ -1,0 +1,226 @@
+"""Reading a study file: all its mistakes at once, each with where it is and how to fix it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from paretune.runners.workload.loaded import WorkloadInfo
+from paretune.runners.metric import METRICS
+from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.workload.user_code import split_reference
+from paretune.search.configure.schema import StudyConfig
+from paretune.search.record.objective import MOST_OBJECTIVES
+from paretune.search.configure.mistake import Mistake, offer
+from paretune.search.configure.schema_mistakes import schema_mistake
+from paretune.search.configure.yaml_source import Location, YamlSource, read_yaml
+from paretune.spaces import (
+    Axis,
+    ConfigError,
+    Forbid,
+    ParetuneError,
+    WorkloadError,
+    split_target,
+)
+
+Describe = Callable[[str, Path], WorkloadInfo]
+"""Loads a workload (``FILE.py:CLASS``, folder) and says what it offers."""
+
+
+def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig:
+    """Read and check a study file.
+
+    Args:
+        path: The file.
+        describe: If the file has mistakes, also checks the names in it against the workload, so
+            that all mistakes are told together; names in a file without are for
+            :func:`check_names`.
+
+    Raises:
+        ConfigError: With all mistakes, if there are any.
+    """
+    source = read_yaml(path)
+    mistakes = [
+        Mistake(location, "stands twice; only the last would count", "delete one of them")
+        for location in source.repeated
+    ]
+    config: StudyConfig | None = None
+    try:
+        config = StudyConfig.model_validate(source.values)
+    except ValidationError as error:
+        mistakes += [schema_mistake(dict(item)) for item in error.errors()]
+    mistakes += _workload_mistakes(source)
+    if config is not None:
+        mistakes += _reference_mistakes(config, source.folder)
+    if config is not None and not mistakes:
+        return config
+    workload = _workload_to_check(source)
+    if describe is not None and workload is not None:
+        try:
+            mistakes += _name_mistakes(source.values, describe(workload, source.folder))
+        except ParetuneError as error:
+            mistakes.append(Mistake(("workload",), str(error), "fix the workload's code"))
+    raise ConfigError(_report(source, mistakes))
+
+
+def check_names(path: Path, info: WorkloadInfo) -> None:
+    """Check the names of models and metrics in a study file against what its workload offers.
+
+    Raises:
+        ConfigError: With all names that are unknown, if there are any.
+    """
+    source = read_yaml(path)
+    mistakes = _name_mistakes(source.values, info)
+    if mistakes:
+        raise ConfigError(_report(source, mistakes))
+
+
+def _workload_mistakes(source: YamlSource) -> list[Mistake]:
+    written = source.values.get("workload")
+    if not isinstance(written, str):
+        return []  # the schema has said so
+    try:
+        split_reference(written, source.folder)
+    except WorkloadError as error:
+        beside = _workload_beside(source.folder)
+        fix = f"write `workload: {beside}`" if beside else "write FILE.py:CLASS"
+        return [Mistake(("workload",), str(error), fix)]
+    return []
+
+
+def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
+    """Check what one part of the file says of another, or of files beside it."""
+    mistakes = []
+    for index, rule in enumerate(config.rules):
+        if rule.function is not None:
+            try:
+                split_reference(rule.function, folder)
+            except WorkloadError as error:
+                mistakes.append(Mistake(("rules", index, "function"), str(error)))
+        for axis, wanted in (rule.forbid or {}).items():
+            known = [*Axis(axis, tuple(getattr(config.space, axis))).values]
+            for value in wanted if isinstance(wanted, list) else [wanted]:
+                if not Forbid({axis: value}, "-").can_match(known):
+                    mistakes.append(
+                        Mistake(
+                            ("rules", index, "forbid", axis),
+                            f"{value!r} forbids nothing: no {axis} of the space is that",
+                            offer(str(value), [str(v) for v in known], f"{axis} can be"),
+                        )
+                    )
+    metrics = [entry.metric for entry in config.objectives or []]
+    for index, metric in enumerate(metrics):
+        if metric in metrics[:index]:
+            problem = f"{metric} is an objective already"
+            mistakes.append(Mistake(("objectives", index), problem, "delete one of them"))
+    if config.strategy.sampler == "frontier" and len(metrics) > MOST_OBJECTIVES:
+        problem = f"frontier takes at most {MOST_OBJECTIVES} objectives; got {len(metrics)}"
+        fix = "write `auto` (a Gaussian process, then TPE), or make some objectives constraints"
+        mistakes.append(Mistake(("strategy", "sampler"), problem, fix))
+    known_runners = [*RUNTIMES, *config.runners]
+    for index, target in enumerate(config.space.execution_provider):
+        runner = split_target(target)[0]
+        if runner not in known_runners:
+            mistakes.append(
+                Mistake(
+                    ("space", "execution_provider", index),
+                    f"unknown runner {runner!r}",
+                    offer(runner, known_runners, "the runners are"),
+                )
+            )
+    return mistakes
+
+
+def _workload_to_check(source: YamlSource) -> str | None:
+    """Return the workload; where it is missing, the one beside the file, to check the rest by."""
+    written = source.values.get("workload")
+    if isinstance(written, str) and not _workload_mistakes(source):
+        return written
+    return _workload_beside(source.folder)
+
+
+def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
+    """Check the names of models and metrics against what the workload offers."""
+    mistakes = []
+    space = values.get("space")
+    students = space.get("student") if isinstance(space, dict) else None
+    for index, name in enumerate(students if isinstance(students, list) else []):
+        if isinstance(name, str) and name not in info.models:
+            mistakes.append(
+                Mistake(
+                    ("space", "student", index),
+                    f"unknown student {name!r}",
+                    offer(name, info.models, f"the workload {info.name} offers"),
+                )
+            )
+    known = [*METRICS, info.quality_metric]
+    for section in ("objectives", "constraints"):
+        entries = values.get(section)
+        for index, entry in enumerate(entries if isinstance(entries, list) else []):
+            metric = entry.get("metric") if isinstance(entry, dict) else None
+            if isinstance(metric, str) and metric not in known:
+                mistakes.append(
+                    Mistake(
+                        (section, index, "metric"),
+                        f"unknown metric {metric!r}",
+                        offer(metric, known, "recorded metrics are"),
+                    )
+                )
+            elif metric == info.quality_metric and entry.get("direction") == "minimize":
+                problem = f"{metric} is the workload's quality, and of a quality higher is better"
+                fix = (
+                    "return it negated from the workload (-error), name it so, and leave "
+                    "`direction` out"
+                )
+                mistakes.append(Mistake((section, index, "direction"), problem, fix))
+            elif isinstance(metric, str) and metric in METRICS:
+                need = METRICS[metric].needs
+                if need == "pipeline" and info.pipeline is None:
+                    problem = f"{metric} needs pre- or post-processing, and {info.name} has none"
+                    fix = "give the workload `pipeline` and `requests()`"
+                    mistakes.append(Mistake((section, index, "metric"), problem, fix))
+                if need == "load" and not _offers_load(values):
+                    problem = f"{metric} needs load, and none is offered"
+                    fix = "add `measurement: {load: {queries_per_s: …}}`"
+                    mistakes.append(Mistake((section, index, "metric"), problem, fix))
+    return mistakes
+
+
+def _offers_load(values: dict[str, Any]) -> bool:
+    measurement = values.get("measurement")
+    return isinstance(measurement, dict) and bool(measurement.get("load"))
+
+
+def _workload_beside(folder: Path) -> str | None:
+    """Return ``FILE.py:CLASS`` of the only workload class beside the study file, if any."""
+    found = [
+        f"{file.name}:{match.group(1)}"
+        for file in sorted(folder.glob("*.py"))
+        for match in re.finditer(
+            r"^class (\w+)\(.*\w*Workload\b.*\):", file.read_text("utf-8", errors="replace"), re.M
+        )
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _report(source: YamlSource, mistakes: list[Mistake]) -> str:
+    count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+    lines = [f"{source.path}: {count}"]
+    for mistake in sorted(mistakes, key=lambda m: source.line(m.location) or 0):
+        line = source.line(mistake.location)
+        where = f"line {line}" if line else "top level"
+        lines.append(f"  {where}: {_dotted(mistake.location)}: {mistake.problem}")
+        if mistake.fix:
+            lines.append(f"      → {mistake.fix}")
+    return "\n".join(lines)
+
+
+def _dotted(location: Location) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "the file"

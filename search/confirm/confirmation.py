@@ -1,0 +1,297 @@
+"""Confirmation: the plausible frontier measured again; only these fresh values are published.
+
+A search reports the best of many noisy values, and the best of many is lucky: points of its
+frontier were measured on a good minute, or their quality on samples that suited them (the winner's
+curse). So what may be on the frontier is measured once more, in fresh processes that take turns,
+with the careful protocol, and its quality comes from the test split, which the search never saw.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from paretune.runners.measure.campaign import Campaign, Entry
+from paretune.runners.measure.evaluator import Evaluator, resampled_quality
+from paretune.runners.failure import Failure
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.runtimes.lease import waiting_until
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.confirm.fresh_points import FreshPoints, Point
+from paretune.search.record.history import History
+from paretune.search.record.objective import losses
+from paretune.search.confirm.plausible import plausible
+from paretune.search.confirm.publication import (
+    LEAST_MEAN_PROBABILITY,
+    Verdict,
+    probability_non_dominated,
+    publish,
+)
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import DeviceBusyError
+
+_STABLE_ROUNDS = 3
+_SHORTEST_LAUNCHES = 2
+_UNKNOWN_LAUNCH_S = 2.0
+_LARGEST_SHARE = 0.35
+_LOG = logging.getLogger("paretune")
+
+Progress = Callable[[int, int, int], None]
+"""Told the round, the points that need more, and all points."""
+
+
+class Confirmation:
+    """Measures the plausible frontier of a study again.
+
+    Args:
+        history: The study.
+        evaluator: Measures on the test split, with the careful settings.
+        progress: Told about each round.
+
+    Attributes:
+        interruption: What ended it early (Ctrl-C, SIGTERM): then what it gives is what there was.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        evaluator: Evaluator,
+        progress: Progress = lambda *_: None,
+    ) -> None:
+        self.history = history
+        self.evaluator = evaluator
+        self.progress = progress
+        self.interruption: KeyboardInterrupt | None = None
+        self._campaign = Campaign(evaluator.runners, evaluator.samples, evaluator.settings, [])
+        self._trials = -1
+        self._expected_s = 0.0
+
+    def seconds(self, budget_s: float) -> float:
+        """Return the time to keep for it, of a budget: at most about a third."""
+        # The loop asks again and again, and in a long study the answer takes a while.
+        if len(self.history.records) != self._trials:
+            self._trials = len(self.history.records)
+            self._expected_s = len(self._wanted()) * self._seconds_a_point()
+        return min(self._expected_s, _LARGEST_SHARE * budget_s)
+
+    def run(self, deadline: float | None = None) -> list[Confirmed]:
+        """Measure what may be on the frontier, and the baseline.
+
+        Args:
+            deadline: On :func:`time.monotonic`. Points for which there is no time are left out, the
+                unlikeliest first.
+
+        Returns:
+            What was confirmed, by trial number.
+        """
+        wanted = self._wanted()
+        if deadline is not None:
+            left_s = deadline - time.monotonic()
+            wanted = wanted[: max(1, int(left_s / self._seconds_a_point()))]
+        points: list[Point] = []
+        try:
+            with waiting_until(deadline):
+                for done, record in enumerate(wanted):
+                    self.progress(0, len(wanted) - done, len(wanted))
+                    if (point := self._point(record)) is not None:
+                        points.append(point)
+                        self._campaign.entries.append(point.entry)
+                self._measure(points, deadline)
+        except DeviceBusyError as busy:
+            _LOG.warning("the confirmation ends early: %s", busy)
+        except KeyboardInterrupt as interruption:
+            self.interruption = interruption
+        fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
+        whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]
+        return self._judge(whole)
+
+    def _wanted(self) -> list[TrialRecord]:
+        """Return what to measure: first the baseline, which everything is compared with."""
+        history, base = self.history, self.history.baseline
+        points = [each for each in plausible(history) if history.is_of_interest(each)]
+        return points if base is None else [base, *(each for each in points if each is not base)]
+
+    def _seconds_a_point(self) -> float:
+        """Return what a point is expected to take, from what the search's launches took."""
+        spent = [
+            record.stage_seconds["measure"] / record.measurement.launches
+            for record in self.history.measured
+            if record.measurement and "measure" in record.stage_seconds
+        ]
+        launch_s = float(np.median(spent)) if spent else _UNKNOWN_LAUNCH_S
+        settings = self.evaluator.settings
+        return (settings.launches + _STABLE_ROUNDS) * (launch_s + settings.min_seconds) + launch_s
+
+    def _point(self, record: TrialRecord) -> Point | None:
+        """Return a point with its quality on the test split, or ``None`` if it no longer works."""
+        measurement, evaluator = record.measurement, self.evaluator
+        model = evaluator.store.get(measurement.artifact) if measurement else None
+        if model is None:
+            self._drop(record, "its file left the artifact store")
+            return None
+        run = record.candidate.run
+        with evaluator.store.scratch() as folder:
+            settings = evaluator.settings
+            runner = evaluator.runners[run.runner]
+            prediction = runner.predict(model, run, evaluator.samples, folder, settings)
+            if isinstance(prediction, Failure):
+                self._drop(record, prediction.message)
+                return None
+            quality = evaluator.score(prediction.outputs)
+            resampled = evaluator.resample(prediction.outputs)
+        if isinstance(quality, Failure):
+            self._drop(record, quality.message)
+            return None
+        # Some metrics need a sample of every class: then the quality has no interval.
+        known = [] if isinstance(resampled, Failure) else resampled
+        return Point(record, Entry(model, run), quality, known)
+
+    def _drop(self, record: TrialRecord, reason: str) -> None:
+        """Say why a plausible point is not measured again."""
+        _LOG.warning("trial %s is left out of the confirmation: %s", record.number, reason)
+
+    def _measure(self, points: list[Point], deadline: float | None) -> None:
+        """Measure in rounds until every interval is tight, or the frontier stays what it is.
+
+        What is clearly dominated by then is left out of further rounds.
+        """
+        settings, campaign = self.evaluator.settings, self._campaign
+        entries = campaign.entries
+        out: list[Entry] = []
+        number, stable, before = 0, 0, None
+        with self.evaluator.store.scratch() as folder:
+            while stable < _STABLE_ROUNDS:
+                number += 1
+                left = sum(not (e.failure or e in out or campaign.is_settled(e)) for e in entries)
+                self.progress(number, left, len(entries))
+                if not campaign.round(folder, out, deadline):
+                    return
+                if number >= settings.launches:
+                    running = [p for p in points if p.entry.launches and not p.entry.failure]
+                    if not running:
+                        return
+                    fresh = self._together(running)
+                    out = self._hopeless(fresh)
+                    verdicts = self._verdicts(fresh, self._left_out(running))
+                    numbers = {p.record.number for p, v in verdicts.items() if v.is_published}
+                    stable = stable + 1 if numbers == before else 0
+                    before = numbers
+
+    def _hopeless(self, fresh: FreshPoints) -> list[Entry]:
+        """Return the entries that are dominated whatever the noise; the baseline stays."""
+        share = probability_non_dominated(fresh.draws)
+        return [
+            point.entry
+            for point, likely in zip(fresh.points, share, strict=True)
+            if likely == 0 and point.record is not self.history.baseline
+        ]
+
+    def _together(self, points: list[Point]) -> FreshPoints:
+        launches = [self._campaign.timing(point.entry).launches for point in points]
+        history = self.history
+        trials = [each for each in history.feasible if history.is_of_interest(each)]
+        return FreshPoints(points, launches, history.objectives, history.quality_metric, trials)
+
+    def _verdicts(self, fresh: FreshPoints, left_out: Mapping[Point, str]) -> dict[Point, Verdict]:
+        """Return the verdict on each point that is judged; places are those among the judged."""
+        places = [i for i, point in enumerate(fresh.points) if point not in left_out]
+        values = losses([fresh.metrics(i) for i in places], self.history.objectives)
+        verdicts = publish(values, fresh.draws[:, places])
+        return dict(zip((fresh.points[i] for i in places), verdicts, strict=True))
+
+    def _judge(self, points: list[Point]) -> list[Confirmed]:
+        """Return the fresh values, which are published, and why the others are not."""
+        if not points:
+            return []
+        fresh, left_out = self._together(points), self._left_out(points)
+        verdicts = self._verdicts(fresh, left_out)
+        judged = list(verdicts)
+        return [
+            self._confirmed(
+                point, fresh.statistics(place), left_out.get(point, ""), verdicts, judged
+            )
+            for place, point in enumerate(points)
+        ]
+
+    def _confirmed(
+        self,
+        point: Point,
+        times: Mapping[str, Statistic],
+        left_out: str,
+        verdicts: Mapping[Point, Verdict],
+        judged: Sequence[Point],
+    ) -> Confirmed:
+        verdict = verdicts.get(point, Verdict(0.0, None))
+        row = judged[verdict.row] if verdict.is_published and verdict.row is not None else None
+        return Confirmed(
+            number=point.record.number,
+            measurement=self._fresh(point, times),
+            probability=verdict.probability,
+            is_published=row is point,
+            same_as=None if row is None or row is point else row.record.number,
+            row_probability=verdict.row_probability if row is point else None,
+            why_not=left_out or _why_not(verdict, judged),
+            resampled=tuple(point.resampled),
+        )
+
+    def _left_out(self, points: Sequence[Point]) -> dict[Point, str]:
+        """Return why points are not to be judged, by their fresh values: those that are not."""
+        fresh = {point: self._as_record(point) for point in points}
+        base = next((each.metrics for each in fresh.values() if each.number == 0), None)
+        reasons = {}
+        for point, record in fresh.items():
+            broken = [
+                f"breaks a limit of the study: {limit.metric} {record.metrics[limit.metric]:g} "
+                f"against {limit.bound:g}"
+                for limit in self.history.constraints
+                if limit.violation(record.metrics[limit.metric]) > 0
+            ]
+            if broken:
+                reasons[point] = "; ".join(broken)
+            elif base is not None and not self.history.is_of_interest(record, base):
+                reasons[point] = "too far below the baseline's quality, or outside the wish"
+        return reasons
+
+    def _as_record(self, point: Point) -> TrialRecord:
+        """Return a point's trial with its fresh values, as far as limits may ask for them."""
+        old = point.record.measurement
+        if old is None or not point.entry.launches:
+            return point.record
+        launches = self._campaign.timing(point.entry).launches
+        statistics = {
+            **old.statistics,
+            **summarize(launches, point.record.candidate.run.batch_size),
+            self.history.quality_metric: Statistic(point.quality),
+        }
+        return replace(point.record, outcome=replace(old, statistics=statistics))
+
+    def _fresh(self, point: Point, times: Mapping[str, Statistic]) -> Measurement:
+        run, timing = point.record.candidate.run, self._campaign.timing(point.entry)
+        measured = self.evaluator.measurement(point.entry.model, run, timing)
+        quality = resampled_quality(point.quality, point.resampled)
+        old = point.record.measurement
+        others = {name: each.for_repetition() for name, each in measured.statistics.items()}
+        return replace(
+            measured,
+            statistics={**others, **times, self.history.quality_metric: quality},
+            providers=old.providers if old else {},
+        )
+
+
+def _why_not(verdict: Verdict, points: Sequence[Point]) -> str:
+    """Return why a point is neither published nor a tie; empty if it is one of them."""
+    if verdict.is_published:
+        return ""
+    if verdict.dominator is not None:
+        better = points[verdict.dominator].record.number
+        return f"trial {better} is no worse in any objective and better in one"
+    return (
+        f"not sure enough to be non-dominated: probability {verdict.row_probability or 0:.2f}; the "
+        f"mean over all published rows must stay at {LEAST_MEAN_PROBABILITY:.2f}"
+    )

@@ -1,0 +1,229 @@
+"""What is known of points that were measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.runners.measure.campaign import Entry
+from paretune.runners.environment import fingerprint
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.measure.spread import Spread, drift, spreads
+from paretune.runners.measure.statistic import RESOLUTION, Statistic
+from paretune.search.record.objective import Objective
+from paretune.search.record.trial import TrialRecord
+from paretune.search.confirm.true_quality import Model, Score, draw
+
+DRAWS = 1000
+"""Ways the truth may be that are drawn: a probability of 0.9 is then known to ± 0.01."""
+
+_NO_STEP = 1e-9
+"""Differences of qualities below it are rounding."""
+
+Name = tuple[str, float]
+
+_STEADY = ("peak_memory_bytes",)
+
+
+@dataclass(eq=False)
+class Point:
+    """A trial that is measured again.
+
+    Attributes:
+        record: The trial, with what the search measured.
+        entry: Its launches.
+        quality: Its quality on the test split.
+        resampled: Its quality on bootstrap samples of that split; empty if it is not known.
+    """
+
+    record: TrialRecord
+    entry: Entry
+    quality: float
+    resampled: list[float]
+
+
+class FreshPoints:
+    """What the launches of points say together.
+
+    Args:
+        points: The points; at least one.
+        launches: Of each point those that count; at least one.
+        objectives: The study's.
+        quality_metric: Name of the workload's quality metric.
+        trials: Measured trials whose qualities tell something of the points' ones, too.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[Point],
+        launches: Sequence[Sequence[Launch]],
+        objectives: Sequence[Objective],
+        quality_metric: str,
+        trials: Sequence[TrialRecord] = (),
+    ) -> None:
+        self.points = points
+        self.trials = trials
+        self.objectives = objectives
+        self.quality_metric = quality_metric
+        self._values = [_values(*each) for each in zip(points, launches, strict=True)]
+        names = [name for name in self._values[0] if all(name in each for each in self._values)]
+        names = [name for name in names if name not in _STEADY]
+        self._spreads = {name: spreads([each[name] for each in self._values]) for name in names}
+        self._drifts = {
+            name: drift(self._spreads[name], [_before(point.record, name) for point in points])
+            for name in names
+        }
+
+    def statistics(self, place: int) -> dict[str, Statistic]:
+        """Return a point's times with the intervals in which the next measurement is expected.
+
+        Not there are metrics that some launch of some point lacks.
+        """
+        return {
+            name: found[place].statistic(self._drifts[name].repetition(RESOLUTION)).for_repetition()
+            for name, found in self._spreads.items()
+        }
+
+    def metrics(self, place: int) -> dict[str, float]:
+        """Return the value of each objective of a point, as it is published."""
+        point, values = self.points[place], self._values[place]
+        found = {}
+        for goal in self.objectives:
+            if goal.metric == self.quality_metric:
+                found[goal.metric] = point.quality
+            elif goal.metric in values:
+                found[goal.metric] = float(np.mean(values[goal.metric]))
+            else:
+                found[goal.metric] = point.record.metrics[goal.metric]
+        return found
+
+    @cached_property
+    def draws(self) -> NDArray[np.float64]:
+        """Ways the truth may be: losses of shape (draws, points, objectives).
+
+        A draw takes a bootstrap sample of each point's launches, spread as far as launches of all
+        points tell, and of the test split (the same samples for every point), and what differs from
+        one measurement to the next on top.
+        """
+        rng = np.random.default_rng(len(self.points))
+        qualities = self._qualities(rng)
+        columns = [self._drawn(place, qualities[place], rng) for place in range(len(self.points))]
+        return np.stack(columns, axis=1)
+
+    def _qualities(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return draws of the qualities: shape (points, draws).
+
+        Where the study tells how quality follows from the axes, that is used
+        (:mod:`paretune.search.confirm.true_quality`). If not, a draw is a bootstrap sample. A bootstrap of two
+        models that answer all samples but one alike knows for sure which is better; other samples
+        would tell otherwise. So each model gets half a sample of doubt, as half a right and half a
+        wrong answer are added to a share (Jeffreys' prior; Brown, Cai and DasGupta, "Interval
+        Estimation for a Binomial Proportion", 2001). What one sample weighs is the smallest step
+        between the bootstrap's qualities: next to nothing if they are continuous.
+        """
+        known = [point.resampled or [point.quality] for point in self.points]
+        resampled = np.array([np.resize(each, DRAWS) for each in known])
+        steps = np.diff(np.unique(resampled))
+        step = float(steps[steps > _NO_STEP].min(initial=np.inf))
+        if not np.isfinite(step):
+            return resampled
+        names = [self._name(point.record) for point in self.points]
+        if all(len(point.resampled) > 1 for point in self.points):
+            models = self._models()
+            if (drawn := draw(list(models.values()), step, DRAWS)) is not None:
+                places = {name: place for place, name in enumerate(models)}
+                return drawn[[places[name] for name in names]]
+        doubts = {name: rng.standard_normal(DRAWS) * step * 0.5**0.5 for name in sorted(set(names))}
+        found: NDArray[np.float64] = resampled + np.array([doubts[name] for name in names])
+        return found
+
+    def _models(self) -> dict[Name, Model]:
+        """Return what each model scored, by what tells models apart."""
+        records = {self._name(r): r for r in (*self.trials, *(p.record for p in self.points))}
+        tests = {self._name(p.record): Score(p.quality, p.resampled) for p in self.points}
+        known = {name: _resampled(record) for name, record in records.items()}
+        is_paired = len({len(each) for each in known.values()}) == 1
+        models = {}
+        for name, record in records.items():
+            scores = {"test": tests[name]} if name in tests else {}
+            if is_paired and len(known[name]) > 1:
+                scores["validation"] = Score(record.metrics[self.quality_metric], known[name])
+            if scores:
+                models[name] = Model(record.candidate, scores)
+        return models
+
+    def _name(self, record: TrialRecord) -> Name:
+        """Return what tells a trial's model from others: its file, and what its runtime answers."""
+        artifact = record.measurement.artifact if record.measurement else ""
+        return artifact, record.metrics.get(self.quality_metric, 0.0)
+
+    def _drawn(
+        self, place: int, quality: NDArray[np.float64], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        values = self._values[place]
+        launches = len(next(iter(values.values())))
+        rows = rng.integers(launches, size=(DRAWS, launches))
+        shift = rng.standard_normal(DRAWS)
+        columns = []
+        for goal in self.objectives:
+            if goal.metric == self.quality_metric:
+                drawn = quality
+            elif goal.metric in self._spreads:
+                spread = self._spreads[goal.metric][place]
+                drawn = _scaled(np.array(values[goal.metric])[rows], spread, rng)
+                if goal.is_ratio_scale:
+                    # What all points share changes no ranking, and is left out.
+                    between = np.exp(shift * max(self._drifts[goal.metric].own, RESOLUTION / 2))
+                    drawn = drawn / between if goal.direction == "maximize" else drawn * between
+            else:
+                drawn = np.full(DRAWS, self.metrics(place)[goal.metric])
+            columns.append([goal.loss(value) for value in drawn])
+        return np.array(columns).T
+
+
+def _resampled(record: TrialRecord) -> Sequence[float]:
+    return record.measurement.resampled if record.measurement else ()
+
+
+def _values(point: Point, launches: Sequence[Launch]) -> dict[str, list[float]]:
+    """Return one value a launch, by metric: those that every launch has, and above 0."""
+    batch_size = point.record.candidate.run.batch_size
+    each = [summarize([launch], batch_size) for launch in launches]
+    return {
+        name: [found[name].value for found in each]
+        for name in each[0]
+        if all(name in found and found[name].value > 0 for found in each)
+    }
+
+
+def _before(record: TrialRecord, name: str) -> tuple[float, int]:
+    """Return what the search measured, and over how many launches; a value of 0 for nothing."""
+    old = record.measurement
+    is_here = old is not None and fingerprint().items() <= old.environment.items()
+    if old is None or not is_here or name not in old.statistics:
+        return 0.0, 1  # what another machine gave says nothing of this one
+    return old.statistics[name].value, old.launches
+
+
+def _scaled(
+    sampled: NDArray[np.float64], spread: Spread, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return means of bootstrap samples, of shape (draws,), spread by a standard error.
+
+    A standard error known from a few launches only may itself be off: that is drawn, too, so that
+    the tails are those of the t interval which is published.
+    """
+    off = np.log(sampled.mean(axis=1) / spread.mean)
+    if off.std() == 0:
+        off = rng.standard_normal(len(off))
+    off /= off.std()
+    if spread.degrees > 0:
+        off *= np.sqrt(spread.degrees / rng.chisquare(spread.degrees, len(off)))
+    error = (spread.standard_error or 0.0) / spread.mean
+    scaled: NDArray[np.float64] = spread.mean * np.exp(off * error)
+    return scaled

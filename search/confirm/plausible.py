@@ -1,0 +1,78 @@
+"""The plausible frontier: what may be on it, given how sure the search's measurements are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.search.record.history import History
+from paretune.search.record.objective import Objective, losses
+from paretune.search.record.pareto import dominance
+from paretune.search.record.trial import TrialRecord
+
+CONFIDENCE = 0.95
+"""Share of bootstrap samples in which a quality must be no worse, to be clearly no worse."""
+
+
+def plausible(history: History) -> list[TrialRecord]:
+    """Return the feasible trials that no other clearly dominates, likeliest first.
+
+    One trial clearly dominates another if it is clearly no worse in every objective, and better in
+    one. A time, rate or size is clearly no worse if it is no worse at the bad end of its interval
+    than the other's at the good end. Qualities are compared on the same bootstrap samples of the
+    validation split: so one sample answered by luck does not decide. First come the points of the
+    frontier itself, then those that the fewest others dominate by their values alone.
+    """
+    records = history.feasible
+    if not records:
+        return []
+    good, bad = _ends(records, history, is_good=True), _ends(records, history, is_good=False)
+    values = losses([record.metrics for record in records], history.objectives)
+    beaten = dominance(values[None])[0].sum(axis=0)
+    resampled = _resampled(records, history)
+    kept = []
+    for row, record in enumerate(records):
+        no_worse, better = bad <= good[row], bad < good[row]
+        if resampled is not None:
+            column, qualities = resampled
+            # Only what is no worse in all else can dominate: long studies ask this often.
+            rivals = np.flatnonzero(np.delete(no_worse, column, axis=1).all(axis=1))
+            no_worse[:, column] = better[:, column] = False
+            own, others = qualities[row], qualities[rivals]
+            no_worse[rivals, column] = (others >= own).mean(axis=1) >= CONFIDENCE
+            better[rivals, column] = (others > own).mean(axis=1) >= CONFIDENCE
+        clearly = no_worse.all(axis=1) & better.any(axis=1)
+        clearly[row] = False
+        if not clearly.any():
+            kept.append((int(beaten[row]), record.number, record))
+    return [record for _, _, record in sorted(kept, key=lambda each: each[:2])]
+
+
+def _resampled(
+    records: list[TrialRecord], history: History
+) -> tuple[int, NDArray[np.float64]] | None:
+    """Return the quality's place among the objectives, and qualities: shape (records, samples).
+
+    ``None`` if quality is no objective, or a trial has none: a workload's metric may need a sample
+    of every class, and trials of the last version have their intervals only.
+    """
+    names = [goal.metric for goal in history.objectives]
+    found = [record.measurement.resampled for record in records if record.measurement]
+    is_paired = len({len(each) for each in found}) == 1 and len(found[0]) > 0
+    if history.quality_metric not in names or not is_paired:
+        return None
+    return names.index(history.quality_metric), np.array(found)
+
+
+def _ends(records: list[TrialRecord], history: History, *, is_good: bool) -> NDArray[np.float64]:
+    """Return each objective's loss at one end of its interval: shape (records, objectives)."""
+    return np.array([[_end(r, goal, is_good) for goal in history.objectives] for r in records])
+
+
+def _end(record: TrialRecord, goal: Objective, is_good: bool) -> float:
+    statistics = record.measurement.statistics if record.measurement else {}
+    statistic = statistics[goal.metric]
+    low, high = statistic.ends
+    end = low if (goal.direction == "minimize") == is_good else high
+    has_loss = end > 0 or not goal.is_ratio_scale
+    return goal.loss(end if has_loss else statistic.value)

@@ -1,0 +1,159 @@
+"""Publication: which of the confirmed points make the published frontier, by one rule.
+
+The rule, for the confirmed points that keep every constraint, each known by joint draws of what its
+objectives may truly be:
+
+1. The *probability* of a point is the share of draws in which no other of them dominates it.
+2. Points that are not dominated by their values stand for rows, the likeliest first, unless they
+   cannot be told apart from one that stands already: then they are its *ties*. A point that is
+   dominated by its values is a tie of the likeliest row that it cannot be told apart from, if any.
+   So no published point is ever dominated by the published values of another.
+3. The probability of a row is the share of draws in which some point of it is dominated by none.
+4. Rows are published, the likeliest first, while their mean probability is at least 0.95; the
+   likeliest always is, so that a study that measured anything has something to pick. So the
+   expected share of published rows that hold no truly non-dominated point is at most 5 %: the
+   Bayesian false discovery rate (Newton et al., "Detecting differential gene expression with a
+   semiparametric hierarchical mixture method", Biostatistics, 2004,
+   https://doi.org/10.1093/biostatistics/5.2.155).
+
+``experiments/benchmarks/calibration.py`` holds the probabilities and the error rate against studies
+whose truth is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.search.record.pareto import dominance
+
+LEAST_MEAN_PROBABILITY = 0.95
+"""Expected share of the published rows that hold a truly non-dominated point, at least."""
+
+_CONFIDENCE = 0.95
+_NO_SPREAD = 1e-12
+"""Standard deviation of a difference, in an objective's own scale, that counts as none."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What publication says of one point.
+
+    Attributes:
+        probability: The probability that no other point dominates it.
+        row: The place of the point that stands for its row; ``None`` if it belongs to no row.
+        row_probability: The probability that a point of its row is dominated by none; ``None``
+            without a row.
+        is_published: Whether its row is published.
+        dominator: The place of a point that dominates it by its values, the likeliest of them;
+            ``None`` if none does.
+    """
+
+    probability: float
+    row: int | None
+    row_probability: float | None = None
+    is_published: bool = False
+    dominator: int | None = None
+
+
+def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Verdict]:
+    """Return the verdict on each of the points that may be published, by the rule of this module.
+
+    Args:
+        values: Losses of shape (points, objectives): the published values.
+        draws: Losses of shape (draws, points, objectives): each draw is one way the truth may be.
+
+    Returns:
+        One verdict per point, in order.
+    """
+    if not len(values):
+        return []
+    beats = dominance(values[None])[0]
+    is_best: NDArray[np.bool_] = np.logical_not(dominance(draws).any(axis=1))  # (draws, points)
+    chances = is_best.mean(axis=0)
+    likeliest = sorted(range(len(values)), key=lambda place: (-chances[place], place))
+    rows: dict[int, list[int]] = {}
+    row_of: dict[int, int] = {}
+    # First what no value dominates: only such a point may stand for a row.
+    for place in sorted(likeliest, key=lambda place: bool(beats[:, place].any())):
+        twin = next((r for r in rows if is_tie(draws[:, place], draws[:, r])), None)
+        if twin is not None:
+            rows[twin].append(place)
+        elif not beats[:, place].any():
+            twin = place
+            rows[place] = [place]
+        if twin is not None:
+            row_of[place] = twin
+    row_chances = {
+        row: float(is_best[:, members].any(axis=1).mean()) for row, members in rows.items()
+    }
+    published = _likeliest_rows(row_chances)
+    return [
+        Verdict(
+            float(chances[place]),
+            row := row_of.get(place),
+            None if row is None else row_chances[row],
+            row in published,
+            next((other for other in likeliest if beats[other, place]), None),
+        )
+        for place in range(len(values))
+    ]
+
+
+def _likeliest_rows(chances: dict[int, float]) -> set[int]:
+    """Return the largest set of likeliest rows whose mean probability is high enough.
+
+    The likeliest is among them however unlikely it is.
+    """
+    order = sorted(chances, key=lambda row: (-chances[row], row))
+    means = np.cumsum([chances[row] for row in order]) / np.arange(1, len(order) + 1)
+    # The mean only falls, since the likeliest come first.
+    return set(order[: max(1, int((means >= LEAST_MEAN_PROBABILITY).sum()))])
+
+
+def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability that no other point dominates a point, for each.
+
+    Args:
+        draws: Losses of shape (draws, points, objectives).
+
+    Returns:
+        Probabilities of shape (points,).
+    """
+    found: NDArray[np.float64] = np.logical_not(dominance(draws).any(axis=1)).mean(axis=0)
+    return found
+
+
+def is_tie(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Tell whether two points cannot be told apart, all objectives taken together.
+
+    They can if no difference at all lies outside the joint 95 % region of their difference: the
+    ellipsoid by Mahalanobis distance that holds 95 % of the draws around their mean (Hotelling's
+    T², with the draws in place of its distribution). One test per pair: tested objective by
+    objective, equal points would differ in one of three in 14 % of cases.
+
+    Args:
+        one: Losses of one point, as draws of shape (draws, objectives).
+        other: Those of the other, paired with them.
+    """
+    differences = one - other
+    mean = differences.mean(axis=0)
+    varies = differences.std(axis=0) > _NO_SPREAD
+    if (np.abs(mean[~varies]) > _NO_SPREAD).any():
+        return False
+    if not varies.any():
+        return True
+    scale = differences[:, varies].std(axis=0)
+    around = (differences - mean)[:, varies] / scale
+    inverse = np.linalg.pinv(np.cov(around, rowvar=False).reshape(varies.sum(), -1), hermitian=True)
+    distances = np.einsum("di,ij,dj->d", around, inverse, around)
+    offset = mean[varies] / scale
+    return bool(offset @ inverse @ offset <= np.quantile(distances, _CONFIDENCE))
+
+
+def row_members(verdicts: Sequence[Verdict], row: int) -> list[int]:
+    """Return the places of a row's points, the one that stands for it among them."""
+    return [place for place, verdict in enumerate(verdicts) if verdict.row == row]

@@ -1,0 +1,128 @@
+"""What models truly score, as far as a study tells: joint draws."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.search.propose.surrogate import encode, kernel
+from paretune.spaces import Axis, Candidate
+from paretune.spaces.axis import BUILD_AXES
+
+_FEWEST_MODELS = 8
+"""Fewer models say too little about how quality follows from the axes."""
+
+_MOST_SCATTER = 1.0
+"""Share of the models' variance that no axis explains, at most."""
+
+_NOTHING = 1e-12
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a model scored on a split.
+
+    Attributes:
+        quality: On the whole split.
+        resampled: On bootstrap samples of it, the same samples for every model; at least two.
+    """
+
+    quality: float
+    resampled: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the study: one file, as one runtime answers with it.
+
+    Attributes:
+        candidate: A candidate that has it.
+        scores: What it scored, by split; at least one.
+    """
+
+    candidate: Candidate
+    scores: Mapping[str, Score]
+
+
+def draw(models: Sequence[Model], step: float, draws: int) -> NDArray[np.float64] | None:
+    """Return ways the qualities may truly be, given both splits and what the axes tell.
+
+    A split of a few hundred samples can hardly order models that are half a point apart. But the
+    models of a study are no strangers: a student pruned a little less, or in a finer quantization,
+    is mostly better. So qualities have a Gaussian process over the build axes as their prior, with
+    a scatter of each model's own, all learnt from the study (empirical Bayes; Rasmussen and
+    Williams, "Gaussian Processes for Machine Learning", 2006, chapter 5; Efron and Morris, "Data
+    Analysis Using Stein's Estimator and its Generalizations", 1975). Since every model that was
+    looked at takes part, it does no harm that some were chosen for their luck.
+
+    What all models have in common on a split (hard samples) changes no order and is taken out. What
+    is left counts as independent. The bootstrap's own covariances were tried and are worse: they
+    are known from the few samples on which models differ, and with them the prior can explain any
+    difference away.
+
+    Args:
+        models: All models of interest.
+        step: What one sample weighs: each model gets half a sample of doubt.
+        draws: How many.
+
+    Returns:
+        Qualities of shape (models, draws), known up to a constant that all share; ``None`` if the
+        models are too few to learn from, or all alike.
+    """
+    features = _features(models)
+    mean, variance = _together(models, step)
+    spread = float(mean.std())
+    if len(models) < _FEWEST_MODELS or spread < _NOTHING:
+        return None
+    from sklearn.gaussian_process import GaussianProcessRegressor
+
+    values, noise = (mean - mean.mean()) / spread, variance / spread**2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of hyperparameters at their bounds
+        prior = kernel(features.shape[1], _MOST_SCATTER)
+        fitted = GaussianProcessRegressor(prior, alpha=noise).fit(features, values).kernel_
+    before = fitted(features)
+    gain = np.linalg.solve(before + np.diag(noise), before).T
+    after = before - gain @ before
+    sizes, directions = np.linalg.eigh((after + after.T) / 2)
+    shaken = np.random.default_rng(len(models)).standard_normal((draws, len(models)))
+    shaken = shaken * np.sqrt(sizes.clip(min=0.0)) @ directions.T
+    found: NDArray[np.float64] = mean.mean() + spread * (gain @ values + shaken)
+    return found.T
+
+
+def _features(models: Sequence[Model]) -> NDArray[np.float64]:
+    """Return the build axes that vary among the models, encoded."""
+    candidates = [model.candidate for model in models]
+    values = {name: sorted({c.params[name] for c in candidates}, key=str) for name in BUILD_AXES}
+    return encode(candidates, [Axis(name, tuple(v)) for name, v in values.items() if len(v) > 1])
+
+
+def _together(
+    models: Sequence[Model], step: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each model's quality over all splits, and its variance: shape (models,) both.
+
+    Splits are weighted by their precision, after what all models have in common is taken out.
+    """
+    weighted, precision = np.zeros(len(models)), np.zeros(len(models))
+    for split in sorted({name for model in models for name in model.scores}):
+        rows = [row for row, model in enumerate(models) if split in model.scores]
+        scores = [models[row].scores[split] for row in rows]
+        quality = np.array([score.quality for score in scores])
+        resampled = np.array([score.resampled for score in scores])
+        own = (resampled - resampled.mean(axis=0)).var(axis=1) * len(rows) / max(len(rows) - 1, 1)
+        own = own + max(step**2 / 2, _NOTHING)
+        # What is known from another split as well puts both on one level.
+        both = precision[rows] > 0
+        if both.any():
+            known = np.array(rows)[both]
+            quality = quality + (weighted[known] / precision[known] - quality[both]).mean()
+        weighted[rows] += quality / own
+        precision[rows] += 1 / own
+    mean: NDArray[np.float64] = weighted / precision
+    return mean, 1 / precision

@@ -1,0 +1,177 @@
+"""The bundle: a picked point's model file and the manifest of everything needed to run it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretune.runners.failure import Failure
+from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS
+from paretune.runners.runtimes.process_runner import ProcessRunner
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.deliver.bundle_folder import MANIFEST, replaced
+from paretune.search.deliver.card import write_card
+from paretune.search.deliver.choice import baseline
+from paretune.search.record.history import History
+from paretune.search.deliver.recheck import Recheck
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import RunSpec, StudyError
+
+MANIFEST_VERSION = 2
+
+_FEWEST_SAMPLES = 64
+
+
+def write_bundle(
+    record: TrialRecord,
+    history: History,
+    store: ArtifactStore,
+    folder: Path,
+    study: str,
+    runner: ProcessRunner,
+    *,
+    requirements: Sequence[str] = (),
+    samples: Samples | None = None,
+    rechecks: Mapping[str, Recheck] | None = None,
+) -> Path:
+    """Write a trial's model file and the manifest of everything needed to run it as measured.
+
+    Args:
+        record: The trial, with the values to promise.
+        history: Its study.
+        store: Where the file is.
+        folder: The bundle's folder; made if it is missing. A bundle in it is replaced.
+        study: The study's name.
+        runner: What runs the file.
+        requirements: What the runner's interpreter was made from, if it was.
+        samples: What it was run on: some go into the bundle, with the answers, to verify it with.
+        rechecks: What was measured when it was picked, beside what was published; if it was.
+
+    Returns:
+        The manifest's path.
+
+    Raises:
+        StudyError: If the file left the store or was damaged, or the folder has a file of somebody
+            else's where one of the bundle's would go.
+    """
+    measurement = record.measurement
+    if measurement is None:
+        raise StudyError(f"trial {record.number} was not measured")
+    confirmed = {point.number: point for point in history.confirmed}
+    source = store.get(measurement.artifact)
+    if source is None:
+        raise StudyError(
+            f"the file of trial {record.number} ({measurement.artifact[:12]}…) is no longer whole "
+            f"in {store.root}; restore it, or search under a new `name`, which rebuilds only what "
+            f"is missing"
+        )
+    file = f"model.{runner.model_format}"
+    manifest: dict[str, Any] = {
+        "manifest_version": MANIFEST_VERSION,
+        "study": study,
+        "trial": record.number,
+        "candidate": record.candidate.as_dict(),
+        "model": {
+            "file": file,
+            "sha256": measurement.artifact,
+            **(_signature(source) if runner.model_format == "onnx" else {}),
+        },
+        "lineage": dict(record.lineage),
+        "run": {
+            "runner": record.candidate.run.runner,
+            "runtime": runner.runtime,
+            "execution_provider": record.candidate.run.execution_provider,
+            "provider_options": runner.options(record.candidate.run),
+            "python": str(runner.python),
+            "requirements": list(requirements),
+            "batch_size": record.candidate.run.batch_size,
+            "session_options": record.candidate.run.session_options,
+        },
+        "quality": {
+            "metric": history.quality_metric,
+            "split": "test" if record.number in confirmed else "validation",
+            "value": record.metrics[history.quality_metric],
+            "batches": "consecutive samples in batches of batch_size, the last one shorter",
+        },
+        "metrics": {
+            name: {
+                "value": statistic.value,
+                "low": statistic.low,
+                "high": statistic.high,
+            }
+            for name, statistic in measurement.statistics.items()
+        },
+        "rechecked": {name: each.as_dict() for name, each in (rechecks or {}).items()},
+        "baseline": base.metrics if (base := baseline(history)) else None,
+        "probability_non_dominated": confirmed[record.number].probability
+        if record.number in confirmed
+        else None,
+        "launches": measurement.launches,
+        "providers": {k: asdict(v) for k, v in measurement.providers.items()},
+        "environment": dict(measurement.environment),
+    }
+    with replaced(folder) as aside:
+        shutil.copyfile(source, aside / file)
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+        if samples is not None:
+            _write_samples(aside, aside / file, record.candidate.run, runner, samples)
+        fp32_layers = manifest["model"].get("fp32_layers", [])
+        write_card(record, history, aside, study, fp32_layers, rechecks or {})
+    return folder / MANIFEST
+
+
+def input_files(folder: Path, count: int) -> list[Path]:
+    """Return a bundle's files of samples, one for each of the model's inputs, in order."""
+    return [folder / f"inputs{f'_{place}' if place else ''}.npy" for place in range(count)]
+
+
+def _write_samples(
+    folder: Path, model: Path, run: RunSpec, runner: ProcessRunner, samples: Samples
+) -> None:
+    """Write some whole batches of inputs, the model's answers to them, and the pipeline."""
+    count = max(_FEWEST_SAMPLES, 2 * run.batch_size)
+    inputs = input_files(folder, len(samples.inputs))
+    for file, given in zip(inputs, samples.inputs, strict=True):
+        np.save(file, np.load(given, mmap_mode="r")[:count])
+    with tempfile.TemporaryDirectory() as name:
+        answers = runner.predict(
+            model, run, Samples(inputs), Path(name), MeasurementSettings(fallback_tolerance=1.0)
+        )
+        if isinstance(answers, Failure):
+            raise StudyError(f"the picked model does not run here: {answers.message}")
+        shutil.copyfile(answers.outputs, folder / "outputs.npy")
+    if samples.pipeline is not None:
+        shutil.copyfile(samples.pipeline.file, folder / "pipeline.py")
+
+
+def _signature(path: Path) -> dict[str, Any]:
+    """Return what an ONNX file takes and gives, and how it was quantized."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    graph = model.graph
+    notes = {entry.key: entry.value for entry in model.metadata_props}
+
+    def describe(value: Any) -> dict[str, Any]:
+        tensor = value.type.tensor_type
+        return {
+            "name": value.name,
+            "type": onnx.TensorProto.DataType.Name(tensor.elem_type).lower(),
+            "shape": [d.dim_param or d.dim_value for d in tensor.shape.dim],
+        }
+
+    return {
+        "inputs": [describe(value) for value in graph.input],
+        "outputs": [describe(value) for value in graph.output],
+        "fp32_layers": notes[FP32_LAYERS].splitlines() if FP32_LAYERS in notes else [],
+        "calibration": notes.get(CALIBRATION),
+    }

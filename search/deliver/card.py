@@ -1,0 +1,121 @@
+"""The model card: a bundle's story for someone who was not there, with a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from paretune.search.deliver.choice import baseline, points
+from paretune.search.record.history import History
+from paretune.search.deliver.recheck import Recheck
+from paretune.search.review.shortfall import shortfalls
+from paretune.search.record.words import format_metric, shown_metrics
+from paretune.search.record.trial import TrialRecord
+
+_PICTURE = "frontier.png"
+
+
+def write_card(
+    record: TrialRecord,
+    history: History,
+    folder: Path,
+    study: str,
+    fp32_layers: Sequence[str] = (),
+    rechecks: Mapping[str, Recheck] | None = None,
+) -> None:
+    """Write ``README.md`` and the picture it shows into a bundle."""
+    _draw(record, history, folder / _PICTURE)
+    build, run = record.candidate.build, record.candidate.run
+    metric, base = history.quality_metric, baseline(history)
+    confirmed = {point.number: point for point in history.confirmed}
+    split = "test" if record.number in confirmed else "validation"
+    metrics = list(dict.fromkeys([*shown_metrics(history), "latency_p99_ms", "peak_memory_bytes"]))
+    statistics = record.measurement.statistics if record.measurement else {}
+    rows = []
+    for name in metrics:
+        statistic = statistics.get(name)
+        if statistic is None:
+            continue
+        interval = ""
+        if statistic.low is not None and statistic.high is not None:
+            ends = (statistic.low, statistic.high)
+            interval = " … ".join(format_metric(name, end) for end in ends)
+        was = format_metric(name, base.metrics[name]) if base else ""
+        rows.append(f"| {name} | {format_metric(name, statistic.value)} | {interval} | {was} |")
+    environment = record.measurement.environment if record.measurement else {}
+    pruned = f"{build.pruning_ratio:.0%} of the channels removed" if build.pruning_ratio else "no"
+    lines = [
+        f"# {study}: trial {record.number}",
+        "",
+        f"**{record.candidate.label}**",
+        "",
+        f"![where it stands]({_PICTURE})",
+        "",
+        f"| metric | value | 95 % interval | baseline |\n|---|---|---|---|\n{chr(10).join(rows)}",
+        "",
+        f"{metric} is that of the {split} split, from this file, in the runtime that was timed.",
+        "",
+        *_measured_again(metrics, rechecks or {}),
+        "## How it was made",
+        "",
+        f"- student: {build.student}; pruning: {pruned}; quantization: {build.scheme}",
+        *([f"- layers left in fp32: {', '.join(fp32_layers)}"] if fp32_layers else []),
+        f"- stages: {', '.join(record.lineage) or 'none'}",
+        *(f"- {text}" for text in shortfalls(record, history)),
+        "",
+        "## How to run it",
+        "",
+        f"- {run.runner}, {run.execution_provider}, batch size {run.batch_size}, "
+        f"{run.intra_op_threads} thread(s); `manifest.json` has the session options",
+        "- `paretune verify .` measures it again, wherever it is run",
+        "",
+        "## Where it was measured",
+        "",
+        *(f"- {name}: {value}" for name, value in environment.items()),
+        "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines), "utf-8")
+
+
+def _measured_again(metrics: Sequence[str], rechecks: Mapping[str, Recheck]) -> list[str]:
+    """Return lines of what was measured when the point was picked."""
+    told = [f"- {rechecks[name].text}" for name in metrics if name in rechecks]
+    return ["Measured once more when it was picked:", "", *told, ""] if told else []
+
+
+def _draw(record: TrialRecord, history: History, path: Path) -> None:
+    """Draw quality against p95 latency: all points that could be picked, this one marked."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), dpi=144, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    quality, latency = history.quality_metric, "latency_p95_ms"
+    rest = [r for r in points(history) if r.number != record.number]
+    axes.scatter(
+        [r.metrics[latency] for r in rest],
+        [r.metrics[quality] for r in rest],
+        color="#8a96a3",
+        s=22,
+        label="other points",
+    )
+    reference = baseline(history)
+    if reference and reference.number != record.number:
+        base = reference.metrics
+        axes.scatter(base[latency], base[quality], marker="*", color="#111111", s=130)
+        axes.annotate(
+            "baseline",
+            (base[latency], base[quality]),
+            xytext=(5, -12),
+            textcoords="offset points",
+        )
+    axes.scatter(
+        record.metrics[latency], record.metrics[quality], color="#c23b5a", s=70, label="this file"
+    )
+    axes.set_xscale("log")
+    axes.set_xlabel(latency)
+    axes.set_ylabel(quality)
+    axes.grid(visible=True, which="both", alpha=0.25)
+    axes.legend(frameon=False)
+    figure.savefig(path)

@@ -1,0 +1,78 @@
+"""The promise: a picked point is measured once more, here and now, before it is handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from paretune.runners.failure import Failure
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.metric import METRICS
+from paretune.search.record.objective import Constraint
+from paretune.search.deliver.recheck import Recheck, rechecks
+from paretune.search.record.words import format_metric
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import StudyError
+
+MOST_TRIED = 5
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A point that kept its promise.
+
+    Attributes:
+        record: The point.
+        measurement: What was measured just now.
+        broken: Of each point that would have come before it, why it was not taken.
+    """
+
+    record: TrialRecord
+    measurement: Measurement
+    broken: tuple[str, ...]
+
+    @property
+    def rechecks(self) -> dict[str, Recheck]:
+        """What was measured just now beside what was published, by metric."""
+        return rechecks(self.record, self.measurement)
+
+
+def first_that_keeps(
+    ranked: Sequence[TrialRecord],
+    limits: Sequence[Constraint],
+    measure: Callable[[TrialRecord], Measurement | Failure],
+) -> Kept:
+    """Measure points in order until one keeps its limits here and now.
+
+    Args:
+        ranked: The points, the one to pick first; at most five are tried.
+        limits: What is wished for. A quality is not measured again: it belongs to the file.
+        measure: Times a point.
+
+    Raises:
+        StudyError: If none keeps them, with what each gave.
+    """
+    broken: list[str] = []
+    for record in ranked[:MOST_TRIED]:
+        outcome = measure(record)
+        if isinstance(outcome, Failure):
+            broken.append(f"trial {record.number} does not run here: {outcome.message}")
+            continue
+        missed = [
+            f"{limit.metric} is {format_metric(limit.metric, outcome.metrics[limit.metric])} now "
+            f"(published: {format_metric(limit.metric, record.metrics[limit.metric])}; "
+            f"limit: {format_metric(limit.metric, limit.bound)})"
+            for limit in limits
+            if limit.metric in METRICS
+            and limit.metric in outcome.metrics
+            and limit.violation(outcome.metrics[limit.metric]) > 0
+        ]
+        if not missed:
+            return Kept(record, outcome, tuple(broken))
+        broken.append(f"trial {record.number}: {', '.join(missed)}")
+    raise StudyError(
+        "no point keeps its promise on this machine now:\n  "
+        + "\n  ".join(broken)
+        + "\nIs something else running? Otherwise `paretune confirm` measures the frontier again; "
+        "--no-measure picks by the published values"
+    )

@@ -1,0 +1,151 @@
+"""The report: one HTML file, which needs no network, for someone who was not there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from paretune.search.deliver.choice import points
+from paretune.search.review.frontier_rows import frontier_rows
+from paretune.search.record.history import History
+from paretune.search.record.search_time import busy_seconds
+from paretune.search.review.shortfall import shortfalls
+from paretune.search.record.words import close_calls_text, format_metric, gain_texts, shown_metrics
+from paretune.search.record.trial import TrialRecord
+
+_TEMPLATE = Path(__file__).with_name("html_report.html")
+_BUDGETED = "latency_p95_ms"
+
+
+def write_report(history: History, name: str, path: Path) -> None:
+    """Write a study's story: frontier under a budget, comparison, failures, where the time went.
+
+    Args:
+        history: The study, with at least one measured trial.
+        name: The study's name.
+        path: The HTML file.
+    """
+    from plotly.offline import get_plotlyjs
+
+    shown = history.as_published()
+    choice = {record.number for record in points(history)}
+    data = {
+        "quality": history.quality_metric,
+        "budgeted": _BUDGETED,
+        "metrics": shown_metrics(history),
+        "points": [
+            _point(record, shown)
+            | {"choice": record.number in choice, "shortfalls": shortfalls(record, history)}
+            for record in shown.measured
+        ],
+        "others": "measured while searching only" if history.confirmed else "breaks a limit",
+        "stages": _stage_seconds(history),
+        "hypervolume": _hypervolumes(history),
+    }
+    html = _TEMPLATE.read_text("utf-8")
+    parts = {
+        "NAME": escape(name),
+        "SUMMARY": escape(_summary(history)),
+        "TABLE": _table(history),
+        "FAILURES": _failures(history),
+        # Within a script, a text must not end it.
+        "DATA": json.dumps(data).replace("</", "<\\/"),
+        "PLOTLY": get_plotlyjs(),
+    }
+    for key, text in parts.items():
+        html = html.replace(f"@@{key}@@", text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, "utf-8")
+
+
+def _point(record: TrialRecord, history: History) -> dict[str, Any]:
+    statistics = record.measurement.statistics if record.measurement else {}
+    return {
+        "number": record.number,
+        "label": record.candidate.label,
+        "quantization": record.candidate.build.scheme,
+        "frontier": record in history.frontier,
+        "baseline": record.number == 0,
+        "values": {
+            metric: [s.value, s.low, s.high]
+            for metric in shown_metrics(history)
+            if (s := statistics.get(metric)) is not None
+        },
+        "texts": {
+            metric: format_metric(metric, record.metrics[metric])
+            for metric in shown_metrics(history)
+            if metric in record.metrics
+        },
+    }
+
+
+def _summary(history: History) -> str:
+    hours = busy_seconds(history.records) / 3600
+    text = (
+        f"{len(history.records)} trials ({len(history.measured)} measured, "
+        f"{len(history.skipped)} skipped, {len(history.failed)} failed), "
+        f"{hours:.2f} h of searching. "
+    )
+    if history.published:
+        text += (
+            f"{len(history.published)} points are published: measured again, with the test split's "
+            f"quality. {close_calls_text(history)}"
+        )
+    else:
+        text += f"{len(history.frontier)} points are on the search's frontier; none is confirmed."
+    return text
+
+
+def _table(history: History) -> str:
+    metrics = shown_metrics(history)
+    gained = ("× faster", f"Δ {history.quality_metric}", "× smaller")
+    names = ("trial", "candidate", *metrics, *gained, "P", "ties")
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    rows = []
+    for row in frontier_rows(history):
+        mark = " (baseline)" if row.number == 0 else ""
+        cells = [f"{row.number}{mark}", row.candidate.label]
+        cells += [format_metric(metric, row.metrics[metric]) for metric in metrics]
+        cells += gain_texts(row.gains) if row.gains else ["", "", ""]
+        cells.append("" if row.probability is None else f"{row.probability:.2f}")
+        cells.append(", ".join(map(str, row.ties)))
+        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _failures(history: History) -> str:
+    if not history.failed:
+        return "<p>No trial failed.</p>"
+    rows = "".join(
+        f"<tr><td>{count}</td><td>{escape(cause)}</td></tr>"
+        for cause, count in history.failures_by_cause
+    )
+    return (
+        f"<table><thead><tr><th>trials</th><th>cause</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _stage_seconds(history: History) -> dict[str, float]:
+    spent: Counter[str] = Counter()
+    for record in history.records:
+        spent.update(record.stage_seconds)
+    return dict(spent.most_common())
+
+
+def _hypervolumes(history: History) -> list[tuple[int, float]]:
+    """Return trial number and hypervolume so far, of each measured trial."""
+    so_far = History(
+        history.objectives,
+        history.constraints,
+        history.quality_metric,
+        interest=history.interest,
+    )
+    found = []
+    for record in history.measured:
+        so_far.add(record)
+        if so_far.hypervolume is not None:
+            found.append((record.number, so_far.hypervolume))
+    return found

@@ -1,0 +1,78 @@
+"""A pick in words: why this point, what it gains, and what was measured just now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from paretune.search.deliver.choice import Wish, baseline
+from paretune.search.record.gains import gains
+from paretune.search.record.history import History
+from paretune.search.deliver.paired import quality_difference
+from paretune.search.deliver.recheck import Recheck
+from paretune.search.record.words import shown_metrics
+from paretune.search.record.trial import TrialRecord
+
+
+def reason_text(
+    record: TrialRecord, equals: Sequence[TrialRecord], history: History, wish: Wish
+) -> list[str]:
+    """Say what was preferred if nobody said it, and among which equals the point was picked."""
+    quality, lines = history.quality_metric, []
+    by_quality = wish.preference == "accuracy"
+    if wish.prefer is None and not by_quality:
+        lines.append(
+            f"only {quality} is limited, so the lowest {wish.latency_metric} is best "
+            f"(--prefer accuracy for the best {quality})"
+        )
+    if len(equals) > 1:
+        what = quality if by_quality else wish.preference
+        why = "the fastest" if by_quality else f"the one with the best {quality}"
+        best = equals[0]
+        others = "" if best.number == record.number else f"; by its value trial {best.number} leads"
+        lines.append(
+            f"{len(equals)} points cannot be told apart in {what} (within one standard error): "
+            f"this is {why} of them{others}"
+        )
+    return lines
+
+
+def gains_text(record: TrialRecord, history: History) -> list[str]:
+    """Say what a point gains and costs against the baseline, and how sure the cost is."""
+    base = baseline(history)
+    if base is None or base.number == record.number:
+        return []
+    quality = history.quality_metric
+    found = gains(record.metrics, base.metrics, history)
+    lines = [
+        f"{_times(found.times_faster, 'faster', 'slower')} ({found.latency_metric}), "
+        f"{found.throughput_ratio:.3g} × the throughput, "
+        f"{_times(found.times_smaller, 'smaller', 'larger')}, "
+        f"{quality} {found.quality_change:+.4f} against the baseline"
+    ]
+    drop = quality_difference(history, base.number, record.number)
+    if drop is not None:
+        low, high = drop.ends
+        lines.append(
+            f"{quality} drop {drop.value:.4f} (95 %: {low:.4f} … {high:.4f}, by a paired bootstrap "
+            f"of the test samples)"
+        )
+    return lines
+
+
+def _times(ratio: float, above: str, below: str) -> str:
+    return f"{ratio:.3g} × {above}" if ratio >= 1 else f"{1 / ratio:.3g} × {below}"
+
+
+def recheck_text(rechecks: Mapping[str, Recheck], history: History, wish: Wish) -> list[str]:
+    """Say what was measured just now of what was asked for, and of all that differs.
+
+    The latency asked for and limited metrics are always told; other metrics that a frontier shows
+    are if their value is outside the published interval.
+    """
+    asked = dict.fromkeys([wish.latency_metric, *(limit.metric for limit in wish.limits)])
+    names = dict.fromkeys([*asked, *shown_metrics(history)])
+    return [
+        f"measured just now: {rechecks[name].text}"
+        for name in names
+        if name in rechecks and (name in asked or not rechecks[name].is_inside)
+    ]

@@ -1,0 +1,151 @@
+"""The ranking: in which order the points that keep a wish are picked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.runners.metric import METRICS
+from paretune.runners.measure.statistic import CONFIDENCE, Statistic
+from paretune.search.record.history import History
+from paretune.search.record.objective import natural_direction
+from paretune.search.deliver.paired import quality_draws
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import StudyError
+
+Preference = Literal["accuracy", "latency", "throughput", "size", "memory"]
+"""What is best: ``accuracy`` is the workload's quality metric, whatever its name."""
+
+_METRICS = {
+    "throughput": "throughput_samples_per_s",
+    "size": "size_bytes",
+    "memory": "peak_memory_bytes",
+}
+
+
+class Ranking:
+    """Orders points by a preference; of those that it cannot tell apart, by the second.
+
+    The rule of one standard error (Breiman, Friedman, Olshen and Stone, Classification and
+    Regression Trees, 1984, section 3.4.3): the best point by its value is often only the luckiest.
+    So all whose difference from it is within one standard error of that difference count as its
+    equals. Where quality is preferred, the fastest of them is first, by the latency asked for, then
+    by throughput, then by size; where anything else is, the one of the best quality. The rule is
+    then repeated on the rest.
+
+    The standard error of a difference of qualities is that of the paired bootstrap of the test
+    split, plus what its draws leave open. One right answer more is worth about one standard error,
+    and 200 draws tell that to within 5 %: chance would decide whether it counts. Twice the 5 % is
+    added, so that it does not.
+
+    Without draws (a study confirmed by an older version) it is that of the best point, from its
+    interval, as in the book; for all else it comes from both points' intervals. What has no
+    interval is taken as it is.
+
+    Args:
+        pool: The points; every one has the metric that is preferred.
+        history: Their study.
+        preference: What is best.
+        latency_metric: The latency that is meant.
+
+    Raises:
+        StudyError: If there is no such preference.
+    """
+
+    def __init__(
+        self,
+        pool: Sequence[TrialRecord],
+        history: History,
+        preference: Preference,
+        latency_metric: str,
+    ) -> None:
+        if preference not in get_args(Preference):
+            known = ", ".join(get_args(Preference))
+            raise StudyError(f"prefer must be one of {known}; got {preference!r}")
+        quality, by_quality = history.quality_metric, preference == "accuracy"
+        speed = [latency_metric, "throughput_samples_per_s", "size_bytes"]
+        metric = {"accuracy": quality, "latency": latency_metric, **_METRICS}[preference]
+        second = latency_metric if by_quality else quality
+        # Sorted, so that the best of what is left is always the first of it.
+        self._pool = sorted(pool, key=lambda r: _key(r, [metric, second, *speed]))
+        among_equals = [*speed, metric] if by_quality else [second, metric, *speed]
+        self._keys = [_key(record, among_equals) for record in self._pool]
+        values = [[_loss(r, name) for name in (metric, second)] for r in self._pool]
+        self._losses = np.array(values, dtype=np.float64).reshape(len(self._pool), 2)
+        self._errors = _standard_errors(self._pool, metric, is_fresh=bool(history.confirmed))
+        self._is_by_quality = by_quality
+        self._draws = _paired(self._pool, history) if by_quality else None
+
+    def equals(self) -> list[TrialRecord]:
+        """Return the best point by its value, and after it those that cannot be told from it."""
+        return [self._pool[row] for row in self._equals(np.arange(len(self._pool)))]
+
+    def order(self) -> list[TrialRecord]:
+        """Return all points, the one to pick first.
+
+        None comes first in what is left of them if another beats it in both the preferred metric
+        and the second.
+        """
+        left, found = np.arange(len(self._pool)), []
+        while len(left):
+            equal = sorted(self._equals(left), key=self._keys.__getitem__)
+            first = next(row for row in equal if not self._is_beaten(row, left))
+            found.append(self._pool[first])
+            left = left[left != first]
+        return found
+
+    def _equals(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the best of some rows, and those that cannot be told from it."""
+        if not len(rows):
+            return rows
+        best = rows[0]
+        if self._draws is not None:
+            error = np.std(self._draws[rows] - self._draws[best], axis=1, ddof=1)
+            # The relative standard error of a standard deviation of n draws is 1 / √(2 (n - 1)).
+            error *= 1 + 2 / (2 * (self._draws.shape[1] - 1)) ** 0.5
+        elif self._is_by_quality:
+            error = np.full(len(rows), self._errors[best])
+        else:
+            error = np.hypot(self._errors[rows], self._errors[best])
+        found: NDArray[np.intp] = rows[self._losses[rows, 0] - self._losses[best, 0] <= error]
+        return found
+
+    def _is_beaten(self, row: int, rows: NDArray[np.intp]) -> bool:
+        own, others = self._losses[row], self._losses[rows]
+        return bool(((others <= own).all(axis=1) & (others < own).any(axis=1)).any())
+
+
+def _key(record: TrialRecord, metrics: Sequence[str]) -> tuple[float, ...]:
+    return (*(_loss(record, metric) for metric in metrics), record.number)
+
+
+def _loss(record: TrialRecord, metric: str) -> float:
+    value = record.metrics[metric]
+    return -value if natural_direction(metric) == "maximize" else value
+
+
+def _standard_errors(
+    pool: Sequence[TrialRecord], metric: str, *, is_fresh: bool
+) -> NDArray[np.float64]:
+    """Return each value's standard error, from its 95 % interval; 0 without one."""
+    width = 2 * NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    if is_fresh and metric in METRICS:
+        width *= 2**0.5  # published times have the interval of a repetition
+    found = []
+    for record in pool:
+        measured = record.measurement.statistics if record.measurement else {}
+        low, high = measured.get(metric, Statistic(0.0)).ends
+        found.append((high - low) / width)
+    return np.array(found)
+
+
+def _paired(pool: Sequence[TrialRecord], history: History) -> NDArray[np.float64] | None:
+    """Return the points' paired draws of quality, of shape (points, draws), if all have them."""
+    draws = [quality_draws(history, record.number) for record in pool]
+    if not draws or len({len(each) for each in draws}) > 1 or not len(draws[0]):
+        return None
+    return np.array(draws)

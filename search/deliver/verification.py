@@ -1,0 +1,187 @@
+"""Verification: does a bundle do on this machine what its manifest says?"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretune.runners.failure import Failure
+from paretune.runners.runtimes.interpreter import interpreter
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.runtimes.process_runner import ProcessRunner
+from paretune.runners.measure.protocol import time_model
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
+from paretune.runners.measure.statistic import Statistic
+from paretune.runners.store.artifact_store import file_digest
+from paretune.search.deliver.bundle import MANIFEST_VERSION, input_files
+from paretune.spaces import GraphOptimization, RunSpec, StudyError
+
+SETTINGS = replace(CAREFUL, idle_wait_s=10.0)
+
+_TIMES = ("latency_p50_ms", "latency_p95_ms")
+_TOLERANCE = 1e-3
+
+
+class Verdict(IntEnum):
+    """What verification found; the value is the command's exit code."""
+
+    AS_PROMISED = 0
+    SLOWER = 3
+    FASTER = 4
+    DIFFERENT_ANSWERS = 5
+    DOES_NOT_RUN = 6
+    DAMAGED = 7
+    CANNOT_TELL = 8
+
+    @property
+    def words(self) -> str:
+        """The verdict in words."""
+        return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What verification found.
+
+    Attributes:
+        verdict: The verdict.
+        reason: Why, in words.
+        promised: Times by name: the published values, each with the interval that is compared.
+        measured: The same, measured now.
+    """
+
+    verdict: Verdict
+    reason: str
+    promised: Mapping[str, Statistic] = field(default_factory=dict)
+    measured: Mapping[str, Statistic] = field(default_factory=dict)
+
+
+def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verification:
+    """Run a bundle's model on its samples, compare the answers, and time it.
+
+    Slower (or faster) means that the intervals of p50 or p95, promised and measured, do not meet.
+    Promised is the published interval. If the measurement when the point was picked was outside it,
+    which whoever picked it was told, the promise reaches from there to here: from the lowest to the
+    highest end of both intervals.
+
+    Args:
+        folder: The bundle, as ``paretune pick --out`` wrote it.
+        settings: How much to measure.
+
+    Raises:
+        StudyError: If there is no manifest that this version can read.
+    """
+    manifest = _manifest(folder)
+    model = folder / manifest["model"]["file"]
+    if not model.is_file() or file_digest(model) != manifest["model"]["sha256"]:
+        what = "is not the file that was picked" if model.is_file() else "is missing"
+        return Verification(Verdict.DAMAGED, f"{model} {what}")
+    values = manifest["run"]
+    session = values["session_options"]
+    level = session.get("graph_optimization_level", GraphOptimization.ALL.level)
+    run = RunSpec(
+        values["runner"],
+        values["execution_provider"],
+        values["batch_size"],
+        session["intra_op_num_threads"],
+        GraphOptimization.of_level(level),
+    )
+    runner = _runner(values)
+    samples = Samples(input_files(folder, len(list(folder.glob("inputs*.npy")))))
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        found = runner.describe(work)
+        if isinstance(found, Failure):
+            return Verification(Verdict.DOES_NOT_RUN, found.message)
+        if run.execution_provider not in found.available:
+            there = ", ".join(found.available)
+            reason = f"{run.execution_provider} is not available here; there is {there}"
+            return Verification(Verdict.DOES_NOT_RUN, reason)
+        answers = runner.predict(model, run, samples, work, settings)
+        if isinstance(answers, Failure):
+            return Verification(Verdict.DOES_NOT_RUN, answers.message)
+        if difference := _difference(np.load(answers.outputs), np.load(folder / "outputs.npy")):
+            return Verification(Verdict.DIFFERENT_ANSWERS, difference)
+        timing = time_model(runner, model, run, samples, work, settings)
+    if isinstance(timing, Failure):
+        return Verification(Verdict.DOES_NOT_RUN, timing.message)
+    statistics = summarize(timing.launches, run.batch_size)
+    measured = {name: statistics[name] for name in _TIMES}
+    promised = {name: _promised(manifest, name) for name in _TIMES}
+    verdict, reason = _judge(promised, measured)
+    # Launches that were disturbed are repeated: if many were, a kept promise is one all the same.
+    was_restless = timing.contaminated > len(timing.launches)
+    if not timing.host_was_idle or (was_restless and verdict is not Verdict.AS_PROMISED):
+        verdict, reason = Verdict.CANNOT_TELL, "something else was running meanwhile"
+    return Verification(verdict, reason, promised, measured)
+
+
+def _promised(manifest: Mapping[str, Any], name: str) -> Statistic:
+    published = Statistic(**manifest["metrics"][name])
+    again = manifest.get("rechecked", {}).get(name)
+    if again is None or again["inside"]:
+        return published
+    ends = [*published.ends, *Statistic(again["value"], again["low"], again["high"]).ends]
+    return Statistic(published.value, min(ends), max(ends))
+
+
+def _judge(
+    promised: Mapping[str, Statistic], measured: Mapping[str, Statistic]
+) -> tuple[Verdict, str]:
+    for name in _TIMES:
+        then, now = promised[name], measured[name]
+        text = f"{name} {now.value / then.value:.2f} × what was promised"
+        (low, high), (promised_low, promised_high) = now.ends, then.ends
+        if low > promised_high:
+            return Verdict.SLOWER, text
+        if high < promised_low:
+            return Verdict.FASTER, text
+    return Verdict.AS_PROMISED, "the intervals of promised and measured times meet"
+
+
+def _difference(answers: np.ndarray, expected: np.ndarray) -> str:
+    """Say how answers differ from those expected; nothing if they do not."""
+    if answers.shape != expected.shape:
+        return f"answers of shape {answers.shape} instead of {expected.shape}"
+    scale = float(np.abs(expected).max()) or 1.0
+    off = float(np.abs(answers.astype(np.float64) - expected).max()) / scale
+    return "" if off <= _TOLERANCE else f"answers are off by up to {off:.2%} of the largest"
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"{path} cannot be read: {error}; give the folder that `paretune pick --out` wrote"
+        ) from error
+    if values.get("manifest_version") != MANIFEST_VERSION:
+        raise StudyError(
+            f"{path} has manifest version {values.get('manifest_version')}; this Paretune reads "
+            f"{MANIFEST_VERSION}: pick again"
+        )
+    if not (folder / "inputs.npy").is_file() or not (folder / "outputs.npy").is_file():
+        raise StudyError(
+            f"{folder} has no samples to verify with: pick again from a confirmed study "
+            f"(`paretune confirm`)"
+        )
+    return values
+
+
+def _runner(values: Mapping[str, Any]) -> ProcessRunner:
+    """Return the runner of a manifest; its interpreter is made if it is not there."""
+    python: Path | None = Path(values["python"])
+    if python is not None and not python.is_file():
+        python = interpreter(values["requirements"]) if values["requirements"] else None
+    options = {values["execution_provider"]: values["provider_options"]}
+    return RUNTIMES[values["runtime"]](values["runner"], python, options, {})

@@ -1,0 +1,4 @@
+"""What to try next: samplers, surrogates, costs and learned rules.
+
+May import record and configure.
+"""

@@ -1,0 +1,157 @@
+"""What a candidate costs: the stages it still needs, by what such stages have taken so far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from statistics import fmean
+
+from paretune.runners.build.plan import plan
+from paretune.runners.workload.recipe import Recipe
+from paretune.search.record.history import History
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import BuildSpec, Candidate, Quantization
+
+_MEASURE = "measure"
+_UNKNOWN_SECONDS = 5.0
+
+Work = tuple[str, ...]
+"""A stage and what of a build it depends on."""
+
+
+class CostModel:
+    """Expected seconds of candidates, learned from the trials of a study.
+
+    A stage that a trial has run costs nothing to the next candidate that shares it, unless its
+    output has left the store. Any other is expected to take what it took for the same student. If
+    that was never trained, a training is expected to take its epochs by what one was measured to
+    take, times how far off such expectations have been; any other stage what it took on average.
+
+    Args:
+        history: The study so far; it is read anew whenever it has grown.
+        recipe: How trainings are divided.
+        epoch_seconds: What an epoch of each model takes, as far as it was measured.
+        is_file: Whether the reference is an ONNX file (see :func:`paretune.runners.build.plan.plan`).
+    """
+
+    def __init__(
+        self,
+        history: History,
+        recipe: Recipe,
+        epoch_seconds: Mapping[str, float] | None = None,
+        *,
+        is_file: bool = False,
+    ) -> None:
+        self.history = history
+        self.recipe = recipe
+        self.is_file = is_file
+        self.epoch_seconds = dict(epoch_seconds or {})
+        self._off: list[float] = []
+        self._seen = 0
+        self._done: dict[Work, str | None] = {}
+        self._gone: set[str] = set()
+        self._seconds: defaultdict[Work, list[float]] = defaultdict(list)
+        self._of_build: dict[BuildSpec, float] = {}
+
+    def seconds(self, candidate: Candidate) -> float:
+        """Return the expected wall-clock seconds of building and measuring a candidate."""
+        self._catch_up()
+        build = candidate.build
+        if build not in self._of_build:
+            self._of_build[build] = sum(
+                self.stage_seconds(stage, build.student)
+                for stage in [*self._missing(build), _MEASURE]
+            )
+        return self._of_build[build]
+
+    def note_stored(self, names: Collection[str]) -> None:
+        """Learn which files the store holds: the stages behind all others have to run again.
+
+        Args:
+            names: Digests of all the store's files. What later trials make is there besides.
+        """
+        self._catch_up()
+        self._gone = {name for name in self._done.values() if name is not None} - set(names)
+        self._of_build.clear()
+
+    def stage_seconds(self, stage: str, student: str) -> float:
+        """Return the expected wall-clock seconds of a stage for a student."""
+        self._catch_up()
+        if self._seconds[(stage, student)]:
+            return fmean(self._seconds[(stage, student)])
+        if (expected := self._training_seconds(stage, student)) is not None:
+            return expected * (fmean(self._off) if self._off else 1.0)
+        if self._seconds[(stage,)]:
+            return fmean(self._seconds[(stage,)])
+        if stage.endswith("-short"):
+            rest = self._seconds[(stage.removesuffix("-short"),)]
+            return fmean(rest) * self.recipe.short_share if rest else _UNKNOWN_SECONDS
+        if stage in ("distill", "fine-tune", "qat") and self._seconds[("reference",)]:
+            return fmean(self._seconds[("reference",)])
+        return _UNKNOWN_SECONDS
+
+    def _training_seconds(self, stage: str, student: str) -> float | None:
+        """Return what a training is expected to take by what an epoch was measured to take."""
+        training = stage.removesuffix("-short")
+        is_short = training != stage
+        whole = {
+            "distill": self.recipe.distill_epochs,
+            "fine-tune": self.recipe.fine_tune_epochs,
+            "qat": self.recipe.qat_epochs,
+        }
+        if training not in whole or student not in self.epoch_seconds:
+            return None
+        short = self.recipe.short_epochs(whole[training])
+        epochs = short if is_short else whole[training] - short
+        return epochs * self.epoch_seconds[student]
+
+    def _missing(self, build: BuildSpec) -> list[str]:
+        """Return the stages that a build has to run: all after its last output that is stored.
+
+        Outputs before that one are not needed (see :meth:`paretune.runners.build.builder.Builder.missing`).
+        """
+        stages = [stage for stage, _ in plan(build, self.recipe, is_file=self.is_file)]
+        missing: list[str] = []
+        while stages and not self._is_stored(_work(stages[-1], build)):
+            missing.append(stages.pop())
+        return missing
+
+    def _is_stored(self, work: Work) -> bool:
+        return work in self._done and self._done[work] not in self._gone
+
+    def _catch_up(self) -> None:
+        new = self.history.records[self._seen :]
+        self._seen = len(self.history.records)
+        for record in new:
+            self._learn(record)
+        if new:
+            self._of_build.clear()
+
+    def _learn(self, record: TrialRecord) -> None:
+        build = record.candidate.build
+        # A skipped trial says that it has trained, but not which file came of it.
+        for stage in record.stage_quality:
+            self._done.setdefault(_work(stage, build), None)
+        for stage, output in record.lineage.items():
+            self._done[_work(stage, build)] = output
+            self._gone.discard(output)
+        for stage, seconds in record.stage_seconds.items():
+            self._seconds[(stage,)].append(seconds)
+            self._seconds[(stage, build.student)].append(seconds)
+            expected = self._training_seconds(stage, build.student)
+            # Epochs with rounding simulated take longer than those that were timed.
+            if expected and build.pruning_ratio == 0 and not stage.startswith("qat"):
+                self._off.append(seconds / expected)
+
+
+def _work(stage: str, build: BuildSpec) -> Work:
+    if stage in ("reference", "import-model"):
+        return (stage,)
+    parts: list[str] = [stage, build.student]
+    if not stage.startswith("distill"):
+        parts.append(str(build.pruning_ratio))
+    if stage == "export" and build.quantization is Quantization.INT8_QAT:
+        parts.append("qat")
+    if stage in ("quantize", "export-program"):
+        parts += [build.quantization.value, str(build.fp32_layer_share)]
+    return tuple(parts)

@@ -1,0 +1,107 @@
+"""What is given up: parts of the space in which every trial fails for one cause."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from paretune.search.record.history import History
+from paretune.search.record.trial import STUDY_STAGE, TrialRecord
+from paretune.spaces import Candidate, SearchSpace
+from paretune.spaces.axis import BUILD_AXES, Value
+
+Part = tuple[tuple[str, Value], ...]
+"""Values of some axes: the candidates that have all of them."""
+
+_RUN_AXES = ("execution_provider", "graph_optimization")
+_MOST_AXES = 2
+_OF_A_RUN = ("measure", "evaluate")
+
+
+class GivenUp:
+    """A rule that a study learns: what has failed again and again for one cause is left out.
+
+    A part of the space, given by the values of one axis or two, is given up once at least so many
+    of its trials have failed for one cause, none was measured or skipped, and the failed ones
+    differ in every other axis that may have to do with it, as far as the space's rules let them:
+    then it is to blame, and nothing else.
+
+    Args:
+        history: The study; it is read anew at each call.
+        space: What may be tried.
+        least: How many failures are enough.
+    """
+
+    def __init__(self, history: History, space: SearchSpace, least: int) -> None:
+        self.history = history
+        self.space = space
+        self.least = least
+        self.parts: dict[Part, str] = {}
+        self._failed = 0
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Return why a candidate is given up, or ``None``."""
+        self.learn()
+        if not self.parts:
+            return None
+        params = candidate.params
+        return next((reason for part, reason in self.parts.items() if _has(params, part)), None)
+
+    def learn(self) -> None:
+        """Look for more to blame, if more has failed."""
+        if len(self.history.failed) == self._failed:
+            return
+        self._failed = len(self.history.failed)
+        by_cause: defaultdict[str, list[TrialRecord]] = defaultdict(list)
+        for record in self.history.failed:
+            # That the study's own process died again and again says nothing of a part of the space.
+            if record.failure is not None and record.failure.stage != STUDY_STAGE:
+                by_cause[record.failure.cause].append(record)
+        for cause, records in by_cause.items():
+            if len(records) >= self.least:
+                self._blame(cause, records)
+
+    def _blame(self, cause: str, records: Sequence[TrialRecord]) -> None:
+        works = [r.candidate.params for r in (*self.history.measured, *self.history.skipped)]
+        axes = [*BUILD_AXES]
+        if records[0].failure is not None and records[0].failure.stage in _OF_A_RUN:
+            axes += _RUN_AXES
+        # An axis of one value is every candidate's: to blame it would be to blame the whole space.
+        axes = [axis for axis in axes if len(self.space.axis(axis).values) > 1]
+        for part in _parts([record.candidate.params for record in records], axes):
+            if any(set(known) <= set(part) for known in self.parts):
+                continue
+            inside = [r for r in records if _has(r.candidate.params, part)]
+            if len(inside) < self.least or any(_has(params, part) for params in works):
+                continue
+            named = {axis for axis, _ in part}
+            others = [axis for axis in axes if axis not in named]
+            if all(self._is_no_reason(axis, inside) for axis in others):
+                values = " and ".join(f"{axis} {value}" for axis, value in part)
+                reason = f"{values}: all {len(inside)} trials failed for one cause ({cause})"
+                self.parts[part] = reason
+
+    def _is_no_reason(self, axis: str, failed: Sequence[TrialRecord]) -> bool:
+        """Tell whether failed trials differ in an axis, or could not."""
+        values = {record.candidate.params[axis] for record in failed}
+        others = set(self.space.axis(axis).values) - values
+        return len(values) > 1 or not any(
+            self.space.reason_against(
+                Candidate.from_params({**record.candidate.params, axis: other})
+            )
+            is None
+            for record in failed
+            for other in others
+        )
+
+
+def _parts(params: Sequence[dict[str, Value]], axes: Sequence[str]) -> Iterator[Part]:
+    """Yield the parts that failed trials lie in, those of one axis first."""
+    for count in range(1, _MOST_AXES + 1):
+        for names in combinations(axes, count):
+            yield from dict.fromkeys(tuple((n, each[n]) for n in names) for each in params)
+
+
+def _has(params: dict[str, Value], part: Part) -> bool:
+    return all(params[axis] == value for axis, value in part)

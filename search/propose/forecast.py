@@ -1,0 +1,125 @@
+"""The forecast: what candidates are expected to give, whether they work, and what they keep."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.search.record.objective import Constraint, Objective
+from paretune.search.propose.surrogate import Surrogate, encode
+from paretune.spaces import Axis, Candidate, SearchSpace
+from paretune.spaces.axis import BUILD_AXES
+
+Array = NDArray[np.float64]
+Known = Mapping[Candidate, Mapping[str, float]]
+
+_LEARNED_OF_FAILURES = 150
+_LEAST_CHANCE_TO_WORK = 0.02
+_LEAST_CHANCE_TO_KEEP = 1e-6
+
+
+class Forecast:
+    """A Gaussian process for each metric, and one for whether a candidate works.
+
+    Metrics of the build (quality, size) are learned from the build axes alone, one point per build,
+    because how an artifact is run does not change them.
+
+    Args:
+        space: What may be tried.
+        of_build: Names of the metrics that depend on the build alone.
+        seed: Seed of the surrogates.
+        sizes: Something that grows with a student's size, by student, as far as it is known.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        of_build: Collection[str],
+        seed: int = 0,
+        sizes: Mapping[str, float] | None = None,
+    ) -> None:
+        self.space = space
+        self.sizes = sizes
+        self._of_build = of_build
+        self._build_axes = [axis for axis in space.axes if axis.name in BUILD_AXES]
+        self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
+
+    def points(self, candidates: Sequence[Candidate]) -> Array:
+        """Return candidates as points for the other methods: shape (candidates, features)."""
+        return encode(candidates, self.space.axes, self.sizes)
+
+    def losses(self, goal: Objective, data: Known, points: Array) -> tuple[Array, Array]:
+        """Return expected losses at points, and their standard deviations: each (points,)."""
+        name = goal.metric
+        axes: Sequence[Axis] = self.space.axes
+        learned = {c: goal.loss(m[name]) for c, m in data.items()}
+        if name in self._of_build:
+            axes = self._build_axes
+            of_build: defaultdict[object, list[Candidate]] = defaultdict(list)
+            for candidate in data:
+                of_build[candidate.build].append(candidate)
+            learned = {
+                same[0]: float(np.mean([learned[c] for c in same])) for same in of_build.values()
+            }
+        # The build axes come first, so their features do.
+        known = encode(list(learned), axes, self.sizes)
+        surrogate = self._surrogates[name]
+        surrogate.fit(known, np.array(list(learned.values())))
+        return surrogate.predict(points[:, : known.shape[1]])
+
+    def chance_to_work(
+        self, tried: Mapping[Candidate, Mapping[str, float] | None], points: Array
+    ) -> Array:
+        """Return probabilities, squared, that points can be built and measured: (points,)."""
+        works = {c: float(m is not None) for c, m in tried.items()}
+        if all(works.values()):
+            return np.ones(len(points))
+        failed = [c for c, fine in works.items() if not fine][-_LEARNED_OF_FAILURES:]
+        learned = [*failed, *[c for c, fine in works.items() if fine][-_LEARNED_OF_FAILURES:]]
+        surrogate = self._surrogates["works"]
+        values = np.array([works[c] for c in learned])
+        surrogate.fit(self.points(learned), values)
+        chance: Array = np.clip(surrogate.predict(points)[0], 0.0, 1.0)
+        return np.maximum(chance, _LEAST_CHANCE_TO_WORK) ** 2
+
+    def chance_to_keep(self, limits: Sequence[Constraint], data: Known, points: Array) -> Array:
+        """Return probabilities that points keep every limit: (points,), none of them zero."""
+        from scipy.stats import norm
+
+        chance = np.ones(len(points))
+        for limit in limits:
+            goal = Objective(limit.metric, "minimize")
+            mean, deviation = self.losses(goal, data, points)
+            if limit.maximum is not None:
+                chance *= norm.cdf((goal.loss(limit.maximum) - mean) / deviation)
+            if limit.minimum is not None:
+                chance *= norm.cdf((mean - goal.loss(limit.minimum)) / deviation)
+        kept: Array = np.maximum(chance, _LEAST_CHANCE_TO_KEEP)
+        return kept
+
+
+def limit_losses(objectives: Sequence[Objective], limits: Sequence[Constraint]) -> Array:
+    """Return the loss at which each objective's limit lies, infinite without one: (objectives,)."""
+    return np.array(
+        [
+            min((goal.loss(o.bound) for o in limits if o.metric == goal.metric), default=np.inf)
+            for goal in objectives
+        ]
+    )
+
+
+def log_chance_below(ends: Array, means: Array, deviations: Array) -> Array:
+    """Return logarithms of the probability that every loss is below its end: shape (points,).
+
+    Args:
+        ends: Shape (objectives,).
+        means: Expected losses, shape (points, objectives).
+        deviations: Their standard deviations, of the same shape.
+    """
+    from scipy.stats import norm
+
+    chance: Array = norm.logcdf((ends - means) / np.maximum(deviations, 1e-12)).sum(axis=1)
+    return chance

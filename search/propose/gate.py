@@ -1,0 +1,125 @@
+"""The gate: before training is paid for, may its candidate still reach the frontier?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from paretune.runners.measure.measurement import Measurement
+from paretune.search.record.history import History
+from paretune.search.record.trial import Skip, TrialRecord
+from paretune.spaces import BuildSpec, Candidate
+
+_LEAST_MARGIN = 0.01
+_FEWEST_GAINS = 3
+
+
+class Gate:
+    """Judges candidates by their measured skeleton and the best quality they may reach.
+
+    The quality is bounded from above by
+
+    - the quality of every measured build that is compressed less: the same student (or the
+      reference itself), pruned no more, quantized no more; and
+    - once a part of the training is done, the quality after it, plus the largest gain that the
+      rest of such a training has brought in this study (from three of them on),
+
+    plus a margin: the most by which any build so far exceeded the first bound, and at least 1 % of
+    the baseline's quality. Everything else is taken at the favourable end of its measured interval.
+    A candidate that is dominated, or breaks a limit, even so is not worth its training.
+
+    Args:
+        history: The study so far; it is read anew at each judgement.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self._seen = 0
+        self._builds: dict[BuildSpec, float] = {}
+        self._gains: dict[str, list[float]] = {}
+        self._exceeded = 0.0
+
+    def judge(
+        self,
+        candidate: Candidate,
+        skeleton: Measurement,
+        before: str,
+        stage_quality: Mapping[str, float],
+    ) -> Skip | None:
+        """Return why a candidate is to be skipped, or ``None`` if it may reach the frontier.
+
+        Args:
+            candidate: What is tried.
+            skeleton: Its measurement without (full) training.
+            before: The training stage that would be next.
+            stage_quality: Qualities after the stages before, by stage.
+        """
+        bound = self.quality_bound(candidate.build, before, stage_quality)
+        if bound is None:
+            return None
+        best = _favourable(skeleton, self.history) | {self.history.quality_metric: bound}
+        for limit in self.history.constraints:
+            if limit.violation(best[limit.metric]) > 0:
+                reason = f"at best {limit.metric} {best[limit.metric]:.4g}, which breaks its limit"
+                return Skip(before, reason, bound, skeleton)
+        goals = self.history.objectives
+        if any(goal.is_ratio_scale and best[goal.metric] <= 0 for goal in goals):
+            return None  # Too few launches to say anything: the interval reaches zero.
+        for record in self.history.frontier:
+            if all(g.loss(record.metrics[g.metric]) <= g.loss(best[g.metric]) for g in goals):
+                at_best = ", ".join(f"{g.metric} {best[g.metric]:.4g}" for g in goals)
+                reason = f"at best {at_best}: trial {record.number} is no worse in any of them"
+                return Skip(before, reason, bound, skeleton)
+        return None
+
+    def quality_bound(
+        self, build: BuildSpec, before: str = "", stage_quality: Mapping[str, float] | None = None
+    ) -> float | None:
+        """Return the quality that a build is not expected to exceed, if anything is known."""
+        self._catch_up()
+        if self.history.baseline is None:
+            return None
+        quality = self.history.baseline.metrics[self.history.quality_metric]
+        bounds = [q for other, q in self._builds.items() if other.is_compressed_less(build)]
+        reached = stage_quality or {}
+        gains = self._gains.get(before, [])
+        if f"{before}-short" in reached and len(gains) >= _FEWEST_GAINS:
+            bounds.append(reached[f"{before}-short"] + max(0.0, *gains))
+        if before.startswith("fine-tune") and "distill" in reached:
+            bounds.append(reached["distill"])
+        if not bounds:
+            return None
+        return min(bounds) + max(_LEAST_MARGIN * abs(quality), self._exceeded)
+
+    def _catch_up(self) -> None:
+        for record in self.history.records[self._seen :]:
+            self._learn(record)
+        self._seen = len(self.history.records)
+
+    def _learn(self, record: TrialRecord) -> None:
+        for stage, quality in record.stage_quality.items():
+            short = record.stage_quality.get(f"{stage}-short")
+            if short is not None and stage in record.stage_seconds:
+                self._gains.setdefault(stage, []).append(quality - short)
+        if record.measurement is None:
+            return
+        build = record.candidate.build
+        quality = record.metrics[self.history.quality_metric]
+        for other, known in self._builds.items():
+            if other.is_compressed_less(build):
+                self._exceeded = max(self._exceeded, quality - known)
+            elif build.is_compressed_less(other):
+                self._exceeded = max(self._exceeded, known - quality)
+        self._builds[build] = max(quality, self._builds.get(build, quality))
+
+
+def _favourable(measurement: Measurement, history: History) -> dict[str, float]:
+    """Return each metric at the end of its interval that suits its objective or limit."""
+    values = measurement.metrics
+    for goal in history.objectives:
+        if statistic := measurement.statistics.get(goal.metric):
+            low, high = statistic.ends
+            values[goal.metric] = low if goal.direction == "minimize" else high
+    for limit in history.constraints:
+        if statistic := measurement.statistics.get(limit.metric):
+            values[limit.metric] = min(statistic.ends, key=limit.violation)
+    return values

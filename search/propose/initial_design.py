@@ -1,0 +1,49 @@
+"""The opening of a search: candidates that cost little and bound the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from paretune.spaces import REFERENCE, Candidate, SearchSpace
+from paretune.spaces.axis import Value
+
+
+def run_ends(space: SearchSpace, batch_size: int | None = None) -> list[dict[str, Value]]:
+    """Return the ends of the run axes, all together: most threads with either batch first.
+
+    Args:
+        space: What may be tried.
+        batch_size: The only batch size of interest, if there is one.
+    """
+    names = ("intra_op_threads", "execution_provider", "batch_size")
+    ends = [dict.fromkeys((space.axis(n).values[-1], space.axis(n).values[0])) for n in names]
+    if batch_size is not None:
+        ends[2] = {batch_size: None}
+    ways = product(reversed([*ends[0]]), *ends[1:])
+    return [dict(zip(names, way, strict=True)) for way in ways]
+
+
+def first_candidates(
+    space: SearchSpace, ways: Sequence[Mapping[str, Value]], batch_size: int | None = None
+) -> list[Candidate]:
+    """Return what is tried first, the baseline before all.
+
+    Args:
+        space: What may be tried.
+        ways: Ways to run (see :func:`run_ends`), taken in turn from the third candidate on.
+        batch_size: The only batch size of interest, if there is one; the baseline keeps its own.
+    """
+    fixed: dict[str, Value] = {} if batch_size is None else {"batch_size": batch_size}
+    last = space.axis("student").values[-1]
+    first: list[Candidate] = []
+    for candidate in space.informative():
+        build = candidate.build
+        if build.student not in (REFERENCE, last) or build.pruning_ratio > 0:
+            continue
+        way = ways[(len(first) - 2) % len(ways)] if len(first) >= 2 else {}
+        if candidate != space.baseline:
+            way = {**way, **fixed}
+        varied = Candidate.from_params({**candidate.params, **way})
+        first.append(candidate if space.reason_against(varied) else varied)
+    return first

@@ -1,0 +1,113 @@
+"""Surrogates: what a metric is expected to be where nothing was measured yet."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.spaces import Axis, Candidate
+
+Array = NDArray[np.float64]
+
+_REFIT_GROWTH = 1.3
+_FITTED_ON = 250
+_LENGTHS = (0.5, 5.0)
+_LEAST_NOISE, _MOST_NOISE = 1e-4, 1e-1
+_BESIDE_SIZE = 0.3
+
+
+def encode(
+    candidates: Sequence[Candidate], axes: Sequence[Axis], sizes: Mapping[str, float] | None = None
+) -> Array:
+    """Return candidates as points: shape (candidates, features), each feature within [0, 1].
+
+    Counts (batch size, threads) are spaced by their logarithms, ratios by their size; names become
+    one feature each.
+
+    Args:
+        candidates: What to encode.
+        axes: The axes to encode, in order.
+        sizes: Something that grows with a student's size, by student: a feature, too, if given.
+    """
+    columns: list[Array] = []
+    for axis in axes:
+        values = [candidate.params[axis.name] for candidate in candidates]
+        apart = 1.0
+        if axis.name == "student" and sizes and all(name in sizes for name in axis.values):
+            ends = [float(np.log(end(sizes.values()))) for end in (min, max)]
+            spread = max(ends[1] - ends[0], 1e-9)
+            columns.append(np.array([(np.log(sizes[str(v)]) - ends[0]) / spread for v in values]))
+            apart = _BESIDE_SIZE
+        if axis.is_ordered and axis.values != (0.0,):
+            ends = [_position(axis.values[0]), _position(axis.values[-1])]
+            spread = max(ends[1] - ends[0], 1e-9)
+            columns.append(np.array([(_position(v) - ends[0]) / spread for v in values]))
+        elif not axis.is_ordered and len(axis.values) > 1:
+            columns += [np.array([apart * (v == name) for v in values]) for name in axis.values]
+    return np.column_stack(columns) if columns else np.zeros((len(candidates), 1))
+
+
+def _position(value: str | float) -> float:
+    return float(np.log2(value)) if isinstance(value, int) else float(value)
+
+
+class Surrogate:
+    """A Gaussian process over encoded candidates: a linear part, and a smooth part for the rest.
+
+    The logarithm of a latency is nearly a sum over the axes, which the linear part learns from few
+    points (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, section 2.7).
+    Hyperparameters maximize the marginal likelihood; they are sought anew whenever the data have
+    grown by a fifth.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._kernel: Any = None
+        self._fitted_on = 0
+        self._process: Any = None
+
+    def fit(self, points: Array, values: Array) -> None:
+        """Learn values of shape (points,) at points of shape (points, features)."""
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
+        if self._kernel is None or len(points) >= _REFIT_GROWTH * self._fitted_on:
+            rows = np.random.default_rng(self.seed).permutation(len(points))[:_FITTED_ON]
+            search = GaussianProcessRegressor(
+                self._kernel or kernel(points.shape[1]), alpha=1e-8, normalize_y=True
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of hyperparameters at their bounds
+                self._kernel = search.fit(points[rows], values[rows]).kernel_
+            self._fitted_on = len(points)
+        self._process = GaussianProcessRegressor(
+            self._kernel, alpha=1e-8, optimizer=None, normalize_y=True
+        ).fit(points, values)
+
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Return means and standard deviations, each of shape (points,)."""
+        means, deviations = self._process.predict(points, return_std=True)
+        return means, deviations
+
+
+def kernel(features: int, most_noise: float = _MOST_NOISE) -> Any:
+    """Return a kernel: a linear part, a smooth part and noise, with what is to be learnt of each.
+
+    Args:
+        features: How many features a point has.
+        most_noise: Largest variance of the noise, as a share of that of the values.
+    """
+    from sklearn.gaussian_process.kernels import (
+        ConstantKernel,
+        DotProduct,
+        Matern,
+        WhiteKernel,
+    )
+
+    # That a knob seems to change nothing where it was tried must not mean that it never does.
+    linear = ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
+    smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), _LENGTHS, nu=2.5)
+    return linear + smooth + WhiteKernel(1e-3, (_LEAST_NOISE, most_noise))

@@ -1,0 +1,119 @@
+"""The interest: what a person will want to pick in the morning, told in the evening."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.search.record.objective import Constraint, Objective, losses, reference_point
+from paretune.spaces import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """What a search is steered to. It forbids nothing: what lies outside stays a valid trial.
+
+    Attributes:
+        max_latency_ms: Latency budget of one call in milliseconds, or ``None``.
+        percentile: Which latency the budget is about: ``p50``, ``p90``, ``p95`` or ``p99``.
+        max_quality_drop: Largest loss of quality against the baseline, in the quality's own unit,
+            or ``None``.
+        min_quality: Lowest quality, or ``None``.
+        batch_size: The batch size that will be used, or ``None``.
+    """
+
+    max_latency_ms: float | None = None
+    percentile: str = "p95"
+    max_quality_drop: float | None = None
+    min_quality: float | None = None
+    batch_size: int | None = None
+
+    def limits(self, baseline: Mapping[str, float], quality_metric: str) -> tuple[Constraint, ...]:
+        """Return what is wished for as limits on metrics.
+
+        Args:
+            baseline: The baseline's metrics, of the split that the limits will be held against.
+            quality_metric: The workload's quality; higher is better.
+        """
+        found = []
+        if self.max_latency_ms is not None:
+            found.append(Constraint(f"latency_{self.percentile}_ms", maximum=self.max_latency_ms))
+        floors = [] if self.min_quality is None else [self.min_quality]
+        if self.max_quality_drop is not None:
+            floors.append(baseline[quality_metric] - self.max_quality_drop)
+        if floors:
+            found.append(Constraint(quality_metric, minimum=max(floors)))
+        return tuple(found)
+
+    def reference(
+        self,
+        baseline: Mapping[str, float],
+        objectives: Sequence[Objective],
+        quality_metric: str,
+        batch_size: int,
+    ) -> NDArray[np.float64]:
+        """Return the losses that hypervolumes are measured from: shape (objectives,).
+
+        Args:
+            baseline: The baseline's metrics.
+            objectives: The goals.
+            quality_metric: The workload's quality.
+            batch_size: The baseline's batch size.
+        """
+        larger = (self.batch_size or batch_size) / batch_size
+        limits = self.limits(baseline, quality_metric)
+        return reference_point(baseline, objectives, limits, larger)
+
+    def holds(
+        self,
+        metrics: Mapping[str, float],
+        baseline: Mapping[str, float],
+        objectives: Sequence[Objective],
+        quality_metric: str,
+    ) -> bool:
+        """Tell whether a point is worth another look: no worse than the reference where it counts.
+
+        That is in the quality, and in each metric with a limit wished for. How far a time may be
+        from the baseline's is no matter without one: a large batch takes long.
+
+        Args:
+            metrics: The point's metrics.
+            baseline: The baseline's metrics, of the same split.
+            objectives: The study's goals.
+            quality_metric: The workload's quality.
+        """
+        limits = self.limits(baseline, quality_metric)
+        goals = [goal for goal in objectives if not goal.is_ratio_scale]
+        goals += [Objective(each.metric, each.direction) for each in limits]
+        ends = reference_point(baseline, goals, limits)
+        return bool((losses([metrics], goals)[0] <= ends).all())
+
+    def has_batch(self, candidate: Candidate) -> bool:
+        """Tell whether a candidate is run in the batch size wished for, if one is."""
+        return self.batch_size is None or candidate.run.batch_size == self.batch_size
+
+    @property
+    def text(self) -> str:
+        """What is wished for, in words; empty if nothing is."""
+        words = []
+        if self.max_latency_ms is not None:
+            words.append(f"latency_{self.percentile}_ms ≤ {self.max_latency_ms:g}")
+        if self.max_quality_drop is not None:
+            words.append(f"a quality drop ≤ {self.max_quality_drop:g}")
+        if self.min_quality is not None:
+            words.append(f"a quality ≥ {self.min_quality:g}")
+        if self.batch_size is not None:
+            words.append(f"batch size {self.batch_size}")
+        return ", ".join(words)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is wished for, as JSON."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+ANYTHING = Interest()
+"""No wish: what counts is all that is not much worse than the baseline."""

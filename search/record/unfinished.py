@@ -1,0 +1,22 @@
+"""The unfinished: a trial that was in flight when its process ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paretune.spaces import Candidate
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A trial that was in flight when its process ended.
+
+    Attributes:
+        number: Its number.
+        candidate: What it was to try.
+        deaths: How many processes died while it was under way.
+    """
+
+    number: int
+    candidate: Candidate
+    deaths: int = 0

@@ -1,0 +1,191 @@
+"""What the command line shows: progress with ETA, and tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from paretune.runners.runtimes.devices import Device
+from paretune.search.run.budget import Budget
+from paretune.search.record.history import History
+from paretune.search.record.search_time import seconds_per_trial
+from paretune.search.review.shortfall import shortfalls
+from paretune.search.record.words import format_metric
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import Candidate, SearchSpace
+
+WIDE = 180
+"""Columns from which tables show intervals."""
+
+console = Console(highlight=False)
+if not console.is_terminal:
+    # A file or a pipe has no width of its own: leave the tables whole.
+    console = Console(highlight=False, width=WIDE)
+
+
+class ConsoleReporter:
+    """Prints a line a trial, with a progress bar below it on a terminal.
+
+    Args:
+        out: Where to print; standard output by default.
+    """
+
+    def __init__(self, out: Console | None = None) -> None:
+        self.console = out or console
+        self._bar: Progress | None = None
+        self._ends = [time.monotonic()]
+        self._before = 0
+        self._best = _Best()
+        self._budget = Budget(1)
+
+    def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
+        """Say what is searched and how much is left to do."""
+        self._budget = budget
+        self._ends = [time.monotonic()]
+        self._before = len(history.records)
+        goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
+        self.console.print(
+            f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for {goals}"
+            + (f"; wished for: {wish}" if (wish := history.interest.text) else ""),
+            soft_wrap=True,
+        )
+        limit = f" or {budget.hours:g} h" if budget.hours else ""
+        self.console.print(f"{self._before} trials done, budget {budget.trials}{limit}")
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[eta]}"),
+                console=self.console,
+                transient=True,
+            )
+            self._bar.add_task("", total=budget.trials, completed=self._before, eta="")
+            self._bar.start()
+
+    def trial_started(self, number: int, candidate: Candidate) -> None:
+        """Show what is being tried."""
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], description=escape(candidate.label))
+
+    def trial_finished(self, record: TrialRecord, history: History) -> None:
+        """Print the trial's line."""
+        self._ends.append(time.monotonic())
+        done = len(history.records)
+        eta = self._eta(done)
+        line = _trial_line(record, history, self._budget.trials, eta)
+        if record.measurement:
+            line += self._best.so_far(history)
+        self.console.print(line, soft_wrap=True)
+        for text in shortfalls(record, history):
+            self.console.print(f"    [yellow]{escape(text)}[/]", soft_wrap=True)
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=done, eta=eta)
+
+    def gave_up(self, reason: str) -> None:
+        """Say what is not tried any more."""
+        self.console.print(f"[yellow]not tried any more:[/] {escape(reason)}", soft_wrap=True)
+
+    def confirming(self, round_number: int, left: int, points: int) -> None:
+        """Say how confirmation goes on."""
+        if round_number == 0 and left == points:
+            self.stop()
+            self.console.print(
+                f"\nconfirming {points} plausible points: fresh processes, the test split"
+            )
+        elif round_number:
+            self.console.print(f"  round {round_number}: {left} of {points} are not settled yet")
+
+    def stop(self) -> None:
+        """Take the progress bar away."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _eta(self, done: int) -> str:
+        left = max(self._budget.trials - done, 0) * seconds_per_trial(self._ends)
+        if self._budget.hours:
+            spent = time.monotonic() - self._ends[0]
+            left = min(left, max(self._budget.hours * 3600 - spent, 0))
+        return f"{_clock(left)} left"
+
+
+def failure_table(history: History) -> Table:
+    """Return failures by cause as a table."""
+    table = Table(title=f"{len(history.failed)} failed trials")
+    table.add_column("trials", justify="right")
+    table.add_column("cause", overflow="fold")
+    for cause, count in history.failures_by_cause:
+        table.add_row(str(count), escape(cause))
+    return table
+
+
+def device_table(devices: Sequence[Device]) -> Table:
+    """Return what can run here and what cannot."""
+    table = Table()
+    for name in ("runs", "runner", "execution provider", "why"):
+        table.add_column(name, overflow="fold")
+    for device in devices:
+        mark = "[green]yes[/]" if device.works else "[red]no[/]"
+        table.add_row(mark, device.runner, device.execution_provider, escape(device.detail))
+    return table
+
+
+def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> str:
+    progress = f"[{len(history.records)}/{total} · {eta}]"
+    head = escape(f"{progress} trial {record.number}: {record.candidate.label}")
+    if record.failure:
+        reason = escape(record.failure.message.strip().splitlines()[0])
+        return f"{head} [red]failed[/] in {record.failure.stage} ({record.failure.kind}): {reason}"
+    if record.skip:
+        return (
+            f"{head} [yellow]skipped[/] before {record.skip.before}: {escape(record.skip.reason)}"
+        )
+    values = ", ".join(
+        f"{short_name(o.metric)} {format_metric(o.metric, record.metrics[o.metric])}"
+        for o in history.objectives
+    )
+    star = "  [green]★ frontier[/]" if record in history.frontier else ""
+    return f"{head} → {values}{star}"
+
+
+class _Best:
+    """The fastest call at, or within one percent of, the baseline's quality."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._best: tuple[float, int] | None = None
+
+    def so_far(self, history: History) -> str:
+        """Name it, having looked at the trials that are new."""
+        base, metric, quality = history.baseline, "latency_p95_ms", history.quality_metric
+        if base is None:
+            return ""
+        floor = base.metrics[quality] - 0.01 * abs(base.metrics[quality])
+        for record in history.feasible[self._seen :]:
+            metrics = record.metrics
+            found = metrics[metric], record.number
+            if metrics[quality] >= floor and (self._best is None or found < self._best):
+                self._best = found
+        self._seen = len(history.feasible)
+        latency, number = self._best or (base.metrics[metric], base.number)
+        gain = base.metrics[metric] / latency
+        return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {number})[/]"
+
+
+def short_name(metric: str) -> str:
+    """Return a metric as it heads a column."""
+    short = {"throughput_samples_per_s": "samples/s", "size_bytes": "bytes"}
+    name = short.get(metric, metric.removeprefix("latency_"))
+    return name.removesuffix("_ms") + " ms" if name.endswith("_ms") else name
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,110 @@
+"""The rows of a frontier: what table, JSON, CSV, Python, report and MLflow all show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.record.gains import Gains, gains
+from paretune.search.record.history import History
+from paretune.search.record.words import shown_metrics
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import AXIS_NAMES, Candidate
+
+Kind = Literal["published", "searched", "baseline"]
+
+
+@dataclass(frozen=True)
+class FrontierRow:
+    """One row of a frontier.
+
+    Attributes:
+        record: The trial, with the values that are shown: fresh ones if it was confirmed, unless
+            the search's own were asked for.
+        kind: ``published``; ``searched``, of the search's own frontier; or ``baseline``, which is
+            always a row and is no point of the frontier if it has this kind.
+        gains: What it gives and costs against the baseline, both measured in the same way; ``None``
+            if the baseline was not.
+        probability: Of a published row: the probability that a point of it is dominated by no
+            confirmed feasible point. ``None`` for others.
+        ties: Numbers of the trials that cannot be told apart from it.
+    """
+
+    record: TrialRecord
+    kind: Kind
+    gains: Gains | None
+    probability: float | None = None
+    ties: tuple[int, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.record.number
+
+    @property
+    def candidate(self) -> Candidate:
+        """What was tried."""
+        return self.record.candidate
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The value of each metric, by name."""
+        return self.record.metrics
+
+    @property
+    def statistics(self) -> Mapping[str, Statistic]:
+        """The value of each metric with its interval, by name."""
+        return self.record.measurement.statistics if self.record.measurement else {}
+
+
+def frontier_rows(history: History, *, searched: bool = False) -> list[FrontierRow]:
+    """Return the published frontier; before there is one, or on request, the search's own.
+
+    The baseline is always a row: the first, unless it is on the frontier itself. The others come in
+    the order of the first objective, the best first.
+    """
+    is_published = bool(history.published) and not searched
+    shown = history.as_published() if is_published else history
+    points = {point.number: point for point in history.published} if is_published else {}
+    base = shown.baseline
+    is_alike = not is_published or any(point.number == 0 for point in history.confirmed)
+    rows = []
+    for record in shown.frontier:
+        point = points.get(record.number)
+        rows.append(
+            FrontierRow(
+                record,
+                "published" if point else "searched",
+                gains(record.metrics, base.metrics, history) if base and is_alike else None,
+                point.row_probability if point else None,
+                tuple(o.number for o in history.confirmed if point and o.same_as == point.number),
+            )
+        )
+    if base and base not in shown.frontier:
+        rows.insert(0, FrontierRow(base, "baseline", gains(base.metrics, base.metrics, history)))
+    return rows
+
+
+def row_values(row: FrontierRow, history: History) -> dict[str, Any]:
+    """Return a row as plain values by name, ready for JSON: the same names for every row.
+
+    Values that a row does not have are ``None``. Intervals are 95 % ones, ``NAME_low`` and
+    ``NAME_high``.
+    """
+    values: dict[str, Any] = {"trial": row.number, "kind": row.kind}
+    values |= {name: row.candidate.params[name] for name in AXIS_NAMES}
+    for name in shown_metrics(history):
+        statistic = row.statistics[name]
+        values[name] = statistic.value
+        values |= {f"{name}_low": statistic.low, f"{name}_high": statistic.high}
+    gained = row.gains
+    values["times_faster"] = gained.times_faster if gained else None
+    values["throughput_ratio"] = gained.throughput_ratio if gained else None
+    values["quality_change"] = gained.quality_change if gained else None
+    values["times_smaller"] = gained.times_smaller if gained else None
+    values["probability"] = row.probability
+    values["ties"] = list(row.ties)
+    values["artifact"] = row.record.measurement.artifact if row.record.measurement else ""
+    return values

@@ -1,0 +1,118 @@
+"""The frontier as a table on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from paretune.runners.metric import METRICS
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.review.console import WIDE, console, short_name
+from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.search.record.history import History
+from paretune.search.record.words import close_calls_text, format_metric, gain_texts
+
+_NUMBERS = ("trial", "prune", "batch", "threads")
+
+
+def frontier_table(history: History, *, searched: bool = False) -> Table:
+    """Return the published frontier as a table; before there is one, or on request, the search's.
+
+    The baseline is always a row. On a wide terminal objectives have the half width of their 95 %
+    interval. Axes on which all rows are alike are told below the table.
+    """
+    rows = frontier_rows(history, searched=searched)
+    is_published = any(row.kind == "published" for row in rows)
+    is_wide = console.width >= WIDE
+    knobs = [_knobs(row) for row in rows]
+    alike = _alike(knobs)
+    table = Table(
+        title=_title(history, is_published),
+        caption=_caption(history, rows, alike),
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    names = [name for name in (knobs[0] if knobs else {}) if name not in alike]
+    for name in names:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
+    goals = [f"{short_name(goal.metric)} {goal.arrow}" for goal in history.objectives]
+    gained = ["× faster", f"Δ {short_name(history.quality_metric)}", "× smaller"]
+    for name in [*goals, *gained, *(["P"] if is_published else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    has_ties = any(row.ties for row in rows)
+    if has_ties:
+        table.add_column("ties", overflow="fold", min_width=5)
+    for row, knob in zip(rows, knobs, strict=True):
+        cells = [knob[name] for name in names]
+        for goal in history.objectives:
+            cells.append(_value(goal.metric, row.statistics[goal.metric], is_wide=is_wide))
+        cells += gain_texts(row.gains) if row.gains and row.number else ["baseline", "", ""]
+        if is_published:
+            cells.append("" if row.probability is None else f"{row.probability:.2f}")
+        if has_ties:
+            cells.append(", ".join(map(str, row.ties)))
+        is_aside = row.kind == "baseline"
+        table.add_row(*cells, style="dim" if is_aside else "", end_section=is_aside)
+    return table
+
+
+def _title(history: History, is_published: bool) -> str:
+    if is_published:
+        return f"published frontier: {len(history.published)} points, measured again"
+    return (
+        f"search frontier: {len(history.frontier)} of {len(history.measured)} measured trials, "
+        f"values not confirmed"
+    )
+
+
+def _caption(history: History, rows: Sequence[FrontierRow], alike: dict[str, str]) -> str:
+    """Return what a reader of the table must know."""
+    lines = ["Gains are against the baseline, trial 0."]
+    if any(row.kind == "published" for row in rows):
+        lines = [
+            f"Gains are against the baseline, trial 0. P is the probability that no confirmed "
+            f"point dominates the row ({len(history.confirmed)} were confirmed).",
+            "A row cannot be told apart from its ties." if any(row.ties for row in rows) else "",
+            close_calls_text(history),
+        ]
+    if alike:
+        shared = ", ".join(f"{name} {value}" for name, value in alike.items())
+        lines.insert(0, f"All rows: {shared}.")
+    return "\n".join(line for line in lines if line)
+
+
+def _knobs(row: FrontierRow) -> dict[str, str]:
+    """Return what was tried, by the column's name."""
+    params, run = row.candidate.params, row.candidate.run
+    return {
+        "trial": str(row.number),
+        "student": str(params["student"]),
+        "prune": f"{params['pruning_ratio']:g}",
+        "quantization": row.candidate.build.scheme,
+        "batch": str(run.batch_size),
+        "threads": str(run.intra_op_threads),
+        "graph": str(params["graph_optimization"]),
+        "runs on": run.target.removesuffix("ExecutionProvider"),
+    }
+
+
+def _alike(knobs: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Return the knobs that have one value in all rows."""
+    if len(knobs) < 2:
+        return {}
+    first = knobs[0]
+    return {name: first[name] for name in first if len({each[name] for each in knobs}) == 1}
+
+
+def _value(metric: str, statistic: Statistic, *, is_wide: bool) -> str:
+    text = format_metric(metric, statistic.value)
+    if not is_wide or statistic.low is None or statistic.high is None:
+        return text
+    half = (statistic.high - statistic.low) / 2
+    if metric in METRICS and METRICS[metric].is_ratio_scale:
+        return f"{text} ±{half / statistic.value:.1%}"
+    return f"{text} ±{half:.4f}"

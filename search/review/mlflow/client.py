@@ -1,0 +1,95 @@
+"""MLflow's client, set up so that nothing phones home and nothing hangs."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paretune.runners.store.artifact_store import locked
+from paretune.runners.telemetry import switch_off_telemetry
+from paretune.search.storage.collector import collector_off
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+TRIAL_TAG = "paretune.trial"
+STUDY_TAG = "paretune.study_uid"
+STATUS_TAG = "paretune.status"
+
+_SQLITE = "sqlite:///"
+
+
+def mlflow_client(uri: str) -> MlflowClient:
+    """Return a client of the tracking store (and model registry) at a URI."""
+    switch_off_telemetry()
+    # A server that does not answer holds a study up for seconds, not for MLflow's four minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # Bars for files of some kilobytes tell nobody anything.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow.tracking import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if uri.startswith(_SQLITE):
+        _make_database(Path(uri.removeprefix(_SQLITE)))
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def trial_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list[Run]:
+    """Return the runs of trials below a study's run, page after page.
+
+    What a person put there beside them is none of ours: it has not the tags of a trial.
+    """
+    runs: list[Run] = []
+    token = None
+    while True:
+        with collector_off():
+            page = client.search_runs(
+                [experiment_id],
+                f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`paretune.role` = 'trial'",
+                page_token=token,
+            )
+        runs.extend(run for run in page if TRIAL_TAG in run.data.tags)
+        token = page.token
+        if not token:
+            return runs
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's SQLite database aside, then rename it.
+
+    Its tables come in many steps that SQLite does not undo: a process killed among them would leave
+    a database that MLflow never opens again. It has a write-ahead log: a transaction then costs a
+    quarter, and whoever looks on does not hold the study up.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two studies beside each other share it, and may start at once.
+    with locked(path.parent, fcntl.LOCK_EX):
+        _make_aside(path, path.with_name(f"{path.name}.new"))
+
+
+def _make_aside(path: Path, folder: Path) -> None:
+    # What a killed process left of it.
+    shutil.rmtree(folder, ignore_errors=True)
+    if path.exists():
+        return
+    # The log of a database that someone deleted is not the new one's.
+    for suffix in ("-wal", "-shm"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+    from mlflow.tracking import MlflowClient
+
+    folder.mkdir()
+    aside = folder / path.name
+    MlflowClient(tracking_uri=f"{_SQLITE}{aside}").search_experiments()
+    with closing(sqlite3.connect(aside)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+    aside.replace(path)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,197 @@
+"""Models in MLflow: a point's ONNX file as a logged model, and as a version in the registry."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretune.runners.workload.model_file import ModelInput, fixed_batch, model_inputs, model_tensor
+from paretune.search.record.words import trial_params
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import ParetuneError, StudyError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_ARTIFACT = "artifact"
+_MODEL = "paretune.model_id"
+
+
+def log_model(
+    client: MlflowClient,
+    run_id: str,
+    model: Path,
+    record: TrialRecord,
+    name: str,
+    provider_options: Mapping[str, str],
+    samples: Sequence[Path],
+) -> str:
+    """Log an ONNX file as a model of a run, unless the run has it already.
+
+    It is an MLflow model with the ONNX flavor: provider and threads are those it was measured with,
+    so `mlflow models serve` and `mlflow.pyfunc.load_model` run it the same way.
+
+    Args:
+        client: MLflow.
+        run_id: The trial's run.
+        model: The ONNX file, named by its digest.
+        record: The trial: how it was made and run, and what was measured of it.
+        name: The model's name.
+        provider_options: What its execution provider was told.
+        samples: A ``.npy`` file for each input: the first sample is the example, and gives the
+            signature.
+
+    Returns:
+        The model's id.
+    """
+    import mlflow.onnx
+    import onnx
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    run = client.get_run(run_id)
+    for output in run.outputs.model_outputs if run.outputs else ():
+        known = client.get_logged_model(output.model_id)
+        if known.tags.get(_ARTIFACT) == model.name and known.status == LoggedModelStatus.READY:
+            return known.model_id
+    proto = onnx.load(model)
+    run_spec = record.candidate.run
+    provider = run_spec.execution_provider
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=name,
+        source_run_id=run_id,
+        tags={_ARTIFACT: model.name},
+        params={name: str(value) for name, value in trial_params(record).items()},
+        model_type="onnx",
+    )
+    batch = fixed_batch(model)
+    examples = {
+        each.name: np.load(file, mmap_mode="r")[: batch or 1]
+        for each, file in zip(model_inputs(model), samples, strict=True)
+    }
+    is_one = len(examples) == 1
+    signature = ModelSignature(
+        inputs=Schema(
+            [
+                TensorSpec(each.dtype, _free(each), None if is_one else each.name)
+                for each in model_inputs(model)
+            ]
+        ),
+        outputs=Schema(
+            [TensorSpec(each.dtype, _free(each), each.name) for each in _outputs(proto.graph)]
+        ),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        mlflow.onnx.save_model(
+            proto,
+            str(path),
+            mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
+            signature=signature,
+            input_example=next(iter(examples.values())) if is_one else examples,
+            # Named, so that MLflow does not find them out by running the model in a process.
+            pip_requirements=[
+                f"{package}=={version(package)}" for package in ("mlflow", "onnx", "onnxruntime")
+            ],
+            onnx_execution_providers=[(provider, dict(provider_options))]
+            if provider_options
+            else [provider],
+            onnx_session_options=run_spec.session_options,
+            save_as_external_data=False,
+        )
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    # As metrics of the run, pointed at the model: so MLflow lists them with both.
+    client.log_batch(
+        run_id,
+        metrics=[
+            Metric(f"confirmed_{key}", value, run.info.start_time, 0, model_id=logged.model_id)
+            for key, value in record.metrics.items()
+        ],
+    )
+    return str(logged.model_id)
+
+
+def _free(tensor: ModelInput) -> tuple[int, ...]:
+    """Return a tensor's shape as MLflow writes it: -1 where any size will do."""
+    return tuple(size if isinstance(size, int) else -1 for size in tensor.shape)
+
+
+def _outputs(graph: Any) -> list[ModelInput]:
+    """Return the outputs that are tensors of numbers; others have no place in a signature."""
+    found = []
+    for value in graph.output:
+        with suppress(ParetuneError):
+            found.append(model_tensor(value))
+    return found
+
+
+def register_model(
+    client: MlflowClient, model_id: str, run_id: str, name: str, alias: str | None
+) -> str:
+    """Make a logged model a version of a registered model, and point an alias at it.
+
+    A model that is a version already keeps its number.
+
+    Returns:
+        The version.
+
+    Raises:
+        StudyError: If the registry refuses the name or the alias.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    # MLflow looks a model's files up in its process-wide tracking store, whatever the client's is.
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(client.tracking_uri)
+    try:
+        known = _has_model(client, name)
+        if not known:
+            client.create_registered_model(name)
+        versions = client.search_model_versions(f"name = '{name}'") if known else []
+        same = [each for each in versions if each.tags.get(_MODEL) == model_id]
+        made = (
+            same[0]
+            if same
+            else client.create_model_version(
+                name,
+                f"models:/{model_id}",
+                run_id=run_id,
+                tags={_MODEL: model_id},
+                model_id=model_id,
+            )
+        )
+        if alias is not None:
+            client.set_registered_model_alias(name, alias, made.version)
+    except MlflowException as error:
+        raise StudyError(
+            f"MLflow's registry does not take {name!r}"
+            f"{f' with alias {alias!r}' if alias else ''}: {error.message}"
+        ) from error
+    finally:
+        mlflow.set_tracking_uri(before)
+    return str(made.version)
+
+
+def _has_model(client: MlflowClient, name: str) -> bool:
+    """Tell whether a registry has a model; by its name, since lists come in pages."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return False
+    return True

@@ -1,0 +1,179 @@
+"""The interactive picture of a frontier."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paretune.runners.metric import METRICS
+from paretune.search.record.history import History
+from paretune.search.record.objective import Objective, losses
+from paretune.search.record.pareto import non_dominated
+from paretune.search.record.words import format_metric, shown_metrics
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import Quantization
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_COLORS = dict(
+    zip(
+        Quantization,
+        ("#4c5b6b", "#8a63d2", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00"),
+        strict=True,
+    )
+)
+_FRONTIER_LINE = "#c23b5a"
+
+
+def pareto_figure(history: History, name: str, *, searched: bool = False) -> Figure:
+    """Return an interactive figure of all measured trials, a pair of objectives at a time.
+
+    What was confirmed is shown with its fresh values, and the frontier is the published one then,
+    unless the search's own is asked for.
+    Color is the quantization; a ring marks the frontier over all objectives, a star the baseline;
+    the line is the best that can be had in the two objectives shown. After a confirmation it runs
+    through confirmed points only, and what was not confirmed is hollow and says so: its quality is
+    that of the validation split, and its values those of the search.
+    """
+    from plotly.graph_objects import Figure
+
+    is_published = bool(history.published) and not searched
+    history = history.as_published() if is_published else history
+    pairs = [(x, y) for y, x in itertools.combinations(history.objectives, 2)] or [
+        (history.objectives[0], history.objectives[0])
+    ]
+    views = [_traces(history, x, y) for x, y in pairs]
+    buttons = []
+    for index, (x, y) in enumerate(pairs):
+        shown = [i == index for i, view in enumerate(views) for _ in view]
+        buttons.append(
+            {
+                "label": f"{y.metric} {y.arrow} against {x.metric} {x.arrow}",
+                "method": "update",
+                "args": [{"visible": shown}, {"xaxis": _axis(x), "yaxis": _axis(y)}],
+            }
+        )
+    for index, view in enumerate(views):
+        for trace in view:
+            trace.visible = index == 0
+    figure = Figure([trace for view in views for trace in view])
+    frontier, total = len(history.frontier), len(history.measured)
+    figure.update_layout(
+        title={
+            "text": f"<b>{name}</b>: {frontier} of {total} measured trials on the "
+            f"{'published' if is_published else 'search'} frontier",
+        },
+        template="plotly_white",
+        font={"family": "system-ui, sans-serif", "size": 13},
+        xaxis=_axis(pairs[0][0]),
+        yaxis=_axis(pairs[0][1]),
+        legend={"title": {"text": "ringed: on the frontier<br>of all objectives"}},
+        hoverlabel={"align": "left"},
+        margin={"t": 110},
+        updatemenus=[
+            {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+        ]
+        if len(pairs) > 1
+        else [],
+    )
+    return figure
+
+
+def write_html(figure: Figure, path: Path) -> None:
+    """Write a figure as one HTML file that needs no network."""
+    figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+
+
+def _axis(objective: Objective) -> dict[str, Any]:
+    return {
+        "title": {"text": f"{objective.metric} {objective.arrow}"},
+        "type": "log" if objective.is_ratio_scale else "linear",
+    }
+
+
+def _traces(history: History, x: Objective, y: Objective) -> list[Any]:
+    frontier = {record.number for record in history.frontier}
+    rest = [record for record in history.measured if record.number != 0]
+    fresh = {point.number for point in history.confirmed}
+    comparable = [r for r in history.feasible if not fresh or r.number in fresh]
+    traces: list[Any] = [_best_line(comparable, x, y)]
+    for quantization in Quantization:
+        records = [r for r in rest if r.candidate.build.quantization == quantization]
+        if not records:
+            continue
+        marker = {"color": _COLORS[quantization], "size": 9, "opacity": 0.4}
+        traces.append(_points([], history, x, y, quantization.value, {**marker, "opacity": 1.0}))
+        others = [record for record in records if record.number not in frontier]
+        symbols = ["circle-open" if fresh and r.number not in fresh else "circle" for r in others]
+        look = {**marker, "symbol": symbols}
+        traces.append(_points(others, history, x, y, quantization.value, look, legend=False))
+        best = [record for record in records if record.number in frontier]
+        ring = {"size": 13, "opacity": 1.0, "line": {"width": 2, "color": _FRONTIER_LINE}}
+        traces.append(_points(best, history, x, y, quantization.value, marker | ring, legend=False))
+    if history.baseline:
+        star = {"symbol": "star", "size": 16, "color": "#111111"}
+        traces.append(_points([history.baseline], history, x, y, "baseline", star))
+    return traces
+
+
+def _points(
+    records: Sequence[TrialRecord],
+    history: History,
+    x: Objective,
+    y: Objective,
+    name: str,
+    marker: dict[str, Any],
+    legend: bool = True,
+) -> Any:
+    """Return trials as markers; with none, only the entry in the legend."""
+    from plotly.graph_objects import Scatter
+
+    return Scatter(
+        x=[record.metrics[x.metric] for record in records] if records else [None],
+        y=[record.metrics[y.metric] for record in records] if records else [None],
+        mode="markers",
+        name=name,
+        legendgroup=name,
+        showlegend=legend,
+        text=[_hover(record, history) for record in records],
+        hovertemplate="%{text}<extra></extra>",
+        marker=marker,
+    )
+
+
+def _best_line(records: Sequence[TrialRecord], x: Objective, y: Objective) -> Any:
+    """Return the stepped line through the points that are best in the two objectives shown."""
+    from plotly.graph_objects import Scatter
+
+    values = losses([record.metrics for record in records], [x, y])
+    best = [record for record, kept in zip(records, non_dominated(values), strict=True) if kept]
+    best.sort(key=lambda record: record.metrics[x.metric])
+    return Scatter(
+        x=[record.metrics[x.metric] for record in best],
+        y=[record.metrics[y.metric] for record in best],
+        mode="lines",
+        name="best of the two shown",
+        line={
+            "shape": "hv" if x.direction == "minimize" else "vh",
+            "color": _FRONTIER_LINE,
+            "width": 1.5,
+            "dash": "dot",
+        },
+        hoverinfo="skip",
+    )
+
+
+def _hover(record: TrialRecord, history: History) -> str:
+    head = f"<b>trial {record.number}{' (baseline)' if record.number == 0 else ''}</b>"
+    lines = [head, *record.candidate.label.split(" · ")]
+    if history.confirmed and all(record.number != point.number for point in history.confirmed):
+        lines.append("not confirmed: values of the search, quality of the validation split")
+    for name in shown_metrics(history):
+        line = f"{name}: {format_metric(name, record.metrics[name])}"
+        if history.baseline and record.number and name in METRICS:
+            line += f" ({record.metrics[name] / history.baseline.metrics[name]:.2g} × baseline)"
+        lines.append(line)
+    return "<br>".join(lines)

@@ -1,0 +1,73 @@
+"""Shortfalls: where a compression did not give what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from paretune.search.record.history import History
+from paretune.search.record.words import format_metric
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import REFERENCE, BuildSpec, Candidate, Quantization
+
+_LATENCY = "latency_p50_ms"
+_SIZE = "size_bytes"
+
+
+def shortfalls(record: TrialRecord, history: History) -> list[str]:
+    """Say where a compressed model is no smaller or no faster than the one it came from.
+
+    It came from the candidates, as far as they were measured, that are run in the same way and
+    differ in one thing: not distilled, not pruned, or not quantized. Sizes are compared as they are
+    and p50 latencies by their intervals, as the search measured both.
+
+    Args:
+        record: A trial.
+        history: The study.
+
+    Returns:
+        A sentence for each that falls short of its parent; none for a trial without measurement.
+    """
+    own = history.measured_as(record.candidate)
+    if own is None:
+        return []
+    found = []
+    for what, build in _parents(record.candidate.build).items():
+        parent = history.measured_as(Candidate(build, record.candidate.run))
+        if parent is None:
+            continue
+        is_smaller = own.metrics[_SIZE] < parent.metrics[_SIZE]
+        faults = ["no smaller"] * (not is_smaller) + _slowness(own, parent)
+        if faults:
+            values = ", ".join(
+                f"{format_metric(name, own.metrics[name])} against "
+                f"{format_metric(name, parent.metrics[name])} {unit}"
+                for name, unit in ((_SIZE, "bytes"), (_LATENCY, "ms"))
+            )
+            found.append(
+                f"{what}, but {' and '.join(faults)} than trial {parent.number} in the search "
+                f"({values})"
+            )
+    return found
+
+
+def _parents(build: BuildSpec) -> dict[str, BuildSpec]:
+    """Return what a build came from, by what was done to it."""
+    found = {}
+    if build.student != REFERENCE:
+        found["distilled"] = replace(build, student=REFERENCE)
+    if build.pruning_ratio:
+        found["pruned"] = replace(build, pruning_ratio=0.0)
+    if build.quantization != Quantization.FP32:
+        found["quantized"] = replace(build, quantization=Quantization.FP32, fp32_layer_share=0.0)
+    return found
+
+
+def _slowness(record: TrialRecord, parent: TrialRecord) -> list[str]:
+    if record.measurement is None or parent.measurement is None:
+        return []
+    own = record.measurement.statistics[_LATENCY]
+    other = parent.measurement.statistics[_LATENCY]
+    (low, high), (other_low, other_high) = own.ends, other.ends
+    if high < other_low:
+        return []
+    return ["slower" if low > other_high else "not clearly faster"]

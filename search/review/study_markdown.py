@@ -1,0 +1,96 @@
+"""A study's story in Markdown: the description of its run in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.search.record.history import History
+from paretune.search.record.words import close_calls_text, format_metric, gain_texts, shown_metrics
+
+_FRONTIER_ROWS = 30  # MLflow cuts a description at 8,000 characters
+
+
+def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -> str:
+    """Return a study's story in Markdown.
+
+    Args:
+        name: The study's name.
+        history: Its trials: goals, best trade-offs, failures, frontier.
+        definition: What it was created with: its space, code and machine.
+    """
+    goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
+    rows = frontier_rows(history)
+    history, found = history.as_published(), len(history.frontier)
+    tag = "published" if history.published else "frontier"
+    measured_again = (
+        f" Measured again, {len(history.published)} of {len(history.confirmed)} plausible points "
+        f"are published: their fresh values stand below. {close_calls_text(history)}"
+    )
+    lines = [
+        f"# {name}",
+        "",
+        f"{len(history.records)} trials ({len(history.failed)} failed, "
+        f"{len(history.skipped)} skipped), {found} on the search's own frontier of {goals}."
+        f"{measured_again if history.published else ''}",
+        "",
+        "The interactive plot is the artifact `pareto.html`; the child runs of the frontier are "
+        f"those with `tags.{tag} = 'true'`.",
+        "",
+    ]
+    lines += [*_best_trade_offs(history), *_setting(history, definition)]
+    if history.failed:
+        lines += ["## Failures by cause", ""]
+        lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause[:10]]
+        lines.append("")
+    lines += ["## Published frontier" if history.published else "## Search frontier", ""]
+    metrics = shown_metrics(history)
+    heads = [*metrics, "× faster", f"Δ {history.quality_metric}", "× smaller", "P", "ties"]
+    lines.append("| trial | candidate | " + " | ".join(heads) + " |")
+    lines.append("|---" * (len(heads) + 2) + "|")
+    lines += [_row_markdown(row, metrics) for row in rows[:_FRONTIER_ROWS]]
+    return "\n".join(lines)
+
+
+def _row_markdown(row: FrontierRow, metrics: Sequence[str]) -> str:
+    cells = [f"{row.number}{' (baseline)' if row.number == 0 else ''}", row.candidate.label]
+    cells += [format_metric(metric, row.metrics[metric]) for metric in metrics]
+    cells += gain_texts(row.gains) if row.gains else ["", "", ""]
+    cells.append("" if row.probability is None else f"{row.probability:.2f}")
+    cells.append(", ".join(map(str, row.ties)))
+    return f"| {' | '.join(cells)} |"
+
+
+def _best_trade_offs(history: History) -> list[str]:
+    """Say which point is best in each objective, and at what price in the others."""
+    points = history.frontier
+    if not points:
+        return []
+    lines = ["## Best trade-offs", ""]
+    for goal in history.objectives:
+        best = min(points, key=lambda record: goal.loss(record.metrics[goal.metric]))
+        values = ", ".join(
+            f"{o.metric} {format_metric(o.metric, best.metrics[o.metric])}"
+            for o in history.objectives
+        )
+        lines.append(
+            f"- best {goal.metric}: trial {best.number}, {best.candidate.label} ({values})"
+        )
+    return [*lines, ""]
+
+
+def _setting(history: History, definition: Mapping[str, Any]) -> list[str]:
+    """Say what was searched, with which code and where."""
+    lines = ["## Setting", ""]
+    for axis, values in definition.get("space", {}).items():
+        lines.append(f"- {axis}: {', '.join(map(str, values))}")
+    for limit in history.constraints:
+        lines.append(f"- limit: {limit.metric} at {limit.bound:g}")
+    if workload := definition.get("workload"):
+        code = str(definition.get("code or data of the workload", ""))[:12]
+        lines.append(f"- workload: {workload}, code and data {code}")
+    if history.baseline and history.baseline.measurement:
+        environment = history.baseline.measurement.environment
+        lines.append("- environment: " + ", ".join(f"{k} {v}" for k, v in environment.items()))
+    return [*lines, ""]

@@ -1,0 +1,43 @@
+"""The end of a study's run: said once, in the storage and in its views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from paretune.search.record.history import History
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.record.tracking import Status, Tracking
+from paretune.spaces import StudyError
+
+
+@contextmanager
+def ending(
+    storage: StudyStorage, tracking: Tracking, history: History, reason: str
+) -> Iterator[None]:
+    """Say that a study ended, once what is done within is over, and how.
+
+    A process that is killed within says nothing: the study did not end, it was killed.
+
+    Args:
+        storage: Where the study is kept.
+        tracking: Its view.
+        history: Its trials.
+        reason: Why it ended, in words, unless something within was interrupted or failed.
+    """
+
+    def end(why: str, status: Status) -> None:
+        storage.end(why, status)
+        tracking.finish(history, why, status)
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        end("interrupted", "KILLED")
+        raise
+    except BaseException as error:
+        # It may be the storage that failed: then that is the error to tell.
+        with suppress(StudyError):
+            end(f"stopped: {error}", "FAILED")
+        raise
+    end(reason, "FINISHED")

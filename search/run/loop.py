@@ -1,0 +1,293 @@
+"""The loop: ask → build → measure → tell, until the budget is spent.
+
+Builds run side by side in the pool's workers. Measurements come first and need the machine for
+themselves: builds are suspended meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from paretune.runners.execute.build_pool import BuildPool
+from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.runtimes.lease import waiting_until
+from paretune.search.propose.time_limit import Affordable
+from paretune.search.run.attempt import Attempt, BuildStep, MeasureStep
+from paretune.search.configure.schema import LatencyFirst
+from paretune.search.run.budget import Budget
+from paretune.search.propose.cost import CostModel
+from paretune.search.run.flight import Flight
+from paretune.search.propose.gate import Gate
+from paretune.search.propose.exclusions import GivenUp
+from paretune.search.record.history import History
+from paretune.search.storage.ownership import BEAT_S
+from paretune.search.run.reporter import Reporter
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.run.store_limit import StoreLimit
+from paretune.search.propose.strategy import Strategy
+from paretune.search.record.tracking import Status, Tracking
+from paretune.search.record.trial import TrialRecord
+from paretune.search.record.under_way import UnderWay
+from paretune.search.record.unfinished import Unfinished
+from paretune.spaces import DeviceBusyError, SearchSpace, StudyError
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search gives back.
+
+    Attributes:
+        history: Every finished trial of the study.
+        reason: Why the search ended, in words.
+        wants_confirmation: Whether the study publishes only what was measured again.
+    """
+
+    history: History
+    reason: str
+    wants_confirmation: bool = False
+
+
+@dataclass
+class Loop:
+    """One search: everything it holds open, and the loop itself.
+
+    Attributes:
+        name: The study's name.
+        space: What may be tried.
+        storage: Where trials are kept.
+        history: The finished trials of earlier searches.
+        unfinished: Trials that were in flight when the last search ended. Those that cannot be
+            finished in time stay there, for a later search.
+        under_way: Told which trials are being built or measured, in case the process dies.
+        strategy: Proposes candidates; it is told the history.
+        pool: Builds artifacts.
+        evaluator: Measures them.
+        cost: Says what candidates are expected to take.
+        tracking: Shows trials.
+        reporter: Told about progress.
+        identical_failures: The first trials stop the study when so many fail for one cause.
+        latency_first: Whether skeletons are timed before training is paid for.
+        reserve: Says how many seconds of a budget's to keep for what comes after the search.
+        given_up: The rule of the space that leaves out what keeps failing.
+        affordable: The rule of the space that leaves out what cannot be finished in time.
+        store_limit: Keeps the artifact store within its size.
+        started: When the budget's hours began, on :func:`time.monotonic`.
+    """
+
+    name: str
+    space: SearchSpace
+    storage: StudyStorage
+    history: History
+    unfinished: list[Unfinished]
+    under_way: UnderWay
+    strategy: Strategy
+    pool: BuildPool
+    evaluator: Evaluator
+    cost: CostModel
+    tracking: Tracking
+    reporter: Reporter
+    identical_failures: int
+    given_up: GivenUp
+    affordable: Affordable
+    store_limit: StoreLimit
+    latency_first: LatencyFirst = "auto"
+    reserve: Callable[[float], float] = lambda budget_s: 0.0
+    started: float = field(default_factory=time.monotonic)
+    _held: list[TrialRecord] = field(default_factory=list, init=False)
+    _flights: list[Flight] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._gate = Gate(self.history)
+        self._told = set(self.given_up.parts)
+        for record in self.history.records:
+            self._teach(record)
+
+    def run(self, budget: Budget) -> SearchResult:
+        """Try candidates until the budget is spent, the space is, or nothing can work.
+
+        An interruption or an error ends the study; a search that is done does not, since what it
+        found is still to be confirmed.
+        """
+        self.storage.begin()
+        self.tracking.start("searching", self.history)
+        self.reporter.started(self.name, self.space, self.history, budget)
+        try:
+            with self.under_way:
+                reason = self._try_candidates(budget)
+        except DeviceBusyError as busy:
+            self._abandon()
+            reason = str(busy)
+        except KeyboardInterrupt:
+            self._abandon()
+            self._end("interrupted", "KILLED")
+            raise
+        except BaseException as error:
+            # It may be the storage that failed: then that is the error to tell.
+            with suppress(StudyError):
+                self._end(f"stopped: {error}", "FAILED")
+            raise
+        return SearchResult(self.history, reason)
+
+    def _end(self, reason: str, status: Status) -> None:
+        self.storage.end(reason, status)
+        self.tracking.finish(self.history, reason, status)
+
+    def _deadline(self, budget: Budget) -> float | None:
+        """Return when the search must be over."""
+        if budget.hours is None:
+            return None
+        seconds = budget.hours * 3600
+        return self.started + seconds - self.reserve(seconds)
+
+    def _try_candidates(self, budget: Budget) -> str:
+        reason = None
+        while True:
+            deadline = self._deadline(budget)
+            # Nothing may be in flight while files are removed.
+            is_full = self.store_limit.is_reached()
+            if is_full and not self._flights:
+                self.store_limit.enforce()
+                continue
+            while reason is None and not is_full and len(self._flights) < self.pool.size:
+                with waiting_until(deadline):
+                    reason = self._start_one(budget, deadline)
+            if not self._flights and reason is not None:
+                return reason
+            with waiting_until(deadline):
+                went_on = self._advance(deadline)
+            if not went_on:
+                self._abandon()
+                return f"the search's share of {budget.hours:g} h is over"
+
+    def _start_one(self, budget: Budget, deadline: float | None) -> str | None:
+        """Start a trial: one that was in flight when the study last ended, or a new one.
+
+        Returns:
+            Why no other is to be started, or ``None``.
+
+        Raises:
+            StudyError: If another process has taken the study over.
+        """
+        self.storage.check_owner()
+        done = len(self.history.records) + len(self._flights)
+        if done >= budget.trials:
+            return f"{budget.trials} of {budget.trials} trials are done"
+        # Until something was measured, nothing is known of what anything takes.
+        self.affordable.deadline = deadline if self.history.measured else None
+        for trial in self.unfinished:
+            if self.affordable(trial.candidate) is None:
+                self.unfinished.remove(trial)
+                self._begin(trial)
+                return None
+        # What was passed over is still a trial of the study, only not one for today.
+        candidate = None
+        if done + len(self.unfinished) < budget.trials:
+            trials = [*self.unfinished, *(flight.trial for flight in self._flights)]
+            candidate = self.strategy.propose([trial.candidate for trial in trials])
+        if candidate is not None:
+            self._begin(Unfinished(self.storage.start(candidate), candidate))
+            return None
+        if self.affordable.deadline is not None:
+            return f"nothing more can be finished in the search's share of {budget.hours:g} h"
+        return "every candidate of the space was tried"
+
+    def _begin(self, trial: Unfinished) -> None:
+        self.reporter.trial_started(trial.number, trial.candidate)
+        model_format = self.evaluator.model_format(trial.candidate.run)
+        attempt = Attempt(trial, model_format, self._gate, self.cost, self.latency_first)
+        flight = Flight(trial, attempt.steps())
+        self._flights.append(flight)
+        self._go_on(flight, None)
+
+    def _advance(self, deadline: float | None) -> bool:
+        """Measure what is ready to be, or else wait for a build; ``False`` if time is up."""
+        for flight in self._flights:
+            if isinstance(flight.step, MeasureStep):
+                self.storage.check_owner()
+                self._note_under_way(flight)
+                with self.pool.paused():
+                    outcome = flight.step.job(self.evaluator)
+                self._go_on(flight, outcome)
+                return True
+        left_s = None if deadline is None else deadline - time.monotonic()
+        if left_s is not None and left_s <= 0 and self.history.measured:
+            return False
+        self._wait(left_s if self.history.measured else None)
+        for flight in list(self._flights):
+            if flight.future is not None and flight.future.done():
+                self._go_on(flight, flight.future.result())
+        return True
+
+    def _go_on(self, flight: Flight, outcome: Any) -> None:
+        """Give a flight what came of its step, and begin its next one."""
+        flight.future = None
+        try:
+            flight.step = flight.steps.send(outcome)
+        except StopIteration as end:
+            self._flights.remove(flight)
+            self._note_under_way()
+            self._keep(end.value)
+            return
+        if isinstance(flight.step, BuildStep):
+            flight.future = self.pool.submit(flight.step.job)
+        self._note_under_way()
+
+    def _note_under_way(self, measured: Flight | None = None) -> None:
+        """Note what is built, and what is measured; what waits for its turn is not among it."""
+        at_work = [flight for flight in self._flights if flight is measured or flight.is_building]
+        self.under_way.note([flight.trial.number for flight in at_work])
+
+    def _wait(self, left_s: float | None) -> None:
+        """Wait until a build has ended, the time is up, or it is time to look who owns the study.
+
+        Raises:
+            StudyError: If another process has taken the study over.
+        """
+        self.pool.wait(BEAT_S if left_s is None else min(left_s, BEAT_S))
+        self.storage.check_owner()
+
+    def _abandon(self) -> None:
+        """Leave what is in flight; the next search starts it again."""
+        self.pool.cancel()
+        self._flights.clear()
+
+    def _teach(self, record: TrialRecord) -> None:
+        """Tell the strategy what is known; of a skipped candidate, what it was at best."""
+        metrics = record.metrics
+        if record.skip:
+            metrics |= {self.history.quality_metric: record.skip.quality_bound}
+        self.strategy.observe(record.candidate, metrics or None)
+
+    def _keep(self, record: TrialRecord) -> None:
+        """Commit a record, then bring the views up to date.
+
+        Until something has been measured, failures are only held: if the environment is broken,
+        they say nothing about the candidates, and the next start tries them again.
+        """
+        self.history.add(record)
+        if self.history.measured:
+            for earlier in self._held:
+                self.storage.finish(earlier, self.history.objectives)
+            self._held.clear()
+            self.storage.finish(record, self.history.objectives)
+        else:
+            self.storage.hold(record)
+            self._held.append(record)
+        self._teach(record)
+        self.tracking.log_trial(record, self.history)
+        self.reporter.trial_finished(record, self.history)
+        self.given_up.learn()
+        for part in [part for part in self.given_up.parts if part not in self._told]:
+            self._told.add(part)
+            self.reporter.gave_up(self.given_up.parts[part])
+        cause = self.history.common_cause
+        if cause and len(self.history.records) >= self.identical_failures:
+            raise StudyError(
+                f"stopped: each of the first {len(self.history.records)} candidates failed for one "
+                f"cause:\n  {record.failure.message if record.failure else cause}\n"
+                f"Fix it and run the same command again: these trials will be tried anew"
+            )

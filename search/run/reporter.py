@@ -1,0 +1,29 @@
+"""The reporter: whoever is told what a search is doing."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from paretune.search.run.budget import Budget
+from paretune.search.record.history import History
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import Candidate, SearchSpace
+
+
+class Reporter(Protocol):
+    """Told what a search is doing."""
+
+    def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
+        """The search begins, with the trials of earlier runs in the history."""
+
+    def trial_started(self, number: int, candidate: Candidate) -> None:
+        """A trial begins."""
+
+    def trial_finished(self, record: TrialRecord, history: History) -> None:
+        """A trial has ended."""
+
+    def gave_up(self, reason: str) -> None:
+        """A part of the space is left out from now on."""
+
+    def confirming(self, round_number: int, left: int, points: int) -> None:
+        """A round of confirmation begins: some of the points need more launches."""

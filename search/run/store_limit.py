@@ -1,0 +1,114 @@
+"""The store's limit: what is removed when the artifact store has grown too large."""
+
+from __future__ import annotations
+
+import logging
+
+from paretune.runners.store.pins import Pins
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.use import StoreUse
+from paretune.search.propose.cost import CostModel
+from paretune.search.record.history import History
+from paretune.search.confirm.plausible import plausible
+
+_LOOK_EVERY = 20
+_ROOM = 0.8
+_LOG = logging.getLogger("paretune")
+
+
+def needed_files(history: History) -> set[str]:
+    """Return the digests of the files that a study publishes, or may have to measure again.
+
+    They are those of the baseline, of the search's frontier, of what confirmation would measure,
+    and of what it has measured.
+    """
+    base = history.baseline
+    records = [*history.frontier, *plausible(history), *([base] if base else [])]
+    files = {record.measurement.artifact for record in records if record.measurement}
+    return files | {point.measurement.artifact for point in history.confirmed}
+
+
+class StoreLimit:
+    """Keeps an artifact store below a size.
+
+    What is removed first is what is cheapest to make again, for its size. What any study of the
+    store needs stays (see :func:`needed_files`), and so do the reference's weights: everything
+    starts from them. While another study uses the store nothing is removed.
+
+    Each study pins what it needs. While it goes on it pins all that it measures, which costs a line
+    per trial: a search that is killed leaves too many pins and never too few.
+
+    Args:
+        store: The artifact store.
+        limit_gb: Its size in gigabytes (10⁹ bytes), or ``None`` for no limit.
+        history: The study.
+        pins: What the study pins.
+        use: The study's use of the store.
+        cost: Told what is left after files were removed.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        limit_gb: float | None,
+        history: History,
+        pins: Pins,
+        use: StoreUse,
+        cost: CostModel,
+    ) -> None:
+        self.store = store
+        self.limit_bytes = None if limit_gb is None else int(limit_gb * 1e9)
+        self.history = history
+        self.pins = pins
+        self.use = use
+        self.cost = cost
+        self._looked_at = -_LOOK_EVERY
+        self._pinned = 0
+        self._is_reached = False
+        self._told: set[str] = set()
+
+    def pin(self) -> None:
+        """Pin what the study needs as it stands, and nothing else."""
+        self._pinned = len(self.history.measured)
+        self.pins.replace(needed_files(self.history))
+
+    def is_reached(self) -> bool:
+        """Tell whether the store is too large, looked at every few trials; pin what is new."""
+        new = self.history.measured[self._pinned :]
+        self._pinned += len(new)
+        self.pins.add(record.measurement.artifact for record in new if record.measurement)
+        done = len(self.history.records)
+        if self.limit_bytes is not None and done >= self._looked_at + _LOOK_EVERY:
+            self._looked_at = done
+            self._is_reached = self.store.size_bytes() > self.limit_bytes
+        return self._is_reached
+
+    def enforce(self) -> None:
+        """Remove files until there is some room again, unless another study uses the store."""
+        self._is_reached = False
+        if self.limit_bytes is None:
+            return
+        self.pin()
+        with self.use.alone() as is_alone:
+            if is_alone:
+                self.store.evict(int(_ROOM * self.limit_bytes))
+        if not is_alone:
+            self._tell(
+                f"the artifact store {self.store.root} is above budget.store_gb, and another study "
+                f"uses it: nothing is removed until that one has ended"
+            )
+            return
+        self.cost.note_stored(self.store.names())
+        if self.store.size_bytes() > self.limit_bytes:
+            self._tell(
+                f"the artifact store {self.store.root} stays above budget.store_gb: the rest is "
+                f"needed by {', '.join(sorted(self.store.pinned()))}, or was made by no stage; "
+                f"raise budget.store_gb, or delete the file of a study that is gone from "
+                f"{self.store.pins}"
+            )
+
+    def _tell(self, text: str) -> None:
+        """Warn, once per search."""
+        if text not in self._told:
+            self._told.add(text)
+            _LOG.warning("%s", text)

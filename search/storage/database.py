@@ -1,0 +1,43 @@
+"""Optuna's database: opened, and made if it is not there."""
+
+from __future__ import annotations
+
+import time
+
+import optuna
+import sqlalchemy
+
+from paretune.spaces import StudyError
+
+_TRIES = 20
+_RETRY_S = 0.25
+
+
+def open_database(url: str) -> optuna.storages.RDBStorage:
+    """Open an Optuna storage; an empty database is given its tables.
+
+    Args:
+        url: Its URL.
+
+    Raises:
+        StudyError: If it cannot be opened.
+    """
+    tried = 0
+    while True:
+        try:
+            return optuna.storages.RDBStorage(url)
+        except Exception as error:
+            tried += 1
+            if tried == _TRIES or not _is_made_by_another(error):
+                raise StudyError(
+                    f"the Optuna storage {url} cannot be opened: {error}; check the folder or "
+                    f"server, or give another `storage`"
+                ) from error
+        time.sleep(_RETRY_S)
+
+
+def _is_made_by_another(error: Exception) -> bool:
+    """Tell whether another process makes the tables at this moment: each looks, then creates."""
+    return isinstance(error, sqlalchemy.exc.IntegrityError) or (
+        isinstance(error, sqlalchemy.exc.DBAPIError) and "already exists" in str(error)
+    )

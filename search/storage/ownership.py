@@ -1,0 +1,208 @@
+"""Ownership: one coordinator writes to a study, wherever its storage is and on whatever host.
+
+The owner keeps its name in the study itself, and beats: every few seconds it writes there that it
+is alive. A newcomer that finds a name
+
+1. takes over at once if that process is known to be gone (same host, same boot, no such process);
+2. else watches for as long as a heart may stand still, by its own clock. It never compares clocks:
+   that of another host may be hours off. If anything changes meanwhile, the owner is alive, and the
+   newcomer is refused; if nothing does, it takes over.
+
+Names are written by compare-and-swap, so of several newcomers one wins. An owner that was only
+slow (suspended, cut off) may find that it was taken for dead. It must not write any more, and
+cannot: each of its transactions reads the name before it commits, and holds that row, so that
+nobody can take over in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+import optuna
+from sqlalchemy import event
+
+from paretune.search.storage.owner import Owner
+from paretune.search.storage.patience import patiently
+from paretune.search.storage.study_attribute import StudyAttribute
+from paretune.spaces import StudyError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+OWNER = "paretune_owner"
+"""The study attribute that holds the owner's name."""
+
+BEAT_S = 10.0
+"""Seconds from beat to beat: a write of a few milliseconds each."""
+
+EXPIRY_S = 60.0
+"""Seconds without a beat after which an owner counts as dead: six beats lost. Untested guess at
+the longest that a busy host keeps a thread from running."""
+
+_LOOK_S = 1.0
+_HELD: set[str] = set()
+_LOG = logging.getLogger("paretune")
+
+Result = TypeVar("Result")
+
+
+class Ownership:
+    """The right to write to one study; use it as a context manager.
+
+    Args:
+        name: The study's name, for messages.
+        storage: Its database.
+        study_id: Optuna's id of it.
+        url: Where the database is, for messages.
+
+    Raises:
+        StudyError: On entry, if another process is alive and owns the study.
+    """
+
+    def __init__(
+        self, name: str, storage: optuna.storages.RDBStorage, study_id: int, url: str
+    ) -> None:
+        self.name = name
+        self._url = url
+        self._storage = storage
+        self._attribute = StudyAttribute(storage, study_id, OWNER)
+        self._me = Owner.this_process(uuid.uuid4().hex)
+        self._ended = threading.Event()
+        self._lost: StudyError | None = None
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Ownership:
+        _HELD.add(self._me.token)
+        try:
+            self._acquire()
+        except BaseException:
+            _HELD.discard(self._me.token)
+            raise
+        event.listen(self._storage.scoped_session, "before_commit", self._fence)
+        self._heart.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._heart.join(timeout=BEAT_S)
+        event.remove(self._storage.scoped_session, "before_commit", self._fence)
+        _HELD.discard(self._me.token)
+        # If it cannot be reached now, the next one finds that this process is gone.
+        with suppress(optuna.exceptions.StorageInternalError):
+            self._attribute.swap(self._me.as_json(), None)
+
+    def check(self) -> None:
+        """Do nothing while the study is this process's.
+
+        Raises:
+            StudyError: If another process has taken over.
+        """
+        if self._lost is not None:
+            raise self._lost
+
+    def _acquire(self) -> None:
+        while True:
+            seen = self._patiently(self._attribute.read)
+            if seen is not None:
+                known = Owner.from_json(seen)
+                if known.token == self._me.token:
+                    return  # It was written, only the answer was lost.
+                if not _is_gone(known) and not self._stands_still(seen):
+                    continue
+            if self._swap(seen, self._me):
+                return
+
+    def _stands_still(self, seen: str) -> bool:
+        """Watch an owner for as long as a heart may stand still.
+
+        Returns:
+            Whether nothing changed; ``False`` if it let go.
+
+        Raises:
+            StudyError: If it is alive, or another newcomer was quicker.
+        """
+        owner = Owner.from_json(seen)
+        _LOG.warning(
+            "the study %r belongs to %s; watching for up to %g s whether that is still alive",
+            self.name,
+            owner,
+            EXPIRY_S,
+        )
+        # Looks are counted, not seconds: while the storage is away, nobody's heart can be heard.
+        for _ in range(max(1, round(EXPIRY_S / _LOOK_S))):
+            self._ended.wait(_LOOK_S)
+            now = self._patiently(self._attribute.read)
+            if now is None:
+                return False
+            if now != seen:
+                raise StudyError(
+                    f"the study {self.name!r} is being searched by {Owner.from_json(now)}; "
+                    f"wait for it, or end it there first"
+                )
+        return True
+
+    def _swap(self, seen: str | None, owner: Owner) -> bool:
+        return self._patiently(lambda: self._attribute.swap(seen, owner.as_json()))
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_S) and self._lost is None:
+            # What the storage's failure is, the study's own thread is told.
+            with suppress(optuna.exceptions.StorageInternalError):
+                self._beat_once()
+
+    def _beat_once(self) -> None:
+        beaten = self._me.beat()
+        if self._attribute.swap(self._me.as_json(), beaten.as_json()):
+            self._me = beaten
+            return
+        now = self._attribute.read()
+        if not self._is_lost(now) and now:
+            self._me = Owner.from_json(now)  # A beat was written, only the answer was lost.
+
+    def _is_lost(self, now: str | None) -> bool:
+        """Compare what is in the storage with this process, and keep what comes of it."""
+        owner = Owner.from_json(now) if now else None
+        if owner is not None and owner.token == self._me.token:
+            return False
+        self._lost = StudyError(
+            f"the study {self.name!r} was taken over by {owner or 'another process, which ended'}, "
+            f"because this process was not heard of for {EXPIRY_S:g} s (suspended, or cut off from "
+            f"the storage); what it had finished is safe, nothing more was written. Let the other "
+            f"one go on, or end it and run the same command again"
+        )
+        return True
+
+    def _fence(self, session: Session) -> None:
+        """Let nothing be committed that is not the owner's; SQLAlchemy calls it before a commit."""
+        session.flush()
+        if self._is_lost(self._attribute.read_in(session)):
+            self.check()
+
+    def _patiently(self, access: Callable[[], Result]) -> Result:
+        return patiently(access, self._url)
+
+
+def _is_gone(owner: Owner) -> bool:
+    """Tell whether an owner is known to be gone: its process, or what it did in this one."""
+    here = Owner.this_process("")
+    if (owner.place, owner.pid, owner.started) == (here.place, here.pid, here.started):
+        return owner.token not in _HELD
+    return owner.is_gone()
+
+
+def who_owns(storage: optuna.storages.RDBStorage, study_id: int) -> Owner | None:
+    """Return who writes to a study, as far as is known without watching."""
+    seen = StudyAttribute(storage, study_id, OWNER).read()
+    owner = Owner.from_json(seen) if seen else None
+    return None if owner is None or _is_gone(owner) else owner

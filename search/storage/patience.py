@@ -1,0 +1,46 @@
+"""Patience: a storage that does not answer is given some minutes to come back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import optuna
+
+from paretune.spaces import StudyError
+
+_PATIENCE_S = 300.0
+_RETRY_S = 2.0
+_FOR_GOOD = ("disk is full", "malformed", "not a database", "readonly database", "read-only")
+_LOG = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+def patiently(access: Callable[[], Result], url: str) -> Result:
+    """Read or write, again and again while the storage does not answer.
+
+    Args:
+        access: Reads or writes. It may be asked again although an earlier try was carried out: an
+            answer can be lost on its way.
+        url: The storage, for messages.
+
+    Raises:
+        StudyError: If the storage does not come back within minutes, or cannot by itself.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return access()
+        except (optuna.exceptions.StorageInternalError, OSError) as error:
+            # A full disk does not empty itself: who has to make room should know at once.
+            reason = str(error.__cause__ or error)
+            if time.monotonic() > deadline or any(text in reason for text in _FOR_GOOD):
+                raise StudyError(
+                    f"the Optuna storage {url} does not answer: {reason}; what is finished is "
+                    f"safe, fix the storage and run the same command again"
+                ) from error
+            _LOG.warning("%s does not answer; trying again", url)
+            time.sleep(_RETRY_S)

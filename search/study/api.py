@@ -1,0 +1,290 @@
+"""The same as the command line, one short call each."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.deliver.bundle import write_bundle
+from paretune.search.deliver.choice import Wish, equals, rank
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.review.console import ConsoleReporter
+from paretune.search.study.doctor import Check, examine
+from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.search.record.history import History
+from paretune.search.deliver.html_report import write_report
+from paretune.search.storage.lock import exclusive
+from paretune.search.run.loop import SearchResult
+from paretune.search.study.mlflow_study import open_tracking, register_point
+from paretune.search.record.objective import Constraint
+from paretune.search.deliver.picked import Pick
+from paretune.search.deliver.fresh_check import first_that_keeps
+from paretune.search.deliver.ranking import Preference
+from paretune.search.run.reporter import Reporter
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.running import confirm_study, load_history, run_study
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.configure.study_of_onnx import write_onnx_study
+from paretune.search.study.parts import confirmed_samples, study_runner, study_timer
+from paretune.search.deliver.triton import write_triton
+from paretune.search.deliver.verification import Verification
+from paretune.search.deliver.verification import verify as verify_bundle
+from paretune.spaces import StudyError
+
+
+def run(
+    study: str | Path,
+    *,
+    trials: int | None = None,
+    hours: float | None = None,
+    max_latency_ms: float | None = None,
+    percentile: str | None = None,
+    min_quality: float | None = None,
+    max_quality_drop: float | None = None,
+    batch_size: int | None = None,
+    reporter: Reporter | None = None,
+) -> SearchResult:
+    """Run a study, or continue it, until its budget is spent.
+
+    What you mean to pick (see :func:`pick`) steers the search and forbids nothing; what is not
+    given is as the study file's ``wish`` says.
+
+    Args:
+        study: The study file.
+        trials: Trials in the whole study, instead of the study file's ``budget.trials``.
+        hours: Wall-clock hours of this search, instead of ``budget.hours``.
+        max_latency_ms: Latency budget of one call, in milliseconds.
+        percentile: Which latency it is about: ``p50``, ``p90``, ``p95`` or ``p99``.
+        min_quality: Lowest quality.
+        max_quality_drop: Largest loss of quality against the baseline, in the quality's own unit.
+        batch_size: The batch size that will be used.
+        reporter: Told about progress; by default it is printed.
+
+    Raises:
+        ParetuneError: See :func:`paretune.search.study.running.run_study`.
+    """
+    told = {
+        "max_latency_ms": max_latency_ms,
+        "percentile": percentile,
+        "min_quality": min_quality,
+        "max_quality_drop": max_quality_drop,
+        "batch_size": batch_size,
+    }
+    wish = {name: value for name, value in told.items() if value is not None}
+    return run_study(Path(study), reporter or ConsoleReporter(), trials, hours, wish)
+
+
+def onnx_study(
+    model: str | Path,
+    data: str | Path,
+    *,
+    labels: str | None = None,
+    metric: str | None = None,
+    folder: str | Path | None = None,
+) -> Path:
+    """Write a study of an ONNX file, to be run by :func:`run`; return its study file.
+
+    Args:
+        model: The ONNX file.
+        data: Samples (see :class:`runners.OnnxWorkload`).
+        labels: What is right: an array's name in the samples' file, or a file.
+        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or ``FILE.py:FUNCTION``.
+        folder: Where to write; ``MODEL-study`` in the current folder by default.
+
+    Raises:
+        ParetuneError: If a file is missing, or the folder holds another study.
+    """
+    where = None if folder is None else Path(folder)
+    return write_onnx_study(Path(model), Path(data), labels=labels, metric=metric, folder=where)
+
+
+def confirm(
+    study: str | Path, *, hours: float | None = None, reporter: Reporter | None = None
+) -> History:
+    """Measure the plausible frontier of a study again, and publish what comes of it.
+
+    Args:
+        study: The study file.
+        hours: Wall-clock hours it may take; as long as it needs by default.
+        reporter: Told about progress; by default it is printed.
+
+    Raises:
+        ParetuneError: See :func:`paretune.search.study.running.confirm_study`.
+    """
+    return confirm_study(Path(study), reporter or ConsoleReporter(), hours)
+
+
+def status(study: str | Path) -> History:
+    """Return the history of a study: its trials, failures and frontier."""
+    return load_history(Path(study))
+
+
+def frontier(study: str | Path, *, searched: bool = False) -> list[FrontierRow]:
+    """Return the published frontier of a study, the baseline and the first objective's best first.
+
+    Args:
+        study: The study file.
+        searched: Return the search's own frontier, of values that are not confirmed. A study that
+            has published nothing yet has no other.
+    """
+    return frontier_rows(load_history(Path(study)), searched=searched)
+
+
+def verify(bundle: str | Path) -> Verification:
+    """Say whether a bundle does on this machine what its manifest says.
+
+    Args:
+        bundle: The folder that :func:`pick` wrote.
+
+    Raises:
+        StudyError: If there is no manifest that this version can read.
+    """
+    return verify_bundle(Path(bundle))
+
+
+def sync(study: str | Path) -> History:
+    """Bring MLflow up to date with a study's storage; doing it twice changes nothing.
+
+    Args:
+        study: The study file.
+
+    Raises:
+        StudyError: If the study was not started or is being searched, or MLflow cannot be used.
+    """
+    path = Path(study)
+    history, config = load_history(path), read_study_file(path)
+    paths = StudyPaths(config, path)
+    storage = StudyStorage(paths.storage_url, config.name)
+    with exclusive(paths.lock), storage.owned():
+        history = load_history(path)  # once more: a search may have ended just now
+        tracking = open_tracking(config, paths, storage.definition or {}, history)
+        tracking.finish(history, *(storage.ended or ("the search was killed", "KILLED")))
+    return history
+
+
+def doctor(study: str | Path) -> list[Check]:
+    """Say whether all that a study wrote is whole and agrees (see :mod:`paretune.search.study.doctor`)."""
+    return examine(Path(study))
+
+
+def report(study: str | Path, out: str | Path) -> None:
+    """Write the story of a study as one HTML file that needs no network.
+
+    Args:
+        study: The study file.
+        out: The HTML file.
+
+    Raises:
+        StudyError: If nothing was measured yet.
+    """
+    path = Path(study)
+    history = load_history(path)
+    if not history.measured:
+        raise StudyError("nothing was measured yet: there is no story to tell")
+    write_report(history, read_study_file(path).name, Path(out))
+
+
+def pick(
+    study: str | Path,
+    *,
+    max_latency_ms: float | None = None,
+    percentile: str = "p95",
+    min_quality: float | None = None,
+    max_quality_drop: float | None = None,
+    batch_size: int | None = None,
+    runner: str | None = None,
+    limits: Sequence[Constraint] = (),
+    prefer: Preference | None = None,
+    measure: bool = True,
+    out: str | Path | None = None,
+    register: str | None = None,
+    alias: str | None = None,
+    triton: str | Path | None = None,
+) -> Pick:
+    """Return the best point that keeps a wish, and write it to a folder.
+
+    Limits on times, rates and sizes are held against the unfavourable end of the published
+    interval, those on quality against the published value.
+
+    Args:
+        study: The study file.
+        max_latency_ms: Latency budget of one call.
+        percentile: Which latency it is about: ``p50``, ``p90``, ``p95`` or ``p99``.
+        min_quality: Lowest quality accepted.
+        max_quality_drop: Largest loss of quality against the baseline accepted.
+        batch_size: Only points with this batch size.
+        runner: Only points on this runner.
+        limits: Limits on other metrics.
+        prefer: What is best: ``accuracy`` (the workload's quality), ``latency``, ``throughput``,
+            ``size`` or ``memory``. By default ``latency`` if only quality is limited, else
+            ``accuracy``. Of points that cannot be told apart in it, the fastest is taken, or, if it
+            is not quality, the one of the best quality (:class:`paretune.search.deliver.ranking.Ranking`).
+        measure: Whether to measure the point once more, here and now; if it breaks a limit, the
+            next one is taken. Only confirmed studies have what it takes.
+        out: Folder for the model file and ``manifest.json``; nothing is written without it.
+        register: Name under which to register the model in MLflow's model registry.
+        alias: Alias to point at the registered version, such as ``champion``.
+        triton: Folder of a Triton model repository to put the model into.
+
+    Raises:
+        StudyError: If nothing fits, with what to relax.
+    """
+    path = Path(study)
+    history = load_history(path)
+    wish = Wish(
+        max_latency_ms,
+        percentile,
+        min_quality,
+        batch_size,
+        max_quality_drop,
+        runner,
+        tuple(limits),
+        prefer,
+    )
+    ranked = rank(history, wish)
+    config = read_study_file(path)
+    paths = StudyPaths(config, path)
+    store = ArtifactStore(paths.store)
+    record, kept = ranked[0], None
+    if measure and history.confirmed:
+        kept = first_that_keeps(ranked, wish.constraints(history), study_timer(config, paths))
+        record = kept.record
+    version = None
+    if register is not None:
+        storage = StudyStorage(paths.storage_url, config.name)
+        with exclusive(paths.lock), storage.owned():
+            definition = storage.definition or {}
+            version = register_point(config, paths, definition, history, record, register, alias)
+    manifest, served = None, None
+    if out is not None or triton is not None:
+        with tempfile.TemporaryDirectory() as aside:
+            entry = config.runners.get(record.candidate.run.runner)
+            written = write_bundle(
+                record,
+                history,
+                store,
+                Path(out or aside),
+                config.name,
+                study_runner(config, paths.folder, record.candidate.run.runner),
+                requirements=(entry and entry.requirements) or (),
+                samples=confirmed_samples(config, paths),
+                rechecks=kept.rechecks if kept else {},
+            )
+            if triton is not None:
+                served = write_triton(written.parent, Path(triton), register or config.name)
+        manifest = written if out is not None else None
+    return Pick(
+        record,
+        history,
+        wish,
+        tuple(equals(ranked[ranked.index(record) :], history, wish)),
+        manifest,
+        kept.measurement if kept else None,
+        kept.rechecks if kept else {},
+        kept.broken if kept else (),
+        version,
+        paths.tracking_uri,
+        served,
+    )

@@ -1,0 +1,242 @@
+"""The doctor: is everything that a study wrote whole, and does it agree? Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.configure.schema import StudyConfig, StudyPaths
+from paretune.search.record.history import History
+from paretune.search.storage.lock import exclusive
+from paretune.search.review.mlflow.audit import disagreements
+from paretune.search.record.objective import losses
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.running import load_history
+from paretune.search.configure.study_file import read_study_file
+from paretune.spaces import StudyError
+
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What it is about.
+        seen: What was looked at, in words.
+        problems: What is not as it should be; empty if all is well.
+        mend: What to do about them.
+    """
+
+    name: str
+    seen: str
+    problems: Sequence[str] = ()
+    mend: str = ""
+
+
+def examine(path: Path) -> list[Check]:
+    """Look at a study's storage, files, processes and MLflow runs.
+
+    While a search is running, only what is finished is looked at.
+
+    Args:
+        path: The study file.
+
+    Raises:
+        ConfigError: If the study file has mistakes.
+        StudyError: If the study was not started, or its storage does not open.
+    """
+    config = read_study_file(path)
+    paths = StudyPaths(config, path)
+    history = load_history(path)
+    storage = StudyStorage(paths.storage_url, config.name)
+    store = ArtifactStore(paths.store)
+    with ExitStack() as stack:
+        busy = None
+        try:
+            stack.enter_context(exclusive(paths.lock))
+        except StudyError as error:
+            busy = str(error)
+        if busy is None and (owner := storage.owner) is not None:
+            busy = f"it belongs to {owner}; a search tells whether that is still alive"
+        checks = [
+            _trials(storage, history),
+            _duplicates(history),
+            _frontier(history),
+            _published(history),
+            _files(history, store, may_be_gone=config.budget.store_gb is not None),
+            _store(store),
+        ]
+        if busy is not None:
+            return [*checks, Check("in flight", f"not looked at: {busy}")]
+        return [
+            *checks,
+            _leftovers(store, paths),
+            _mlflow(config, paths, storage, history),
+        ]
+
+
+def _trials(storage: StudyStorage, history: History) -> Check:
+    return Check(
+        "trials",
+        f"{len(history.records)} finished, each with its record",
+        storage.torn(),
+        "copy the storage, then search under a new `name`: its builds are reused",
+    )
+
+
+def _duplicates(history: History) -> Check:
+    counts = Counter(record.candidate for record in history.records)
+    return Check(
+        "duplicates",
+        "no candidate was tried twice",
+        [f"{candidate.label}: {count} trials" for candidate, count in counts.items() if count > 1],
+        "the later of them cost time, and nothing else; please report how it came about",
+    )
+
+
+def _frontier(history: History) -> Check:
+    """Compare the frontier with that by comparing every feasible trial with every other."""
+    records = [r for r in history.records if r.measurement and history.is_feasible(r)]
+    points = losses([record.metrics for record in records], history.objectives)
+    best = {
+        record.number
+        for record, point in zip(records, points, strict=True)
+        if not ((points <= point).all(axis=1) & (points < point).any(axis=1)).any()
+    }
+    kept = {record.number for record in history.frontier}
+    wrong = [f"trial {number} is dominated" for number in sorted(kept - best)]
+    wrong += [f"trial {number} is missing" for number in sorted(best - kept)]
+    return Check(
+        "frontier",
+        f"{len(history.frontier)} points, the same by brute force",
+        wrong,
+        "please report it: the frontier is worked out anew from the trials at every start",
+    )
+
+
+def _published(history: History) -> Check:
+    """Hold what is published against all that was confirmed, by the published values alone."""
+    problems = []
+    feasible = [point for point in history.confirmed if history.is_feasible(point)]
+    points = losses([point.metrics for point in feasible], history.objectives)
+    for point, own in zip(feasible, points, strict=True):
+        beats = (points <= own).all(axis=1) & (points < own).any(axis=1)
+        better = [other for other, beat in zip(feasible, beats, strict=True) if beat]
+        if point.is_published:
+            problems += [
+                f"trial {point.number} is published, and trial {other.number} dominates it"
+                for other in better
+                if other.same_as != point.number
+            ]
+        elif not better and point.same_as is None and not point.why_not:
+            problems.append(f"nothing dominates trial {point.number}, and it is not published")
+    rows = {point.number for point in history.published}
+    problems += [
+        f"trial {point.number} is a tie of trial {point.same_as}, which is not published"
+        for point in history.confirmed
+        if point.same_as is not None and point.same_as not in rows
+    ]
+    return Check(
+        "published",
+        f"{len(rows)} of {len(history.confirmed)} confirmed points; none is dominated, none of the "
+        f"others left out without a reason",
+        problems,
+        "paretune confirm: it measures and publishes anew (an earlier version had another rule)",
+    )
+
+
+def _files(history: History, store: ArtifactStore, *, may_be_gone: bool) -> Check:
+    problems, looked_at = [], 0
+    needed = {record.number for record in history.frontier}
+    needed |= {point.number for point in history.published}
+    for record in history.measured:
+        if record.measurement is None:
+            continue
+        looked_at += 1
+        state = store.state(record.measurement.artifact)
+        if state == "damaged" or (
+            state == "missing" and (record.number in needed or not may_be_gone)
+        ):
+            problems.append(f"the model of trial {record.number} is {state}")
+        if (state := store.state(record.measurement.samples)) != "whole":
+            problems.append(f"the timed calls of trial {record.number} are {state}")
+    return Check(
+        "files",
+        f"{looked_at} measured trials, each with its model and its timed calls",
+        problems,
+        "restore the store's folder from a copy; or search under a new `name`, which builds only "
+        "what is missing",
+    )
+
+
+def _store(store: ArtifactStore) -> Check:
+    names = store.names()
+    return Check(
+        "store",
+        f"{len(names)} files, each with the bytes it is named by",
+        [f"{name} is damaged" for name in names if store.state(name) == "damaged"],
+        "nothing to do: a damaged file is removed, and made again, when it is next needed",
+    )
+
+
+def _leftovers(store: ArtifactStore, paths: StudyPaths) -> Check:
+    problems = [f"{folder} was left by a killed process" for folder in store.leftovers()]
+    problems += [f"process {p.pid} is still at work: {_command(p)}" for p in _orphans(paths)]
+    aside = [f for pattern in ("tmp*", "*.tmp", "*.new") for f in paths.output.glob(pattern)]
+    problems += [f"{path} was left by a killed process" for path in aside]
+    return Check(
+        "processes",
+        "nothing is searching; no process, folder or temporary file was left behind",
+        problems,
+        "end such processes (kill PID); the next search removes the folders",
+    )
+
+
+def _orphans(paths: StudyPaths) -> Iterator[psutil.Process]:
+    """Yield processes that work in the study's store although nothing searches it."""
+    store = str(paths.store)
+    for process in psutil.process_iter():
+        if process.pid in (os.getpid(), os.getppid()):
+            continue
+        try:
+            in_use = [*process.cmdline(), *(file.path for file in process.open_files())]
+        except psutil.Error:
+            continue
+        if any(name.startswith(store) for name in in_use):
+            yield process
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[:200]
+    except psutil.Error:
+        return "it has just ended"
+
+
+def _mlflow(
+    config: StudyConfig, paths: StudyPaths, storage: StudyStorage, history: History
+) -> Check:
+    mend = f"paretune sync {paths.study_file}"
+    if not config.tracking:
+        return Check("mlflow", "the study has `tracking: false`")
+    uri = paths.tracking_uri
+    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+        return Check("mlflow", "", [f"there is no {uri.removeprefix(_SQLITE)}"], mend)
+    uid, ended = (storage.definition or {})["uid"], storage.ended
+    try:
+        local = paths.artifacts if uri.startswith(_SQLITE) else None
+        status = ended[1] if ended else None
+        problems = disagreements(uri, config.name, uid, history, status, local)
+    except Exception as error:  # MLflow's clients raise what the server's failure was
+        problems = [f"MLflow at {uri} does not answer: {error}"]
+        mend = f"start the server, then {mend}"
+    return Check("mlflow", f"{len(history.records)} runs, the same as the storage", problems, mend)

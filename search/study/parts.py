@@ -1,0 +1,281 @@
+"""What a study is made of: its space, its runners, what measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.build.builder import Artifact
+from paretune.runners.environment import available_cores, fingerprint, memory_bytes
+from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.runtimes.interpreter import interpreter
+from paretune.runners.runtimes.launched.counters import energy_mj
+from paretune.runners.workload.loaded import WorkloadInfo
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.metric import METRICS
+from paretune.runners.runtimes.process_runner import ProcessRunner
+from paretune.runners.runtimes.runner import PipelineFiles, Samples
+from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.user_code import load_attribute
+from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.search.configure.schema import RunnerConfig, StudyConfig, StudyPaths
+from paretune.search.record.objective import Constraint, Objective, default_objectives
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.record.trial import TrialRecord
+from paretune.spaces import (
+    PROGRAM_QUANTIZATIONS,
+    Forbid,
+    GraphOptimization,
+    Quantization,
+    Rule,
+    RunSpec,
+    SearchSpace,
+    StudyError,
+    ThreadLimit,
+    split_target,
+    whole_layers,
+)
+
+
+def split_samples(
+    worker: BuildWorker, store: ArtifactStore, split: str, pipeline: PipelineFiles | None
+) -> Samples:
+    """Return a split's inputs, and its requests if there is a pipeline around the model.
+
+    Raises:
+        StudyError: If they left the store.
+    """
+    stored = [store.get(digest) for digest in worker.put_inputs(split)]
+    inputs = [path for path in stored if path is not None]
+    requests = store.get(worker.put_requests(split)) if pipeline else None
+    if len(inputs) < len(stored) or (pipeline and requests is None):
+        raise StudyError(f"the {split} split's inputs left the artifact store")
+    if pipeline is None or requests is None:
+        return Samples(inputs)
+    return Samples(inputs, replace(pipeline, requests=requests))
+
+
+def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
+    """Return where a study's build workers work, and what each may take."""
+    gigabytes = config.budget.build_memory_gb
+    return WorkerSettings(
+        workload=config.workload,
+        folder=paths.folder,
+        store=paths.store,
+        log=paths.logs / f"{config.name}-build.log",
+        timeout_s=config.budget.build_timeout_s,
+        # Nine tenths of the machine's memory, unless the study says otherwise.
+        memory_limit_bytes=int(gigabytes * 1e9 if gigabytes else 0.9 * memory_bytes()),
+    )
+
+
+def default_workers() -> int:
+    """Return how many builds run side by side: one for every two cores, and at most eight."""
+    return max(1, min(8, available_cores() // 2))
+
+
+def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
+    """Return a study's space with its rules and this machine's thread limit."""
+    rules: list[Rule] = [ThreadLimit(available_cores()), *_runtime_rules(config), whole_layers]
+    for rule in config.rules:
+        if rule.function is not None:
+            rules.append(load_attribute(rule.function, folder))
+        else:
+            rules.append(Forbid(rule.forbid or {}, rule.reason or ""))
+    values: dict[str, Any] = config.space.model_dump(mode="json")
+    space = SearchSpace.from_values(values, rules)
+    if next(islice(space.candidates(), 1, None), None) is None:
+        raise StudyError(
+            "rules and this machine's cores leave only the baseline to try; widen the space"
+        )
+    return space
+
+
+def _runtime_rules(config: StudyConfig) -> list[Rule]:
+    """Return the rules against what a study's runtimes cannot do."""
+    others, programs = [], []
+    for target in config.space.execution_provider:
+        runtime = _entry(config, split_target(target)[0]).runtime
+        if runtime != "onnxruntime":
+            others.append(target)
+        if RUNTIMES[runtime].model_format == "pt2":
+            programs.append(target)
+    levels = [level.value for level in GraphOptimization if level != GraphOptimization.ALL]
+    onnx = [each.value for each in Quantization if each not in PROGRAM_QUANTIZATIONS]
+    return [
+        Forbid(
+            {"execution_provider": others, "graph_optimization": levels},
+            "only ONNX Runtime has levels of graph optimization",
+        ),
+        Forbid(
+            {"execution_provider": programs, "quantization": onnx},
+            f"PyTorch takes exported programs, which come in {' and '.join(PROGRAM_QUANTIZATIONS)} "
+            f"alone; every other quantization makes an ONNX file",
+        ),
+    ]
+
+
+def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
+    """Return a runner of a study by its name; if its environment is missing, it is made.
+
+    Raises:
+        ParetuneError: If the environment cannot be made.
+    """
+    entry = _entry(config, name)
+    python = None
+    if entry.requirements is not None:
+        python = interpreter(entry.requirements)
+    elif entry.python is not None:
+        python = folder / entry.python
+    libraries = {key: folder / path for key, path in entry.provider_libraries.items()}
+    return RUNTIMES[entry.runtime](name, python, entry.provider_options, libraries)
+
+
+def _entry(config: StudyConfig, name: str) -> RunnerConfig:
+    """Return what a study says of a runner; a runtime's own name needs no entry."""
+    return config.runners.get(name) or RunnerConfig.model_validate({"runtime": name})
+
+
+def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objective, ...]:
+    """Return a study's objectives, or the default ones."""
+    if config.objectives is None:
+        return default_objectives(quality_metric)
+    return tuple(entry.objective() for entry in config.objectives)
+
+
+def study_definition(
+    config: StudyConfig, info: WorkloadInfo, space: SearchSpace, objectives: Sequence[Objective]
+) -> dict[str, Any]:
+    """Return what makes a study this one: none of it may change while it goes on."""
+    return {
+        "workload": config.workload,
+        "code or data of the workload": info.fingerprint,
+        "quality_metric": info.quality_metric,
+        "space": {axis.name: list(axis.values) for axis in space.axes},
+        "objectives": [asdict(objective) for objective in objectives],
+        "constraints": [asdict(entry.constraint()) for entry in config.constraints],
+        "runners": {name: entry.model_dump() for name, entry in config.runners.items()},
+        "measurement": asdict(config.measurement.settings()),
+        "machine": [fingerprint()["processor"], fingerprint()["cores"]],
+    }
+
+
+def check_counters(
+    evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
+) -> None:
+    """Stop before a study that needs a counter which a device lacks."""
+    names = [each.metric for each in wanted]
+    if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
+        return
+    runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
+    devices = {evaluator.runners[run.runner].device(run) for run in runs}
+    if without := sorted(device for device in devices if energy_mj(device) is None):
+        raise StudyError(
+            f"energy_mj is asked for, but there is no readable energy counter on "
+            f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, often "
+            f"by root only; a card's from its driver. Let this user read it, or drop the metric"
+        )
+
+
+def study_evaluator(
+    config: StudyConfig,
+    paths: StudyPaths,
+    worker: BuildWorker,
+    info: WorkloadInfo,
+    folder: Path,
+) -> Evaluator:
+    """Return what measures a study's candidates; its runners' environments are made if missing.
+
+    Args:
+        config: The study file's content.
+        paths: Where the study reads and writes.
+        worker: Gives the validation split, and scores.
+        info: What is known of the workload.
+        folder: The artifact store's folder, the worker's too.
+
+    Raises:
+        StudyError: If a runner cannot be started, or has not what the space asks for.
+    """
+    store = ArtifactStore(folder)
+    store.sweep()
+    names = dict.fromkeys(split_target(p)[0] for p in config.space.execution_provider)
+    runners = {name: study_runner(config, paths.folder, name) for name in names}
+    versions = {}
+    for name, runner in runners.items():
+        with store.scratch() as scratch:
+            description = runner.describe(scratch)
+        if isinstance(description, Failure):
+            raise StudyError(f"the runner {name} cannot be started: {description.message}")
+        versions[name] = description.versions
+        wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
+        if missing := wanted - set(description.available):
+            raise StudyError(
+                f"{', '.join(missing)} is not available here: the runner {name} has "
+                f"{', '.join(description.available)}. Remove it from space.execution_provider; "
+                f"`paretune devices` says what it needs"
+            )
+    pipeline = PipelineFiles(info.pipeline, store.root) if info.pipeline else None
+    return Evaluator(
+        runners,
+        versions,
+        store,
+        quality_metric=info.quality_metric,
+        fingerprint=info.fingerprint,
+        samples=split_samples(worker, store, "validation", pipeline),
+        score=lambda outputs: worker.score(outputs, "validation"),
+        resample=lambda outputs: worker.resample(outputs, "validation", RESAMPLES),
+        settings=config.measurement.settings(),
+    )
+
+
+def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> Samples | None:
+    """Return what a study's confirmed points were run on, or ``None`` if it was not confirmed.
+
+    Raises:
+        StoreError: If those files are gone.
+    """
+    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
+    store = ArtifactStore(paths.store)
+    return None if known is None else Samples.from_dict(known, store, paths.folder)
+
+
+def study_timer(
+    config: StudyConfig, paths: StudyPaths
+) -> Callable[[TrialRecord], Measurement | Failure]:
+    """Return what times a confirmed study's points once more, on the samples they were run on.
+
+    Raises:
+        StudyError: If the study was not confirmed.
+    """
+    samples, store = confirmed_samples(config, paths), ArtifactStore(paths.store)
+    if samples is None:
+        raise StudyError("the study was not confirmed: run `paretune confirm` first")
+    settings = config.confirmation.settings(config.measurement.settings())
+
+    def measure(record: TrialRecord) -> Measurement | Failure:
+        run = record.candidate.run
+        runner = study_runner(config, paths.folder, run.runner)
+        model = store.get(record.measurement.artifact) if record.measurement else None
+        if model is None:
+            return Failure("pick", FailureKind.INVALID, f"its file is not whole in {store.root}")
+        evaluator = Evaluator(
+            {run.runner: runner},
+            {run.runner: {}},
+            store,
+            quality_metric="",
+            fingerprint="",
+            samples=samples,
+            score=lambda outputs: 0.0,
+            resample=lambda outputs: [],
+            settings=settings,
+        )
+        artifact = Artifact(model.name, model, model.stat().st_size, (), {})
+        return evaluator.time(artifact, run)
+
+    return measure

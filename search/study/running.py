@@ -1,0 +1,345 @@
+"""The study: from a study file to a running search, or to its history."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from paretune.runners.execute.build_pool import BuildPool
+from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
+from paretune.runners.runtimes.lease import CPU, lease, waiting_until
+from paretune.runners.workload.loaded import WorkloadInfo
+from paretune.runners.store.pins import Pins
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.use import StoreUse
+from paretune.runners.telemetry import switch_off_telemetry
+from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.search.propose.time_limit import Affordable
+from paretune.search.run.budget import Budget
+from paretune.search.configure.schema import StudyConfig, StudyPaths
+from paretune.search.confirm.confirmation import Confirmation, Progress
+from paretune.search.storage.confirmed_points import ConfirmedPoints
+from paretune.search.propose.cost import CostModel
+from paretune.search.run.ending import ending
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.propose.exclusions import GivenUp
+from paretune.search.record.history import History
+from paretune.search.record.objective import MOST_OBJECTIVES
+from paretune.search.record.interest import Interest
+from paretune.search.storage.lock import exclusive
+from paretune.search.run.loop import Loop, SearchResult
+from paretune.search.study.mlflow_study import guarded_tracking
+from paretune.search.record.objective import Constraint, Objective
+from paretune.search.run.reporter import Reporter
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.run.store_limit import StoreLimit, needed_files
+from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
+from paretune.search.configure.study_file import check_names, read_study_file
+from paretune.search.study.parts import (
+    check_counters,
+    default_workers,
+    split_samples,
+    study_definition,
+    study_evaluator,
+    study_objectives,
+    study_space,
+    worker_settings,
+)
+from paretune.search.storage.study_versions import check_versions, warn_of_new_versions
+from paretune.search.record.tracking import Tracking
+from paretune.search.record.under_way import UnderWay
+from paretune.spaces import SearchSpace, StudyError
+
+_LOG = logging.getLogger("paretune")
+
+
+def run_study(
+    path: Path,
+    reporter: Reporter,
+    trials: int | None = None,
+    hours: float | None = None,
+    wish: Mapping[str, Any] | None = None,
+) -> SearchResult:
+    """Run a study, or continue it, until its budget is spent.
+
+    Args:
+        path: The study file.
+        reporter: Told about progress.
+        trials: Instead of the study file's ``budget.trials``.
+        hours: Instead of the study file's ``budget.hours``.
+        wish: Instead of the study file's ``wish``, by attribute of
+            :class:`paretune.search.record.interest.Interest`.
+
+    Raises:
+        ConfigError: If the study file has mistakes, or the wish does not fit it.
+        StudyError: If the study was started as something else, is being searched by another
+            process, or every candidate fails for one cause.
+        DeviceBusyError: If another process held the device for all of the hours.
+    """
+    started = time.monotonic()
+    config = read_study_file(path, _describe_workload)
+    interest = config.wish.interest(config.space.batch_size, wish or {})
+    paths = StudyPaths(config, path)
+    switch_off_telemetry()
+    if config.tracking:
+        # MLflow takes seconds to import: meanwhile the workload is loaded, in another process.
+        threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
+    budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
+    store = ArtifactStore(paths.store)
+    workers = config.budget.build_workers or default_workers()
+    # The study is let go of last: what its workers do is over by then.
+    with (
+        exclusive(paths.lock),
+        ExitStack() as owning,
+        StoreUse(store) as use,
+        BuildPool(worker_settings(config, paths), workers) as pool,
+    ):
+        info = pool.describe()
+        check_names(path, info)
+        space = study_space(config, paths.folder)
+        objectives = study_objectives(config, info.quality_metric)
+        constraints = [entry.constraint() for entry in config.constraints]
+        storage = StudyStorage(paths.storage_url, config.name)
+        storage.create(study_definition(config, info, space, objectives), objectives, space)
+        owning.enter_context(storage.owned())
+        storage.keep_wish(interest.as_dict())
+        under_way = UnderWay(paths.under_way)
+        unfinished = storage.recover(objectives, under_way.death())
+        records = storage.records()
+        history = History(objectives, constraints, info.quality_metric, records, interest)
+        evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
+        check_versions(history.measured, evaluator, space)
+        check_counters(evaluator, space, [*objectives, *constraints])
+        deadline = None if budget.hours is None else started + budget.hours * 3600
+        with waiting_until(deadline), lease(CPU):
+            epoch_seconds = pool.service.epoch_seconds()
+        cost = CostModel(history, info.recipe, epoch_seconds, is_file=info.is_file)
+        given_up = GivenUp(history, space, config.budget.give_up_after)
+        affordable = Affordable(cost)
+        space = space.with_rules(given_up, affordable)
+        strategy = _strategy(config, space, history, cost, minds_time=budget.hours is not None)
+        if config.strategy.warm_start is not None:
+            earlier = load_history(paths.folder / config.strategy.warm_start)
+            strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
+        confirmed = storage.confirmed()
+        history.confirmed = list(confirmed.points)
+        cost.note_stored(store.names())
+        pins = _pins(store, storage)
+        limit = StoreLimit(store, config.budget.store_gb, history, pins, use, cost)
+        limit.pin()
+        tracking = guarded_tracking(config, paths, storage.definition or {})
+        tracking.bring_up_to_date(history)
+        confirmation, progress = None, storage.while_owned(reporter.confirming)
+        if config.confirmation.enabled:
+            confirmation = _confirmation(config, history, evaluator, pool.service, progress)
+        result = Loop(
+            name=config.name,
+            space=space,
+            storage=storage,
+            history=history,
+            unfinished=unfinished,
+            under_way=under_way,
+            strategy=strategy,
+            pool=pool,
+            evaluator=evaluator,
+            cost=cost,
+            tracking=tracking,
+            reporter=reporter,
+            identical_failures=config.budget.identical_failures,
+            given_up=given_up,
+            affordable=affordable,
+            latency_first=config.strategy.latency_first,
+            reserve=confirmation.seconds if confirmation else lambda budget_s: 0.0,
+            started=started,
+            store_limit=limit,
+        ).run(budget)
+        is_new = len(history.records) > confirmed.trials
+        with ending(storage, tracking, history, result.reason):
+            if confirmation and history.frontier and is_new:
+                _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
+        limit.pin()
+        return replace(result, wants_confirmation=confirmation is not None)
+
+
+def _strategy(
+    config: StudyConfig, space: SearchSpace, history: History, cost: CostModel, *, minds_time: bool
+) -> Strategy:
+    """Return the strategy that a study file asks for."""
+    sampler, seed = config.strategy.sampler, config.strategy.seed
+    objectives, constraints = history.objectives, history.constraints
+    if sampler == "exhaustive":
+        return ExhaustiveStrategy(space)
+    if sampler == "frontier" or (sampler == "auto" and len(objectives) <= MOST_OBJECTIVES):
+        return FrontierStrategy(
+            space,
+            objectives,
+            constraints,
+            history.quality_metric,
+            seed,
+            cost.seconds if minds_time else None,
+            cost.epoch_seconds,
+            history.interest,
+        )
+    return OptunaStrategy(
+        space, objectives, constraints, sampler, seed, history.quality_metric, history.interest
+    )
+
+
+def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) -> History:
+    """Measure a study's plausible frontier again, and publish what comes of it.
+
+    Args:
+        path: The study file.
+        reporter: Told about progress.
+        hours: Wall-clock hours it may take; as long as it needs by default.
+
+    Raises:
+        ConfigError: If the study file has mistakes.
+        StudyError: If the study has no frontier, or is being searched by another process.
+    """
+    deadline = None if hours is None else time.monotonic() + hours * 3600
+    config = read_study_file(path, _describe_workload)
+    paths = StudyPaths(config, path)
+    history = load_history(path)
+    if not history.frontier:
+        raise StudyError("the study has no frontier to confirm yet: run `paretune search` first")
+    store = ArtifactStore(paths.store)
+    storage = StudyStorage(paths.storage_url, config.name)
+    with (
+        exclusive(paths.lock),
+        storage.owned(),
+        StoreUse(store),
+        BuildWorker(worker_settings(config, paths)) as worker,
+    ):
+        history = load_history(path)  # once more: another process may have searched until now
+        info = worker.describe()
+        pins = _pins(store, storage)
+        pins.replace(needed_files(history))
+        evaluator = study_evaluator(config, paths, worker, info, paths.store)
+        warn_of_new_versions(history.measured, evaluator, study_space(config, paths.folder))
+        tracking = guarded_tracking(config, paths, storage.definition or {})
+        tracking.bring_up_to_date(history)
+        progress = storage.while_owned(reporter.confirming)
+        confirmation = _confirmation(config, history, evaluator, worker, progress)
+        storage.begin()
+        with ending(storage, tracking, history, "the confirmation is done"):
+            _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
+    return history
+
+
+def _pins(store: ArtifactStore, storage: StudyStorage) -> Pins:
+    return Pins(store, storage.name, (storage.definition or {})["uid"])
+
+
+def _confirmation(
+    config: StudyConfig,
+    history: History,
+    evaluator: Evaluator,
+    worker: BuildWorker,
+    progress: Progress,
+) -> Confirmation:
+    """Return what confirms a study: on the test split, with the careful settings."""
+    careful = Evaluator(
+        evaluator.runners,
+        evaluator.versions,
+        evaluator.store,
+        quality_metric=evaluator.quality_metric,
+        fingerprint=evaluator.fingerprint,
+        samples=split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline),
+        score=lambda outputs: worker.score(outputs, "test"),
+        resample=lambda outputs: worker.resample(outputs, "test", RESAMPLES),
+        settings=config.confirmation.settings(evaluator.settings),
+    )
+    return Confirmation(history, careful, progress)
+
+
+def _confirm(
+    confirmation: Confirmation,
+    storage: StudyStorage,
+    tracking: Tracking,
+    pins: Pins,
+    folder: Path,
+    deadline: float | None,
+) -> None:
+    """Confirm and publish; if it is interrupted, what there is, and the next search does it again.
+
+    What is cut short (by Ctrl-C, or by the deadline in the middle of a round) never takes the place
+    of a fuller confirmation (see :meth:`ConfirmedPoints.may_replace`).
+
+    Raises:
+        KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
+    """
+    history, earlier = confirmation.history, storage.confirmed()
+    tracking.start("confirming", history)
+    if points := confirmation.run(deadline):
+        trials = 0 if confirmation.interruption else len(history.records)
+        samples = confirmation.evaluator.samples.as_dict(folder)
+        found = ConfirmedPoints(points, trials, samples)
+        launches = confirmation.evaluator.settings.launches
+        is_cut = confirmation.interruption is not None or found.fewest_launches < launches
+        if is_cut and not found.may_replace(earlier):
+            _LOG.warning(
+                "the confirmation was cut short at %s; the last one, of %s, stands. "
+                "`paretune confirm` does it again",
+                found,
+                earlier,
+            )
+        else:
+            history.confirmed = points
+            # Before they are published: another study may remove files as soon as this one ended.
+            pins.replace(needed_files(history))
+            storage.confirm(found)
+            tracking.log_confirmed(history)
+    if confirmation.interruption:
+        raise confirmation.interruption  # as it came: SIGTERM has an exit code of its own
+
+
+def load_history(path: Path) -> History:
+    """Return the history of a study from its storage.
+
+    Raises:
+        ConfigError: If the study file has mistakes.
+        StudyError: If the study has not been started.
+    """
+    config = read_study_file(path)
+    paths = StudyPaths(config, path)
+    missing = StudyError(
+        f"the study {config.name!r} has not been started; run `paretune search {path}` first"
+    )
+    if config.storage is None and not paths.output.is_dir():
+        raise missing
+    storage = StudyStorage(paths.storage_url, config.name)
+    definition = storage.definition
+    if definition is None:
+        raise missing
+    objectives = [Objective(**values) for values in definition["objectives"]]
+    constraints = [Constraint(**values) for values in definition["constraints"]]
+    records = storage.records(held=True)
+    kept = storage.wish
+    interest = (
+        config.wish.interest(config.space.batch_size, {}) if kept is None else Interest(**kept)
+    )
+    history = History(objectives, constraints, definition["quality_metric"], records, interest)
+    history.confirmed = list(storage.confirmed().points)
+    return history
+
+
+def _describe_workload(workload: str, folder: Path) -> WorkloadInfo:
+    """Load a workload in a process of its own and say what it offers.
+
+    Raises:
+        WorkloadError: If it cannot be loaded or breaks its protocol.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        settings = WorkerSettings(workload, folder, Path(name) / "store", Path(name) / "log")
+        with BuildWorker(settings) as worker:
+            return worker.describe()
