@@ -1,4 +1,4 @@
-"""A YAML file with the line on which each of its values stands."""
+"""A YAML file with the line of each value."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ class YamlSource:
         path: The file.
         values: What it holds.
         lines: Line (from 1) of each key and list item, by location.
-        repeated: Location of each key that stands twice in one mapping.
+        repeated: Location of each key that appears twice in one mapping.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class YamlSource:
 
 
 def read_yaml(path: Path) -> YamlSource:
-    """Read a YAML file whose top is a mapping. Only plain values are made of it, never objects.
+    """Read a YAML file whose top is a mapping. It creates plain values only, never objects.
 
     Raises:
         ConfigError: If the file is missing, is not YAML, or is not a mapping.
