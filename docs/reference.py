@@ -23,7 +23,10 @@ WRITTEN_BY = "Written by `python docs/reference.py`; do not edit.\n"
 def study_file() -> str:
     """Return the reference of the study file, as Markdown."""
     lines = ["# The study file", "", WRITTEN_BY]
-    lines += ["Unknown keys are mistakes. All mistakes are reported at once, each with its line.", ""]
+    lines += [
+        "Unknown keys are mistakes. All mistakes are reported at once, each with its line.",
+        "",
+    ]
     lines += _section(StudyConfig, "")
     lines += [
         "## Metrics",

@@ -51,7 +51,9 @@ METRICS: dict[str, Metric] = {
             for q in (50, 95, 99)
         ),
         *(
-            Metric(f"load_latency_p{q}_ms", f"p{q} of the time from when a query was due", needs="load")
+            Metric(
+                f"load_latency_p{q}_ms", f"p{q} of the time from when a query was due", needs="load"
+            )
             for q in (50, 90, 95, 99)
         ),
         Metric("load_completed_per_s", "queries completed per second under load", True, "load"),

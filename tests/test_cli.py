@@ -1,4 +1,3 @@
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -61,5 +60,3 @@ def test_devices_says_what_runs_here() -> None:
 def test_a_wrong_option_is_told_without_traceback() -> None:
     done = paretune("search", "--trials", "0")
     assert done.returncode == 2 and "Traceback" not in done.stderr
-
-

@@ -65,7 +65,9 @@ import click
     help="Write the model's file and manifest.json here.",
 )
 @click.option(
-    "--register", metavar="NAME", help="Register the model in MLflow's model registry under this name."
+    "--register",
+    metavar="NAME",
+    help="Register the model in MLflow's model registry under this name.",
 )
 @click.option("--alias", help="With --register: an alias for this version, such as champion.")
 @click.option(

@@ -118,7 +118,11 @@ def main() -> None:
 @click.option(
     "--metric", help="With --onnx: accuracy, f1, mse, cosine, or your own as FILE.py:FUNCTION."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="With --onnx: the folder to write the study into.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="With --onnx: the folder to write the study into.",
+)
 def search(
     study: Path,
     trials: int | None,
@@ -190,7 +194,9 @@ def search(
 @main.command()
 @_STUDY
 @click.option(
-    "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours that the confirmation may take."
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Wall-clock hours that the confirmation may take.",
 )
 def confirm(study: Path, hours: float | None) -> None:
     """Measure STUDY's plausible points again, and publish the frontier.
@@ -325,5 +331,3 @@ main.add_command(cli_model.measure)
 main.add_command(cli_model.compare)
 main.add_command(cli_bundle.pick)
 main.add_command(cli_bundle.verify)
-
-

@@ -26,7 +26,9 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> l
     except ValueError:
         values = [0]
     if min(values) < 1:
-        raise click.BadParameter(f"write whole numbers of at least 1, separated by commas; got {text!r}")
+        raise click.BadParameter(
+            f"write whole numbers of at least 1, separated by commas; got {text!r}"
+        )
     return values
 
 
@@ -149,7 +151,9 @@ def _run_options(command: Any) -> Any:
 
 @click.command()
 @click.argument("model", type=_FILE)
-@click.option("--batch-size", "batch_sizes", default="1", callback=_numbers, help="One or more: 1,8,32.")
+@click.option(
+    "--batch-size", "batch_sizes", default="1", callback=_numbers, help="One or more: 1,8,32."
+)
 @_run_options
 @click.option(
     "--careful/--quick",
@@ -172,8 +176,12 @@ def _run_options(command: Any) -> Any:
     show_default=True,
     help="How long each launch offers load.",
 )
-@click.option("--memory-limit-mb", type=click.IntRange(min=1), help="Memory limit per launch, for data.")
-@click.option("--timeout-s", type=click.FloatRange(min=0, min_open=True), help="Deadline per launch.")
+@click.option(
+    "--memory-limit-mb", type=click.IntRange(min=1), help="Memory limit per launch, for data."
+)
+@click.option(
+    "--timeout-s", type=click.FloatRange(min=0, min_open=True), help="Deadline per launch."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, raw samples included.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Also write latency histograms (HTML) here."
@@ -200,7 +208,11 @@ def measure(
 
     from paretune.runners.failure import Failure
     from paretune.runners.measure.model_report import ModelReport, report
-    from paretune.search.review.model_console import print_reports, reports_as_json, write_histograms
+    from paretune.search.review.model_console import (
+        print_reports,
+        reports_as_json,
+        write_histograms,
+    )
 
     options = _Setup(**setup)
     runner, provider = options.runner()

@@ -41,10 +41,12 @@ class MeasurementConfig(Section):
         None, description="maximum, added until the intervals are tight; default: `launches`"
     )
     p50_tolerance: Duration = Field(
-        _DEFAULTS.p50_tolerance, description="relative half-width of the p50's interval that counts as tight"
+        _DEFAULTS.p50_tolerance,
+        description="relative half-width of the p50's interval that counts as tight",
     )
     p95_tolerance: Duration = Field(
-        _DEFAULTS.p95_tolerance, description="relative half-width of the p95's interval that counts as tight"
+        _DEFAULTS.p95_tolerance,
+        description="relative half-width of the p95's interval that counts as tight",
     )
     idle_wait_s: Annotated[float, Field(strict=True, ge=0.0, le=1e6)] = Field(
         _DEFAULTS.idle_wait_s, description="maximum wait for an idle host"

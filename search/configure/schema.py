@@ -41,7 +41,9 @@ class SpaceConfig(Section):
     student: list[StrictStr] = Field(
         [REFERENCE], description="models of the workload. Must include `reference`"
     )
-    pruning_ratio: list[Ratio] = Field([0.0], description="shares of channels to remove. Must include 0")
+    pruning_ratio: list[Ratio] = Field(
+        [0.0], description="shares of channels to remove. Must include 0"
+    )
     quantization: list[Quantization] = Field(
         [Quantization.FP32], description="schemes for weights and activations. Must include fp32"
     )
@@ -65,8 +67,8 @@ class SpaceConfig(Section):
         want = BASELINE_VALUES.get(axis.name)
         if want is not None and want not in axis.values:
             raise ValueError(
-                f"must include {want!r}: trial 0 is always the uncompressed baseline; add it (a rule "
-                f"can exclude it from all other trials)"
+                f"must include {want!r}: trial 0 is always the uncompressed baseline; add it (a "
+                f"rule can exclude it from all other trials)"
             )
         return values
 
@@ -79,7 +81,8 @@ class RuleConfig(Section):
     )
     reason: StrictStr | None = Field(None, description="the reason, shown to people")
     function: StrictStr | None = Field(
-        None, description="FILE.py:NAME of a function that takes a candidate and returns a reason or None"
+        None,
+        description="FILE.py:NAME of a function from a candidate to a reason against it, or None",
     )
 
     @model_validator(mode="after")
@@ -178,7 +181,8 @@ class BudgetConfig(Section):
     )
     build_timeout_s: Duration = Field(3600.0, description="deadline per build")
     store_gb: Duration | None = Field(
-        None, description="size limit of the artifact store; files that are cheap to rebuild go first"
+        None,
+        description="size limit of the artifact store; files that are cheap to rebuild go first",
     )
     identical_failures: Positive = Field(
         5, description="stop if this many first trials all fail for the same reason"
@@ -209,10 +213,14 @@ class StudyConfig(Section):
         None, description="default: quality up, latency_p95_ms down, throughput up"
     )
     constraints: list[ConstraintConfig] = Field([], description="limits on metrics")
-    wish: WishConfig = Field(WishConfig(), description="what you want to pick; it steers the search")
+    wish: WishConfig = Field(
+        WishConfig(), description="what you want to pick; it steers the search"
+    )
     strategy: StrategyConfig = Field(StrategyConfig(), description="how candidates are chosen")
     budget: BudgetConfig = Field(BudgetConfig(), description="when the study ends")
-    measurement: MeasurementConfig = Field(MeasurementConfig(), description="how candidates are measured")
+    measurement: MeasurementConfig = Field(
+        MeasurementConfig(), description="how candidates are measured"
+    )
     confirmation: ConfirmationConfig = Field(
         ConfirmationConfig(), description="how the frontier is measured again at the end"
     )
@@ -221,8 +229,8 @@ class StudyConfig(Section):
     )
     storage: StrictStr | None = Field(
         None,
-        description="Optuna storage URL; default: SQLite in output_dir. Only one process at a time, "
-        "on any host, writes to a study",
+        description="Optuna storage URL; default: SQLite in output_dir. Only one process at a "
+        "time, on any host, writes to a study",
     )
     tracking_uri: StrictStr | None = Field(
         None, description="MLflow tracking URI; default: SQLite in output_dir"

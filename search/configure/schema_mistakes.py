@@ -31,7 +31,9 @@ def schema_mistake(error: dict[str, Any]) -> Mistake:
     problem = re.sub(r"^should ", "must ", problem)
     if kind == "enum":
         expected = re.findall(r"'([^']*)'", context.get("expected", ""))
-        return Mistake(location, f"unknown value {got!r}", offer(str(got), expected, "possible values:"))
+        return Mistake(
+            location, f"unknown value {got!r}", offer(str(got), expected, "possible values:")
+        )
     if kind == "value_error":
         return Mistake(location, problem)
     return Mistake(location, f"{problem}; got {got!r}", _fix_for(kind, context))

@@ -41,7 +41,7 @@ def run(given: StageInput) -> StageOutput:
     """Quantize the parent's ONNX file by ``params["quantization"]``.
 
     ``params["fp32_layer_share"]``, if there is one, is the share of the layers left in fp32; their
-    names stand in the file's metadata.
+    names are stored in the file's metadata.
     """
     quantization = Quantization(given.params["quantization"])
     path = given.folder / "model.onnx"
@@ -50,12 +50,12 @@ def run(given: StageInput) -> StageOutput:
     before = Counter(node.op_type for node in graph.node)
     if there := [operator for operator in _OF_QUANTIZED if operator in before]:
         raise StageError(
-            FailureKind.UNSUPPORTED, f"the model is quantized already: it has {', '.join(there)}"
+            FailureKind.UNSUPPORTED, f"the model is already quantized: it has {', '.join(there)}"
         )
     if _is_half(graph):
         raise StageError(
             FailureKind.UNSUPPORTED,
-            "the model's weights are in fp16, and schemes start from fp32: export it in fp32",
+            "the model's weights are in fp16, but all schemes start from fp32: export it in fp32",
         )
     left_out = _left_out(given, quantization)
     try:
@@ -83,7 +83,7 @@ def _nothing_found(
         return f"all {len(left_out)} layers that {quantization} quantizes would be left in fp32"
     needs = f": it needs {' or '.join(_WITH_WEIGHTS)} with constant weights"
     return (
-        f"{quantization} found nothing to quantize among the model's operators "
+        f"{quantization} finds nothing to quantize among the model's operators "
         f"({', '.join(sorted(operators))})"
         + (needs if quantization.mode in ("dynamic", "weight") else "")
     )
@@ -115,7 +115,7 @@ def _static_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None
 
 
 def _calibration_feeds(given: StageInput) -> list[dict[str, NDArray[Any]]]:
-    """Return what to calibrate with, a sample at a time, or a batch where the model fixes it."""
+    """Return calibration inputs, one sample at a time, or one batch if the model fixes its size."""
     names = [each.name for each in model_inputs(given.parent_file)]
     arrays = [a[:_CALIBRATION_SAMPLES] for a in given.loaded.data.calibration.all_inputs]
     size, samples = fixed_batch(given.parent_file) or 1, len(arrays[0])
@@ -172,9 +172,9 @@ def _compress_weights(
 
 
 def _prepared(given: StageInput, least_opset: int) -> Path:
-    """Return the parent's file as the tools need it: every node's name its own, the opset new.
+    """Return the parent's file as the tools need it: unique node names, and a recent opset.
 
-    A file that is so already is returned as it is.
+    A file that already meets this is returned unchanged.
     """
     model = onnx.load(given.parent_file)
     before = model.SerializeToString()
@@ -190,7 +190,7 @@ def _prepared(given: StageInput, least_opset: int) -> Path:
         except Exception as error:
             raise StageError(
                 FailureKind.UNSUPPORTED,
-                f"it needs opset {least_opset}; the model, of opset {opset}, cannot be "
+                f"it needs opset {least_opset}, but the model has opset {opset} and cannot be "
                 f"converted: {error}",
             ) from error
     taken: set[str] = set()
@@ -212,7 +212,7 @@ def _is_half(graph: onnx.GraphProto) -> bool:
 
 
 def _is_better_grouped(path: Path) -> bool:
-    """Tell whether most int4 weights could have a scale a group: those of MatMuls, of fit width."""
+    """Tell whether most int4 weights could have one scale per group: MatMuls of fitting width."""
     model = onnx.load(path)
     weights, sizes = constants(model), Counter[str]()
     for node in model.graph.node:
