@@ -170,7 +170,7 @@ class ArtifactStore:
 
     @property
     def pins(self) -> Path:
-        """The folder with a file of pins per study (see :class:`paretune.runners.store.pins.Pins`)."""
+        """The folder with a file of pins per study (see :class:`Pins`)."""
         return self.root / "pins"
 
     def pinned(self) -> dict[str, set[str]]:
