@@ -1,9 +1,10 @@
 """Paretune: the best fast versions of a trained model, measured on the hardware you own.
 
->>> import paretune
->>> paretune.run("study.yaml", trials=50)           # doctest: +SKIP
->>> paretune.frontier("study.yaml")                 # doctest: +SKIP
->>> paretune.pick("study.yaml", max_latency_ms=5)   # doctest: +SKIP
+>>> from paretune import Study
+>>> study = Study("study.yaml")                     # doctest: +SKIP
+>>> study.run(trials=50)                            # doctest: +SKIP
+>>> study.published                                 # doctest: +SKIP
+>>> study.pick(max_latency_ms=5).save("picked")     # doctest: +SKIP
 
 Names are imported when they are first used: ``import paretune`` costs nothing. The rooms lie at the
 top of the repository, and this folder has links to them: so an import, an editable install, a
@@ -32,20 +33,26 @@ if TYPE_CHECKING:
         sync,
         verify,
     )
+    from paretune.search.study.models import compare, measure
+    from paretune.search.study.study import Study
     from paretune.spaces.errors import ParetuneError
 
 _API = "paretune.search.study.api"
+_MODELS = "paretune.search.study.models"
 _HOMES = {
     "Data": "paretune.runners.workload.data",
     "OnnxWorkload": "paretune.runners.workload.onnx_workload",
     "ParetuneError": "paretune.spaces.errors",
     "Recipe": "paretune.runners.workload.recipe",
     "Split": "paretune.runners.workload.data",
+    "Study": "paretune.search.study.study",
     "Workload": "paretune.runners.workload.protocol",
+    "compare": _MODELS,
     "confirm": _API,
     "devices": "paretune.runners.runtimes.devices",
     "doctor": _API,
     "frontier": _API,
+    "measure": _MODELS,
     "onnx_study": _API,
     "pick": _API,
     "report": _API,
@@ -62,11 +69,14 @@ __all__ = [
     "ParetuneError",
     "Recipe",
     "Split",
+    "Study",
     "Workload",
+    "compare",
     "confirm",
     "devices",
     "doctor",
     "frontier",
+    "measure",
     "onnx_study",
     "pick",
     "report",

@@ -5,7 +5,7 @@ import platform
 from functools import cache
 from pathlib import Path
 
-from paretune.runners.runtimes import gpu
+from paretune.runners import gpu
 
 _CGROUP_LIMIT = "/sys/fs/cgroup/memory.max"
 

@@ -1,11 +1,12 @@
 """The one tree of errors that Paretune raises for a person to read.
 
     ParetuneError
-    ├── SpaceError      an invalid candidate, axis or rule ├── ConfigError     a study file with
-    mistakes (search) ├── WorkloadError   the user's workload cannot be loaded or breaks its
-    protocol (runners) ├── StoreError      the artifact store cannot be read or written (runners)
-    ├── StudyError      a study cannot be opened, continued or finished (search) └── DeviceBusyError
-    another process held a device until the time was over (runners)
+    ├── SpaceError      an invalid candidate, axis or rule
+    ├── ConfigError     a study file with mistakes (search)
+    ├── WorkloadError   the user's workload cannot be loaded or breaks its protocol (runners)
+    ├── StoreError      the artifact store cannot be read or written (runners)
+    ├── StudyError      a study cannot be opened, continued or finished (search)
+    └── DeviceBusyError another process held a device until the time was over (runners)
 
 A candidate that cannot be built or measured is *not* an error: it is a ``Failure``, a value. Each
 message states the rule, the value received and the next step.

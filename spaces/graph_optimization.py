@@ -13,11 +13,12 @@ class GraphOptimization(StrEnum):
     on no graph, and a model registry could not serve a model that way.
 
     ============  ===================================================================
-    name          effect ============
-    =================================================================== ``basic``     constants
-    folded, nodes without effect removed, simple fusions ``extended``  operators fused into ones
-    that only ONNX Runtime has ``all``       also memory layouts for the processor (ONNX Runtime's
-    default) ============ ===================================================================
+    name          effect
+    ============  ===================================================================
+    ``basic``     constants folded, nodes without effect removed, simple fusions
+    ``extended``  operators fused into ones that only ONNX Runtime has
+    ``all``       also memory layouts for the processor (ONNX Runtime's default)
+    ============  ===================================================================
     """
 
     BASIC = "basic"

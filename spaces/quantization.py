@@ -22,14 +22,11 @@ class Quantization(StrEnum):
     ``fp16``                16            16                not quantized, cast to half precision
     ``int8-static``         8             8                 once, from the calibration split
     ``int8-qat``            8             8                 as int8-static, after a fine-tuning with
-                                                        simulated rounding ``int8-dynamic``        8
-                                                        8                 at run time, for each
-                                                        batch ``int8-weight``         8
-                                                        32                activations stay fp32
-                                                        ``int4-weight``         4             32
-                                                        activations stay fp32 ======================
-                                                        ============  ================
-                                                        ======================================
+                                                            simulated rounding
+    ``int8-dynamic``        8             8                 at run time, for each batch
+    ``int8-weight``         8             32                activations stay fp32
+    ``int4-weight``         4             32                activations stay fp32
+    ======================  ============  ================  ======================================
     """
 
     FP32 = "fp32"

@@ -13,9 +13,9 @@ import yaml
 
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import METRICS
 from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.measure.statistic import Statistic
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import BuildSpec, Candidate, Quantization, RunSpec, SearchSpace
 
@@ -46,13 +46,15 @@ QUICK_CONFIRMATION: dict[str, Any] = {
 }
 
 
-def paretune(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run_paretune(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run the command line as a person does, in a process of its own."""
+    return run_python("-m", "paretune", *arguments, timeout=timeout)
+
+
+def run_python(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "paretune", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=timeout
     )
 
 
@@ -77,7 +79,7 @@ def iris_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study of ten trials; its study file."""
     folder = tmp_path_factory.mktemp("iris study")  # a space in the path is meant
     path = write_study(folder, confirmation=QUICK_CONFIRMATION)
-    done = paretune("search", path)
+    done = run_paretune("search", path)
     assert done.returncode == 0, done.stdout + done.stderr
     return path
 

@@ -7,8 +7,8 @@ import pytest
 from conftest import IRIS
 
 from paretune.runners.execute.build_worker import BuildWorker
-from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.runners.failure import Failure, FailureKind
 from paretune.spaces import BuildSpec, Quantization, WorkloadError
 
 BASELINE = BuildSpec("reference", 0.0, Quantization.FP32)

@@ -9,16 +9,16 @@ import onnxruntime
 import pytest
 from conftest import IRIS
 
-from paretune.runners.build.plan import plan
 from paretune.runners.build.builder import Artifact, Builder, Training
+from paretune.runners.build.epoch_time import epoch_seconds
+from paretune.runners.build.plan import plan
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.model_file import FP32_LAYERS
 from paretune.runners.workload.onnx_answers import onnx_answers
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.runners.telemetry import switch_off_telemetry
-from paretune.runners.build.epoch_time import epoch_seconds
 from paretune.spaces import BuildSpec, Quantization, StoreError, WorkloadError
 
 switch_off_telemetry()

@@ -9,10 +9,10 @@ from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.deliver.choice import Wish, choose, knee, rank
+from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
-from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import Quantization, StudyError
 

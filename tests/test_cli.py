@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import paretune
+from conftest import run_paretune
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "mlflow", "optuna", "onnxruntime", "onnx", "nncf", "plotly", "scipy", "pydantic"}
@@ -48,15 +48,15 @@ def test_every_command_has_help() -> None:
         "compare",
     }
     for name in main.commands:
-        done = paretune(name, "--help")
+        done = run_paretune(name, "--help")
         assert done.returncode == 0 and len(done.stdout) > 100
 
 
 def test_devices_says_what_runs_here() -> None:
-    out = paretune("devices").stdout
+    out = run_paretune("devices").stdout
     assert "CPUExecutionProvider" in out and "yes" in out and "no" in out
 
 
 def test_a_wrong_option_is_told_without_traceback() -> None:
-    done = paretune("search", "--trials", "0")
+    done = run_paretune("search", "--trials", "0")
     assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import IRIS, QUICK_CONFIRMATION, paretune, write_study
+from conftest import IRIS, QUICK_CONFIRMATION, run_paretune, write_study
 from mlflow.tracking import MlflowClient
 
 from paretune.runners.measure.campaign import Entry
-from paretune.runners.workload.data import Data
-from paretune.runners.runtimes.launch import Launch
-from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.record.confirmed import Confirmed
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.workload.data import Data
+from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.confirm.fresh_points import FreshPoints, Point
-from paretune.search.review.frontier_table import frontier_table
+from paretune.search.confirm.plausible import plausible
+from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
-from paretune.search.confirm.plausible import plausible
-from paretune.search.study.running import load_history
-from paretune.search.review.study_markdown import study_markdown
-from paretune.search.record.words import close_calls_text
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import close_calls_text
+from paretune.search.review.frontier_table import frontier_table
+from paretune.search.review.study_markdown import study_markdown
+from paretune.search.study.running import load_history
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")
@@ -215,12 +215,12 @@ def test_mlflow_shows_what_is_published(iris_study: Path) -> None:
 @pytest.mark.slow
 def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
     study = write_study(tmp_path, budget={"trials": 4}, confirmation=QUICK_CONFIRMATION)
-    assert paretune("search", study).returncode == 0
+    assert run_paretune("search", study).returncode == 0
     first = {each.number: each.measurement.samples for each in load_history(study).confirmed}
     # Nothing is new: the same command measures nothing again.
-    assert paretune("search", study).returncode == 0
+    assert run_paretune("search", study).returncode == 0
     assert {e.number: e.measurement.samples for e in load_history(study).confirmed} == first
-    done = paretune("confirm", study)
+    done = run_paretune("confirm", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "published frontier" in done.stdout
     second = {each.number: each.measurement.samples for each in load_history(study).confirmed}
@@ -229,7 +229,7 @@ def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
 
 
 def test_a_study_without_measurements_has_nothing_to_confirm(tmp_path: Path) -> None:
-    done = paretune("confirm", write_study(tmp_path))
+    done = run_paretune("confirm", write_study(tmp_path))
     assert done.returncode == 1
     assert "paretune search" in done.stderr
 
@@ -264,7 +264,7 @@ def test_a_wiped_mlflow_is_brought_up_to_date(iris_study: Path) -> None:
     before = shown()
     database.unlink()
     for _ in range(2):
-        done = paretune("sync", iris_study)
+        done = run_paretune("sync", iris_study)
         assert done.returncode == 0, done.stderr
         assert "all 10 trials" in done.stdout
         assert shown() == before

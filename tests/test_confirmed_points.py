@@ -10,9 +10,9 @@ from conftest import QUICK_CONFIRMATION, write_study
 
 import paretune
 from paretune.search.record.confirmed import Confirmed
-from paretune.search.storage.confirmed_points import ConfirmedPoints
-from paretune.search.review.console import ConsoleReporter
 from paretune.search.record.trial import TrialRecord
+from paretune.search.review.console import ConsoleReporter
+from paretune.search.storage.confirmed_points import ConfirmedPoints
 
 Make = Callable[..., TrialRecord]
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import paretune
+from conftest import run_paretune
 
 import paretune
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.study.doctor import _published
 from paretune.search.record.history import History
 from paretune.search.review.mlflow.client import TRIAL_TAG, mlflow_client
+from paretune.search.study.doctor import _published
 from paretune.search.study.running import load_history
 
 
@@ -35,7 +35,7 @@ def results(study: Path) -> Path:
 
 
 def test_a_finished_study_is_well(iris_study: Path) -> None:
-    done = paretune("doctor", iris_study)
+    done = run_paretune("doctor", iris_study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("ok ") == 8 and "PROBLEM" not in done.stdout
 
@@ -134,8 +134,8 @@ def test_a_wrong_frontier_is_found(study: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.slow
 def test_sync_mends_what_mlflow_lost(study: Path) -> None:
     delete_a_run(study)
-    assert paretune("doctor", study).returncode == 1
-    assert paretune("sync", study).returncode == 0
+    assert run_paretune("doctor", study).returncode == 1
+    assert run_paretune("sync", study).returncode == 0
     assert problems(study) == {}
 
 

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import QUICK_CONFIRMATION, paretune, write_study
+from conftest import QUICK_CONFIRMATION, run_paretune, write_study
 from mlflow.entities import Run
 from test_tracking import GOALS, opened
 
-from paretune.search.run.ending import ending
 from paretune.search.record.history import History
-from paretune.search.review.mlflow.client import mlflow_client
-from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.record.trial import TrialRecord
+from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.run.ending import ending
+from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import SearchSpace
 
 
@@ -102,11 +102,11 @@ def test_a_study_killed_while_it_confirms_has_not_ended(tmp_path: Path) -> None:
     search.send_signal(signal.SIGKILL)
     search.communicate()
     assert parent_run(study).info.status == "RUNNING"
-    assert paretune("sync", study).returncode == 0
+    assert run_paretune("sync", study).returncode == 0
     run = parent_run(study)
     assert (run.info.status, run.data.tags["paretune.status"]) == ("KILLED", "interrupted")
     write_study(tmp_path, budget={"trials": 3}, confirmation=QUICK_CONFIRMATION)
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     run = parent_run(study)
     assert (run.info.status, run.data.tags["paretune.status"]) == ("FINISHED", "done")

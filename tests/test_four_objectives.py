@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import QUICK_CONFIRMATION, SMALL_SPACE, paretune, write_study
+from conftest import QUICK_CONFIRMATION, SMALL_SPACE, run_paretune, write_study
 
 from paretune.search.study.running import load_history
 
@@ -21,11 +21,11 @@ def test_four_objectives_are_searched_past_the_opening_and_published(tmp_path: P
         budget={"trials": 8},
         confirmation=QUICK_CONFIRMATION,
     )
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     history = load_history(study)
     assert [goal.metric for goal in history.objectives] == OBJECTIVES
     assert len(history.measured) == 8
     assert history.hypervolume is not None and history.hypervolume > 0
     assert history.published
-    assert paretune("doctor", study).returncode == 0
+    assert run_paretune("doctor", study).returncode == 0

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from paretune.runners.workload.recipe import Recipe
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.workload.recipe import Recipe
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.gate import Gate
 from paretune.search.record.history import History

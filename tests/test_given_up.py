@@ -5,23 +5,23 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from conftest import IRIS, SMALL_SPACE, paretune, write_study
+from conftest import IRIS, SMALL_SPACE, run_paretune, write_study
 
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.workload.recipe import Recipe
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.run.attempt import Attempt
+from paretune.runners.workload.recipe import Recipe
 from paretune.search.propose.cost import CostModel
+from paretune.search.propose.exclusions import GivenUp
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.gate import Gate
-from paretune.search.propose.exclusions import GivenUp
+from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
-from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy
-from paretune.search.study.running import load_history
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.unfinished import Unfinished
+from paretune.search.run.attempt import Attempt
+from paretune.search.study.running import load_history
 from paretune.spaces import Candidate, Forbid, SearchSpace
 
 GOALS = default_objectives("accuracy")
@@ -146,7 +146,7 @@ def test_a_student_that_cannot_be_pruned_is_told_once_and_left_alone(tmp_path: P
         strategy={"sampler": "exhaustive"},
         tracking=False,
     )
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     told = [line for line in done.stdout.splitlines() if "not tried any more" in line]
     assert len(told) == 2

@@ -2,7 +2,7 @@ import json
 import re
 from pathlib import Path
 
-from conftest import paretune
+from conftest import run_paretune
 
 from paretune.search.deliver.choice import points
 from paretune.search.study.running import load_history
@@ -10,7 +10,7 @@ from paretune.search.study.running import load_history
 
 def test_a_report_is_one_file_with_everything_in_it(iris_study: Path, tmp_path: Path) -> None:
     out = tmp_path / "with space" / "report.html"
-    done = paretune("report", iris_study, "--out", out)
+    done = run_paretune("report", iris_study, "--out", out)
     assert done.returncode == 0, done.stderr
     html = out.read_text("utf-8")
     assert "@@" not in html.split("<script>")[0]
@@ -40,5 +40,5 @@ def test_a_report_is_one_file_with_everything_in_it(iris_study: Path, tmp_path: 
 
 def test_a_study_that_was_not_started_has_no_report(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("name: x\n", "utf-8")
-    done = paretune("report", tmp_path / "study.yaml")
+    done = run_paretune("report", tmp_path / "study.yaml")
     assert done.returncode != 0 and "Traceback" not in done.stderr

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from paretune.search.record.hypervolume import hypervolume
 from paretune.search.propose.improvement import Improvement, expected_improvement
+from paretune.search.record.hypervolume import hypervolume
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import paretune
+from conftest import run_paretune
 
 import paretune
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -11,19 +11,19 @@ from paretune.search.configure.study_file import check_names, read_study_file
 
 
 def test_what_is_written_is_a_study(tmp_path: Path) -> None:
-    done = paretune("init", tmp_path / "mine")
+    done = run_paretune("init", tmp_path / "mine")
     assert done.returncode == 0, done.stderr
     study = tmp_path / "mine" / "study.yaml"
     assert f"next: paretune search {study}" in done.stdout
     loaded = LoadedWorkload(read_study_file(study).workload, study.parent)
     check_names(study, loaded.info)
-    again = paretune("init", tmp_path / "mine")
+    again = run_paretune("init", tmp_path / "mine")
     assert again.returncode == 1 and "study.yaml and a workload.py already" in again.stderr
 
 
 @pytest.mark.slow
 def test_what_is_written_ends_with_a_frontier(tmp_path: Path) -> None:
-    assert paretune("init", tmp_path).returncode == 0
-    done = paretune("search", tmp_path / "study.yaml", "--trials", "12", timeout=900)
+    assert run_paretune("init", tmp_path).returncode == 0
+    done = run_paretune("search", tmp_path / "study.yaml", "--trials", "12", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert paretune.status(tmp_path / "study.yaml").published

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL_SPACE, paretune, write_study
+from conftest import SMALL_SPACE, run_paretune, write_study
 from test_strategy import LARGE, metrics, try_out
 
-from paretune.search.propose.model_doubt import doubts
-from paretune.search.record.confirmed import Confirmed
+from paretune.search.configure.study_file import read_study_file
 from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.propose.model_doubt import doubts
+from paretune.search.propose.strategy import OptunaStrategy
+from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Objective, default_objectives, reference_point
-from paretune.search.propose.strategy import OptunaStrategy
-from paretune.search.study.running import load_history
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.trial import TrialRecord
+from paretune.search.study.running import load_history
 from paretune.spaces import ConfigError, SearchSpace
 
 GOALS = default_objectives("accuracy")
@@ -219,7 +219,9 @@ def test_mistakes_in_a_wish_are_told_with_their_line(tmp_path: Path) -> None:
 
 def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
     path = write_study(tmp_path, wish={"max_latency_ms": 1.5, "max_accuracy_drop": 0.5})
-    done = paretune("search", path, "--trials", "4", "--max-accuracy-drop", 0.05, "--batch-size", 8)
+    done = run_paretune(
+        "search", path, "--trials", "4", "--max-accuracy-drop", 0.05, "--batch-size", 8
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     wished = "wished for: latency_p95_ms ≤ 1.5, a quality drop ≤ 0.05, batch size 8"
     assert wished in done.stdout
@@ -228,15 +230,15 @@ def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
     assert [record.candidate.run.batch_size for record in history.records] == [1, 8, 8, 8]
     assert history.baseline is not None
     floor = history.baseline.metrics["accuracy"] - 0.05 * 1.25
-    told = paretune("status", path).stdout
+    told = run_paretune("status", path).stdout
     assert f"(log scale, from accuracy {floor:.4f}, latency_p95_ms {1.5 * 1.25:.4g}," in told
 
     # The wish is no part of what the study is: the next night may have another, or none.
     write_study(tmp_path)
-    done = paretune("search", path, "--trials", "5")
+    done = run_paretune("search", path, "--trials", "5")
     assert done.returncode == 0 and "wished for" not in done.stdout, done.stdout + done.stderr
     assert load_history(path).interest == ANYTHING
-    wrong = paretune("search", path, "--batch-size", "3")
+    wrong = run_paretune("search", path, "--batch-size", "3")
     assert wrong.returncode == 2 and "one of the space, [1, 8]; got 3" in wrong.stderr
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import QUICK_CONFIRMATION, paretune, write_study
+from conftest import QUICK_CONFIRMATION, run_paretune, write_study
 
 import paretune
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -89,7 +89,7 @@ def test_an_interrupted_search_ends_with_a_frontier(
     assert "Traceback" not in out + errors
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(load_history(study).records) == 10
     assert [check.problems for check in paretune.doctor(study) if check.problems] == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import paretune, write_study
+from conftest import run_paretune, write_study
 from onnx_models import by_hand
 
 from paretune.runners.failure import Failure
@@ -122,7 +122,7 @@ def test_a_search_does_not_wait_longer_than_its_hours(tmp_path: Path) -> None:
     holder = start(HOLD, CPU, "300")
     assert holder.stdout is not None
     holder.stdout.readline()
-    done = paretune("search", write_study(tmp_path, tracking=False), "--hours", "0.0001")
+    done = run_paretune("search", write_study(tmp_path, tracking=False), "--hours", "0.0001")
     holder.kill()
     holder.wait()
     assert done.returncode == 1

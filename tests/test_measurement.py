@@ -2,13 +2,13 @@ from typing import Any
 
 import pytest
 
-from paretune.runners.runtimes.launch import EndToEnd, Launch
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.measure.protocol import is_tight, undisturbed
-from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.runtimes.launch import EndToEnd, Launch
+from paretune.runners.runtimes.proof import ProviderShare
+from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec
 
 

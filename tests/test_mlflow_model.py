@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import paretune
+from conftest import run_paretune
 
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.review.mlflow.logged_model import register_model
@@ -30,7 +30,7 @@ def registered(iris_study: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
     iris_study = folder / iris_study.name
     wish = ("--no-measure", "--out", out, "--triton", out / "repository")
     for _ in range(2):
-        done = paretune("pick", iris_study, *wish, "--register", "iris", "--alias", "champion")
+        done = run_paretune("pick", iris_study, *wish, "--register", "iris", "--alias", "champion")
         assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"registered iris version 1 in (.+); serve it: ", done.stdout)
     assert found, done.stdout
@@ -111,7 +111,7 @@ def test_a_name_is_found_in_a_registry_of_more_than_a_page(registered: tuple[str
 
 
 def test_an_alias_without_a_name_is_refused(iris_study: Path) -> None:
-    done = paretune("pick", iris_study, "--alias", "champion")
+    done = run_paretune("pick", iris_study, "--alias", "champion")
     assert done.returncode == 2 and "give --register NAME" in done.stderr
 
 

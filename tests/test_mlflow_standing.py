@@ -12,10 +12,10 @@ from test_tracking import opened, runs, tagged
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
-from paretune.search.review.mlflow.audit import disagreements
-from paretune.search.review.mlflow.run_tracking import MlflowTracking
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.review.mlflow.audit import disagreements
+from paretune.search.review.mlflow.run_tracking import MlflowTracking
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import paretune
+from conftest import run_paretune
 from onnx import TensorProto, helper, numpy_helper
 
 from paretune.runners.measure.comparison import Comparison
-from paretune.runners.workload.model_file import model_inputs, write_inputs
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.workload.model_file import model_inputs, write_inputs
 from paretune.spaces import ParetuneError
 
 
@@ -41,7 +41,7 @@ def save_model(
 def test_measure_prints_metrics_operators_and_the_bottleneck(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model.onnx", layers=3)
     plot = tmp_path / "plot.html"
-    done = paretune("measure", model, "--batch-size", "1,8", "--quick", "--plot", plot)
+    done = run_paretune("measure", model, "--batch-size", "1,8", "--quick", "--plot", plot)
     assert done.returncode == 0, done.stderr
     for word in ("batch 1", "batch 8", "latency_p95_ms", "±", "bottleneck", "3 × MatMul"):
         assert word in done.stdout
@@ -50,7 +50,7 @@ def test_measure_prints_metrics_operators_and_the_bottleneck(tmp_path: Path) -> 
 
 def test_measure_json_holds_intervals_raw_samples_and_environment(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model.onnx")
-    done = paretune("measure", model, "--quick", "--json")
+    done = run_paretune("measure", model, "--quick", "--json")
     [report] = json.loads(done.stdout)
     assert len(report["launches"]) >= 3
     p50 = report["statistics"]["latency_p50_ms"]
@@ -80,7 +80,7 @@ def test_what_cannot_be_measured_says_why(
         model.write_bytes(content)
     elif content is not None:
         save_model(model, **content)  # type: ignore[arg-type]
-    done = paretune("measure", model, "--quick", *arguments)
+    done = run_paretune("measure", model, "--quick", *arguments)
     assert done.returncode in (1, 2)
     assert says in done.stderr
     assert "Traceback" not in done.stderr
@@ -105,10 +105,10 @@ def test_inputs_are_made_or_taken(tmp_path: Path) -> None:
 def test_compare_tells_a_slower_model(tmp_path: Path) -> None:
     short = save_model(tmp_path / "short.onnx", layers=10)
     long = save_model(tmp_path / "long.onnx", layers=40)
-    done = paretune("compare", short, long, "--launches", "3", "--batch-size", "32")
+    done = run_paretune("compare", short, long, "--launches", "3", "--batch-size", "32")
     assert done.returncode == 0, done.stderr
     assert "× slower" in done.stdout
-    turned = paretune("compare", long, short, "--launches", "3", "--batch-size", "32")
+    turned = run_paretune("compare", long, short, "--launches", "3", "--batch-size", "32")
     assert "× faster" in turned.stdout
 
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import paretune
+from conftest import run_paretune
 
 import paretune
 from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyPaths
+from paretune.search.configure.study_file import read_study_file
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.study.parts import confirmed_samples
 from paretune.spaces import StoreError
 
@@ -40,13 +40,13 @@ def test_a_moved_study_picks_with_the_samples_of_its_store(moved: Path, tmp_path
 
 @pytest.mark.slow
 def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
-    done = paretune("pick", moved, "--max-latency-ms", "1000", "--out", tmp_path / "picked")
+    done = run_paretune("pick", moved, "--max-latency-ms", "1000", "--out", tmp_path / "picked")
     assert done.returncode == 0, done.stdout + done.stderr
     assert paretune.verify(tmp_path / "picked").verdict.name not in ("DAMAGED", "DOES_NOT_RUN")
     # MLflow still has the old place: doctor says so, and the next command that writes fixes it.
     [problem] = [problem for check in paretune.doctor(moved) for problem in check.problems]
     assert "the study was moved" in problem
-    done = paretune("sync", moved)
+    done = run_paretune("sync", moved)
     assert done.returncode == 0 and "logged anew" in done.stderr, done.stdout + done.stderr
     assert [check.problems for check in paretune.doctor(moved) if check.problems] == []
     client = mlflow_client(f"sqlite:///{moved.parent}/results/mlflow.db")
@@ -54,7 +54,7 @@ def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
     assert experiment is not None
     assert experiment.artifact_location == (moved.parent / "results" / "mlartifacts").as_uri()
     # More trials can be tried.
-    done = paretune("search", moved, "--trials", "11")
+    done = run_paretune("search", moved, "--trials", "11")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "logged anew" not in done.stderr
     assert len(paretune.status(moved).records) == 11
@@ -73,7 +73,7 @@ def test_samples_kept_by_an_earlier_version_are_found_where_the_store_is(moved: 
     Path(now.inputs[0]).unlink()
     with pytest.raises(StoreError, match="paretune confirm"):
         confirmed_samples(config, paths)
-    assert "no longer whole" in paretune("pick", moved, "--max-latency-ms", "1000").stderr
+    assert "no longer whole" in run_paretune("pick", moved, "--max-latency-ms", "1000").stderr
 
 
 def test_a_pipeline_is_kept_as_seen_from_the_study(tmp_path: Path) -> None:

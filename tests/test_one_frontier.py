@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import paretune
+from conftest import run_paretune
 from mlflow.tracking import MlflowClient
 
 import paretune
+from paretune.search.record.words import format_metric
 from paretune.search.review.frontier_rows import frontier_rows
 from paretune.search.study.running import load_history
-from paretune.search.record.words import format_metric
 
 GOALS = ("accuracy", "latency_p95_ms", "throughput_samples_per_s")
 
@@ -65,15 +65,15 @@ def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path
     for point in history.published:
         assert want[point.number] == [point.metrics[goal] for goal in GOALS]
 
-    as_json = json.loads(paretune("frontier", iris_study, "--format", "json").stdout)
+    as_json = json.loads(run_paretune("frontier", iris_study, "--format", "json").stdout)
     assert published(as_json) == want
-    text = paretune("frontier", iris_study, "--format", "csv").stdout
+    text = run_paretune("frontier", iris_study, "--format", "csv").stdout
     assert published(list(csv.DictReader(io.StringIO(text)))) == want
 
     shown = {
         n: [format_metric(g, v) for g, v in zip(GOALS, w, strict=True)] for n, w in want.items()
     }
-    table = paretune("frontier", iris_study).stdout
+    table = run_paretune("frontier", iris_study).stdout
     lines = {int(m[1]): line for line in table.splitlines() if (m := re.match(r"\s*(\d+) ", line))}
     for number, values in shown.items():
         assert [value for value in values if f" {value} " in lines[number]] == values
@@ -108,9 +108,11 @@ def test_the_searchs_own_frontier_is_asked_for_by_name(iris_study: Path) -> None
     rows = paretune.frontier(iris_study, searched=True)
     own = {row.number: row.metrics for row in rows if row.kind == "searched"}
     assert own == {record.number: record.metrics for record in history.frontier}
-    as_json = json.loads(paretune("frontier", iris_study, "--searched", "--format", "json").stdout)
+    as_json = json.loads(
+        run_paretune("frontier", iris_study, "--searched", "--format", "json").stdout
+    )
     assert {row["trial"] for row in as_json if row["kind"] == "searched"} == set(own)
-    assert "not confirmed" in paretune("frontier", iris_study, "--searched").stdout
+    assert "not confirmed" in run_paretune("frontier", iris_study, "--searched").stdout
 
 
 def test_a_row_says_what_it_gains_against_the_baseline(iris_study: Path) -> None:

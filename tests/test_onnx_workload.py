@@ -8,14 +8,14 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from conftest import QUICK, QUICK_CONFIRMATION, paretune
+from conftest import QUICK, QUICK_CONFIRMATION, run_paretune
 from onnx_models import MODELS, Samples, external_data, fixed_batch, perceptron, samples, two_inputs
 
 import paretune
+from paretune.runners.build.stages.sensitivity import most_sensitive, sensitivities
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.onnx_answers import onnx_answers
 from paretune.runners.workload.quality import accuracy, cosine_similarity, f1, negative_mse
-from paretune.runners.build.stages.sensitivity import most_sensitive, sensitivities
 from paretune.spaces import ParetuneError, Quantization, StudyError, WorkloadError
 
 Make = Callable[[Path, np.random.Generator], Samples]
@@ -60,7 +60,7 @@ def test_a_model_and_samples_become_a_frontier(tmp_path: Path, rng: np.random.Ge
         tracking=True,
         confirmation=QUICK_CONFIRMATION,
     )
-    done = paretune("search", "--onnx", model, "--data", data, "--out", study.parent)
+    done = run_paretune("search", "--onnx", model, "--data", data, "--out", study.parent)
     assert done.returncode == 0, done.stdout + done.stderr
     history = paretune.status(study)
     assert history.quality_metric == "cosine_similarity"
@@ -73,7 +73,12 @@ def test_a_model_and_samples_become_a_frontier(tmp_path: Path, rng: np.random.Ge
         onnx_answers(bundle / "model.onnx", inputs), np.load(bundle / "outputs.npy"), atol=1e-4
     )
     assert picked.record.number in {point.number for point in history.confirmed}
-    assert paretune.verify(bundle).verdict.name in ("AS_PROMISED", "SLOWER", "FASTER", "CANNOT_TELL")
+    assert paretune.verify(bundle).verdict.name in (
+        "AS_PROMISED",
+        "SLOWER",
+        "FASTER",
+        "CANNOT_TELL",
+    )
 
 
 def test_labels_metrics_and_splits(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -138,7 +143,9 @@ def test_a_changed_weights_file_is_another_workload(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     model, data = bring(tmp_path, external_data, rng)
-    study = paretune.onnx_study(model, data, labels="input", metric="mse", folder=tmp_path / "study")
+    study = paretune.onnx_study(
+        model, data, labels="input", metric="mse", folder=tmp_path / "study"
+    )
     before = loaded(study).info.fingerprint
     weights = tmp_path / "weights.bin"
     weights.write_bytes(weights.read_bytes()[::-1])
@@ -177,7 +184,7 @@ def test_a_collapse_is_repaired_and_the_layer_named(
         },
         strategy={"sampler": "exhaustive"},
     )
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     history = paretune.status(study)
     found = {record.candidate.build.scheme: record for record in history.measured}
@@ -211,7 +218,7 @@ def test_models_of_every_make_end_with_a_frontier(
 ) -> None:
     model, data = bring(tmp_path, make, rng)
     study = quick_study(tmp_path, model, data, budget={"trials": 16})
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     history = paretune.status(study)

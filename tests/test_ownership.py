@@ -14,13 +14,13 @@ import optuna
 import pytest
 from postgres import postgres
 
-from paretune.search.storage import ownership
 from paretune.search.record.objective import default_objectives
+from paretune.search.record.trial import TrialRecord
+from paretune.search.storage import ownership
 from paretune.search.storage.owner import Owner
 from paretune.search.storage.ownership import OWNER
-from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.storage.study_attribute import StudyAttribute
-from paretune.search.record.trial import TrialRecord
+from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import SearchSpace, StudyError
 
 GOALS = default_objectives("accuracy")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
-from paretune.search.review.plot import pareto_figure
 from paretune.search.record.trial import TrialRecord
+from paretune.search.review.plot import pareto_figure
 
 
 def study(make_record: Callable[..., TrialRecord]) -> History:

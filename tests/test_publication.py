@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from paretune.search.record.pareto import dominance
 from paretune.search.confirm.publication import (
     LEAST_MEAN_PROBABILITY,
     Verdict,
@@ -13,6 +12,7 @@ from paretune.search.confirm.publication import (
     publish,
     row_members,
 )
+from paretune.search.record.pareto import dominance
 
 Array = NDArray[np.float64]
 

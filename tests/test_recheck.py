@@ -7,12 +7,14 @@ from pathlib import Path
 
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.deliver.choice import Wish
+from paretune.search.deliver.fresh_check import first_that_keeps
+from paretune.search.deliver.pick_text import recheck_text
+from paretune.search.deliver.picked import Origin, Pick
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
-from paretune.search.deliver.pick_text import recheck_text
-from paretune.search.deliver.picked import Pick
-from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.record.trial import TrialRecord
 
 Make = Callable[..., TrialRecord]
@@ -75,5 +77,8 @@ def test_a_pick_names_the_file_that_was_written(make_record: Make, tmp_path: Pat
     record, history = make_record(0, {}), History(default_objectives("accuracy"))
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps({"model": {"file": "model.pt2"}}), "utf-8")
-    assert Pick(record, history, Wish(), (record,), manifest).model == tmp_path / "model.pt2"
-    assert Pick(record, history, Wish(), (record,), None).model is None
+    origin = Origin("one", ArtifactStore(tmp_path / "store"), OnnxRuntimeRunner)
+    assert (
+        Pick(record, history, Wish(), (record,), origin, manifest).model == tmp_path / "model.pt2"
+    )
+    assert Pick(record, history, Wish(), (record,), origin).model is None

@@ -16,9 +16,9 @@ import pytest
 from onnx import TensorProto, helper
 from test_runner_contract import QUICK, double
 
-from paretune.runners.measure.campaign import Campaign, Entry
 from paretune.runners.child import run_job
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.campaign import Campaign, Entry
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.lease import lease, lease_path
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner

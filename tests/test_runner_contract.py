@@ -15,15 +15,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.launch import Launch
-from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.lease import lease
 from paretune.runners.runtimes.process_runner import ProcessRunner
-from paretune.runners.measure.protocol import Timing, time_model
-from paretune.runners.runtimes.runner import Description, PipelineFiles, Prediction, Samples
 from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.runner import Description, PipelineFiles, Prediction, Samples
 from paretune.runners.runtimes.settings import LoadSettings, MeasurementSettings
 from paretune.spaces import RunSpec
 

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import IRIS, QUICK, SMALL_SPACE, paretune, write_study
+from conftest import IRIS, QUICK, SMALL_SPACE, run_paretune, write_study
 
 from paretune.runners.runtimes.launched.counters import energy_mj
 from paretune.search.configure.schema import StudyConfig
-from paretune.search.study.running import load_history
 from paretune.search.study.parts import study_space
+from paretune.search.study.running import load_history
 
 OBJECTIVES = [
     {"metric": "accuracy"},
@@ -37,7 +37,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         measurement={**QUICK, "load": LOAD},
         budget={"trials": 30},
     )
-    done = paretune("search", path, timeout=600)
+    done = run_paretune("search", path, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every candidate of the space was tried" in done.stdout
     return path
@@ -96,9 +96,9 @@ def test_whole_requests_and_load_are_metrics_like_any_other(study: Path) -> None
 def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) -> None:
     history = load_history(study)
     from paretune.runners.store.artifact_store import ArtifactStore
-    from paretune.search.deliver.bundle import write_bundle
     from paretune.search.configure.schema import StudyPaths
     from paretune.search.configure.study_file import read_study_file
+    from paretune.search.deliver.bundle import write_bundle
     from paretune.search.study.parts import study_runner
 
     config = read_study_file(study)
@@ -137,7 +137,7 @@ def test_what_a_metric_needs_is_asked_for_before_the_search(
 ) -> None:
     objectives = [{"metric": metric} for metric in metrics]
     path = write_study(tmp_path, workload=f"{IRIS}:{workload}", objectives=objectives)
-    done = paretune("search", path)
+    done = run_paretune("search", path)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr
     for each in says:
         assert each in done.stderr
@@ -146,5 +146,5 @@ def test_what_a_metric_needs_is_asked_for_before_the_search(
 @pytest.mark.skipif(energy_mj("cpu") is not None, reason="this processor's counter can be read")
 def test_energy_without_a_counter_stops_before_the_search(tmp_path: Path) -> None:
     path = write_study(tmp_path, objectives=[{"metric": "accuracy"}, {"metric": "energy_mj"}])
-    done = paretune("search", path)
+    done = run_paretune("search", path)
     assert done.returncode == 1 and "no readable energy counter on cpu" in done.stderr

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from paretune.search.record.history import History
 from paretune.search.deliver.html_report import write_report
+from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.search_time import seconds_per_trial
 from paretune.search.record.trial import TrialRecord

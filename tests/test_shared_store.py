@@ -7,26 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import QUICK_CONFIRMATION, paretune, write_study
+from conftest import QUICK_CONFIRMATION, run_paretune, write_study
 
 import paretune
-from paretune.runners.store.pins import Pins
-from paretune.runners.workload.recipe import Recipe
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.runners.store.pins import Pins
 from paretune.runners.store.use import StoreUse
-from paretune.search.record.confirmed import Confirmed
+from paretune.runners.workload.recipe import Recipe
 from paretune.search.propose.cost import CostModel
+from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective
+from paretune.search.record.trial import TrialRecord
 from paretune.search.run.store_limit import StoreLimit, needed_files
 from paretune.search.study.running import load_history
-from paretune.search.record.trial import TrialRecord
 
 GOALS = [Objective("accuracy", "maximize"), Objective("latency_p95_ms", "minimize")]
 USE = (
     "import sys; from pathlib import Path\n"
-    "from paretune.runners.store.artifact_store import ArtifactStore; from paretune.runners.store.use import StoreUse\n"
+    "from paretune.runners.store.artifact_store import ArtifactStore\n"
+    "from paretune.runners.store.use import StoreUse\n"
     "with StoreUse(ArtifactStore(Path(sys.argv[1]))):\n"
     "    print('in use', flush=True); sys.stdin.read()\n"
 )
@@ -161,7 +162,7 @@ def test_a_store_that_stays_too_large_says_who_needs_it(
 @pytest.mark.slow
 def test_a_studys_limit_leaves_what_another_published(tmp_path: Path) -> None:
     first = write_study(tmp_path, budget={"trials": 6}, confirmation=QUICK_CONFIRMATION)
-    done = paretune("search", first)
+    done = run_paretune("search", first)
     assert done.returncode == 0, done.stdout + done.stderr
     history = load_history(first)
     (tmp_path / "second").mkdir()
@@ -174,7 +175,7 @@ def test_a_studys_limit_leaves_what_another_published(tmp_path: Path) -> None:
         objectives=[{"metric": "latency_p95_ms"}],
         tracking=False,
     )
-    done = paretune("search", second)
+    done = run_paretune("search", second)
     assert done.returncode == 0, done.stdout + done.stderr
     store = ArtifactStore(tmp_path / "results" / "store")
     assert any(

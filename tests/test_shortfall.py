@@ -9,8 +9,8 @@ import pytest
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
-from paretune.search.review.shortfall import shortfalls
 from paretune.search.record.trial import TrialRecord
+from paretune.search.review.shortfall import shortfalls
 from paretune.spaces import Quantization
 
 Make = Callable[..., TrialRecord]

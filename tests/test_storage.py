@@ -6,10 +6,10 @@ import optuna
 import pytest
 
 from paretune.search.record.objective import default_objectives
-from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.storage.study_attribute import StudyAttribute
 from paretune.search.record.trial import Skip, TrialRecord
 from paretune.search.record.under_way import Death
+from paretune.search.storage.study_attribute import StudyAttribute
+from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import SearchSpace, StudyError
 
 Make = Callable[..., TrialRecord]

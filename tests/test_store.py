@@ -73,7 +73,8 @@ def killed(code: str, root: Path) -> None:
     """Run code with a store, until it kills its own process."""
     begin = (
         "import os, sys; from dataclasses import replace; from pathlib import Path\n"
-        "from paretune.runners.store.artifact_store import ArtifactStore\nstore = ArtifactStore(Path(sys.argv[1]))\n"
+        "from paretune.runners.store.artifact_store import ArtifactStore\n"
+        "store = ArtifactStore(Path(sys.argv[1]))\n"
     )
     done = subprocess.run([sys.executable, "-c", begin + code, root])
     assert done.returncode == -signal.SIGKILL
@@ -109,7 +110,8 @@ def test_what_a_killed_process_left_in_scratch_is_removed_and_the_rest_stays(
     store: ArtifactStore,
 ) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from paretune.runners.store.artifact_store import ArtifactStore\n"
+        "import os, sys; from pathlib import Path\n"
+        "from paretune.runners.store.artifact_store import ArtifactStore\n"
         "with ArtifactStore(Path(sys.argv[1])).scratch() as folder: os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, store.root])

@@ -6,8 +6,8 @@ import pytest
 from conftest import SMALL_SPACE
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
-from paretune.search.record.objective import Constraint, Objective, default_objectives
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
+from paretune.search.record.objective import Constraint, Objective, default_objectives
 from paretune.spaces import Candidate, Forbid, SearchSpace
 
 SAMPLERS = ["auto", "gp", "tpe", "nsga2", "random", "exhaustive", "frontier"]

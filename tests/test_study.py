@@ -16,17 +16,17 @@ import numpy as np
 import onnxruntime
 import optuna
 import pytest
-from conftest import IRIS, SMALL_SPACE, paretune, write_study
+from conftest import IRIS, SMALL_SPACE, run_paretune, write_study
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 import paretune
 from paretune.runners.build.builder import Artifact, Builder
+from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.data import Data
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.study.running import load_history
 from paretune.search.record.trial import TrialRecord
+from paretune.search.study.running import load_history
 
 
 def mlflow_runs(study: Path, role: str = "trial") -> list[Run]:
@@ -136,7 +136,7 @@ def test_optuna_storage_holds_the_trials_as_measured(iris_study: Path) -> None:
 def test_two_workers_run_each_stage_once(tmp_path: Path) -> None:
     budget = {"trials": 10, "build_workers": 2}
     study = write_study(tmp_path, budget=budget, strategy={"latency_first": "always"})
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     check_consistency(study, 10)
     log = ArtifactStore(tmp_path / "results" / "store").executions()
@@ -159,7 +159,7 @@ def test_trained_after_all_no_skipped_candidate_exceeds_its_bound(tmp_path: Path
         constraints=[{"metric": "size_bytes", "max": 1}],
         tracking=False,
     )
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 1 and "keeps the study's constraints" in done.stdout
     skipped = load_history(study).skipped
     assert len(skipped) >= 2
@@ -180,7 +180,7 @@ def test_trained_after_all_no_skipped_candidate_exceeds_its_bound(tmp_path: Path
 def test_a_study_starts_with_what_an_earlier_one_found(tmp_path: Path) -> None:
     (tmp_path / "earlier").mkdir()
     earlier = write_study(tmp_path / "earlier", budget={"trials": 5}, tracking=False)
-    assert paretune("search", earlier).returncode == 0
+    assert run_paretune("search", earlier).returncode == 0
     known = {r.candidate for r in load_history(earlier).frontier}
     study = write_study(
         tmp_path,
@@ -188,7 +188,7 @@ def test_a_study_starts_with_what_an_earlier_one_found(tmp_path: Path) -> None:
         strategy={"warm_start": "earlier/study.yaml", "sampler": "random"},
         tracking=False,
     )
-    assert paretune("search", study).returncode == 0
+    assert run_paretune("search", study).returncode == 0
     assert known <= {record.candidate for record in load_history(study).records}
 
 
@@ -196,7 +196,7 @@ def test_a_study_starts_with_what_an_earlier_one_found(tmp_path: Path) -> None:
 def test_a_full_store_makes_room_and_the_frontier_stays(tmp_path: Path) -> None:
     budget = {"trials": 22, "store_gb": 1e-6}
     study = write_study(tmp_path, budget=budget, strategy={"sampler": "exhaustive"}, tracking=False)
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     history, store = load_history(study), ArtifactStore(tmp_path / "results" / "store")
     assert len(history.measured) == 22
@@ -212,7 +212,7 @@ def _digest(record: TrialRecord) -> str:
 
 def test_running_again_does_nothing_more(iris_study: Path) -> None:
     before = view(iris_study)
-    done = paretune("search", iris_study)
+    done = run_paretune("search", iris_study)
     assert done.returncode == 0 and "10 of 10 trials are done" in done.stdout
     assert view(iris_study) == before
 
@@ -220,27 +220,27 @@ def test_running_again_does_nothing_more(iris_study: Path) -> None:
 def test_mlflow_is_a_view_that_can_be_rebuilt(iris_study: Path) -> None:
     before = view(iris_study)
     (iris_study.parent / "results" / "mlflow.db").unlink()
-    assert paretune("search", iris_study).returncode == 0
+    assert run_paretune("search", iris_study).returncode == 0
     assert view(iris_study) == before
 
 
 def test_printed_frontier(iris_study: Path) -> None:
     numbers = [record.number for record in paretune.frontier(iris_study)]
-    points = json.loads(paretune("frontier", iris_study, "--format", "json").stdout)
+    points = json.loads(run_paretune("frontier", iris_study, "--format", "json").stdout)
     assert [point["trial"] for point in points] == numbers
     rows = list(
-        csv.DictReader(io.StringIO(paretune("frontier", iris_study, "--format", "csv").stdout))
+        csv.DictReader(io.StringIO(run_paretune("frontier", iris_study, "--format", "csv").stdout))
     )
     assert [int(row["trial"]) for row in rows] == numbers
-    table = paretune("frontier", iris_study).stdout
+    table = run_paretune("frontier", iris_study).stdout
     assert "accuracy ↑" in table and "× faster" in table and "published frontier" in table
     plot = iris_study.parent / "plot.html"
-    assert paretune("frontier", iris_study, "--plot", plot).returncode == 0
+    assert run_paretune("frontier", iris_study, "--plot", plot).returncode == 0
     assert "<html>" in plot.read_text("utf-8")[:100]
 
 
 def test_status_tells_time_by_stage(iris_study: Path) -> None:
-    out = paretune("status", iris_study).stdout
+    out = run_paretune("status", iris_study).stdout
     assert "10 trials" in out
     for stage in ("measure", "export", "quantize", "distill"):
         assert stage in out
@@ -249,7 +249,7 @@ def test_status_tells_time_by_stage(iris_study: Path) -> None:
 def test_a_pick_is_a_file_that_does_what_its_manifest_says(
     iris_study: Path, tmp_path: Path
 ) -> None:
-    done = paretune("pick", iris_study, "--max-latency-ms", "100", "--out", tmp_path / "picked")
+    done = run_paretune("pick", iris_study, "--max-latency-ms", "100", "--out", tmp_path / "picked")
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "picked" / "manifest.json").read_text("utf-8"))
     session = onnxruntime.InferenceSession(
@@ -278,7 +278,7 @@ def test_a_pick_is_a_file_that_does_what_its_manifest_says(
 
 
 def test_without_a_budget_a_drop_asks_for_speed(iris_study: Path) -> None:
-    done = paretune("pick", iris_study, "--max-accuracy-drop", "1", "--no-measure")
+    done = run_paretune("pick", iris_study, "--max-accuracy-drop", "1", "--no-measure")
     assert done.returncode == 0, done.stderr
     assert "the lowest latency_p95_ms is best (--prefer accuracy" in done.stdout
     fast = paretune.pick(iris_study, max_quality_drop=1.0, measure=False)
@@ -289,13 +289,13 @@ def test_without_a_budget_a_drop_asks_for_speed(iris_study: Path) -> None:
 
 
 def test_a_pick_that_cannot_be_made_says_what_to_relax(iris_study: Path) -> None:
-    done = paretune("pick", iris_study, "--max-latency-ms", "0.0000001")
+    done = run_paretune("pick", iris_study, "--max-latency-ms", "0.0000001")
     assert done.returncode == 1
     assert "the nearest, limit by limit" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_study_that_was_not_started(tmp_path: Path) -> None:
-    done = paretune("frontier", write_study(tmp_path))
+    done = run_paretune("frontier", write_study(tmp_path))
     assert done.returncode == 1
     assert "has not been started; run `paretune search" in done.stderr
     assert not (tmp_path / "results").exists()
@@ -304,14 +304,14 @@ def test_a_study_that_was_not_started(tmp_path: Path) -> None:
 def test_a_changed_study_needs_a_new_name(iris_study: Path, tmp_path: Path) -> None:
     smaller = {**SMALL_SPACE, "batch_size": [1]}
     results = iris_study.parent / "results"
-    done = paretune("search", write_study(tmp_path, space=smaller, output_dir=str(results)))
+    done = run_paretune("search", write_study(tmp_path, space=smaller, output_dir=str(results)))
     assert done.returncode == 1
     assert "was started with another space" in done.stderr
 
 
 def test_failed_candidates_are_data_and_the_study_goes_on(tmp_path: Path) -> None:
     study = write_study(tmp_path, workload=f"{IRIS}:Unprunable", budget={"trials": 14})
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stderr
     check_consistency(study, 14)
     failed = [run for run in mlflow_runs(study) if run.info.status == "FAILED"]
@@ -336,7 +336,7 @@ def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: P
     workload.write_text(source + "        super().train_reference(model, data)\n", "utf-8")
     study = write_study(tmp_path, workload="workload.py:Broken", budget={"trials": 7})
 
-    stopped = paretune("search", study)
+    stopped = run_paretune("search", study)
     assert stopped.returncode == 1
     assert "each of the first 5 candidates failed for one cause" in stopped.stderr
     assert "checkpoint.pt is not there" in stopped.stderr
@@ -344,7 +344,7 @@ def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: P
     assert [run.info.status for run in mlflow_runs(study)] == ["FAILED"] * 5
 
     (tmp_path / "checkpoint.pt").write_text("here")
-    mended = paretune("search", study)
+    mended = run_paretune("search", study)
     assert mended.returncode == 0, mended.stderr
     check_consistency(study, 7)
     assert all(record.measurement for record in load_history(study).records)
@@ -366,7 +366,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) 
     before = {r.number: r.as_dict() for r in load_history(study).records}
     assert len(before) >= after_trials
 
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stderr
     check_consistency(study, 6)
     after = {r.number: r.as_dict() for r in load_history(study).records}
@@ -389,7 +389,7 @@ def test_mlflow_failing_in_the_middle_does_not_end_the_study(tmp_path: Path) -> 
     assert "the study goes on without it" in errors
     assert len(load_history(study).measured) == 5
     database.unlink()
-    assert paretune("search", study).returncode == 0
+    assert run_paretune("search", study).returncode == 0
     check_consistency(study, 5)
 
 
@@ -399,7 +399,7 @@ def test_two_searches_of_one_study_are_refused(tmp_path: Path) -> None:
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     first.stdout.readline()
-    second = paretune("search", study)
+    second = run_paretune("search", study)
     first.kill()
     first.wait()
     assert second.returncode == 1
@@ -417,7 +417,7 @@ def test_a_runner_in_another_interpreter_is_a_provider_of_its_own(tmp_path: Path
     }
     runners = {"second": {"python": sys.executable}}
     study = write_study(tmp_path, space=space, runners=runners)
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stderr
     ran = [record.candidate.run.runner for record in load_history(study).measured]
     assert sorted(ran) == ["onnxruntime", "onnxruntime", "second", "second"]
@@ -428,7 +428,7 @@ def test_a_runner_that_is_not_there_stops_the_study_with_the_mend(tmp_path: Path
     providers = ["CPUExecutionProvider", "second/CPUExecutionProvider"]
     space = {**SMALL_SPACE, "execution_provider": providers}
     study = write_study(tmp_path, space=space, runners={"second": {"python": "no/python"}})
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 1
     assert "the runner second cannot be started" in done.stderr
     assert "Traceback" not in done.stderr
@@ -444,7 +444,7 @@ def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
         {"function": "rules.py:small_batches"},
     ]
     study = write_study(tmp_path, rules=rules, budget={"trials": 50})
-    done = paretune("search", study)
+    done = run_paretune("search", study)
     assert done.returncode == 0, done.stderr
     assert "every candidate of the space was tried" in done.stdout
     tried = [record.candidate for record in load_history(study).records]

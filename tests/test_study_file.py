@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import IRIS, SMALL_SPACE, paretune, write_study
+from conftest import IRIS, SMALL_SPACE, run_paretune, write_study
 
 from paretune.search.cli.main import main
 from paretune.search.configure.study_file import read_study_file
@@ -39,7 +39,7 @@ def test_five_mistakes_are_told_together_with_where_and_how_to_mend(tmp_path: Pa
     study = tmp_path / "study.yaml"
     study.write_text(FIVE_MISTAKES, "utf-8")
 
-    done = paretune("search", study)
+    done = run_paretune("search", study)
 
     assert done.returncode == 2
     assert "Traceback" not in done.stdout + done.stderr
@@ -186,6 +186,6 @@ def test_names_are_checked_against_the_workload(
 
 def test_an_error_in_the_workload_shows_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import runners\n\nlayers = 1 / 0\n", "utf-8")
-    done = paretune("search", write_study(tmp_path, workload="mine.py:Mine"))
+    done = run_paretune("search", write_study(tmp_path, workload="mine.py:Mine"))
     assert "line 3 (layers = 1 / 0): ZeroDivisionError" in done.stderr
     assert "Traceback" not in done.stderr

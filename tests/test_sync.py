@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK_CONFIRMATION, paretune, write_study
+from conftest import QUICK_CONFIRMATION, run_paretune, write_study
 
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.study.running import load_history
@@ -56,7 +56,7 @@ def test_what_was_logged_trial_by_trial_is_what_sync_makes_of_the_storage(
     live = contents(f"sqlite:///{database}")
     database.unlink()
     for _ in range(2):
-        done = paretune("sync", study)
+        done = run_paretune("sync", study)
         assert done.returncode == 0, done.stdout + done.stderr
         assert contents(f"sqlite:///{database}") == live
 
@@ -132,13 +132,13 @@ def test_a_server_killed_for_the_middle_third_costs_nothing(tmp_path: Path) -> N
         history = load_history(study)
         assert len(history.records) == 18 and history.published
         for _ in range(2):
-            done = paretune("sync", study)
+            done = run_paretune("sync", study)
             assert done.returncode == 0, done.stdout + done.stderr
         mended = contents(uri)
         # A view of the same storage by a server that nothing ever happened to.
         undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
         text = study.read_text("utf-8").replace(uri, undisturbed)
         study.write_text(text, "utf-8")
-        done = paretune("sync", study)
+        done = run_paretune("sync", study)
         assert done.returncode == 0, done.stdout + done.stderr
         assert mended == contents(undisturbed)

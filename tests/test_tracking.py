@@ -14,12 +14,12 @@ from mlflow.entities import Run
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.record.history import History
+from paretune.search.record.objective import Constraint, default_objectives
+from paretune.search.record.trial import Skip, TrialRecord
+from paretune.search.record.words import trial_markdown, trial_numbers
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
-from paretune.search.record.objective import Constraint, default_objectives
-from paretune.search.record.words import trial_markdown, trial_numbers
-from paretune.search.record.trial import Skip, TrialRecord
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")

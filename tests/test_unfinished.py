@@ -10,12 +10,12 @@ from conftest import write_study
 import paretune
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.search.configure.schema import StudyPaths
+from paretune.search.configure.study_file import read_study_file
 from paretune.search.propose.cost import CostModel
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
-from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.under_way import UnderWay
+from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import Candidate, SearchSpace
 
 GOALS = default_objectives("accuracy")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import QUICK_CONFIRMATION, paretune
+from conftest import QUICK_CONFIRMATION, run_paretune
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.deliver.verification import SETTINGS, Verdict, _judge, _promised, verify
@@ -25,7 +25,7 @@ QUICK = replace(SETTINGS, **QUICK_CONFIRMATION, extra_launches=0, idle_wait_s=20
 @pytest.fixture(scope="module")
 def picked(iris_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("picked")
-    done = paretune("pick", iris_study, "--out", folder)
+    done = run_paretune("pick", iris_study, "--out", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -88,7 +88,7 @@ def test_a_swapped_model_is_told(bundle: Path) -> None:
     model = onnx.load(bundle / "model.onnx")
     model.doc_string = "another file"
     onnx.save(model, bundle / "model.onnx")
-    done = paretune("verify", bundle)
+    done = run_paretune("verify", bundle)
     assert done.returncode == Verdict.DAMAGED == 7
     assert "is not the file that was picked" in done.stdout
     (bundle / "model.onnx").unlink()
@@ -97,7 +97,7 @@ def test_a_swapped_model_is_told(bundle: Path) -> None:
 
 def test_a_missing_provider_is_told(bundle: Path) -> None:
     change(bundle, lambda m: m["run"].update(execution_provider="TensorrtExecutionProvider"))
-    done = paretune("verify", bundle)
+    done = run_paretune("verify", bundle)
     assert done.returncode == Verdict.DOES_NOT_RUN == 6
     assert "TensorrtExecutionProvider is not available here" in done.stdout
 
@@ -132,7 +132,7 @@ def test_what_is_no_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
     change(bundle, lambda m: m.update(manifest_version=99))
     with pytest.raises(StudyError, match="manifest version 99"):
         verify(bundle)
-    done = paretune("verify", bundle)
+    done = run_paretune("verify", bundle)
     assert done.returncode == 1 and "Traceback" not in done.stderr
 
 

@@ -27,27 +27,27 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from problem import OBJECTIVES, SPACE, Problem
 
-from paretune.runners.measure.campaign import Entry
 from paretune.runners.environment import fingerprint
+from paretune.runners.measure.campaign import Entry
 from paretune.runners.measure.evaluator import RESAMPLES, resampled_quality
-from paretune.runners.runtimes.launch import Launch
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.measure.statistic import RESOLUTION
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyPaths
+from paretune.search.configure.study_file import read_study_file
 from paretune.search.confirm.fresh_points import FreshPoints, Point
+from paretune.search.confirm.plausible import plausible
+from paretune.search.confirm.publication import publish, row_members
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.record.history import History
 from paretune.search.record.hypervolume import hypervolume
 from paretune.search.record.objective import losses
 from paretune.search.record.pareto import dominance, non_dominated
-from paretune.search.confirm.plausible import plausible
-from paretune.search.confirm.publication import publish, row_members
-from paretune.search.study.running import load_history
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.trial import TrialRecord
+from paretune.search.study.running import load_history
 from paretune.spaces import Candidate
 
 TRIALS = 64

@@ -22,22 +22,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Campaign, Entry
 from paretune.runners.measure.evaluator import Evaluator
-from paretune.runners.failure import Failure
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.statistic import Statistic
-from paretune.runners.execute.worker_jobs import WorkerSettings
-from paretune.search.deliver.choice import points
 from paretune.search.configure.schema import StudyPaths
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.deliver.choice import points
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective, losses
 from paretune.search.record.pareto import non_dominated
-from paretune.search.study.running import load_history
-from paretune.search.configure.study_file import read_study_file
-from paretune.search.study.parts import split_samples, study_evaluator
-from paretune.search.record.words import format_metric
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import format_metric
+from paretune.search.study.parts import split_samples, study_evaluator
+from paretune.search.study.running import load_history
 
 Fresh = Mapping[int, Mapping[str, Statistic]]
 LEAST_INSIDE, LEAST_NON_DOMINATED = 0.9, 0.95

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import optuna
 
-from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.build.builder import Builder
-from paretune.runners.failure import Failure
-from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.runners.failure import Failure
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
 from paretune.search.study.parts import study_evaluator, study_space

@@ -23,20 +23,20 @@ from typing import Any
 import optuna
 from problem import EVERYTHING, MEASURE_SECONDS, OBJECTIVES, RECIPE, SPACE, Problem
 
-from paretune.runners.build.plan import TRAINING_STAGES, plan
 from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.build.plan import TRAINING_STAGES, plan
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import StageRecord
-from paretune.search.run.attempt import Attempt, BuildStep
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.gate import Gate
+from paretune.search.propose.strategy import OptunaStrategy, Strategy
 from paretune.search.record.history import History
 from paretune.search.record.objective import losses
-from paretune.search.propose.strategy import OptunaStrategy, Strategy
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.unfinished import Unfinished
+from paretune.search.run.attempt import Attempt, BuildStep
 from paretune.spaces import BuildSpec, Candidate, RunSpec
 
 HOURS = (0.5, 1, 2, 4)

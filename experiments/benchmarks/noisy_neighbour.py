@@ -25,8 +25,8 @@ from models import write_fp32, write_inputs
 
 from paretune.runners.failure import Failure
 from paretune.runners.measure.launch_statistics import summarize
-from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
 from paretune.runners.measure.protocol import Timing, time_model
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import CAREFUL
 from paretune.spaces import RunSpec

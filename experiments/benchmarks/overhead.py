@@ -30,23 +30,23 @@ from rich.console import Console
 from paretune.runners.environment import fingerprint
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import METRICS
 from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.workload.recipe import Recipe
-from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.run.budget import Budget
-from paretune.search.review.console import ConsoleReporter
+from paretune.runners.workload.recipe import Recipe
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.gate import Gate
+from paretune.search.propose.strategy import OptunaStrategy, Strategy
 from paretune.search.record.history import History
+from paretune.search.record.objective import default_objectives
+from paretune.search.record.trial import Skip, TrialRecord
+from paretune.search.review.console import ConsoleReporter
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
-from paretune.search.record.objective import default_objectives
+from paretune.search.run.budget import Budget
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.propose.strategy import OptunaStrategy, Strategy
-from paretune.search.record.trial import Skip, TrialRecord
 from paretune.spaces import Candidate, Quantization, SearchSpace, digest
 
 MARKS = (100, 500, 1000, 2000, 5000)

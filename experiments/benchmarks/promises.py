@@ -28,18 +28,18 @@ from typing import Any
 
 import numpy as np
 
-from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.study.api import pick
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.search.configure.schema import StudyPaths
+from paretune.search.configure.study_file import read_study_file
 from paretune.search.deliver.bundle import write_bundle
 from paretune.search.deliver.choice import fresh_records
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.record.history import History
 from paretune.search.deliver.picked import Pick
 from paretune.search.deliver.reference_speed import ReferenceSpeed
-from paretune.search.study.running import load_history
-from paretune.search.configure.study_file import read_study_file
+from paretune.search.record.history import History
+from paretune.search.study.api import pick
 from paretune.search.study.parts import confirmed_samples, study_runner
+from paretune.search.study.running import load_history
 from paretune.spaces import StudyError
 
 LAUNCHES = 5

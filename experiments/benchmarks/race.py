@@ -23,12 +23,12 @@ import numpy as np
 import yaml
 
 from paretune.runners.build.builder import Builder
-from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.hypervolume import hypervolume
 from paretune.search.record.objective import default_objectives, losses, reference_point
 from paretune.search.study.running import load_history
-from paretune.search.configure.study_file import read_study_file
 from paretune.spaces import BuildSpec, Quantization
 
 Found = list[tuple[float, dict[str, float]]]

@@ -19,13 +19,13 @@ import onnx
 import onnxruntime
 
 from paretune.runners.build.builder import Builder
-from paretune.runners.measure.comparison import compare
 from paretune.runners.failure import Failure
-from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.measure.comparison import compare
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
+from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
 from paretune.spaces import BuildSpec, Quantization, RunSpec

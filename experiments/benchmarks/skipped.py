@@ -14,15 +14,15 @@ from pathlib import Path
 
 from paretune.runners.build.plan import TRAINING_STAGES
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.search.configure.schema import StudyPaths
+from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.history import History
 from paretune.search.record.objective import losses
-from paretune.search.study.running import load_history
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.study.parts import study_evaluator
+from paretune.search.study.running import load_history
 
 
 def main() -> int:

@@ -10,11 +10,11 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeVar
 
-from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.environment import available_cores
+from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.workload.loaded import WorkloadInfo
-from paretune.runners.execute.worker_jobs import WorkerSettings
 
 Result = TypeVar("Result")
 

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 
-from paretune.runners.execute import worker_jobs
 from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.execute import worker_jobs
+from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.model_format import ModelFormat
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.spaces import BuildSpec, ParetuneError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class BuildWorker:
         return info
 
     def epoch_seconds(self) -> dict[str, float]:
-        """Return what an epoch of training takes here, by model (see :mod:`paretune.runners.build.epoch_time`)."""
+        """Return what an epoch of training takes here, by model."""
         return self._run("workload", worker_jobs.epoch_seconds)
 
     def put_inputs(self, split: str) -> list[str]:

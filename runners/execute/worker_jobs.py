@@ -16,13 +16,13 @@ from pathlib import Path
 
 from paretune.runners.build.builder import Artifact, Builder, Training
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
-from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.service_requests import checked_requests
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
+from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
 from paretune.spaces import BuildSpec, WorkloadError
 
 STAGE_MARK = "paretune stage: "

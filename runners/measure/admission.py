@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from paretune.runners.runtimes import gpu
+from paretune.runners import gpu
 
 _IDLE_SHARE = 0.2
 _LOOK_SECONDS = 0.1

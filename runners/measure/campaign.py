@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from paretune.runners.measure.admission import wait_until_idle
 from paretune.runners.failure import Failure
+from paretune.runners.measure.admission import wait_until_idle
+from paretune.runners.measure.protocol import Timing, settle
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.lease import lease
-from paretune.runners.measure.protocol import Timing, settle
 from paretune.runners.runtimes.runner import Runner, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec

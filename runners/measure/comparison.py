@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from paretune.runners.measure.admission import wait_until_idle
 from paretune.runners.failure import Failure
+from paretune.runners.measure.admission import wait_until_idle
+from paretune.runners.measure.statistic import RESOLUTION, Statistic
 from paretune.runners.runtimes.lease import lease
 from paretune.runners.runtimes.runner import Runner, Samples
-from paretune.runners.measure.statistic import RESOLUTION, Statistic
 from paretune.spaces import RunSpec
 
 _IDLE_WAIT_S = 5.0

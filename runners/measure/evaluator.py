@@ -13,15 +13,15 @@ import numpy as np
 from paretune.runners import environment
 from paretune.runners.build.builder import Artifact
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.runtimes.launch import Launch
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.measure.protocol import Timing, time_model
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.model_format import ModelFormat
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.spaces import RunSpec, digest
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.runtimes.proof import ProviderShare
 from paretune.spaces import RunSpec
 
 
@@ -18,7 +18,7 @@ class Measurement:
     Attributes:
         run: How it was run.
         artifact: Digest of the file.
-        statistics: Metrics of :data:`paretune.runners.metric.METRICS`, and the workload's quality metric.
+        statistics: Metrics of :data:`METRICS`, and the workload's quality metric.
         launches: Number of launches behind the statistics.
         contaminated_launches: Launches that something disturbed. They were replaced, unless the
             machine was not quiet long enough; then the least disturbed count.

@@ -12,12 +12,12 @@ from typing import Any
 from paretune.runners.environment import fingerprint
 from paretune.runners.failure import Failure
 from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.measure.protocol import Timing, time_model
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.runtimes.lease import lease
 from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.runtimes.runner import Runner, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.runners.measure.statistic import Statistic
 from paretune.spaces import RunSpec
 
 _PROFILED_CALLS = 30

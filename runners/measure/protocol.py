@@ -25,13 +25,13 @@ from pathlib import Path
 
 import numpy as np
 
-from paretune.runners.measure.admission import wait_until_idle
 from paretune.runners.failure import Failure
+from paretune.runners.measure.admission import wait_until_idle
+from paretune.runners.measure.statistic import RESOLUTION, Statistic
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.runner import Runner, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.runners.measure.statistic import RESOLUTION, Statistic
 from paretune.spaces import RunSpec
 
 

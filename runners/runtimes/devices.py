@@ -12,11 +12,11 @@ import numpy as np
 
 from paretune.runners.environment import fingerprint
 from paretune.runners.failure import Failure
+from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.lease import waiting_until
 from paretune.runners.runtimes.process_runner import ProcessRunner
-from paretune.runners.model_format import ModelFormat
-from paretune.runners.runtimes.runner import Description, Samples
 from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.runner import Description, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import DeviceBusyError, RunSpec
 

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 from paretune.runners import environment
 from paretune.runners.child import run_job
 from paretune.runners.failure import Failure
+from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched import start
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import prove
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.runner import Description, Prediction, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec, Runtime

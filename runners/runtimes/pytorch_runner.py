@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
+from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.lease import CPU
 from paretune.runners.runtimes.process_runner import ProcessRunner
-from paretune.runners.model_format import ModelFormat
 from paretune.spaces import RunSpec, Runtime
 
 

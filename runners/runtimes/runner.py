@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from paretune.runners.failure import Failure
 from paretune.runners.model_format import ModelFormat
@@ -22,7 +22,7 @@ class PipelineFiles:
 
     Attributes:
         file: Python file with functions ``preprocess`` and ``postprocess``, or one of them.
-        requests: Requests to serve, as :func:`paretune.runners.runtimes.launched.pipeline.save_requests` writes them.
+        requests: Requests to serve, as :func:`save_requests` writes them.
     """
 
     file: Path

@@ -171,7 +171,7 @@ class ArtifactStore:
 
     @property
     def pins(self) -> Path:
-        """The folder with one file of pins per study: :class:`paretune.runners.store.pins.Pins`."""
+        """The folder with one file of pins per study (see :class:`Pins`)."""
         return self.root / "pins"
 
     def pinned(self) -> dict[str, set[str]]:

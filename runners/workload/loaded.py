@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.workload.data import Data
 from paretune.runners.metric import METRICS
-from paretune.runners.workload.model_file import external_files
-from paretune.runners.workload.recipe import Recipe
 from paretune.runners.store.artifact_store import file_digest
-from paretune.runners.workload.user_code import load_attribute, modules_beside, split_reference, their_line
+from paretune.runners.workload.data import Data
+from paretune.runners.workload.model_file import external_files
 from paretune.runners.workload.protocol import Workload
+from paretune.runners.workload.recipe import Recipe
+from paretune.runners.workload.user_code import (
+    load_attribute,
+    modules_beside,
+    split_reference,
+    their_line,
+)
 from paretune.spaces import REFERENCE, ParetuneError, WorkloadError, digest
 
 if TYPE_CHECKING:

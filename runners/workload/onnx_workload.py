@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from paretune.runners.workload.data import Data, Split
 from paretune.runners.workload.model_file import given_inputs, model_output, read_arrays
 from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.quality import QUALITIES, Quality
 from paretune.runners.workload.user_code import load_attribute, split_reference
-from paretune.runners.workload.protocol import Workload
 from paretune.spaces import REFERENCE, WorkloadError
 
 if TYPE_CHECKING:

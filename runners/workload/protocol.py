@@ -39,7 +39,7 @@ class Workload(ABC):
         """Return constructors of untrained models by name.
 
         ``"reference"`` is the model to compress; every other entry is a student that may be
-        distilled from it (:func:`paretune.runners.workload.derived_students.scaled` makes some). All take and give tensors
+        distilled from it (:func:`paretune.scaled` makes some). All take and give tensors
         of the same shapes, batch axis first.
         """
 

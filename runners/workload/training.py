@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.workload.data import Data, Split
 from paretune.runners.workload.early_stopping import EarlyStopping
-from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.workload.recipe import Recipe
 
 _RISING_SHARE = 0.3

@@ -98,12 +98,12 @@ def pick(
     paretune pick study.yaml --max peak_memory_bytes=2e8 --min throughput_samples_per_s=1000
     paretune pick study.yaml --max-latency-ms 5 --register digits --alias champion
     """
-    from paretune.search.study import api
     from paretune.search.deliver.choice import baseline, knee
-    from paretune.search.record.objective import Constraint
     from paretune.search.deliver.pick_text import gains_text, reason_text, recheck_text
-    from paretune.search.review.shortfall import shortfalls
+    from paretune.search.record.objective import Constraint
     from paretune.search.record.words import format_metric, shown_metrics
+    from paretune.search.review.shortfall import shortfalls
+    from paretune.search.study import api
 
     if wish["alias"] is not None and wish["register"] is None:
         raise click.UsageError("--alias needs --register NAME: it names a registered version")
@@ -176,8 +176,8 @@ def verify(bundle: Path) -> None:
     Exit codes: 0 as promised; 3 slower; 4 faster; 5 different answers; 6 does not run here;
                 7 not the file that was picked; 8 cannot tell: the machine was busy.
     """
-    from paretune.search.study import api
     from paretune.search.record.words import format_metric
+    from paretune.search.study import api
 
     found = api.verify(bundle)
     for name, now in found.measured.items():

@@ -63,9 +63,9 @@ def _interruptible(study: Path, reporter: ConsoleReporter) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interruption:
-        from paretune.search.study import api
         from paretune.search.review.console import console
         from paretune.search.review.frontier_table import frontier_table
+        from paretune.search.study import api
 
         reporter.stop()
         console.print("\ninterrupted; the same command continues from here")
@@ -154,9 +154,9 @@ def search(
                 2 the study file or the command has mistakes;
                 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
     """
-    from paretune.search.study import api
     from paretune.search.review.console import ConsoleReporter, console, failure_table
     from paretune.search.review.frontier_table import frontier_table
+    from paretune.search.study import api
 
     if onnx is not None:
         source = click.get_current_context().get_parameter_source("study")
@@ -205,9 +205,9 @@ def confirm(study: Path, hours: float | None) -> None:
     point that may be on the frontier is measured again: in fresh processes that take turns, with
     the careful protocol, and with quality from the test split, which the search never saw.
     """
-    from paretune.search.study import api
     from paretune.search.review.console import ConsoleReporter, console
     from paretune.search.review.frontier_table import frontier_table
+    from paretune.search.study import api
 
     reporter = ConsoleReporter()
     with _interruptible(study, reporter):
@@ -223,9 +223,9 @@ def status(study: Path) -> None:
     """Show the progress of STUDY: trials, failures, seconds per stage, hypervolume."""
     from collections import Counter
 
-    from paretune.search.study import api
-    from paretune.search.review.console import console, failure_table
     from paretune.search.record.words import format_metric
+    from paretune.search.review.console import console, failure_table
+    from paretune.search.study import api
 
     history = api.status(study)
     spent: Counter[str] = Counter()
@@ -286,8 +286,8 @@ def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
     import csv
     import json
 
-    from paretune.search.study import api
     from paretune.search.review.frontier_rows import frontier_rows, row_values
+    from paretune.search.study import api
 
     history = api.status(study)
     rows = [row_values(row, history) for row in frontier_rows(history, searched=searched)]
@@ -303,8 +303,8 @@ def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
 
         console.print(frontier_table(history, searched=searched))
     if plot:
-        from paretune.search.review.plot import pareto_figure, write_html
         from paretune.search.configure.study_file import read_study_file
+        from paretune.search.review.plot import pareto_figure, write_html
 
         name = read_study_file(study).name
         write_html(pareto_figure(history, name, searched=searched), plot)

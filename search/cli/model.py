@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,8 +13,6 @@ import click
 from paretune.spaces import DEFAULT_RUNNER, RunSpec, Runtime
 
 if TYPE_CHECKING:
-    from paretune.runners.runtimes.process_runner import ProcessRunner
-    from paretune.runners.runtimes.runner import Samples
     from paretune.runners.runtimes.settings import LoadSettings, MeasurementSettings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -54,42 +52,6 @@ def _pairs(
             raise click.BadParameter(f"write NAME=VALUE; got {text!r}")
         found[name] = value
     return found
-
-
-@dataclass(frozen=True)
-class _Setup:
-    """The options of both commands: a runner, how to run, and the inputs."""
-
-    runtime: Runtime
-    provider: str | None
-    threads: int
-    python: Path | None
-    requirements: tuple[str, ...]
-    provider_options: dict[str, str]
-    provider_libraries: dict[str, str]
-    dimensions: dict[str, int]
-    data: Path | None
-
-    def runner(self) -> tuple[ProcessRunner, str]:
-        """Return the runner and the provider."""
-        from paretune.runners.runtimes.interpreter import interpreter
-        from paretune.runners.runtimes.registry import RUNTIMES
-
-        python = interpreter([*self.requirements, "numpy"]) if self.requirements else self.python
-        kind = RUNTIMES[self.runtime]
-        provider = self.provider or kind.default_provider
-        libraries = {name: Path(path).resolve() for name, path in self.provider_libraries.items()}
-        options = {provider: self.provider_options}
-        return kind(python=python, provider_options=options, provider_libraries=libraries), provider
-
-    def samples(self, model: Path, batch_size: int, folder: Path) -> Samples:
-        """Write the inputs to run a model on, and return them."""
-        from paretune.runners.workload.model_file import write_inputs
-        from paretune.runners.runtimes.runner import Samples
-
-        return Samples(
-            write_inputs(model, folder, batch_size, data=self.data, dimensions=self.dimensions)
-        )
 
 
 def _run_options(command: Any) -> Any:
@@ -208,13 +170,14 @@ def measure(
 
     from paretune.runners.failure import Failure
     from paretune.runners.measure.model_report import ModelReport, report
+    from paretune.runners.measure.model_setup import ModelSetup
     from paretune.search.review.model_console import (
         print_reports,
         reports_as_json,
         write_histograms,
     )
 
-    options = _Setup(**setup)
+    options = ModelSetup(**setup)
     runner, provider = options.runner()
     settings = _settings(careful, memory_limit_mb, timeout_s)
     settings = replace(settings, load=_load(queries_per_s, single_stream, load_seconds))
@@ -254,10 +217,11 @@ def compare(model: Path, other: Path, batch_size: int, launches: int, **setup: A
     """
     import tempfile
 
-    from paretune.runners.measure.comparison import compare as compare_models
     from paretune.runners.failure import Failure
+    from paretune.runners.measure.comparison import compare as compare_models
+    from paretune.runners.measure.model_setup import ModelSetup
 
-    options = _Setup(**setup)
+    options = ModelSetup(**setup)
     runner, provider = options.runner()
     run = RunSpec(runner.name, provider, batch_size, options.threads)
     with tempfile.TemporaryDirectory() as name:

@@ -14,10 +14,10 @@ from pydantic import (
     model_validator,
 )
 
-from paretune.search.configure.section import Duration, Limit, Positive, Ratio, Section
 from paretune.search.configure.measurement_config import ConfirmationConfig, MeasurementConfig
-from paretune.search.record.objective import Constraint, Direction, Objective, natural_direction
+from paretune.search.configure.section import Duration, Limit, Positive, Ratio, Section
 from paretune.search.configure.wish_config import WishConfig
+from paretune.search.record.objective import Constraint, Direction, Objective, natural_direction
 from paretune.spaces import (
     AXIS_NAMES,
     BASELINE_VALUES,
@@ -30,7 +30,6 @@ from paretune.spaces import (
     Quantization,
     Runtime,
 )
-
 
 LatencyFirst = Literal["auto", "always", "never"]
 

@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from paretune.search.configure.schema import StudyConfig
 from paretune.search.configure.mistake import Mistake, offer
+from paretune.search.configure.schema import StudyConfig
 from paretune.search.configure.yaml_source import Location
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.metric import METRICS
 from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import split_reference
-from paretune.search.configure.schema import StudyConfig
-from paretune.search.record.objective import MOST_OBJECTIVES
 from paretune.search.configure.mistake import Mistake, offer
+from paretune.search.configure.schema import StudyConfig
 from paretune.search.configure.schema_mistakes import schema_mistake
 from paretune.search.configure.yaml_source import Location, YamlSource, read_yaml
+from paretune.search.record.objective import MOST_OBJECTIVES
 from paretune.spaces import (
     Axis,
     ConfigError,

@@ -15,17 +15,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Campaign, Entry
 from paretune.runners.measure.evaluator import Evaluator, resampled_quality
-from paretune.runners.failure import Failure
 from paretune.runners.measure.launch_statistics import summarize
-from paretune.runners.runtimes.lease import waiting_until
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.record.confirmed import Confirmed
+from paretune.runners.runtimes.lease import waiting_until
 from paretune.search.confirm.fresh_points import FreshPoints, Point
-from paretune.search.record.history import History
-from paretune.search.record.objective import losses
 from paretune.search.confirm.plausible import plausible
 from paretune.search.confirm.publication import (
     LEAST_MEAN_PROBABILITY,
@@ -33,6 +30,9 @@ from paretune.search.confirm.publication import (
     probability_non_dominated,
     publish,
 )
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.record.history import History
+from paretune.search.record.objective import losses
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import DeviceBusyError
 

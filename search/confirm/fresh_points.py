@@ -9,15 +9,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.measure.campaign import Entry
 from paretune.runners.environment import fingerprint
-from paretune.runners.runtimes.launch import Launch
+from paretune.runners.measure.campaign import Entry
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.spread import Spread, drift, spreads
 from paretune.runners.measure.statistic import RESOLUTION, Statistic
+from paretune.runners.runtimes.launch import Launch
+from paretune.search.confirm.true_quality import Model, Score, draw
 from paretune.search.record.objective import Objective
 from paretune.search.record.trial import TrialRecord
-from paretune.search.confirm.true_quality import Model, Score, draw
 
 DRAWS = 1000
 """Ways the truth may be that are drawn: a probability of 0.9 is then known to ± 0.01."""
@@ -118,9 +118,9 @@ class FreshPoints:
     def _qualities(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return draws of the qualities: shape (points, draws).
 
-        Where the study tells how quality follows from the axes, that is used
-        (:mod:`paretune.search.confirm.true_quality`). If not, a draw is a bootstrap sample. A bootstrap of two
-        models that answer all samples but one alike knows for sure which is better; other samples
+        Where the study tells how quality follows from the axes, that is used (see
+        :mod:`search.confirm.true_quality`). If not, a draw is a bootstrap sample. A bootstrap of
+        two models that answer all samples but one alike knows for sure which is better; others
         would tell otherwise. So each model gets half a sample of doubt, as half a right and half a
         wrong answer are added to a share (Jeffreys' prior; Brown, Cai and DasGupta, "Interval
         Estimation for a Binomial Proportion", 2001). What one sample weighs is the smallest step

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from paretune.runners.failure import Failure
-from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS
 from paretune.search.deliver.bundle_folder import MANIFEST, replaced
 from paretune.search.deliver.card import write_card
 from paretune.search.deliver.choice import baseline
-from paretune.search.record.history import History
 from paretune.search.deliver.recheck import Recheck
+from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import RunSpec, StudyError
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from paretune.search.deliver.choice import baseline, points
-from paretune.search.record.history import History
 from paretune.search.deliver.recheck import Recheck
-from paretune.search.review.shortfall import shortfalls
-from paretune.search.record.words import format_metric, shown_metrics
+from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import format_metric, shown_metrics
+from paretune.search.review.shortfall import shortfalls
 
 _PICTURE = "frontier.png"
 

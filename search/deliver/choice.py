@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from paretune.runners.metric import METRICS
-from paretune.search.record.history import History
-from paretune.search.record.objective import Constraint
 from paretune.search.deliver.ranking import Preference, Ranking
 from paretune.search.deliver.reference_speed import ReferenceSpeed
-from paretune.search.record.words import format_metric
+from paretune.search.record.history import History
+from paretune.search.record.objective import Constraint
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import format_metric
 from paretune.spaces import StudyError
 
 
@@ -141,11 +141,11 @@ def rank(history: History, wish: Wish) -> list[TrialRecord]:
     """Return the points that keep a wish, the one to pick first.
 
     Every feasible point is considered, the baseline among them, and ordered by what is preferred
-    (:attr:`Wish.preference`, :class:`paretune.search.deliver.ranking.Ranking`); the first is never one that another
+    (:attr:`Wish.preference`, :class:`Ranking`); the first is never one that another
     beats in both quality and the latency asked for. A limit on a time, a rate or a size is held
     against the end of the interval that does not suit it; one on quality against the value (see
     :func:`excess`). A compressed model that is slower than the reference is not considered
-    (:class:`paretune.search.deliver.reference_speed.ReferenceSpeed`).
+    (:class:`ReferenceSpeed`).
 
     Raises:
         StudyError: If none fits, with the nearest one and what to relax.

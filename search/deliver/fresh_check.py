@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from paretune.runners.failure import Failure
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.metric import METRICS
-from paretune.search.record.objective import Constraint
 from paretune.search.deliver.recheck import Recheck, rechecks
-from paretune.search.record.words import format_metric
+from paretune.search.record.objective import Constraint
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import format_metric
 from paretune.spaces import StudyError
 
 MOST_TRIED = 5

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from paretune.search.deliver.choice import points
-from paretune.search.review.frontier_rows import frontier_rows
 from paretune.search.record.history import History
 from paretune.search.record.search_time import busy_seconds
-from paretune.search.review.shortfall import shortfalls
-from paretune.search.record.words import close_calls_text, format_metric, gain_texts, shown_metrics
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import close_calls_text, format_metric, gain_texts, shown_metrics
+from paretune.search.review.frontier_rows import frontier_rows
+from paretune.search.review.shortfall import shortfalls
 
 _TEMPLATE = Path(__file__).with_name("html_report.html")
 _BUDGETED = "latency_p95_ms"

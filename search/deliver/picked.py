@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from paretune.runners.measure.measurement import Measurement
+from paretune.runners.runtimes.process_runner import ProcessRunner
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.deliver.bundle import write_bundle
 from paretune.search.deliver.choice import Wish
-from paretune.search.record.history import History
 from paretune.search.deliver.recheck import Recheck
+from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a picked point comes from: what its bundle is made of.
+
+    Attributes:
+        study: The study's name.
+        store: Has the model file.
+        runner: Returns the runner that the point was measured on.
+        requirements: What pip installs for that runner.
+        samples: Returns what the point was confirmed on, if it was.
+    """
+
+    study: str
+    store: ArtifactStore
+    runner: Callable[[], ProcessRunner]
+    requirements: Sequence[str] = ()
+    samples: Callable[[], Samples | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -24,6 +47,7 @@ class Pick:
         wish: What was wished for.
         equals: The points among which it was picked: the best by its value of those left, and those
             that cannot be told from it.
+        origin: What its bundle is made of.
         manifest: Path of the manifest that was written, or ``None``.
         checked: What was measured just now, or ``None``.
         rechecks: The same, each metric beside what was published of it; empty without it.
@@ -37,7 +61,8 @@ class Pick:
     history: History
     wish: Wish
     equals: tuple[TrialRecord, ...]
-    manifest: Path | None
+    origin: Origin
+    manifest: Path | None = None
     checked: Measurement | None = None
     rechecks: Mapping[str, Recheck] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
@@ -52,3 +77,22 @@ class Pick:
             return None
         name: str = json.loads(self.manifest.read_text("utf-8"))["model"]["file"]
         return self.manifest.parent / name
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the bundle: the model file, its manifest and its card; return the manifest's path.
+
+        Raises:
+            StudyError: If the folder holds something else, or the model file is gone.
+        """
+        origin = self.origin
+        return write_bundle(
+            self.record,
+            self.history,
+            origin.store,
+            Path(folder),
+            origin.study,
+            origin.runner(),
+            requirements=origin.requirements,
+            samples=origin.samples(),
+            rechecks=self.rechecks,
+        )

@@ -9,11 +9,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.metric import METRICS
 from paretune.runners.measure.statistic import CONFIDENCE, Statistic
+from paretune.runners.metric import METRICS
+from paretune.search.deliver.paired import quality_draws
 from paretune.search.record.history import History
 from paretune.search.record.objective import natural_direction
-from paretune.search.deliver.paired import quality_draws
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import StudyError
 

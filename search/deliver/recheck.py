@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.metric import METRICS
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.record.words import format_metric
+from paretune.runners.metric import METRICS
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import format_metric
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from paretune.runners.failure import Failure
-from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.measure.launch_statistics import summarize
-from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.measure.protocol import time_model
-from paretune.runners.runtimes.runner import Samples
-from paretune.runners.runtimes.registry import RUNTIMES
-from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.runtimes.interpreter import interpreter
+from paretune.runners.runtimes.process_runner import ProcessRunner
+from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
 from paretune.runners.store.artifact_store import file_digest
 from paretune.search.deliver.bundle import MANIFEST_VERSION, input_files
 from paretune.spaces import GraphOptimization, RunSpec, StudyError

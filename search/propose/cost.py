@@ -31,7 +31,7 @@ class CostModel:
         history: The study so far; it is read anew whenever it has grown.
         recipe: How trainings are divided.
         epoch_seconds: What an epoch of each model takes, as far as it was measured.
-        is_file: Whether the reference is an ONNX file (see :func:`paretune.runners.build.plan.plan`).
+        is_file: Whether the reference is an ONNX file (see :func:`plan`).
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class CostModel:
     def _missing(self, build: BuildSpec) -> list[str]:
         """Return the stages that a build has to run: all after its last output that is stored.
 
-        Outputs before that one are not needed (see :meth:`paretune.runners.build.builder.Builder.missing`).
+        Outputs before that one are not needed (see :meth:`Builder.missing`).
         """
         stages = [stage for stage, _ in plan(build, self.recipe, is_file=self.is_file)]
         missing: list[str] = []

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.record.objective import Constraint, Objective
 from paretune.search.propose.surrogate import Surrogate, encode
+from paretune.search.record.objective import Constraint, Objective
 from paretune.spaces import Axis, Candidate, SearchSpace
 from paretune.spaces.axis import BUILD_AXES
 

@@ -10,12 +10,12 @@ from itertools import compress, islice
 
 import numpy as np
 
-from paretune.search.propose.model_doubt import doubts, least_losses, surprises, training_of
 from paretune.search.propose.forecast import Forecast, limit_losses, log_chance_below
 from paretune.search.propose.improvement import Array, Improvement, expected_improvement
+from paretune.search.propose.initial_design import first_candidates, run_ends
+from paretune.search.propose.model_doubt import doubts, least_losses, surprises, training_of
 from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Constraint, Objective, losses
-from paretune.search.propose.initial_design import first_candidates, run_ends
 from paretune.search.record.pareto import non_dominated
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 

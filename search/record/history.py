@@ -104,7 +104,7 @@ class History:
         """Tell whether a measured point is near enough to what is wished for to be looked at again.
 
         It is, if its quality is not below the end of the quality that counts (see
-        :meth:`paretune.search.record.interest.Interest.holds`) and, where a limit or a batch size is wished for,
+        :meth:`Interest.holds`) and, where a limit or a batch size is wished for,
         it keeps those, the limits by a little more. The baseline always is.
 
         Args:
@@ -124,7 +124,7 @@ class History:
     def reference(self) -> NDArray[np.float64] | None:
         """The losses that the hypervolume is measured from; ``None`` without a baseline.
 
-        See :func:`paretune.search.record.objective.reference_point`.
+        See :func:`reference_point`.
         """
         if self.baseline is None:
             return None

@@ -42,7 +42,7 @@ class Objective:
     """A recorded metric and the direction in which it is better.
 
     Attributes:
-        metric: Name of a metric of :data:`paretune.runners.metric.METRICS`, or the workload's quality.
+        metric: Name of a metric of :data:`METRICS`, or the workload's quality.
         direction: ``"maximize"`` or ``"minimize"``.
     """
 

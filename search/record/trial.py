@@ -14,7 +14,6 @@ STUDY_STAGE = "study"
 """The stage of a trial that failed because the study's own process died while it was under way."""
 
 
-
 @dataclass(frozen=True)
 class Skip:
     """Why a candidate was not trained to the end: not even at its best could it matter.

@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from paretune.runners.runtimes.devices import Device
-from paretune.search.run.budget import Budget
 from paretune.search.record.history import History
 from paretune.search.record.search_time import seconds_per_trial
-from paretune.search.review.shortfall import shortfalls
-from paretune.search.record.words import format_metric
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import format_metric
+from paretune.search.review.shortfall import shortfalls
+from paretune.search.run.budget import Budget
 from paretune.spaces import Candidate, SearchSpace
 
 WIDE = 180

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.record.gains import Gains, gains
 from paretune.search.record.history import History
-from paretune.search.record.words import shown_metrics
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import shown_metrics
 from paretune.spaces import AXIS_NAMES, Candidate
 
 Kind = Literal["published", "searched", "baseline"]

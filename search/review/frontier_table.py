@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from paretune.runners.metric import METRICS
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.review.console import WIDE, console, short_name
-from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.runners.metric import METRICS
 from paretune.search.record.history import History
 from paretune.search.record.words import close_calls_text, format_metric, gain_texts
+from paretune.search.review.console import WIDE, console, short_name
+from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
 
 _NUMBERS = ("trial", "prune", "batch", "threads")
 

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from paretune.runners.measure.model_report import ModelReport
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.review.console import console
 from paretune.search.record.words import format_metric
+from paretune.search.review.console import console
 
 _SHOWN = (
     "latency_p50_ms",

@@ -11,8 +11,8 @@ from paretune.runners.metric import METRICS
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective, losses
 from paretune.search.record.pareto import non_dominated
-from paretune.search.record.words import format_metric, shown_metrics
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import format_metric, shown_metrics
 from paretune.spaces import Quantization
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from paretune.search.record.history import History
-from paretune.search.record.words import format_metric
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import format_metric
 from paretune.spaces import REFERENCE, BuildSpec, Candidate, Quantization
 
 _LATENCY = "latency_p50_ms"

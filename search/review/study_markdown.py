@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
 from paretune.search.record.history import History
 from paretune.search.record.words import close_calls_text, format_metric, gain_texts, shown_metrics
+from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
 
 _FRONTIER_ROWS = 30  # MLflow cuts a description at 8,000 characters
 

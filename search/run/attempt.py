@@ -11,16 +11,15 @@ from typing import Any
 
 from paretune.runners.build.plan import TRAINING_STAGES
 from paretune.runners.execute.build_worker import BuildWorker
-from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.model_format import ModelFormat
+from paretune.search.configure.schema import LatencyFirst
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.gate import Gate
-from paretune.search.configure.schema import LatencyFirst
 from paretune.search.record.trial import STUDY_STAGE, Skip, TrialRecord
 from paretune.search.record.unfinished import Unfinished
-
 
 _MOST_DEATHS = 3
 _WORTH_IT = 2.0

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from paretune.search.record.history import History
-from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.record.tracking import Status, Tracking
+from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import StudyError
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from paretune.search.run.attempt import BuildStep, MeasureStep, Steps
 from paretune.search.record.unfinished import Unfinished
+from paretune.search.run.attempt import BuildStep, MeasureStep, Steps
 
 
 @dataclass

@@ -15,24 +15,24 @@ from typing import Any
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.runtimes.lease import waiting_until
-from paretune.search.propose.time_limit import Affordable
-from paretune.search.run.attempt import Attempt, BuildStep, MeasureStep
 from paretune.search.configure.schema import LatencyFirst
-from paretune.search.run.budget import Budget
 from paretune.search.propose.cost import CostModel
-from paretune.search.run.flight import Flight
-from paretune.search.propose.gate import Gate
 from paretune.search.propose.exclusions import GivenUp
-from paretune.search.record.history import History
-from paretune.search.storage.ownership import BEAT_S
-from paretune.search.run.reporter import Reporter
-from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.run.store_limit import StoreLimit
+from paretune.search.propose.gate import Gate
 from paretune.search.propose.strategy import Strategy
+from paretune.search.propose.time_limit import Affordable
+from paretune.search.record.history import History
 from paretune.search.record.tracking import Status, Tracking
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import UnderWay
 from paretune.search.record.unfinished import Unfinished
+from paretune.search.run.attempt import Attempt, BuildStep, MeasureStep
+from paretune.search.run.budget import Budget
+from paretune.search.run.flight import Flight
+from paretune.search.run.reporter import Reporter
+from paretune.search.run.store_limit import StoreLimit
+from paretune.search.storage.ownership import BEAT_S
+from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import DeviceBusyError, SearchSpace, StudyError
 
 

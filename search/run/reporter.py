@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from paretune.search.run.budget import Budget
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+from paretune.search.run.budget import Budget
 from paretune.spaces import Candidate, SearchSpace
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from paretune.runners.store.pins import Pins
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.pins import Pins
 from paretune.runners.store.use import StoreUse
+from paretune.search.confirm.plausible import plausible
 from paretune.search.propose.cost import CostModel
 from paretune.search.record.history import History
-from paretune.search.confirm.plausible import plausible
 
 _LOOK_EVERY = 20
 _ROOM = 0.8

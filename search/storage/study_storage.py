@@ -19,19 +19,19 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from paretune.search.storage.collector import collector_off
-from paretune.search.storage.confirmed_points import ConfirmedPoints
-from paretune.search.storage.database import open_database
-from paretune.search.storage.definition import refuse_changed, refuse_foreign
 from paretune.search.record.objective import Objective
-from paretune.search.storage.owner import Owner
-from paretune.search.storage.ownership import Ownership, who_owns
-from paretune.search.storage.patience import patiently
-from paretune.search.storage.study_attribute import StudyAttribute
 from paretune.search.record.tracking import Status
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import Death
 from paretune.search.record.unfinished import Unfinished
+from paretune.search.storage.collector import collector_off
+from paretune.search.storage.confirmed_points import ConfirmedPoints
+from paretune.search.storage.database import open_database
+from paretune.search.storage.definition import refuse_changed, refuse_foreign
+from paretune.search.storage.owner import Owner
+from paretune.search.storage.ownership import Ownership, who_owns
+from paretune.search.storage.patience import patiently
+from paretune.search.storage.study_attribute import StudyAttribute
 from paretune.spaces import AXIS_NAMES, Candidate, SearchSpace
 
 _DEFINITION = "paretune_definition"

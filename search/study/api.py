@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.deliver.bundle import write_bundle
-from paretune.search.deliver.choice import Wish, equals, rank
 from paretune.search.configure.schema import StudyPaths
-from paretune.search.review.console import ConsoleReporter
-from paretune.search.study.doctor import Check, examine
-from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
-from paretune.search.record.history import History
-from paretune.search.deliver.html_report import write_report
-from paretune.search.storage.lock import exclusive
-from paretune.search.run.loop import SearchResult
-from paretune.search.study.mlflow_study import open_tracking, register_point
-from paretune.search.record.objective import Constraint
-from paretune.search.deliver.picked import Pick
-from paretune.search.deliver.fresh_check import first_that_keeps
-from paretune.search.deliver.ranking import Preference
-from paretune.search.run.reporter import Reporter
-from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.study.running import confirm_study, load_history, run_study
 from paretune.search.configure.study_file import read_study_file
 from paretune.search.configure.study_of_onnx import write_onnx_study
-from paretune.search.study.parts import confirmed_samples, study_runner, study_timer
+from paretune.search.deliver.choice import Wish, equals, rank
+from paretune.search.deliver.fresh_check import first_that_keeps
+from paretune.search.deliver.html_report import write_report
+from paretune.search.deliver.picked import Origin, Pick
+from paretune.search.deliver.ranking import Preference
 from paretune.search.deliver.triton import write_triton
 from paretune.search.deliver.verification import Verification
 from paretune.search.deliver.verification import verify as verify_bundle
+from paretune.search.record.history import History
+from paretune.search.record.objective import Constraint
+from paretune.search.review.console import ConsoleReporter
+from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.search.run.loop import SearchResult
+from paretune.search.run.reporter import Reporter
+from paretune.search.storage.lock import exclusive
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.doctor import Check, examine
+from paretune.search.study.mlflow_study import open_tracking, register_point
+from paretune.search.study.parts import confirmed_samples, study_runner, study_timer
+from paretune.search.study.running import confirm_study, load_history, run_study
 from paretune.spaces import StudyError
 
 
@@ -63,7 +64,7 @@ def run(
         reporter: Told about progress; by default it is printed.
 
     Raises:
-        ParetuneError: See :func:`paretune.search.study.running.run_study`.
+        ParetuneError: See :func:`run_study`.
     """
     told = {
         "max_latency_ms": max_latency_ms,
@@ -111,7 +112,7 @@ def confirm(
         reporter: Told about progress; by default it is printed.
 
     Raises:
-        ParetuneError: See :func:`paretune.search.study.running.confirm_study`.
+        ParetuneError: See :func:`confirm_study`.
     """
     return confirm_study(Path(study), reporter or ConsoleReporter(), hours)
 
@@ -165,7 +166,7 @@ def sync(study: str | Path) -> History:
 
 
 def doctor(study: str | Path) -> list[Check]:
-    """Say whether all that a study wrote is whole and agrees (see :mod:`paretune.search.study.doctor`)."""
+    """Say whether all that a study wrote is whole and agrees (see :mod:`search.study.doctor`)."""
     return examine(Path(study))
 
 
@@ -220,7 +221,7 @@ def pick(
         prefer: What is best: ``accuracy`` (the workload's quality), ``latency``, ``throughput``,
             ``size`` or ``memory``. By default ``latency`` if only quality is limited, else
             ``accuracy``. Of points that cannot be told apart in it, the fastest is taken, or, if it
-            is not quality, the one of the best quality (:class:`paretune.search.deliver.ranking.Ranking`).
+            is not quality, the one of the best quality (:class:`Ranking`).
         measure: Whether to measure the point once more, here and now; if it breaks a limit, the
             next one is taken. Only confirmed studies have what it takes.
         out: Folder for the model file and ``manifest.json``; nothing is written without it.
@@ -246,7 +247,6 @@ def pick(
     ranked = rank(history, wish)
     config = read_study_file(path)
     paths = StudyPaths(config, path)
-    store = ArtifactStore(paths.store)
     record, kept = ranked[0], None
     if measure and history.confirmed:
         kept = first_that_keeps(ranked, wish.constraints(history), study_timer(config, paths))
@@ -257,34 +257,32 @@ def pick(
         with exclusive(paths.lock), storage.owned():
             definition = storage.definition or {}
             version = register_point(config, paths, definition, history, record, register, alias)
-    manifest, served = None, None
-    if out is not None or triton is not None:
-        with tempfile.TemporaryDirectory() as aside:
-            entry = config.runners.get(record.candidate.run.runner)
-            written = write_bundle(
-                record,
-                history,
-                store,
-                Path(out or aside),
-                config.name,
-                study_runner(config, paths.folder, record.candidate.run.runner),
-                requirements=(entry and entry.requirements) or (),
-                samples=confirmed_samples(config, paths),
-                rechecks=kept.rechecks if kept else {},
-            )
-            if triton is not None:
-                served = write_triton(written.parent, Path(triton), register or config.name)
-        manifest = written if out is not None else None
-    return Pick(
+    runner_name = record.candidate.run.runner
+    entry = config.runners.get(runner_name)
+    origin = Origin(
+        config.name,
+        ArtifactStore(paths.store),
+        partial(study_runner, config, paths.folder, runner_name),
+        (entry and entry.requirements) or (),
+        partial(confirmed_samples, config, paths),
+    )
+    picked = Pick(
         record,
         history,
         wish,
         tuple(equals(ranked[ranked.index(record) :], history, wish)),
-        manifest,
-        kept.measurement if kept else None,
-        kept.rechecks if kept else {},
-        kept.broken if kept else (),
-        version,
-        paths.tracking_uri,
-        served,
+        origin,
+        checked=kept.measurement if kept else None,
+        rechecks=kept.rechecks if kept else {},
+        broken=kept.broken if kept else (),
+        version=version,
+        tracking_uri=paths.tracking_uri,
     )
+    if out is None and triton is None:
+        return picked
+    with tempfile.TemporaryDirectory() as aside:
+        written = picked.save(out or aside)
+        served = None
+        if triton is not None:
+            served = write_triton(written.parent, Path(triton), register or config.name)
+    return replace(picked, manifest=written if out is not None else None, triton=served)

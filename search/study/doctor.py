@@ -13,13 +13,13 @@ import psutil
 
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyConfig, StudyPaths
+from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.history import History
-from paretune.search.storage.lock import exclusive
-from paretune.search.review.mlflow.audit import disagreements
 from paretune.search.record.objective import losses
+from paretune.search.review.mlflow.audit import disagreements
+from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.study.running import load_history
-from paretune.search.configure.study_file import read_study_file
 from paretune.spaces import StudyError
 
 _SQLITE = "sqlite:///"

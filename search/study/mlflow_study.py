@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyConfig, StudyPaths
-from paretune.search.review.guarded_tracking import GuardedTracking
 from paretune.search.record.history import History
+from paretune.search.record.tracking import NoTracking, Tracking, UnusableTrackingError
+from paretune.search.record.trial import TrialRecord
+from paretune.search.review.guarded_tracking import GuardedTracking
 from paretune.search.review.mlflow.logged_model import log_model, register_model
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
 from paretune.search.study.parts import confirmed_samples, study_runner
-from paretune.search.record.tracking import NoTracking, Tracking, UnusableTrackingError
-from paretune.search.record.trial import TrialRecord
 from paretune.spaces import StudyError
 
 if TYPE_CHECKING:

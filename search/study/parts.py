@@ -8,26 +8,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.build.builder import Artifact
 from paretune.runners.environment import available_cores, fingerprint, memory_bytes
-from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
+from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.runtimes.interpreter import interpreter
-from paretune.runners.runtimes.launched.counters import energy_mj
-from paretune.runners.workload.loaded import WorkloadInfo
+from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.metric import METRICS
+from paretune.runners.runtimes.interpreter import interpreter
+from paretune.runners.runtimes.launched.counters import energy_mj
 from paretune.runners.runtimes.process_runner import ProcessRunner
-from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_attribute
-from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.search.configure.schema import RunnerConfig, StudyConfig, StudyPaths
 from paretune.search.record.objective import Constraint, Objective, default_objectives
-from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.record.trial import TrialRecord
+from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import (
     PROGRAM_QUANTIZATIONS,
     Forbid,

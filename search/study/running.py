@@ -15,35 +15,37 @@ from typing import Any
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
-from paretune.runners.workload.loaded import WorkloadInfo
-from paretune.runners.store.pins import Pins
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.pins import Pins
 from paretune.runners.store.use import StoreUse
 from paretune.runners.telemetry import switch_off_telemetry
-from paretune.runners.execute.worker_jobs import WorkerSettings
-from paretune.search.propose.time_limit import Affordable
-from paretune.search.run.budget import Budget
+from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.search.configure.schema import StudyConfig, StudyPaths
-from paretune.search.confirm.confirmation import Confirmation, Progress
-from paretune.search.storage.confirmed_points import ConfirmedPoints
-from paretune.search.propose.cost import CostModel
-from paretune.search.run.ending import ending
-from paretune.search.propose.frontier_strategy import FrontierStrategy
-from paretune.search.propose.exclusions import GivenUp
-from paretune.search.record.history import History
-from paretune.search.record.objective import MOST_OBJECTIVES
-from paretune.search.record.interest import Interest
-from paretune.search.storage.lock import exclusive
-from paretune.search.run.loop import Loop, SearchResult
-from paretune.search.study.mlflow_study import guarded_tracking
-from paretune.search.record.objective import Constraint, Objective
-from paretune.search.run.reporter import Reporter
-from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.run.store_limit import StoreLimit, needed_files
-from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
 from paretune.search.configure.study_file import check_names, read_study_file
+from paretune.search.confirm.confirmation import Confirmation, Progress
+from paretune.search.propose.cost import CostModel
+from paretune.search.propose.exclusions import GivenUp
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
+from paretune.search.propose.time_limit import Affordable
+from paretune.search.record.history import History
+from paretune.search.record.interest import Interest
+from paretune.search.record.objective import MOST_OBJECTIVES, Constraint, Objective
+from paretune.search.record.tracking import Tracking
+from paretune.search.record.under_way import UnderWay
+from paretune.search.run.budget import Budget
+from paretune.search.run.ending import ending
+from paretune.search.run.loop import Loop, SearchResult
+from paretune.search.run.reporter import Reporter
+from paretune.search.run.store_limit import StoreLimit, needed_files
+from paretune.search.storage.confirmed_points import ConfirmedPoints
+from paretune.search.storage.lock import exclusive
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.storage.study_versions import check_versions, warn_of_new_versions
+from paretune.search.study.mlflow_study import guarded_tracking
 from paretune.search.study.parts import (
     check_counters,
     default_workers,
@@ -54,9 +56,6 @@ from paretune.search.study.parts import (
     study_space,
     worker_settings,
 )
-from paretune.search.storage.study_versions import check_versions, warn_of_new_versions
-from paretune.search.record.tracking import Tracking
-from paretune.search.record.under_way import UnderWay
 from paretune.spaces import SearchSpace, StudyError
 
 _LOG = logging.getLogger("paretune")
@@ -77,7 +76,7 @@ def run_study(
         trials: Instead of the study file's ``budget.trials``.
         hours: Instead of the study file's ``budget.hours``.
         wish: Instead of the study file's ``wish``, by attribute of
-            :class:`paretune.search.record.interest.Interest`.
+            :class:`Interest`.
 
     Raises:
         ConfigError: If the study file has mistakes, or the wish does not fit it.

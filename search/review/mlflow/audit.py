@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretune.search.record.history import History
-from paretune.search.review.mlflow.client import STATUS_TAG, STUDY_TAG, TRIAL_TAG, mlflow_client, trial_runs
-from paretune.search.review.mlflow.experiment import place_before_move
-from paretune.search.review.mlflow.standing import Standing, Standings
-from paretune.search.record.words import trial_numbers, trial_params
 from paretune.search.record.tracking import ENDINGS, Status
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import trial_numbers, trial_params
+from paretune.search.review.mlflow.client import (
+    STATUS_TAG,
+    STUDY_TAG,
+    TRIAL_TAG,
+    mlflow_client,
+    trial_runs,
+)
+from paretune.search.review.mlflow.experiment import place_before_move
+from paretune.search.review.mlflow.standing import Standing, Standings
 from paretune.search.review.mlflow.tags import trial_tags
 from paretune.spaces import OPTIONAL_AXES
 

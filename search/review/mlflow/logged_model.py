@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretune.runners.workload.model_file import ModelInput, fixed_batch, model_inputs, model_tensor
-from paretune.search.record.words import trial_params
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import trial_params
 from paretune.spaces import ParetuneError, StudyError
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.record.history import History
+from paretune.search.record.trial import TrialRecord
 from paretune.search.review.frontier_rows import frontier_rows, row_values
 from paretune.search.review.histogram import write_histogram
-from paretune.search.record.history import History
 from paretune.search.review.importance import importance_figure
 from paretune.search.review.plot import pareto_figure, write_html
 from paretune.search.review.study_markdown import study_markdown
-from paretune.search.record.trial import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

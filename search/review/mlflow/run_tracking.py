@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.search.record.history import History
-from paretune.search.review.mlflow.client import STATUS_TAG, STUDY_TAG, TRIAL_TAG, mlflow_client, trial_runs
+from paretune.search.record.tracking import ENDINGS, Phase, Status
+from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import trial_markdown, trial_numbers, trial_params
+from paretune.search.review.mlflow.client import (
+    STATUS_TAG,
+    STUDY_TAG,
+    TRIAL_TAG,
+    mlflow_client,
+    trial_runs,
+)
 from paretune.search.review.mlflow.experiment import study_experiment
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.standing import Standing, Standings
-from paretune.search.record.words import trial_markdown, trial_numbers, trial_params
-from paretune.search.record.tracking import ENDINGS, Phase, Status
-from paretune.search.record.trial import TrialRecord
 from paretune.search.review.mlflow.tags import TAG_CHARACTERS, trial_tags
 
 if TYPE_CHECKING:

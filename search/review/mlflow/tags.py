@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from paretune.search.record.history import History
-from paretune.search.review.shortfall import shortfalls
 from paretune.search.record.trial import TrialRecord
+from paretune.search.review.shortfall import shortfalls
 
 TAG_CHARACTERS = 4000
 """MLflow takes twice as many; nobody reads as many."""

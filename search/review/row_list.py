@@ -1,0 +1,72 @@
+"""Rows of a frontier as a list that notebooks show as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, get_args, overload
+
+from paretune.search.record.history import History
+from paretune.search.review.frontier_rows import FrontierRow, Kind, frontier_rows, row_values
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class FrontierRows(Sequence[FrontierRow]):
+    """The rows of a frontier, in the order of the first objective, the baseline first.
+
+    Args:
+        history: The study.
+        searched: Take the search's own frontier, of values that are not confirmed.
+        kinds: Take only rows of these kinds.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        searched: bool = False,
+        kinds: Collection[Kind] = get_args(Kind),
+    ) -> None:
+        self.history = history
+        rows = frontier_rows(history, searched=searched)
+        self.rows = tuple(row for row in rows if row.kind in kinds)
+
+    def to_frame(self) -> DataFrame:
+        """Return a data frame, one row per point, with the columns of ``frontier --format csv``.
+
+        Units are in the columns' names; intervals are 95 % ones, ``NAME_low`` and ``NAME_high``.
+        """
+        from pandas import DataFrame
+
+        return DataFrame([row_values(row, self.history) for row in self.rows])
+
+    @overload
+    def __getitem__(self, index: int) -> FrontierRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FrontierRow]: ...
+    def __getitem__(self, index: int | slice) -> FrontierRow | Sequence[FrontierRow]:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[FrontierRow]:
+        return iter(self.rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"{len(self)} rows\n{self._shown().to_string(index=False)}" if self.rows else "no rows"
+        )
+
+    def _repr_html_(self) -> str:
+        html: str = self._shown().to_html(index=False) if self.rows else "no rows"
+        return html
+
+    def _shown(self) -> DataFrame:
+        """Return what fits a screen: axes that vary, objectives, gains."""
+        frame = self.to_frame()
+        axes = [axis for axis in self.rows[0].candidate.params if frame[axis].nunique() > 1]
+        objectives = [goal.metric for goal in self.history.objectives]
+        gained = ["times_faster", "quality_change", "times_smaller", "probability", "ties"]
+        return frame[["trial", "kind", *axes, *objectives, *gained]]
