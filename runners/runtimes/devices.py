@@ -1,4 +1,4 @@
-"""What can run here, what cannot, and why: every provider is tried, not only asked for."""
+"""Which providers run here, which do not, and why: every provider is tried."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class OpenVinoRunner(ProcessRunner):
     default_provider: ClassVar[str] = "CPU"
 
     def options(self, run: RunSpec) -> dict[str, str]:
-        """Return what OpenVINO compiles with: for latency, on as many threads as the run says."""
+        """Return OpenVINO's compile options: for latency, with the run's number of threads."""
         options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
         if run.execution_provider == "CPU":
             options["INFERENCE_NUM_THREADS"] = str(run.intra_op_threads)

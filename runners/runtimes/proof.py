@@ -33,8 +33,8 @@ def prove(
 
     Args:
         nodes: ``node``, ``operator``, ``provider`` and ``ms_per_call`` of each node that ran.
-        provider: The provider that was asked for.
-        tolerance: Largest share of the time that may be spent elsewhere; with 0, no node may.
+        provider: The requested provider.
+        tolerance: Maximum share of the time spent elsewhere; 0 allows no node elsewhere.
     """
     if not nodes:
         message = f"asked for {provider}, but the runtime's profile names no node that ran"
@@ -57,8 +57,8 @@ def prove(
         return Failure(
             "evaluate",
             FailureKind.UNSUPPORTED,
-            f"asked for {provider}, but {len(elsewhere)} of {len(nodes)} nodes, {lost:.0%} of "
-            f"their time, ran elsewhere: {', '.join(names)}{more}. To allow a share of the time, "
+            f"asked for {provider}, but {len(elsewhere)} of {len(nodes)} nodes ({lost:.0%} of the "
+            f"time) ran elsewhere: {', '.join(names)}{more}. To allow a share of the time, "
             f"set measurement.fallback_tolerance (it is {tolerance:g})",
         )
     return shares

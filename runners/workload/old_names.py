@@ -1,8 +1,8 @@
-"""Names of the first edition: a workload that was written for it is still loaded.
+"""Old import names: workloads that were written for the first edition still load.
 
-The first edition was three packages, ``spaces``, ``runners`` and ``search``. Its workloads import
-from ``runners``. Such a name is found here, but only if nobody else has it: a package of that name
-beside the workload is the user's own.
+The first edition was three packages, ``spaces``, ``runners`` and ``search``, and its workloads
+import from ``runners``. Such a name is found here, but only if nothing else has it: a package of
+that name next to the workload is the user's own.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _NEW_NAMES = {
 
 
 class OldNames(MetaPathFinder, Loader):
-    """Finds the first edition's packages; to stand last on ``sys.meta_path``."""
+    """Finds the first edition's packages; belongs last on ``sys.meta_path``."""
 
     @classmethod
     def install(cls) -> None:
-        """Put it there, once."""
+        """Append it to ``sys.meta_path``, once."""
         if not any(isinstance(finder, cls) for finder in sys.meta_path):
             sys.meta_path.append(cls())
 
@@ -41,10 +41,10 @@ class OldNames(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self, is_package=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the old module the names of the new one."""
+        """Fill the old module with the names of the new one."""
         new = _NEW_NAMES[module.__name__]
         warnings.warn(
-            f"`{module.__name__}` is called `{new}` now: import from there",
+            f"`{module.__name__}` is now called `{new}`: import from there",
             FutureWarning,
             stacklevel=2,
         )
