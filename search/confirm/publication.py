@@ -1,22 +1,23 @@
 """Publication: which of the confirmed points make the published frontier, by one rule.
 
-The rule, for the confirmed points that keep every constraint, each known by joint draws of what its
-objectives may truly be:
+The rule applies to the confirmed points that keep every constraint, each with joint draws of its
+possible true objectives:
 
 1. The *probability* of a point is the share of draws in which no other of them dominates it.
-2. Points that are not dominated by their values stand for rows, the likeliest first, unless they
-   cannot be told apart from one that stands already: then they are its *ties*. A point that is
-   dominated by its values is a tie of the likeliest row that it cannot be told apart from, if any.
-   So no published point is ever dominated by the published values of another.
-3. The probability of a row is the share of draws in which some point of it is dominated by none.
-4. Rows are published, the likeliest first, while their mean probability is at least 0.95; the
-   likeliest always is, so that a study that measured anything has something to pick. So the
-   expected share of published rows that hold no truly non-dominated point is at most 5 %: the
+2. In order of probability, each point that is not dominated by the values begins a row, unless it
+  cannot be told apart from a point that already has one: then it is a *tie* of that row. A point
+  that is dominated by the values is a tie of the most likely row that it cannot be told apart from,
+  if any. So no published point is ever dominated by the published values of another.
+3. The probability of a row is the share of draws in which at least one of its points is dominated
+  by none.
+4. Rows are published in order of probability while their mean probability is at least 0.95. The
+   most likely row is always published, so that every study with measurements has something to pick.
+   The expected share of published rows without a truly non-dominated point is then at most 5 %: the
    Bayesian false discovery rate (Newton et al., "Detecting differential gene expression with a
    semiparametric hierarchical mixture method", Biostatistics, 2004,
    https://doi.org/10.1093/biostatistics/5.2.155).
 
-``experiments/benchmarks/calibration.py`` holds the probabilities and the error rate against studies
+``experiments/benchmarks/calibration.py`` checks the probabilities and the error rate on studies
 whose truth is known.
 """
 
@@ -31,25 +32,25 @@ from numpy.typing import NDArray
 from paretune.search.record.pareto import dominance
 
 LEAST_MEAN_PROBABILITY = 0.95
-"""Expected share of the published rows that hold a truly non-dominated point, at least."""
+"""Minimum expected share of published rows that hold a truly non-dominated point."""
 
 _CONFIDENCE = 0.95
 _NO_SPREAD = 1e-12
-"""Standard deviation of a difference, in an objective's own scale, that counts as none."""
+"""Standard deviation of a difference, in an objective's scale, that counts as zero."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What publication says of one point.
+    """The verdict of publication on one point.
 
     Attributes:
         probability: The probability that no other point dominates it.
         row: The place of the point that stands for its row; ``None`` if it belongs to no row.
-        row_probability: The probability that a point of its row is dominated by none; ``None``
-            without a row.
+        row_probability: The probability that at least one point of its row is dominated by none;
+            ``None`` without a row.
         is_published: Whether its row is published.
-        dominator: The place of a point that dominates it by its values, the likeliest of them;
-            ``None`` if none does.
+        dominator: The place of the most likely point that dominates it by its values; ``None`` if
+            none does.
     """
 
     probability: float
@@ -60,11 +61,11 @@ class Verdict:
 
 
 def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Verdict]:
-    """Return the verdict on each of the points that may be published, by the rule of this module.
+    """Return the verdict on each point that may be published, by the rule of this module.
 
     Args:
         values: Losses of shape (points, objectives): the published values.
-        draws: Losses of shape (draws, points, objectives): each draw is one way the truth may be.
+        draws: Losses of shape (draws, points, objectives): each draw is one possible truth.
 
     Returns:
         One verdict per point, in order.
@@ -104,9 +105,9 @@ def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Ver
 
 
 def _likeliest_rows(chances: dict[int, float]) -> set[int]:
-    """Return the largest set of likeliest rows whose mean probability is high enough.
+    """Return the largest set of most likely rows whose mean probability is high enough.
 
-    The likeliest is among them however unlikely it is.
+    The most likely row is always included.
     """
     order = sorted(chances, key=lambda row: (-chances[row], row))
     means = np.cumsum([chances[row] for row in order]) / np.arange(1, len(order) + 1)
@@ -130,14 +131,14 @@ def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]
 def is_tie(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     """Tell whether two points cannot be told apart, all objectives taken together.
 
-    They can if no difference at all lies outside the joint 95 % region of their difference: the
+    They cannot if zero difference lies inside the joint 95 % region of their difference: the
     ellipsoid by Mahalanobis distance that holds 95 % of the draws around their mean (Hotelling's
-    T², with the draws in place of its distribution). One test per pair: tested objective by
-    objective, equal points would differ in one of three in 14 % of cases.
+    T², with the draws in place of its distribution). There is one test per pair: with one test per
+    objective, equal points would differ in one of three objectives in 14 % of cases.
 
     Args:
         one: Losses of one point, as draws of shape (draws, objectives).
-        other: Those of the other, paired with them.
+        other: Losses of the other, paired with them.
     """
     differences = one - other
     mean = differences.mean(axis=0)
