@@ -178,7 +178,7 @@ def test_what_another_program_keeps_under_the_name_is_left_alone(
     assert optuna.load_study(study_name="study", storage=url).user_attrs == {}
     optuna.delete_study(study_name="study", storage=url)
     optuna.create_study(storage=url, study_name="study", directions=["minimize"])
-    with pytest.raises(StudyError, match="another `name`, or another `storage`"):
+    with pytest.raises(StudyError, match="another `name` or another `storage`"):
         opened(url, space)
 
 
