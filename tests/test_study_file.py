@@ -185,7 +185,7 @@ def test_names_are_checked_against_the_workload(
 
 
 def test_an_error_in_the_workload_shows_its_own_line(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("import runners\n\nlayers = 1 / 0\n", "utf-8")
+    (tmp_path / "mine.py").write_text("import paretune\n\nlayers = 1 / 0\n", "utf-8")
     done = run_paretune("search", write_study(tmp_path, workload="mine.py:Mine"))
     assert "line 3 (layers = 1 / 0): ZeroDivisionError" in done.stderr
     assert "Traceback" not in done.stderr
