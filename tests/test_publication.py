@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from paretune.search.confirm.publication import (
     LEAST_MEAN_PROBABILITY,
     Verdict,
+    calibrated,
     is_tie,
     probability_non_dominated,
     publish,
@@ -29,7 +30,7 @@ def test_dominance_is_that_of_each_draw() -> None:
     assert not beats[1].any()  # equal points do not dominate each other
 
 
-def test_a_probability_is_a_share_of_draws() -> None:
+def test_a_probability_follows_from_the_share_of_draws() -> None:
     draws = np.array(
         [
             [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]],
@@ -38,7 +39,10 @@ def test_a_probability_is_a_share_of_draws() -> None:
             [[0.0, 0.0], [1.0, 2.0], [0.5, 0.5]],
         ]
     )
-    assert probability_non_dominated(draws).tolist() == [1.0, 0.5, 0.5]
+    shares = np.array([1.0, 0.5, 0.5])
+    assert probability_non_dominated(draws).tolist() == calibrated(shares).tolist()
+    assert calibrated(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
+    assert (np.diff(calibrated(np.linspace(0, 1, 50))) > 0).all()
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -270,7 +270,7 @@ def test_a_limit_on_quality_is_held_by_value_and_the_drop_told_with_its_interval
     assert drop.ends[1] - drop.ends[0] < 0.013  # paired: narrower than either interval
     gains, sure = gains_text(better, close)
     assert "2 × slower (latency_p95_ms)" in gains and "accuracy +0.0022" in gains
-    assert "accuracy drop -0.0022 (95 %: " in sure
+    assert "accuracy change +0.0022 (95 %: " in sure
     assert gains_text(rank(close, Wish())[0], close) == []  # the baseline itself
 
 

@@ -8,8 +8,9 @@ independent campaign: every point has a launch in every round, and nothing of th
 measurements is used but the files. Quality is worked out anew on the test split: it is the same
 unless a runtime is not deterministic, so that of the published values the times are what is at
 stake. Printed is how many points are inside the intervals they were given, and how many are still
-non-dominated among all that was measured now; a published row whose point is beaten by its own ties
-alone still is. The naive frontier's accuracies are of another split: of its values only the times
+non-dominated among all that was measured now: no other dominates them by the values of now and can
+be told apart from them (the joint test of publication, on what was measured now), their own ties
+apart. The naive frontier's accuracies are of another split: of its values only the times
 are compared. Let nothing else run.
 """
 
@@ -21,19 +22,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Campaign, Entry
-from paretune.runners.measure.evaluator import Evaluator
-from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
+from paretune.search.confirm.fresh_points import FreshPoints, Point
+from paretune.search.confirm.publication import is_tie
 from paretune.search.deliver.choice import points
 from paretune.search.record.history import History
-from paretune.search.record.objective import Objective, losses
-from paretune.search.record.pareto import non_dominated
+from paretune.search.record.objective import losses
+from paretune.search.record.pareto import dominance
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import format_metric
 from paretune.search.study.parts import split_samples, study_evaluator
@@ -62,31 +66,43 @@ def main() -> int:
     print(
         f"{len(history.confirmed)} confirmed points, {len(published)} published, {len(naive)} naive"
     )
-    fresh = measure(arguments.study, history, records, arguments.rounds)
-    goals = history.objectives
+    measured = measure(arguments.study, history, records, arguments.rounds)
     ties = {point.number: point.same_as for point in history.confirmed}
-    front = {number for number in fresh if stays(number, fresh, ties, goals)}
+    front = still_on_front(measured, ties)
+    goals = history.objectives
+    fresh = {
+        point.record.number: {
+            **(point.record.measurement.statistics if point.record.measurement else {}),
+            **{name: Statistic(value) for name, value in measured.metrics(place).items()},
+        }
+        for place, point in enumerate(measured.points)
+    }
     table(published, fresh, front, history)
     metrics = [goal.metric for goal in goals]
     inside, stay = shares("published", published, fresh, front, metrics)
+    shares("confirmed", points(history), fresh, front, metrics)
     times = [metric for metric in metrics if metric != history.quality_metric]
     shares("naive", naive, fresh, front, times)
     return 0 if inside >= LEAST_INSIDE and stay >= LEAST_NON_DOMINATED else 1
 
 
-def stays(
-    number: int, fresh: Fresh, ties: Mapping[int, int | None], goals: Sequence[Objective]
-) -> bool:
-    """Tell whether nothing dominates a point now but what was marked as its tie."""
-    others = [other for other in fresh if other != number and ties.get(other) != number]
-    values = [{g.metric: fresh[n][g.metric].value for g in goals} for n in (number, *others)]
-    return bool(non_dominated(losses(values, goals))[0])
+def still_on_front(measured: FreshPoints, ties: Mapping[int, int | None]) -> set[int]:
+    """Return the trials that no other clearly dominates now, but what was marked as their ties."""
+    numbers = [point.record.number for point in measured.points]
+    values = losses([measured.metrics(i) for i in range(len(numbers))], measured.objectives)
+    beats = dominance(values[None])[0]
+    found = set()
+    for place, number in enumerate(numbers):
+        rivals = (i for i in np.flatnonzero(beats[:, place]) if ties.get(numbers[i]) != number)
+        if all(is_tie(measured.draws[:, place], measured.draws[:, i]) for i in rivals):
+            found.add(number)
+    return found
 
 
 def measure(
     study_file: Path, history: History, records: Sequence[TrialRecord], rounds: int
-) -> dict[int, dict[str, Statistic]]:
-    """Return fresh statistics of trials, by number."""
+) -> FreshPoints:
+    """Return what trials give now."""
     config = read_study_file(study_file)
     paths = StudyPaths(config, study_file)
     log = paths.logs / "later.log"
@@ -104,21 +120,18 @@ def measure(
         )
         evaluator.samples, evaluator.settings = samples, settings
         evaluator.score = lambda outputs: worker.score(outputs, "test")
+        evaluator.resample = lambda outputs: worker.resample(outputs, "test", RESAMPLES)
         entries = [entry(record, evaluator) for record in records]
         qualities = [quality(each, evaluator, Path(name)) for each in entries]
         campaign = Campaign(evaluator.runners, samples, settings, entries)
         while left := campaign.round(Path(name)):
             print(f"{left} launches", file=sys.stderr)
-    found = {}
-    for record, each, value in zip(records, entries, qualities, strict=True):
+    for record, each in zip(records, entries, strict=True):
         if each.failure:
             sys.exit(f"trial {record.number}: {each.failure.message}")
-        found[record.number] = {
-            **(record.measurement.statistics if record.measurement else {}),
-            **summarize(campaign.timing(each).launches, each.run.batch_size),
-            history.quality_metric: Statistic(value),
-        }
-    return found
+    found = [Point(r, e, *q) for r, e, q in zip(records, entries, qualities, strict=True)]
+    launches = [campaign.timing(each).launches for each in entries]
+    return FreshPoints(found, launches, history.objectives, history.quality_metric)
 
 
 def entry(record: TrialRecord, evaluator: Evaluator) -> Entry:
@@ -129,14 +142,16 @@ def entry(record: TrialRecord, evaluator: Evaluator) -> Entry:
     return Entry(model, record.candidate.run)
 
 
-def quality(each: Entry, evaluator: Evaluator, folder: Path) -> float:
-    """Return a file's quality on the evaluator's samples."""
+def quality(each: Entry, evaluator: Evaluator, folder: Path) -> tuple[float, list[float]]:
+    """Return a file's quality on the evaluator's samples, and on bootstrap samples of them."""
     runner = evaluator.runners[each.run.runner]
     answers = runner.predict(each.model, each.run, evaluator.samples, folder, evaluator.settings)
     value = answers if isinstance(answers, Failure) else evaluator.score(answers.outputs)
-    if isinstance(value, Failure):
-        sys.exit(f"{each.model.name[:12]} by {each.run.target}: {value.message}")
-    return value
+    if isinstance(answers, Failure) or isinstance(value, Failure):
+        failure = answers if isinstance(answers, Failure) else value
+        sys.exit(f"{each.model.name[:12]} by {each.run.target}: {failure}")
+    resampled = evaluator.resample(answers.outputs)
+    return value, [] if isinstance(resampled, Failure) else resampled
 
 
 def is_inside(record: TrialRecord, now: Mapping[str, Statistic], metric: str) -> bool:

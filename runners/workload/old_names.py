@@ -12,7 +12,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 
 _NEW_NAMES = {
@@ -22,21 +23,32 @@ _NEW_NAMES = {
     "spaces": "paretune.spaces",
 }
 
+_HOME = Path(__file__).resolve().parents[2]
+
 
 class OldNames(MetaPathFinder, Loader):
-    """Finds the first edition's packages; belongs last on ``sys.meta_path``."""
+    """Finds the first edition's packages, unless something else has that name.
+
+    It is first on ``sys.meta_path``: otherwise, in a checkout of this project, its rooms could be
+    imported a second time under their old names.
+    """
 
     @classmethod
     def install(cls) -> None:
-        """Append it to ``sys.meta_path``, once."""
+        """Put it on ``sys.meta_path``, once."""
         if not any(isinstance(finder, cls) for finder in sys.meta_path):
-            sys.meta_path.append(cls())
+            sys.meta_path.insert(0, cls())
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return a spec for an old name, ``None`` for all others."""
         if fullname not in _NEW_NAMES:
+            return None
+        top = fullname.partition(".")[0]
+        theirs = PathFinder.find_spec(top)
+        ours = _HOME / top / "__init__.py"
+        if theirs is not None and not (theirs.origin and Path(theirs.origin).resolve() == ours):
             return None
         return ModuleSpec(fullname, self, is_package=True)
 

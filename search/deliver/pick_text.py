@@ -53,8 +53,8 @@ def gains_text(record: TrialRecord, history: History) -> list[str]:
     if drop is not None:
         low, high = drop.ends
         lines.append(
-            f"{quality} drop {drop.value:.4f} (95 %: {low:.4f} … {high:.4f}, by a paired bootstrap "
-            f"of the test samples)"
+            f"{quality} change {-drop.value:+.4f} (95 %: {-high:+.4f} … {-low:+.4f}, by a paired "
+            "bootstrap of the test samples)"
         )
     return lines
 
