@@ -2,19 +2,19 @@
 
 1. **Lease.** The device is held for the whole measurement; builds on the same cores hold it too.
 2. **Admission.** Nothing else may use the device: the protocol waits for an idle moment, and
-  records it if there was none. It waits again after a disturbed launch, unless the last wait
-  failed.
+   records it if there was none. It waits again after a disturbed launch, unless the last wait
+   failed.
 3. **Launches.** Every launch is a fresh process, pinned to as many cores as it has threads, with a
    deadline and a memory limit; it warms up until timing is steady. Launches, not calls, are the
    replicates: the variation between processes dwarfs the variation within one.
 4. **Validity.** A launch is repeated, and counted as disturbed, if it had to wait for the processor
-  (CPU time ÷ wall time below 0.9; with several threads or on a card, below 0.9 of that ratio in the
-  quietest launch), was pushed off its core (more than one involuntary switch in ten calls), or if
-  the canary, a fixed piece of arithmetic timed right after, took more than a tenth longer than in
-  the quickest of these launches. Between measurements the canary is only recorded: a machine that
-  is slower for an hour gives that hour's numbers, and `paretune status` shows how far it drifted.
+   (CPU time ÷ wall time below 0.9; with several threads or on a card, below 0.9 of that ratio in the
+   quietest launch), was pushed off its core (more than one involuntary switch in ten calls), or if
+   the canary, a fixed piece of arithmetic timed right after, took more than a tenth longer than in
+   the quickest of these launches. Between measurements the canary is only recorded: a machine that
+   is slower for an hour gives that hour's numbers, and `paretune status` shows how far it drifted.
 5. **Enough.** Launches are added until the interval over them is tight, or the maximum is reached
-  and the measurement is marked as not resolved.
+   and the measurement is marked as not resolved.
 """
 
 from __future__ import annotations

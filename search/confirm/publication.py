@@ -4,13 +4,13 @@ The rule applies to the confirmed points that keep every constraint, each with j
 possible true objectives:
 
 1. The *probability* of a point follows from the share of draws in which no other point dominates it
-  (see :func:`calibrated`).
+   (see :func:`calibrated`).
 2. In order of probability, each point that is not dominated by the values begins a row, unless it
-  cannot be told apart from a point that already has one: then it is a *tie* of that row. A point
-  that is dominated by the values is a tie of the most likely row that it cannot be told apart from,
-  if any. So no published point is ever dominated by the published values of another.
+   cannot be told apart from a point that already has one: then it is a *tie* of that row. A point
+   that is dominated by the values is a tie of the most likely row that it cannot be told apart from,
+   if any. So no published point is ever dominated by the published values of another.
 3. The probability of a row follows in the same way from the share of draws in which at least one of
-  its points is dominated by none.
+   its points is dominated by none.
 4. Rows are published in order of probability while their mean probability is at least 0.96. The
    most likely row is always published, so that every study with measurements has something to pick.
    The expected share of published rows without a truly non-dominated point is then at most 4 %: the

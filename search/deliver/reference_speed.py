@@ -17,12 +17,12 @@ class ReferenceSpeed:
     of these rules with something to compare applies:
 
     1. The latency of a confirmed point against that of the fastest uncompressed point that was
-      confirmed at the same batch size.
+       confirmed at the same batch size.
     2. The search's latency against that of the fastest uncompressed trial that the search measured
-      at the same batch size.
+       at the same batch size.
     3. The baseline at its own batch size, with both values confirmed or both from the search: the
-      point is slower if a call takes longer and throughput is lower. (A larger batch alone makes a
-      call longer, and a smaller batch alone lowers throughput.)
+       point is slower if a call takes longer and throughput is lower. (A larger batch alone makes a
+       call longer, and a smaller batch alone lowers throughput.)
 
     Args:
         fresh: All confirmed points, with their confirmed values; empty without a confirmation.

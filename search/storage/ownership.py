@@ -5,8 +5,8 @@ newcomer that finds a name
 
 1. takes over at once if that process is known to be gone (same host, same boot, no such process);
 2. otherwise watches until the heartbeat would have expired, by its own clock. It never compares
-  clocks: another host's clock may be hours off. If anything changes meanwhile, the owner is alive
-  and the newcomer is refused; if nothing changes, it takes over.
+   clocks: another host's clock may be hours off. If anything changes meanwhile, the owner is alive
+   and the newcomer is refused; if nothing changes, it takes over.
 
 Names are written by compare-and-swap, so one of several newcomers wins. An owner that was only slow
 (suspended, cut off) may find that it was taken for dead. It must not write any more, and it cannot:
