@@ -30,7 +30,7 @@ def test_names_of_the_first_edition_are_found_with_a_warning(tmp_path: Path) -> 
     )
     done = run_python("-c", OLD.format(folder=str(tmp_path)))
     assert "['paretune.runners.workload.protocol', 'Data', 'scaled', 'pick']" in done.stdout
-    assert "`runners` is called `paretune` now" in done.stderr
+    assert "`runners` is now called `paretune`" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["runners", "search", "spaces"])

@@ -7,8 +7,8 @@
 3. **Launches.** Every launch is a fresh process, pinned to as many cores as it has threads, with a
    deadline and a memory limit; it warms up until timing is steady. Launches, not calls, are the
    replicates: the variation between processes dwarfs the variation within one.
-4. **Validity.** A launch is repeated, and counted as disturbed, if it had to wait for the processor
-   (CPU time ÷ wall time below 0.9; with several threads or on a card, below 0.9 of that ratio in the
+4. **Validity.** A launch is repeated, and counted as disturbed, if it waited for the processor (CPU
+   time ÷ wall time below 0.9; with several threads or on a card, below 0.9 of that ratio in the
    quietest launch), was pushed off its core (more than one involuntary switch in ten calls), or if
    the canary, a fixed piece of arithmetic timed right after, took more than a tenth longer than in
    the quickest of these launches. Between measurements the canary is only recorded: a machine that

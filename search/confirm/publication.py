@@ -7,8 +7,8 @@ possible true objectives:
    (see :func:`calibrated`).
 2. In order of probability, each point that is not dominated by the values begins a row, unless it
    cannot be told apart from a point that already has one: then it is a *tie* of that row. A point
-   that is dominated by the values is a tie of the most likely row that it cannot be told apart from,
-   if any. So no published point is ever dominated by the published values of another.
+   that is dominated by the values is a tie of the most likely row that it cannot be told apart
+   from, if any. So no published point is ever dominated by the published values of another.
 3. The probability of a row follows in the same way from the share of draws in which at least one of
    its points is dominated by none.
 4. Rows are published in order of probability while their mean probability is at least 0.96. The
