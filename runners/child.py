@@ -51,7 +51,7 @@ def run_job(
         return Failure(stage, FailureKind.UNSUPPORTED, f"there is no interpreter {python}")
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            # -P: the script's folder holds modules of ours that would hide others of the same name.
+            # -P: our modules in the script's folder would hide others of the same name.
             [str(python), "-P", str(script), str(job_path)],
             stdin=subprocess.DEVNULL,
             stdout=log,

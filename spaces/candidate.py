@@ -67,7 +67,7 @@ class BuildSpec:
 
     def is_compressed_less(self, other: "BuildSpec") -> bool:
         """Tell whether it is compressed less than another, and so should be no worse."""
-        # Asked for hundreds of thousands of pairs: what rules most of them out comes first.
+        # Called for hundreds of thousands of pairs: the most selective test comes first.
         if self.student == other.student:
             if self.pruning_ratio > other.pruning_ratio:
                 return False

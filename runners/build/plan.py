@@ -66,7 +66,7 @@ def _quantization(spec: BuildSpec) -> Iterator[Step]:
     if spec.quantization is not Quantization.FP32:
         share = spec.fp32_layer_share
         left_out = {"fp32_layer_share": share} if share else {}
-        # What quantization-aware training prepared for is static int8.
+        # Quantization-aware training prepares for static int8.
         is_qat = spec.quantization is Quantization.INT8_QAT
         scheme = Quantization.INT8_STATIC if is_qat else spec.quantization
         yield "quantize", {"quantization": scheme.value, **left_out}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Loky renews a process that has grown by 300 MB, between two jobs: nothing a person need know.
+# Loky renews a process that has grown by 300 MB, between two jobs: no news for a person.
 warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
 
 _LOG_CHARACTERS = 4000
@@ -130,7 +130,7 @@ class BuildWorker:
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None
-            if kill:  # or died already: what it worked on would fill the disk, night after night
+            if kill:  # or died already: its leftovers would fill the disk, night after night
                 ArtifactStore(self.settings.store).sweep()
 
     def suspend(self) -> None:
@@ -178,7 +178,7 @@ class BuildWorker:
         try:
             future = self._submit(job, *arguments)
         except BrokenProcessPool:
-            # The process died between two jobs: that is not this one's doing.
+            # The process died between two jobs: this job is not to blame.
             self.stop(kill=True)
             future = self._submit(job, *arguments)
         try:

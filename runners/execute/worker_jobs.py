@@ -69,7 +69,8 @@ def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> Non
     _State.settings = settings
     _State.fingerprint = fingerprint
     limit_memory(settings.memory_limit_bytes)
-    # Ctrl-C reaches every process of the terminal: what becomes of the worker its parent decides.
+    # Ctrl-C reaches every process of the terminal, but the parent decides what happens to the
+    # worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -115,7 +116,7 @@ def describe() -> WorkloadInfo:
     """Load the workload and everything that builds need; describe the workload for the study."""
     with _captured():
         # loky takes the memory after a worker's first job as its normal size, and replaces a worker
-        # that grows far beyond it: what every build needs is loaded in the first.
+        # that grows far beyond it: so the first job loads everything that builds need.
         for module in ("nncf", "onnx", "onnxruntime", "torch_pruning"):
             importlib.import_module(module)
         return _builder().loaded.info

@@ -116,7 +116,7 @@ def time_model(
             ):
                 break
             if launch not in clean and is_hopeful:
-                # Whoever has waited in vain once does not wait before every launch.
+                # After one failed wait, do not wait before every launch.
                 is_hopeful = wait_until_idle(device, cores, settings.idle_wait_s)
     timed_s = sum(launch.timed_s for launch in launches)
     waiting_s = time.monotonic() - started - launching_s

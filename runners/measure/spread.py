@@ -70,7 +70,7 @@ def spreads(samples: Sequence[Sequence[float]]) -> list[Spread]:
     )
     several = degrees > 0
     common_degrees, common = 0.0, 0.0
-    # A point whose launches agree by chance, to the last digit, must not hide what the others say.
+    # A point whose launches agree exactly by chance must not hide the spread of the others.
     least = _LEAST_SHARE * float(np.median(own[several])) if several.any() else 0.0
     if several.sum() >= _FEWEST_POINTS and least > 0:
         common_degrees, common = _prior(own[several].clip(min=least), degrees[several])
@@ -136,13 +136,13 @@ def drift(found: Sequence[Spread], earlier: Sequence[tuple[float, int]]) -> Drif
         if spread.standard_error is not None and value > 0:
             ratios.append(np.log(spread.mean / value))
             variance = (spread.standard_error / spread.mean) ** 2
-            # The mean of a variance known with so many degrees of freedom is a little more.
+            # The mean of a variance with this many degrees of freedom is a little higher.
             variance *= spread.degrees / max(spread.degrees - 2, 1)
             explained.append(variance * (1 + spread.launches / launches))
     if len(ratios) < _FEWEST_FOR_DRIFT:
         return Drift(0.0, _USUAL_SHIFT, _USUAL_SHIFT_DEGREES)
     scale = float(median_abs_deviation(ratios, scale="normal"))
-    # Each of the two measurements has its share of what is left, and of the level.
+    # Each of the two measurements has its share of the residual and of the shift.
     own = float(np.sqrt(max(scale**2 - float(np.mean(explained)), 0.0) / 2))
     degrees = _USUAL_SHIFT_DEGREES + 1
     shift = float(np.median(ratios)) ** 2 / 2
@@ -157,7 +157,7 @@ def _prior(variances: NDArray[np.float64], degrees: NDArray[np.float64]) -> tupl
 
     logs = np.log(variances) - digamma(degrees / 2) + np.log(degrees / 2)
     between = float(logs.var(ddof=1) - polygamma(1, degrees / 2).mean())
-    # Alike as if there were but one variance: then the trigamma function's inverse is unbounded.
+    # As alike as with a single variance: then the trigamma function's inverse is unbounded.
     if between <= float(polygamma(1, _MOST_DEGREES / 2)):
         return _MOST_DEGREES, float(np.exp(logs.mean()))
     half = brentq(lambda x: float(polygamma(1, x)) - between, 1e-3, _MOST_DEGREES)

@@ -51,7 +51,7 @@ def environments() -> Path:
 
 def _make(folder: Path, python: Path, requirements: Sequence[str]) -> None:
     venv.create(folder, clear=True, with_pip=True)
-    # This project's own constraints are not for another runtime's environment.
+    # This project's own constraints do not apply to another runtime's environment.
     environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
     done = subprocess.run(
         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements],

@@ -65,7 +65,7 @@ def lease(device: str) -> Iterator[int]:
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield descriptor
     finally:
-        # Closing, not unlocking: a child that has inherited the descriptor goes on holding it.
+        # Close, but do not unlock: a child that inherited the descriptor still holds the lock.
         os.close(descriptor)
 
 

@@ -19,7 +19,7 @@ class OpenVinoRunner(ProcessRunner):
         if run.execution_provider == "CPU":
             options["INFERENCE_NUM_THREADS"] = str(run.intra_op_threads)
             options["ENABLE_CPU_PINNING"] = "NO"  # the process is pinned as a whole
-            # Where a processor computes in bfloat16, OpenVINO would, and call it fp32.
+            # On a processor with bfloat16, OpenVINO would compute in it and call it fp32.
             options["INFERENCE_PRECISION_HINT"] = "f32"
         return options | super().options(run)
 

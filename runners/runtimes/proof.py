@@ -46,7 +46,7 @@ def prove(
     shares = {}
     for name, group in groups.items():
         group_ms = sum(node["ms_per_call"] for node in group)
-        # Where the profile's clock saw no time at all, nodes stand for time.
+        # If the profile's clock recorded no time at all, count nodes instead.
         by_time = group_ms / total_ms if total_ms else len(group) / len(nodes)
         shares[name] = ProviderShare(len(group), len(group) / len(nodes), by_time)
     elsewhere = [node for node in nodes if node["provider"] != provider]

@@ -232,7 +232,7 @@ class ArtifactStore:
     def scratch(self) -> Iterator[Path]:
         """Yield an empty folder for work in progress, removed at the end."""
         with ExitStack() as stack:
-            # To whoever sweeps it is made and locked in one step.
+            # A sweeping process sees it created and locked in one step.
             with locked(self.root / "scratch", fcntl.LOCK_SH):
                 name = tempfile.TemporaryDirectory(dir=self.root / "scratch")
                 folder = Path(stack.enter_context(name))

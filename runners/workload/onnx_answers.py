@@ -45,7 +45,7 @@ def onnx_answers(model: Path, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
         first = session.get_outputs()[0].name
         for start in range(0, samples, size):
             count = min(size, samples - start)
-            # Where the batch is fixed the last one is filled up from the start.
+            # If the batch size is fixed, the last batch is filled up from the start.
             rows = np.arange(start, start + (size if fixed else count)) % samples
             feed = {name: array[rows] for name, array in zip(names, inputs, strict=True)}
             found.append(np.asarray(session.run([first], feed)[0])[:count])

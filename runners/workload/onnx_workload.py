@@ -108,7 +108,7 @@ class OnnxWorkload(Workload):
         return files
 
     def _find_quality(self) -> Quality:
-        output = model_output(self.model_file())  # that of a model without one is said here
+        output = model_output(self.model_file())  # this explains that there is no PyTorch model
         if self.metric is None and self.labels is None:
             return QUALITIES["accuracy" if output.dtype.kind in "iub" else "cosine"]
         if self.metric is None:

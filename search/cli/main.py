@@ -42,7 +42,7 @@ class _Group(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
         except BrokenPipeError:
-            raise  # who reads has seen enough: click ends quietly
+            raise  # the reader has closed the pipe: click ends quietly
         except OSError as error:
             click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
             ctx.exit(1)

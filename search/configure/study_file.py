@@ -82,7 +82,7 @@ def check_names(path: Path, info: WorkloadInfo) -> None:
 def _workload_mistakes(source: YamlSource) -> list[Mistake]:
     written = source.values.get("workload")
     if not isinstance(written, str):
-        return []  # the schema has said so
+        return []  # the schema has reported it
     try:
         split_reference(written, source.folder)
     except WorkloadError as error:

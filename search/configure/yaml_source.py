@@ -74,7 +74,7 @@ def _walk(node: Any, location: Location, source: YamlSource, inside: set[int]) -
     if id(node) in inside:
         raise ConfigError(f"{source.path}: line {source.line(location)}: a value contains itself")
     if len(source.lines) > _MOST_VALUES:
-        # A few nested aliases stand for billions of values.
+        # A few nested aliases can expand to billions of values.
         raise ConfigError(f"{source.path} holds more than {_MOST_VALUES:,} values; write fewer")
     inside = inside | {id(node)}
     if isinstance(node, yaml.MappingNode):

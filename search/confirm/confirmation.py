@@ -75,7 +75,7 @@ class Confirmation:
 
     def seconds(self, budget_s: float) -> float:
         """Return the seconds of a budget to keep for confirmation: at most about a third."""
-        # The loop asks again and again, and in a long study the answer takes a while.
+        # The loop asks often, and in a long study the answer takes a while.
         if len(self.history.records) != self._trials:
             self._trials = len(self.history.records)
             self._expected_s = len(self._wanted()) * self._seconds_a_point()

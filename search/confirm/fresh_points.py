@@ -177,7 +177,7 @@ class FreshPoints:
                 spread = self._spreads[goal.metric][place]
                 drawn = _scaled(np.array(values[goal.metric])[rows], spread, rng)
                 if goal.is_ratio_scale:
-                    # What all points share changes no ranking, and is left out.
+                    # The shift that all points share changes no ranking, and is left out.
                     between = np.exp(shift * max(self._drifts[goal.metric].own, RESOLUTION / 2))
                     drawn = drawn / between if goal.direction == "maximize" else drawn * between
             else:
@@ -206,7 +206,7 @@ def _before(record: TrialRecord, name: str) -> tuple[float, int]:
     old = record.measurement
     is_here = old is not None and fingerprint().items() <= old.environment.items()
     if old is None or not is_here or name not in old.statistics:
-        return 0.0, 1  # what another machine gave says nothing of this one
+        return 0.0, 1  # values from another machine say nothing about this one
     return old.statistics[name].value, old.launches
 
 

@@ -35,7 +35,8 @@ def plausible(history: History) -> list[TrialRecord]:
         no_worse, better = bad <= good[row], bad < good[row]
         if resampled is not None:
             column, qualities = resampled
-            # Only what is no worse in all else can dominate: long studies ask this often.
+            # Only trials that are no worse in everything else can dominate: a shortcut for long
+            # studies.
             rivals = np.flatnonzero(np.delete(no_worse, column, axis=1).all(axis=1))
             no_worse[:, column] = better[:, column] = False
             own, others = qualities[row], qualities[rivals]

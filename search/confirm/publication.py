@@ -91,7 +91,7 @@ def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Ver
     likeliest = sorted(range(len(values)), key=lambda place: (-chances[place], place))
     rows: dict[int, list[int]] = {}
     row_of: dict[int, int] = {}
-    # First what no value dominates: only such a point may stand for a row.
+    # First the points that no value dominates: only such a point may stand for a row.
     for place in sorted(likeliest, key=lambda place: bool(beats[:, place].any())):
         twin = next((r for r in rows if is_tie(draws[:, place], draws[:, r])), None)
         if twin is not None:
@@ -125,7 +125,7 @@ def _likeliest_rows(chances: dict[int, float]) -> set[int]:
     """
     order = sorted(chances, key=lambda row: (-chances[row], row))
     means = np.cumsum([chances[row] for row in order]) / np.arange(1, len(order) + 1)
-    # The mean only falls, since the likeliest come first.
+    # The mean only falls, because the most likely rows come first.
     return set(order[: max(1, int((means >= LEAST_MEAN_PROBABILITY).sum()))])
 
 

@@ -117,7 +117,7 @@ def _together(
         resampled = np.array([score.resampled for score in scores])
         own = (resampled - resampled.mean(axis=0)).var(axis=1) * len(rows) / max(len(rows) - 1, 1)
         own = own + max(step**2 / 2, _NOTHING)
-        # What is known from another split as well puts both on one level.
+        # Models with scores on both splits bring the splits to one level.
         both = precision[rows] > 0
         if both.any():
             known = np.array(rows)[both]

@@ -42,7 +42,7 @@ def replaced(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{_ASIDE}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    # Within the folder itself: another may be on another disk, and then nothing could be renamed.
+    # Inside the folder: another folder may be on another disk, where renaming fails.
     with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=folder) as name:
         aside = Path(name)
         yield aside

@@ -51,7 +51,7 @@ def write_report(history: History, name: str, path: Path) -> None:
         "SUMMARY": escape(_summary(history)),
         "TABLE": _table(history),
         "FAILURES": _failures(history),
-        # Within a script, a text must not end it.
+        # A text inside a script must not end the script.
         "DATA": json.dumps(data).replace("</", "<\\/"),
         "PLOTLY": get_plotlyjs(),
     }

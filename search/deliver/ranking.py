@@ -70,7 +70,7 @@ class Ranking:
         speed = [latency_metric, "throughput_samples_per_s", "size_bytes"]
         metric = {"accuracy": quality, "latency": latency_metric, **_METRICS}[preference]
         second = latency_metric if by_quality else quality
-        # Sorted, so that the best of what is left is always the first of it.
+        # Sorted, so that the best of the rest is always the first.
         self._pool = sorted(pool, key=lambda r: _key(r, [metric, second, *speed]))
         among_equals = [*speed, metric] if by_quality else [second, metric, *speed]
         self._keys = [_key(record, among_equals) for record in self._pool]
@@ -133,7 +133,7 @@ def _standard_errors(
     """Return each value's standard error, from its 95 % interval; 0 without one."""
     width = 2 * NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     if is_fresh and metric in METRICS:
-        width *= 2**0.5  # published times have the interval of a repetition
+        width *= 2**0.5  # published times have prediction intervals
     found = []
     for record in pool:
         measured = record.measurement.statistics if record.measurement else {}

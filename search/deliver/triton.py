@@ -27,7 +27,10 @@ _TYPES = {  # ONNX's element types as Triton names them
     "bool": "BOOL",
     "string": "STRING",
 }
-_GRAPH_LEVELS = {1: -1, 2: 1}  # as Triton's ONNX Runtime backend counts; without one it does all
+_GRAPH_LEVELS = {
+    1: -1,
+    2: 1,
+}  # as Triton's ONNX Runtime backend counts; without a level it applies all
 _GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
@@ -101,7 +104,7 @@ def _tensors(field: str, tensors: Sequence[Mapping[str, Any]], batches: bool) ->
     for tensor in tensors:
         shape = tensor["shape"][1:] if batches else tensor["shape"]
         dims = ", ".join(str(d) if isinstance(d, int) and d > 0 else "-1" for d in shape)
-        # Triton has no tensor without dimensions beside the batch: one of size 1 stands for it.
+        # Triton has no tensor without dimensions besides the batch: one of size 1 replaces it.
         reshape = "" if shape else " reshape { shape: [ ] }"
         lines.append(
             f"{field} {{ name: {_quoted(tensor['name'])} data_type: TYPE_{_TYPES[tensor['type']]} "

@@ -117,7 +117,7 @@ def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verificati
     measured = {name: statistics[name] for name in _TIMES}
     promised = {name: _promised(manifest, name) for name in _TIMES}
     verdict, reason = _judge(promised, measured)
-    # Launches that were disturbed are repeated: if many were, a kept promise is one all the same.
+    # Disturbed launches are repeated; even if there were many, a kept promise counts.
     was_restless = timing.contaminated > len(timing.launches)
     if not timing.host_was_idle or (was_restless and verdict is not Verdict.AS_PROMISED):
         verdict, reason = Verdict.CANNOT_TELL, "something else was running during the measurement"

@@ -130,7 +130,7 @@ class CostModel:
 
     def _learn(self, record: TrialRecord) -> None:
         build = record.candidate.build
-        # A skipped trial says that it has trained, but not which file came of it.
+        # A skipped trial records that it has trained, but not the resulting file.
         for stage in record.stage_quality:
             self._done.setdefault(_work(stage, build), None)
         for stage, output in record.lineage.items():
@@ -140,7 +140,7 @@ class CostModel:
             self._seconds[(stage,)].append(seconds)
             self._seconds[(stage, build.student)].append(seconds)
             expected = self._training_seconds(stage, build.student)
-            # Epochs with rounding simulated take longer than those that were timed.
+            # Epochs with simulated rounding take longer than the timed ones.
             if expected and build.pruning_ratio == 0 and not stage.startswith("qat"):
                 self._off.append(seconds / expected)
 

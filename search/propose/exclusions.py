@@ -55,7 +55,7 @@ class GivenUp:
         self._failed = len(self.history.failed)
         by_cause: defaultdict[str, list[TrialRecord]] = defaultdict(list)
         for record in self.history.failed:
-            # That the study's own process died again and again says nothing of a part of the space.
+            # Repeated deaths of the study's own process say nothing about a part of the space.
             if record.failure is not None and record.failure.stage != STUDY_STAGE:
                 by_cause[record.failure.cause].append(record)
         for cause, records in by_cause.items():
@@ -67,7 +67,7 @@ class GivenUp:
         axes = [*BUILD_AXES]
         if records[0].failure is not None and records[0].failure.stage in _OF_A_RUN:
             axes += _RUN_AXES
-        # An axis of one value is every candidate's: to blame it would be to blame the whole space.
+        # All candidates share an axis with one value: blaming it would blame the whole space.
         axes = [axis for axis in axes if len(self.space.axis(axis).values) > 1]
         for part in _parts([record.candidate.params for record in records], axes):
             if any(set(known) <= set(part) for known in self.parts):

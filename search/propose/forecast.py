@@ -64,7 +64,7 @@ class Forecast:
             learned = {
                 same[0]: float(np.mean([learned[c] for c in same])) for same in of_build.values()
             }
-        # The build axes come first, so their features do.
+        # The build axes come first, and so do their features.
         known = encode(list(learned), axes, self.sizes)
         surrogate = self._surrogates[name]
         surrogate.fit(known, np.array(list(learned.values())))

@@ -219,9 +219,9 @@ class FrontierStrategy:
             weight = weight / seconds
         reference = self._reference()
         improvement = Improvement(front, reference)
-        # Scored in full is what looks best two deviations to the good.
+        # Only the candidates that look best at two deviations to the good are fully scored.
         hopes = improvement.of(np.maximum(means - 2 * deviations, least)) * weight
-        # Where nothing is expected to count, it is what comes nearest to where something would.
+        # If no candidate is expected to count, take those nearest to the region that counts.
         nearness = log_chance_below(np.minimum(ends, reference), means, deviations)
         nearness = nearness + np.log(chance / seconds)
         short = np.lexsort((-nearness, -hopes))[:_SHORTLIST]
@@ -234,7 +234,7 @@ class FrontierStrategy:
             scores = expected * weight[short] + hopes[short] * 1e-9
             chosen = short[int(np.argmax(scores if scores.any() else nearness[short]))]
             if best and seconds[chosen] > _MUCH_MORE * seconds.min():
-                break  # By the time that is begun, more is known.
+                break  # More is known by the time it begins.
             best.append(pool[chosen])
             short = short[short != chosen]
             front = np.vstack([front, np.maximum(means[chosen], least[chosen])])

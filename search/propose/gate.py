@@ -63,7 +63,7 @@ class Gate:
                 return Skip(before, reason, bound, skeleton)
         goals = self.history.objectives
         if any(goal.is_ratio_scale and best[goal.metric] <= 0 for goal in goals):
-            return None  # Too few launches to say anything: the interval reaches zero.
+            return None  # With too few launches the interval reaches zero.
         for record in self.history.frontier:
             if all(g.loss(record.metrics[g.metric]) <= g.loss(best[g.metric]) for g in goals):
                 at_best = ", ".join(f"{g.metric} {best[g.metric]:.4g}" for g in goals)

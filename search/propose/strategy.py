@@ -131,9 +131,9 @@ class OptunaStrategy:
             self._study.sampler = _sampler(name, self.seed + 7919 * count)
             self._sampler_in_use = name
         trial = self._study.ask(self._distributions)
-        # What becomes of the proposal is added by observe(); this trial would count it twice.
+        # observe() adds the outcome of the proposal; this trial would count it twice.
         self._study.tell(trial, state=TrialState.FAIL)
-        # NSGA-II notes there which generation it belongs to.
+        # NSGA-II stores its generation there.
         self._notes = dict(self._study.trials[trial.number].system_attrs)
         return self._decode(trial.params)
 

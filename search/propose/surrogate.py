@@ -107,7 +107,7 @@ def kernel(features: int, most_noise: float = _MOST_NOISE) -> Any:
         WhiteKernel,
     )
 
-    # That a knob seems to change nothing where it was tried must not mean that it never does.
+    # A knob that seems to change nothing where it was tried may still matter elsewhere.
     linear = ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
     smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), _LENGTHS, nu=2.5)
     return linear + smooth + WhiteKernel(1e-3, (_LEAST_NOISE, most_noise))

@@ -49,7 +49,7 @@ def _volume(best: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
     if best.shape[1] == 1:
         return float(reference[0] - best[0, 0])
     if best.shape[1] == 2:
-        # In order of the first coordinate the second falls: each point adds a strip.
+        # Sorted by the first coordinate, the second falls: each point adds a strip.
         ceilings = np.append(reference[1], best[:-1, 1])
         return float(((reference[0] - best[:, 0]) * (ceilings - best[:, 1])).sum())
     if best.shape[1] == 3:
@@ -83,7 +83,7 @@ def _swept_volume(best: NDArray[np.float64], reference: NDArray[np.float64]) -> 
         start = end = bisect_left(xs, x, lo=1)
         left, ceiling = x, ys[start - 1]
         while ys[end] >= y:
-            # A stair that the new one swallows.
+            # A stair that the new one covers.
             area += (xs[end] - left) * (ceiling - y)
             left, ceiling = xs[end], ys[end]
             end += 1

@@ -55,7 +55,7 @@ class UnderWay:
             values = json.loads(self._path.read_text("utf-8"))
             return Death(values["session"], tuple(values["numbers"]))
         except (OSError, ValueError, TypeError, KeyError):
-            return None  # Killed while it was written, it blames nobody.
+            return None  # If a kill interrupted the write, it blames no trial.
 
     def note(self, numbers: Collection[int]) -> None:
         """Record what is under way from now on."""
@@ -65,7 +65,7 @@ class UnderWay:
         try:
             self._path.write_text(json.dumps({"session": self._session, "numbers": now}), "utf-8")
         except OSError:
-            self.clear()  # Rather blame nobody than what was under way before.
+            self.clear()  # Better to blame no trial than those that were under way before.
         else:
             self._noted = now
 

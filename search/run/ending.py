@@ -36,7 +36,7 @@ def ending(
         end("interrupted", "KILLED")
         raise
     except BaseException as error:
-        # It may be the storage that failed: then that is the error to tell.
+        # The storage itself may have failed: then report that error.
         with suppress(StudyError):
             end(f"stopped: {error}", "FAILED")
         raise

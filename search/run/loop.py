@@ -126,7 +126,7 @@ class Loop:
             self._end("interrupted", "KILLED")
             raise
         except BaseException as error:
-            # It may be the storage that failed: then that is the error to tell.
+            # The storage itself may have failed: then report that error.
             with suppress(StudyError):
                 self._end(f"stopped: {error}", "FAILED")
             raise
@@ -147,7 +147,7 @@ class Loop:
         reason = None
         while True:
             deadline = self._deadline(budget)
-            # Nothing may be in flight while files are removed.
+            # No trial may be in flight while files are removed.
             is_full = self.store_limit.is_reached()
             if is_full and not self._flights:
                 self.store_limit.enforce()
@@ -176,14 +176,14 @@ class Loop:
         done = len(self.history.records) + len(self._flights)
         if done >= budget.trials:
             return f"{budget.trials} of {budget.trials} trials are done"
-        # Until something was measured, nothing is known of what anything takes.
+        # Until something was measured, no durations are known.
         self.affordable.deadline = deadline if self.history.measured else None
         for trial in self.unfinished:
             if self.affordable(trial.candidate) is None:
                 self.unfinished.remove(trial)
                 self._begin(trial)
                 return None
-        # What was passed over is still a trial of the study, only not one for today.
+        # A postponed trial still counts as a trial of the study.
         candidate = None
         if done + len(self.unfinished) < budget.trials:
             trials = [*self.unfinished, *(flight.trial for flight in self._flights)]

@@ -88,12 +88,12 @@ def place() -> str:
 def _start_ticks(pid: int) -> int | None:
     """Return when a process started, in clock ticks since boot; ``None`` without such a process."""
     try:
-        # The command, in parentheses, may hold anything, spaces and parentheses too.
+        # The command, in parentheses, may contain anything, even spaces and parentheses.
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
     state, ticks = fields[0], int(fields[19])
-    return None if state in "ZX" else ticks  # a zombie writes nothing any more
+    return None if state in "ZX" else ticks  # a zombie no longer writes
 
 
 def _is_hidden(pid: int) -> bool:

@@ -98,7 +98,7 @@ class Ownership:
         self._heart.join(timeout=BEAT_S)
         event.remove(self._storage.scoped_session, "before_commit", self._fence)
         _HELD.discard(self._me.token)
-        # If it cannot be reached now, the next one finds that this process is gone.
+        # If the storage cannot be reached now, the next owner finds that this process is gone.
         with suppress(optuna.exceptions.StorageInternalError):
             self._attribute.swap(self._me.as_json(), None)
 
@@ -117,7 +117,7 @@ class Ownership:
             if seen is not None:
                 known = Owner.from_json(seen)
                 if known.token == self._me.token:
-                    return  # It was written, only the answer was lost.
+                    return  # It was written; only the answer was lost.
                 if not _is_gone(known) and not self._stands_still(seen):
                     continue
             if self._swap(seen, self._me):
@@ -140,7 +140,7 @@ class Ownership:
             owner,
             EXPIRY_S,
         )
-        # Looks are counted, not seconds: while the storage is away, nobody's heart can be heard.
+        # Count looks, not seconds: while the storage does not answer, no heartbeat can be seen.
         for _ in range(max(1, round(EXPIRY_S / _LOOK_S))):
             self._ended.wait(_LOOK_S)
             now = self._patiently(self._attribute.read)
@@ -158,7 +158,7 @@ class Ownership:
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S) and self._lost is None:
-            # What the storage's failure is, the study's own thread is told.
+            # The study's own thread reports failures of the storage.
             with suppress(optuna.exceptions.StorageInternalError):
                 self._beat_once()
 
@@ -169,7 +169,7 @@ class Ownership:
             return
         now = self._attribute.read()
         if not self._is_lost(now) and now:
-            self._me = Owner.from_json(now)  # A beat was written, only the answer was lost.
+            self._me = Owner.from_json(now)  # A heartbeat was written; only the answer was lost.
 
     def _is_lost(self, now: str | None) -> bool:
         """Compare the name in the storage with this process, and remember the result."""

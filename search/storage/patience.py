@@ -35,7 +35,7 @@ def patiently(access: Callable[[], Result], url: str) -> Result:
         try:
             return access()
         except (optuna.exceptions.StorageInternalError, OSError) as error:
-            # A full disk does not empty itself: who has to make room should know at once.
+            # A full disk does not empty itself: report it at once.
             reason = str(error.__cause__ or error)
             if time.monotonic() > deadline or any(text in reason for text in _FOR_GOOD):
                 raise StudyError(

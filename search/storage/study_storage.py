@@ -97,7 +97,7 @@ class StudyStorage:
             kept = StudyAttribute(self._database, self._study_id, _DEFINITION)
             made = json.dumps({**definition, "uid": uuid.uuid4().hex})
             is_new = self._patiently(lambda: kept.swap(None, made))
-        # If two create it at once, the first one's definition is the study's.
+        # If two processes create it at once, the first definition counts.
         if not is_new:
             refuse_changed(self.definition or {}, definition, self.name, self.url)
         self._distributions = {
@@ -148,7 +148,7 @@ class StudyStorage:
         )
 
         def begin() -> int:
-            # Asked again after an error, it may have been begun all the same.
+            # After an error and a retry, it may already have begun.
             begun = [t for t in self._trials() if not t.state.is_finished()] if failed else []
             for known in begun:
                 if known.user_attrs.get(_CANDIDATE) == candidate.as_dict():
@@ -178,7 +178,7 @@ class StudyStorage:
             state = TrialState.COMPLETE
 
         def close() -> None:
-            # Asked again after an error, it may have been closed all the same.
+            # After an error and a retry, it may already be closed.
             with suppress(optuna.exceptions.UpdateFinishedTrialError):
                 self._storage.set_trial_state_values(self._trial_id(record.number), state, values)
 
@@ -282,8 +282,8 @@ class StudyStorage:
         return again
 
     def _trials(self) -> list[FrozenTrial]:
-        # Read only, so not copied: Optuna keeps what it has read of finished trials, and a second
-        # reading of thousands of them would cost as much in copies as the first in queries.
+        # Read-only, so not copied: Optuna caches finished trials, and copying thousands of them
+        # would cost as much as the first query.
         with collector_off():
             return self._patiently(
                 lambda: self._storage.get_all_trials(self._study_id, deepcopy=False)

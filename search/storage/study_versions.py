@@ -16,7 +16,7 @@ from paretune.search.record.trial import TrialRecord
 from paretune.spaces import RunSpec, SearchSpace, StudyError, split_target
 
 _LOG = logging.getLogger("paretune")
-_NOT_TIMED = "numpy"  # it only feeds what is timed
+_NOT_TIMED = "numpy"  # it only feeds the timed runtime
 
 
 def check_versions(

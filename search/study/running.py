@@ -89,12 +89,12 @@ def run_study(
     paths = StudyPaths(config, path)
     switch_off_telemetry()
     if config.tracking:
-        # MLflow takes seconds to import: meanwhile the workload is loaded, in another process.
+        # MLflow takes seconds to import; meanwhile another process loads the workload.
         threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
     store = ArtifactStore(paths.store)
     workers = config.budget.build_workers or default_workers()
-    # The study is let go of last: what its workers do is over by then.
+    # The study is released last, after its workers have ended.
     with (
         exclusive(paths.lock),
         ExitStack() as owning,
@@ -293,7 +293,8 @@ def _confirm(
             )
         else:
             history.confirmed = points
-            # Before they are published: another study may remove files as soon as this one ended.
+            # Before they are published, because another study may remove files once this one has
+            # ended.
             pins.replace(needed_files(history))
             storage.confirm(found)
             tracking.log_confirmed(history)

@@ -18,7 +18,7 @@ def run(given: StageInput) -> StageOutput:
     try:
         size = sum(file.stat().st_size for file in [source, *external_files(source)])
         if size <= _LARGEST_BYTES:
-            model = onnx.load(source)  # weights outside its folder are refused by onnx itself
+            model = onnx.load(source)  # onnx itself refuses weights outside its folder
             onnx.checker.check_model(model)
     except Exception as error:
         raise StageError(FailureKind.INVALID, f"{source} is not a valid model: {error}") from error

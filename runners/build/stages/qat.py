@@ -56,7 +56,7 @@ class _RoundedForward:
         self._range: Tensor | None = None
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        # Mixed precision would round once more, and coarser.
+        # Mixed precision would round again, and more coarsely.
         with torch.autocast(inputs.device.type, enabled=False):
             layer, inputs = self._layer, self._round(inputs.float())
             weight, bias = _rounded_weight(layer.weight), layer.bias
@@ -66,8 +66,8 @@ class _RoundedForward:
             return outputs
 
     def _round(self, inputs: Tensor) -> Tensor:
-        # As NNCF takes it: the mean over the samples of their extremes. Zero is in it: padding has
-        # to be exact.
+        # As in NNCF: the mean of the samples' extremes, zero included, because padding must be
+        # exact.
         each = inputs.detach().flatten(1)
         low, high = each.amin(dim=1).mean(), each.amax(dim=1).mean()
         seen = torch.stack([low.clamp(max=0), high.clamp(min=0)])

@@ -33,7 +33,7 @@ _OF_QUANTIZED = (
     "MatMulInteger",
     "MatMulNBits",
 )
-# The first opsets whose DequantizeLinear takes a scale a channel, and int4.
+# The first opsets whose DequantizeLinear takes one scale per channel, and int4.
 _OPSETS = {Quantization.INT4_WEIGHT: 21, Quantization.INT8_WEIGHT: 13, Quantization.INT8_STATIC: 13}
 
 
@@ -126,13 +126,13 @@ def _calibration_feeds(given: StageInput) -> list[dict[str, NDArray[Any]]]:
 def _dynamic_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # Convolutions stay fp32: ConvInteger was 2 to 5 times slower than Conv where it was measured.
+    # Convolutions stay fp32: ConvInteger was measured to be 2 to 5 times slower than Conv.
     quantize_dynamic(
         given.parent_file,
         path,
         op_types_to_quantize=list(_WITH_WEIGHTS),
         weight_type=QuantType.QInt8,
-        # It makes a Gemm a MatMul of another name before it looks.
+        # It turns a Gemm into a MatMul with another name first.
         nodes_to_exclude=[*left_out, *(f"{name}_MatMul" for name in left_out)],
     )
 
@@ -178,7 +178,7 @@ def _prepared(given: StageInput, least_opset: int) -> Path:
     """
     model = onnx.load(given.parent_file)
     before = model.SerializeToString()
-    # NNCF takes the first for that of ONNX's own operators.
+    # NNCF takes the first opset for that of ONNX's own operators.
     opsets = sorted(model.opset_import, key=lambda each: each.domain not in ("", "ai.onnx"))
     del model.opset_import[:]
     model.opset_import.extend(opsets)

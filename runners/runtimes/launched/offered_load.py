@@ -48,7 +48,7 @@ def offer_load(job: Job, model: Model, feeds: list[Any]) -> dict[str, float]:
     logs.log_output = output
     logs.enable_trace = False
     if load["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, load["cores"])  # LoadGen's own threads keep off the model's cores
+        os.sched_setaffinity(0, load["cores"])  # LoadGen's own threads stay off the model's cores
     system = loadgen.ConstructSUT(server.accept, lambda: None)
     library = loadgen.ConstructQSL(len(feeds), len(feeds), lambda _: None, lambda _: None)
     try:

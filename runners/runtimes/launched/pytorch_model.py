@@ -29,7 +29,7 @@ class PyTorchModel:
         self.is_compiled = mode == "compile"
         self.has_fixed_batch = self.is_compiled
         torch.set_num_threads(job["intra_op_threads"])
-        if torch.get_num_interop_threads() != 1:  # it can be set only once a process
+        if torch.get_num_interop_threads() != 1:  # it can be set only once per process
             torch.set_num_interop_threads(1)
         try:
             program = torch.export.load(job["model"])

@@ -104,7 +104,7 @@ def _differences(run: Run, record: TrialRecord, standings: Standings) -> Iterato
         wanted = standing.numbers.get(name)
         yield f"metric {name} is {said.numbers.get(name)} instead of {wanted}"
     params = {name: str(value) for name, value in trial_params(record).items()}
-    # A run of before there was such an axis does not name it.
+    # A run from before this axis existed does not name it.
     first = {name: str(value) for name, [value] in OPTIONAL_AXES.items()}
     if params != {**first, **run.data.params}:
         yield f"params are {run.data.params} instead of {params}"

@@ -29,10 +29,10 @@ _SQLITE = "sqlite:///"
 def mlflow_client(uri: str) -> MlflowClient:
     """Return a client of the tracking store (and model registry) at a URI."""
     switch_off_telemetry()
-    # A server that does not answer holds a study up for seconds, not for MLflow's four minutes.
+    # A server that does not answer delays a study for seconds, not for MLflow's four minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    # Bars for files of some kilobytes tell nobody anything.
+    # Progress bars for files of some kilobytes are useless.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow.tracking import MlflowClient
 
@@ -77,11 +77,11 @@ def _make_database(path: Path) -> None:
 
 
 def _make_aside(path: Path, folder: Path) -> None:
-    # What a killed process left of it.
+    # Leftovers of a killed process.
     shutil.rmtree(folder, ignore_errors=True)
     if path.exists():
         return
-    # The log of a database that someone deleted is not the new one's.
+    # The log of a deleted database does not belong to the new one.
     for suffix in ("-wal", "-shm"):
         path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
     from mlflow.tracking import MlflowClient

@@ -45,7 +45,7 @@ def study_experiment(client: MlflowClient, name: str, artifacts: Path | None) ->
             client.create_experiment(
                 name,
                 artifact_location=artifacts.as_uri() if artifacts else None,
-                # The UI then opens on training runs and not on its tools for language models.
+                # The UI then opens with training runs instead of its tools for language models.
                 tags={"mlflow.experimentKind": "custom_model_development"},
             )
         )

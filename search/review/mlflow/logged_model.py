@@ -97,7 +97,7 @@ def log_model(
             mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
             signature=signature,
             input_example=next(iter(examples.values())) if is_one else examples,
-            # Named, so that MLflow does not find them out by running the model in a process.
+            # Named, so that MLflow does not infer them by running the model in a process.
             pip_requirements=[
                 f"{package}=={version(package)}" for package in ("mlflow", "onnx", "onnxruntime")
             ],
@@ -110,7 +110,7 @@ def log_model(
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-    # As metrics of the run, pointed at the model: so MLflow lists them with both.
+    # As metrics of the run, linked to the model, so that MLflow lists them with both.
     client.log_batch(
         run_id,
         metrics=[

@@ -33,7 +33,7 @@ _PICTURES_AFTER = 10
 _PICTURES_GROWTH = 0.1
 _ENDED = "paretune.ended"
 _PROGRESS_EVERY_S = 5.0
-_BATCH = 900  # MLflow takes a thousand metrics at once
+_BATCH = 900  # MLflow takes a thousand metrics per call
 
 
 class MlflowTracking:
@@ -93,7 +93,7 @@ class MlflowTracking:
                     self.client.delete_run(run.info.run_id)
                 self._create(record, standings)
         for run in known.values():
-            # Its trial never finished; it is logged again when it has.
+            # Its trial never finished; it is logged again once it has.
             self.client.delete_run(run.info.run_id)
         self._tell(history.records, standings)
         self._log_missing_progress(history)
@@ -104,7 +104,7 @@ class MlflowTracking:
         self.client.set_tag(self.parent_id, STATUS_TAG, phase)
         self.client.set_tag(self.parent_id, _ENDED, "")
         if phase == "confirming":
-            # It takes a while: meanwhile this is what there is to look at.
+            # Confirmation takes a while; this is what reviewers see meanwhile.
             self._flush_progress()
             self._log_study(history)
 
@@ -114,7 +114,7 @@ class MlflowTracking:
         self._create(record, standings)
         self._tell(self._concerned(record, standings), standings)
         self._log_progress(record, history)
-        # A picture costs more the more trials it shows: so they come ever more rarely.
+        # A picture costs more with more trials, so pictures become rarer.
         new = len(history.records) - self._pictured
         if new >= max(_PICTURES_AFTER, _PICTURES_GROWTH * self._pictured):
             self._log_study(history)
@@ -241,7 +241,7 @@ class MlflowTracking:
         self._progress += [
             Metric(name, value, at, record.number) for name, value in progress.items()
         ]
-        # In a sweep trials take a second: nobody looks as often.
+        # In a sweep, trials take a second each: nobody looks that often.
         since_s = time.monotonic() - self._progress_at
         if since_s > _PROGRESS_EVERY_S or len(self._progress) > _BATCH:
             self._flush_progress()
@@ -250,7 +250,7 @@ class MlflowTracking:
         self._progress_at = time.monotonic()
         if self._progress:
             self.client.log_batch(self.parent_id, metrics=self._progress)
-            # Interrupted before, it is logged again: MLflow keeps one of two that are the same.
+            # After an interruption it is logged again: MLflow keeps one of two equal entries.
             self._progress.clear()
 
     def _log_missing_progress(self, history: History) -> None:
