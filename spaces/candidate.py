@@ -21,7 +21,7 @@ DEFAULT_RUNNER: Runtime = "onnxruntime"
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """What decides the artifact.
+    """The part of a candidate that decides the artifact.
 
     Attributes:
         student: Architecture to build, a name from the workload; ``"reference"`` is the user's own
@@ -80,7 +80,7 @@ class BuildSpec:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """How an artifact is executed.
+    """The part of a candidate that decides how an artifact runs.
 
     Attributes:
         runner: Name of the runner (device and runtime), such as ``"onnxruntime"``.
@@ -127,8 +127,8 @@ class Candidate:
     """One point of the search space.
 
     Attributes:
-        build: What decides the artifact (expensive: minutes to hours).
-        run: How the artifact is executed (cheap: seconds).
+        build: The part that decides the artifact (expensive: minutes to hours).
+        run: How to execute the artifact (cheap: seconds).
     """
 
     build: BuildSpec

@@ -30,7 +30,7 @@ OPTIONAL_AXES: dict[str, list[Value]] = {
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What may be tried.
+    """The search space.
 
     Attributes:
         axes: Every axis of :data:`AXIS_NAMES`, in that order. They include the values of

@@ -1,4 +1,4 @@
-"""What an epoch of training takes on this machine, by model: timed before anything is trained."""
+"""The time per epoch of training on this machine, by model, measured before any training."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LONGEST_STEP_S = 2.0
 
 
 def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
-    """Return what an epoch of each model takes here, from a few steps of training.
+    """Return the seconds per epoch of each model, from a few steps of training.
 
-    For a model that cannot be trained that way there is no entry.
+    Models that cannot be trained in this way have no entry.
     """
     workload, data = loaded.workload, loaded.data
     # The user's own loop may take longer to start than to do a step.

@@ -26,7 +26,7 @@ class Measurement:
         is_resolved: Whether the intervals of p50 and p95 are as tight as asked for.
         host_was_idle: Whether nothing else was running when it began.
         canary_ms: Median time of the canary: the speed of the machine itself.
-        providers: What each execution provider ran, from the runtime's own profile.
+        providers: Each execution provider's share, from the runtime's own profile.
         samples: Digest of the raw samples: an ``.npz`` file with every timed call, by launch.
         environment: The machine and the versions it was measured with.
         resampled: The quality on bootstrap samples of the split; the same samples for every model,

@@ -51,7 +51,7 @@ class ModelReport:
         run: How it was run.
         timing: The launches.
         statistics: Their statistics, by metric.
-        providers: What each execution provider ran.
+        providers: Each execution provider's share.
         operators: Time by operator type, the slowest first.
         environment: The machine and versions.
         total_s: Total seconds.

@@ -50,7 +50,7 @@ class ModelSetup:
         return kind(python=python, provider_options=options, provider_libraries=libraries), provider
 
     def samples(self, model: Path, batch_size: int, folder: Path) -> Samples:
-        """Write what to run a model on, and return it."""
+        """Write the inputs of a model, and return them."""
         return Samples(
             write_inputs(model, folder, batch_size, data=self.data, dimensions=self.dimensions)
         )

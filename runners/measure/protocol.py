@@ -89,10 +89,10 @@ def time_model(
     machine that is never quiet still gets its measurement, marked as not resolved.
 
     Args:
-        runner: What runs it.
+        runner: The runner.
         model: The model file.
         run: How to run it.
-        samples: What to run it on.
+        samples: Its inputs.
         folder: An empty folder for the work.
         settings: How much to measure.
     """

@@ -13,7 +13,7 @@ _NAMED = 8
 
 @dataclass(frozen=True, slots=True)
 class ProviderShare:
-    """What one execution provider ran.
+    """The share of one execution provider.
 
     Attributes:
         nodes: Number of nodes.

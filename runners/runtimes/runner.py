@@ -112,7 +112,7 @@ class Prediction:
 
     Attributes:
         outputs: A ``.npy`` file of shape (samples, ...).
-        providers: What each execution provider ran, from the runtime's own profile.
+        providers: Each execution provider's share, from the runtime's own profile.
     """
 
     outputs: Path

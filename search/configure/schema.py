@@ -35,7 +35,7 @@ LatencyFirst = Literal["auto", "always", "never"]
 
 
 class SpaceConfig(Section):
-    """What may be tried: the values of each axis."""
+    """The search space: the values of each axis."""
 
     student: list[StrictStr] = Field(
         [REFERENCE], description="models of the workload. Must include `reference`"
@@ -201,7 +201,7 @@ class StudyConfig(Section):
         description="the study's name: letters, digits, '_', '-' and '.'"
     )
     workload: StrictStr = Field(description="FILE.py:CLASS, relative to the study file")
-    space: SpaceConfig = Field(description="what may be tried")
+    space: SpaceConfig = Field(description="the search space")
     runners: dict[StrictStr, RunnerConfig] = Field(
         {},
         description="runners besides onnxruntime, openvino and pytorch, by the name used in "
@@ -215,13 +215,13 @@ class StudyConfig(Section):
     wish: WishConfig = Field(
         WishConfig(), description="what you want to pick; it steers the search"
     )
-    strategy: StrategyConfig = Field(StrategyConfig(), description="how candidates are chosen")
+    strategy: StrategyConfig = Field(StrategyConfig(), description="how to choose candidates")
     budget: BudgetConfig = Field(BudgetConfig(), description="when the study ends")
     measurement: MeasurementConfig = Field(
-        MeasurementConfig(), description="how candidates are measured"
+        MeasurementConfig(), description="how to measure candidates"
     )
     confirmation: ConfirmationConfig = Field(
-        ConfirmationConfig(), description="how the frontier is measured again at the end"
+        ConfirmationConfig(), description="how to measure the frontier again at the end"
     )
     output_dir: StrictStr = Field(
         "results", description="folder for everything the study writes, relative to the study file"
@@ -250,7 +250,7 @@ class StudyConfig(Section):
 
 
 class StudyPaths:
-    """Where a study reads and writes.
+    """The paths of a study.
 
     Args:
         config: The study file's content.

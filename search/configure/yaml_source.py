@@ -19,7 +19,7 @@ class YamlSource:
 
     Attributes:
         path: The file.
-        values: What it holds.
+        values: Its values.
         lines: Line (from 1) of each key and list item, by location.
         repeated: Location of each key that appears twice in one mapping.
     """

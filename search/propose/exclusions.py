@@ -29,7 +29,7 @@ class GivenUp:
 
     Args:
         history: The study; read again at each call.
-        space: What may be tried.
+        space: The search space.
         least: The number of failures that is enough.
     """
 

@@ -28,7 +28,7 @@ class Forecast:
     because how an artifact is run does not change them.
 
     Args:
-        space: What may be tried.
+        space: The search space.
         of_build: Names of the metrics that depend on the build alone.
         seed: Seed of the surrogates.
         sizes: A value that grows with a student's size, by student, as far as known.

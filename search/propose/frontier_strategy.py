@@ -46,8 +46,8 @@ class FrontierStrategy:
     the expected values, so that asking stays cheap.
 
     Args:
-        space: What may be tried.
-        objectives: What to optimize: at most three.
+        space: The search space.
+        objectives: The objectives, at most three.
         constraints: Limits: the improvement is weighted with the probability to keep them.
         quality_metric: The workload's quality.
         seed: Seed of all draws; together with the observations it determines every proposal.

@@ -13,7 +13,7 @@ def run_ends(space: SearchSpace, batch_size: int | None = None) -> list[dict[str
     """Return all combinations of the run axes' ends, first most threads with either batch size.
 
     Args:
-        space: What may be tried.
+        space: The search space.
         batch_size: The only batch size of interest, if there is one.
     """
     names = ("intra_op_threads", "execution_provider", "batch_size")
@@ -30,7 +30,7 @@ def first_candidates(
     """Return the first candidates to try, beginning with the baseline.
 
     Args:
-        space: What may be tried.
+        space: The search space.
         ways: Run settings (see :func:`run_ends`), used in turn from the third candidate on.
         batch_size: The only batch size of interest, if there is one; the baseline keeps its own.
     """

@@ -45,8 +45,8 @@ class OptunaStrategy:
     or that a rule forbids, is replaced by the nearest valid, unobserved candidate.
 
     Args:
-        space: What may be tried.
-        objectives: What to optimize.
+        space: The search space.
+        objectives: The objectives.
         constraints: Limits that steer the sampler.
         sampler: ``gp``, ``tpe``, ``nsga2`` or ``random``; ``auto`` is a Gaussian process for the
             first 200 trials, where it is best but slow to ask, then TPE.
@@ -225,7 +225,7 @@ class ExhaustiveStrategy:
     """Every candidate, the baseline first, then build by build.
 
     Args:
-        space: What may be tried.
+        space: The search space.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -247,7 +247,7 @@ class WarmStart:
 
     Args:
         inner: The strategy that continues.
-        space: What may be tried; candidates outside it are left out.
+        space: The search space; candidates outside it are left out.
         candidates: The candidates to try first, after the baseline.
     """
 

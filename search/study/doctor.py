@@ -30,7 +30,7 @@ class Check:
     """One check and its result.
 
     Attributes:
-        name: What it is about.
+        name: Its subject.
         seen: What was checked, in words.
         problems: The problems found; empty if there are none.
         fix: What to do about them.
