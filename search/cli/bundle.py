@@ -87,7 +87,7 @@ def pick(
 
     Limits apply to published values (see `paretune confirm`). A limit on a time, rate or size is
     compared with the unfavourable end of the interval. A limit on accuracy is compared with the
-    value itself, which is exact for this file on this test split; the interval of the drop is
+    value itself, which is exact for this file on this test split; the interval of the change is
     printed. The point is then measured again on this machine and compared with its published
     interval; if it breaks a limit, the next one is taken. --out writes the model file, and a
     manifest with everything needed to run it as measured.
