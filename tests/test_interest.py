@@ -239,7 +239,7 @@ def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
     assert done.returncode == 0 and "wish: " not in done.stdout, done.stdout + done.stderr
     assert load_history(path).interest == ANYTHING
     wrong = run_paretune("search", path, "--batch-size", "3")
-    assert wrong.returncode == 2 and "one of the space, [1, 8]; got 3" in wrong.stderr
+    assert wrong.returncode == 2 and "one of the space's, [1, 8]; got 3" in wrong.stderr
 
 
 def test_a_study_of_before_there_were_wishes_opens(iris_study: Path, tmp_path: Path) -> None:

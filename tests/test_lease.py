@@ -92,7 +92,7 @@ def test_who_waits_for_a_device_gives_up_when_time_is_up() -> None:
     assert holder.stdout is not None
     holder.stdout.readline()
     with waiting_until(time.monotonic() + 0.1):
-        with pytest.raises(DeviceBusyError, match=f"held by process {holder.pid}"), lease("cpu"):
+        with pytest.raises(DeviceBusyError, match=f"process {holder.pid} still"), lease("cpu"):
             pass
         with lease("gpu:0"):  # nobody holds it: there is nothing to wait for
             pass
