@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.build.plan import Step, plan
+from paretune.runners.build.stages import VERSIONS, StageInput, run_stage
 from paretune.runners.failure import Failure, FailureKind, StageError
+from paretune.runners.model_format import ModelFormat
+from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.model_format import ModelFormat
-from paretune.runners.build.stages import VERSIONS, StageInput, run_stage
-from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.runners.workload.user_code import line_in
 from paretune.spaces import (
     PROGRAM_QUANTIZATIONS,

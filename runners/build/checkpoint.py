@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.build.tracing import call, example_inputs
+from paretune.runners.workload.loaded import LoadedWorkload
 
 PruningHistory = list[Any]
 """Torch-Pruning's history: [layer name, is output channel, channel indices] in order."""

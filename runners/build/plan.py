@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from paretune.runners.workload.recipe import Recipe
 from paretune.runners.model_format import ModelFormat
+from paretune.runners.workload.recipe import Recipe
 from paretune.spaces import REFERENCE, BuildSpec, Quantization
 
 TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune", "qat-short", "qat")

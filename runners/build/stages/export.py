@@ -8,9 +8,9 @@ import onnxruntime
 import torch
 
 from paretune.runners.build.checkpoint import load_checkpoint
-from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import example_inputs, same_batch
+from paretune.runners.failure import FailureKind, StageError
 
 OPSET = 21
 """The lowest opset whose DequantizeLinear takes int4."""

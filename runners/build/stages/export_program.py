@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from paretune.runners.build.checkpoint import load_checkpoint
-from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import example_inputs, same_batch
+from paretune.runners.failure import FailureKind, StageError
 
 
 def run(given: StageInput) -> StageOutput:

@@ -2,9 +2,9 @@
 
 import onnx
 
+from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.workload.model_file import external_files
-from paretune.runners.build.stages import StageInput, StageOutput
 
 _LARGEST_BYTES = 2**31 - 1
 

@@ -9,9 +9,9 @@ import torch_pruning
 from torch import nn
 
 from paretune.runners.build.checkpoint import load_checkpoint, save_checkpoint
-from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import call, example_inputs
+from paretune.runners.failure import FailureKind, StageError
 
 
 def run(given: StageInput) -> StageOutput:

@@ -16,11 +16,11 @@ import onnx
 import onnx.version_converter
 from numpy.typing import NDArray
 
-from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS, fixed_batch, model_inputs
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.stages.sensitivity import constants, most_sensitive
 from paretune.runners.build.stages.static_int8 import static_int8
+from paretune.runners.failure import FailureKind, StageError
+from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS, fixed_batch, model_inputs
 from paretune.spaces import Quantization
 
 _WITH_WEIGHTS = ("MatMul", "Gemm")
