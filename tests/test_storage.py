@@ -125,7 +125,9 @@ def test_a_held_failure_is_tried_again(url: str, space: SearchSpace, make_record
 
 def test_a_changed_study_needs_a_new_name(url: str, space: SearchSpace) -> None:
     opened(url, space)
-    with pytest.raises(StudyError, match="another workload; set a new `name` for the changed study"):
+    with pytest.raises(
+        StudyError, match="another workload; set a new `name` for the changed study"
+    ):
         StudyStorage(url, "study").create({"workload": "other"}, GOALS, space)
 
 
