@@ -26,9 +26,12 @@ def moved(iris_study: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(iris_study.parent, tmp_path / "moved")
     away = iris_study.parent.with_name("away")
     iris_study.parent.rename(away)
-    yield tmp_path / "moved" / iris_study.name
-    assert not iris_study.parent.exists(), "something was written to the old place"
-    away.rename(iris_study.parent)
+    try:
+        yield tmp_path / "moved" / iris_study.name
+        assert not iris_study.parent.exists(), "something was written to the old place"
+    finally:
+        shutil.rmtree(iris_study.parent, ignore_errors=True)
+        away.rename(iris_study.parent)
 
 
 def test_a_moved_study_picks_with_the_samples_of_its_store(moved: Path, tmp_path: Path) -> None:

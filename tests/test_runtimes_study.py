@@ -37,7 +37,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         measurement={**QUICK, "load": LOAD},
         budget={"trials": 30},
     )
-    done = run_paretune("search", path, timeout=600)
+    done = run_paretune("search", path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every candidate of the space was tried" in done.stdout
     return path

@@ -1,12 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from conftest import IRIS, SMALL_SPACE, run_paretune, write_study
 
-from paretune.search.cli.main import main
-from paretune.search.configure.study_file import read_study_file
-from paretune.spaces import ConfigError
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.search.configure.study_file import check_names, read_study_file
+from paretune.spaces import ConfigError, WorkloadError
 
 FIVE_MISTAKES = """\
 name: wrong
@@ -151,7 +151,6 @@ def test_a_repeated_key_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"objectives": [{"metric": "latency_p95"}]}, "did you mean 'latency_p95_ms'"),
         ({"constraints": [{"metric": "f1", "min": 0.5}]}, "unknown metric 'f1'"),
         ({"space": {**SMALL_SPACE, "student": ["reference", "smal"]}}, "did you mean 'small'"),
         (
@@ -167,19 +166,35 @@ def test_a_repeated_key_is_told(tmp_path: Path) -> None:
         ({"workload": f"{IRIS}:BadMetricName"}, "quality_metric must be a new name"),
         ({"workload": f"{IRIS}:Quits"}, "SystemExit"),
         ({"workload": f"{IRIS}:Objects"}, "array of Python objects"),
-        (
-            {"space": {**SMALL_SPACE, "execution_provider": ["CUDAExecutionProvidr"]}},
-            "CUDAExecutionProvidr is not available here",
-        ),
-        ({"tracking_uri": "nonsense://x"}, "tracking: false"),
-        ({"space": {**SMALL_SPACE, "intra_op_threads": [4096]}}, "widen the space"),
     ],
 )
 def test_names_are_checked_against_the_workload(
     tmp_path: Path, changes: dict[str, object], says: str
 ) -> None:
-    done = CliRunner().invoke(main, ["search", str(write_study(tmp_path, **changes))])
-    assert done.exit_code in (1, 2) and isinstance(done.exception, SystemExit)
+    study = write_study(tmp_path, **changes)
+    with pytest.raises((ConfigError, WorkloadError), match=re.escape(says)):
+        check_names(study, LoadedWorkload(read_study_file(study).workload, tmp_path).info)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "code"),
+    [
+        ({"objectives": [{"metric": "latency_p95"}]}, "did you mean 'latency_p95_ms'", 2),
+        ({"workload": f"{IRIS}:Lilies"}, "has no 'Lilies'", 1),
+        (
+            {"space": {**SMALL_SPACE, "execution_provider": ["CUDAExecutionProvidr"]}},
+            "CUDAExecutionProvidr is not available here",
+            1,
+        ),
+        ({"tracking_uri": "nonsense://x"}, "tracking: false", 1),
+        ({"space": {**SMALL_SPACE, "intra_op_threads": [4096]}}, "widen the space", 1),
+    ],
+)
+def test_a_search_says_what_is_wrong_before_it_begins(
+    tmp_path: Path, changes: dict[str, object], says: str, code: int
+) -> None:
+    done = run_paretune("search", write_study(tmp_path, **changes))
+    assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
 

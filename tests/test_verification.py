@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import QUICK_CONFIRMATION, run_paretune
+from conftest import QUICK_CONFIRMATION, copy_study, run_paretune
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.deliver.verification import SETTINGS, Verdict, _judge, _promised, verify
@@ -23,9 +23,10 @@ QUICK = replace(SETTINGS, **QUICK_CONFIRMATION, extra_launches=0, idle_wait_s=20
 
 
 @pytest.fixture(scope="module")
-def picked(iris_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def picked(searched_iris: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("picked")
-    done = run_paretune("pick", iris_study, "--out", folder)
+    study = copy_study(searched_iris, tmp_path_factory.mktemp("verified") / "study")
+    done = run_paretune("pick", study, "--out", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
