@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
 def test_a_study_with_the_imports_of_an_earlier_version_is_the_same_study(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    model, data = bring(tmp_path, perceptron, rng)
+    model, data = bring(tmp_path, two_inputs, rng)
     study = paretune.onnx_study(model, data, folder=tmp_path / "study")
     workload = study.with_name("workload.py")
     old = workload.read_text("utf-8").replace("from paretune import", "from runners import")
