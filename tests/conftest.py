@@ -44,13 +44,12 @@ SMALL_SPACE: dict[str, list[Any]] = {
 }
 TINY_SPACE: dict[str, list[Any]] = {**SMALL_SPACE, "quantization": ["fp32", "int8-dynamic"]}
 """Takes no calibration: NNCF, which takes seconds to import, is not needed."""
-UNTRAINED_SPACE: dict[str, list[Any]] = {
-    **TINY_SPACE,
+BUILT_SPACE: dict[str, list[Any]] = {
+    **SMALL_SPACE,
     "student": ["reference"],
     "pruning_ratio": [0.0],
-    "quantization": ["fp32", "fp16", "int8-dynamic"],
 }
-"""Only the reference has to be trained."""
+"""With the fixture ``built``, there is nothing to build: the store has it all."""
 QUICK = {
     "launches": 2,
     "extra_launches": 0,
@@ -164,6 +163,13 @@ def iris_study(searched_iris: Path) -> Iterator[Path]:
     yield searched_iris
     changed = set(before.items()) ^ set(_files(searched_iris.parent).items())
     assert not changed, f"the test changed the shared study ({changed}): it should copy it"
+
+
+@pytest.fixture
+def built(searched_iris: Path, tmp_path: Path) -> None:
+    """Put what the finished study built into the store of a study of irises in ``tmp_path``."""
+    store = searched_iris.parent / "results" / "store"
+    shutil.copytree(store, tmp_path / "results" / "store")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL_SPACE, UNTRAINED_SPACE, run_paretune, write_study
+from conftest import BUILT_SPACE, SMALL_SPACE, run_paretune, write_study
 from test_strategy import LARGE, metrics, try_out
 
 from paretune.search.configure.study_file import read_study_file
@@ -218,8 +218,9 @@ def test_mistakes_in_a_wish_are_reported_with_their_line(tmp_path: Path) -> None
         read_study_file(write_study(tmp_path, wish={"batch_size": 5}))
 
 
+@pytest.mark.usefixtures("built")
 def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
-    study: dict[str, Any] = {"space": UNTRAINED_SPACE, "tracking": False}
+    study: dict[str, Any] = {"space": BUILT_SPACE, "tracking": False}
     path = write_study(tmp_path, wish={"max_latency_ms": 1.5, "max_accuracy_drop": 0.5}, **study)
     done = run_paretune(
         "search", path, "--trials", "4", "--max-accuracy-drop", 0.05, "--batch-size", 8

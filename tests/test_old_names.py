@@ -7,7 +7,7 @@ from conftest import (
     IRIS,
     QUICK,
     QUICK_CONFIRMATION,
-    UNTRAINED_SPACE,
+    TINY_SPACE,
     run_paretune,
     run_python,
     write_study,
@@ -56,7 +56,7 @@ def test_a_study_runs_next_to_files_with_the_names_of_our_rooms(tmp_path: Path) 
     path = write_study(
         tmp_path,
         workload="mine.py:Iris",
-        space=UNTRAINED_SPACE,
+        space={**TINY_SPACE, "student": ["reference"], "pruning_ratio": [0.0]},
         budget={"trials": 2},
         measurement=QUICK,
         confirmation=QUICK_CONFIRMATION,

@@ -2,12 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
 from conftest import SMALL_SPACE
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
-from paretune.search.record.objective import Constraint, Objective, default_objectives
+from paretune.search.record.hypervolume import hypervolume
+from paretune.search.record.objective import (
+    Constraint,
+    Objective,
+    default_objectives,
+    losses,
+    reference_point,
+)
 from paretune.spaces import Candidate, Forbid, SearchSpace
 
 SAMPLERS = ["auto", "gp", "tpe", "nsga2", "random", "exhaustive", "frontier"]
@@ -141,6 +149,18 @@ def test_a_constraint_steers_the_sampler() -> None:
         chooser.observe(candidate, metrics(candidate))
     share = sum(metrics(c)["latency_p95_ms"] <= 30 for c in space.candidates()) / space.size
     assert sum(kept[15:]) / len(kept[15:]) > share
+
+
+def test_our_strategy_finds_a_better_frontier_than_chance() -> None:
+    space, goals = SearchSpace.from_values(LARGE), default_objectives("accuracy")
+    reference = np.array(reference_point(metrics(space.baseline), goals))
+
+    def volume(sampler: str, seed: int) -> float:
+        found = try_out(strategy(space, sampler, seed), 24)
+        return float(hypervolume(losses([metrics(one) for one in found], goals), reference))
+
+    ours, chance = ([volume(name, seed) for seed in range(3)] for name in ("frontier", "random"))
+    assert min(ours) > max(chance)
 
 
 def test_the_first_training_is_run_at_all_ends_of_the_run_axes() -> None:

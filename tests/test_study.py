@@ -17,10 +17,10 @@ import onnxruntime
 import optuna
 import pytest
 from conftest import (
+    BUILT_SPACE,
     IRIS,
     SMALL_SPACE,
     TINY_SPACE,
-    UNTRAINED_SPACE,
     mlflow_as_it_is,
     place_mlflow,
     run_paretune,
@@ -356,7 +356,7 @@ def test_one_cause_for_every_failure_stops_early_and_continues_once_fixed(tmp_pa
     study = write_study(
         tmp_path,
         workload="workload.py:Broken",
-        space=UNTRAINED_SPACE,
+        space=BUILT_SPACE,
         budget={"trials": 4, "identical_failures": 3},
     )
     place_mlflow(tmp_path / "results" / "mlflow.db")
@@ -460,6 +460,7 @@ def test_a_runner_that_is_not_there_stops_the_study_with_the_fix(tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("built")
 def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(
         "def small_batches(candidate):\n"
@@ -481,6 +482,7 @@ def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
     assert {c.run.batch_size for c in tried} == {1}
 
 
+@pytest.mark.usefixtures("built")
 def test_a_study_runs_from_its_own_folder(tmp_path: Path) -> None:
     write_study(tmp_path, budget={"trials": 1}, tracking=False)
     command = [sys.executable, "-m", "paretune", "search", "study.yaml"]
@@ -488,9 +490,10 @@ def test_a_study_runs_from_its_own_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("built")
 def test_python_calls_are_short(tmp_path: Path) -> None:
     limit = {"metric": "accuracy", "min": 0.3}
-    study = write_study(tmp_path, space=UNTRAINED_SPACE, constraints=[limit], tracking=False)
+    study = write_study(tmp_path, space=BUILT_SPACE, constraints=[limit], tracking=False)
     result = paretune.run(study, trials=2)
     assert len(result.history.measured) == 2
     assert paretune.status(study).baseline is not None

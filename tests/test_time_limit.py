@@ -59,7 +59,7 @@ def test_once_time_is_up_nothing_is_left_and_none_of_it_is_negative(
     rule.deadline = time.monotonic() - HOUR_S
     for candidate in (student(space), space.baseline):
         reason = rule(candidate)
-        assert reason is not None and "and 0 s are left" in reason
+        assert reason is not None and "but only 0 s are left" in reason
 
 
 def test_as_a_rule_of_the_space_it_holds_from_when_the_deadline_is_known(
