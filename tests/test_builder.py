@@ -342,9 +342,17 @@ def test_a_stage_that_raises_is_a_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raised", "error", "words"),
     [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.pt"), StoreError, "x.pt; free space"),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.pt"),
+            StoreError,
+            "x.pt; free some space",
+        ),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "x.pt"), StoreError, "Read-only"),
-        (ModuleNotFoundError("No module named 'timm'"), WorkloadError, "'timm'; install what"),
+        (
+            ModuleNotFoundError("No module named 'timm'"),
+            WorkloadError,
+            "'timm'; install the missing package",
+        ),
     ],
 )
 def test_what_every_candidate_would_meet_is_no_failure_of_one(

@@ -20,7 +20,7 @@ def loaded_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import search, runners, spaces",
+        "import paretune",
         "from click.testing import CliRunner; from paretune.search.cli.main import main;"
         "assert 'paretune search' in CliRunner().invoke(main, ['--help']).output",
     ],

@@ -18,7 +18,7 @@ def test_what_is_written_is_a_study(tmp_path: Path) -> None:
     loaded = LoadedWorkload(read_study_file(study).workload, study.parent)
     check_names(study, loaded.info)
     again = run_paretune("init", tmp_path / "mine")
-    assert again.returncode == 1 and "study.yaml and a workload.py already" in again.stderr
+    assert again.returncode == 1 and "already has study.yaml and workload.py" in again.stderr
 
 
 @pytest.mark.slow

@@ -205,7 +205,7 @@ def test_a_file_says_it_and_a_search_says_it_otherwise(tmp_path: Path) -> None:
     assert wish.interest([1, 8], {}) == Interest(max_latency_ms=5.0, min_quality=0.9)
     told = {"max_latency_ms": 2.0, "batch_size": 8, "percentile": "p99"}
     assert wish.interest([1, 8], told) == Interest(2.0, "p99", None, 0.9, 8)
-    with pytest.raises(ConfigError, match=r"one of the space, \[1, 8\]; got 3"):
+    with pytest.raises(ConfigError, match=r"one of the space's, \[1, 8\]; got 3"):
         wish.interest([1, 8], {"batch_size": 3})
 
 
@@ -214,7 +214,7 @@ def test_mistakes_in_a_wish_are_told_with_their_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as told:
         read_study_file(write_study(tmp_path, wish=wish))
     assert "wish.max_accuracy_drop" in str(told.value) and "'batch_size'" in str(told.value)
-    with pytest.raises(ConfigError, match=r"wish: the batch size wished for must be one"):
+    with pytest.raises(ConfigError, match=r"wish: the wish's batch size must be one"):
         read_study_file(write_study(tmp_path, wish={"batch_size": 5}))
 
 
@@ -226,7 +226,7 @@ def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
         "search", path, "--trials", "4", "--max-accuracy-drop", 0.05, "--batch-size", 8
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    wished = "wished for: latency_p95_ms ≤ 1.5, a quality drop ≤ 0.05, batch size 8"
+    wished = "wish: latency_p95_ms ≤ 1.5, a quality drop ≤ 0.05, batch size 8"
     assert wished in done.stdout
     history = load_history(path)
     assert history.interest == Interest(1.5, "p95", 0.05, None, 8)
@@ -239,10 +239,10 @@ def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
     # The wish is no part of what the study is: the next night may have another, or none.
     write_study(tmp_path, **study)
     done = run_paretune("search", path, "--trials", "5")
-    assert done.returncode == 0 and "wished for" not in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "wish: " not in done.stdout, done.stdout + done.stderr
     assert load_history(path).interest == ANYTHING
     wrong = run_paretune("search", path, "--batch-size", "3")
-    assert wrong.returncode == 2 and "one of the space, [1, 8]; got 3" in wrong.stderr
+    assert wrong.returncode == 2 and "one of the space's, [1, 8]; got 3" in wrong.stderr
 
 
 def test_a_study_of_before_there_were_wishes_opens(iris_copy: Path) -> None:

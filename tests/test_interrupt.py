@@ -86,7 +86,7 @@ def test_an_interrupted_search_ends_with_a_frontier(
     print(f"{getattr(moment, '__name__', moment)}: ended in {time.monotonic() - sent:.1f} s")
     out = (tmp_path / "printed").read_text("utf-8")
     assert process.returncode == 128 + number, errors
-    assert "interrupted; the same command goes on" in out and "frontier: " in out
+    assert "interrupted; the same command continues" in out and "frontier: " in out
     # What was confirmed until then is published.
     assert ("published frontier: " in out) == (moment is confirming)
     assert "Traceback" not in out + errors

@@ -107,7 +107,7 @@ def test_a_name_is_found_in_a_registry_of_more_than_a_page(registered: tuple[str
 
 def test_an_alias_without_a_name_is_refused(iris_study: Path) -> None:
     done = run_paretune("pick", iris_study, "--alias", "champion")
-    assert done.returncode == 2 and "give --register NAME" in done.stderr
+    assert done.returncode == 2 and "needs --register NAME" in done.stderr
 
 
 @pytest.mark.slow

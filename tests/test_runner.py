@@ -214,7 +214,7 @@ def test_fallback_names_its_nodes_and_can_be_tolerated() -> None:
     nodes = [node("a", "Wanted", 9.0), node("b", "Other", 1.0)]
     failure = prove(nodes, "Wanted", tolerance=0.0)
     assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSUPPORTED
-    assert "1 of 2 nodes, 10% of their time, ran elsewhere: b (Conv, Other)" in failure.message
+    assert "1 of 2 nodes (10% of the time) ran elsewhere: b (Conv, Other)" in failure.message
     assert isinstance(prove(nodes, "Wanted", tolerance=0.05), Failure)
     shares = prove(nodes, "Wanted", tolerance=0.1)
     assert not isinstance(shares, Failure)

@@ -297,7 +297,7 @@ def test_a_pick_is_a_file_that_does_what_its_manifest_says(
 def test_without_a_budget_a_drop_asks_for_speed(iris_study: Path) -> None:
     done = run_paretune("pick", iris_study, "--max-accuracy-drop", "1", "--no-measure")
     assert done.returncode == 0, done.stderr
-    assert "the lowest latency_p95_ms is best (--prefer accuracy" in done.stdout
+    assert "the lowest latency_p95_ms wins (--prefer accuracy" in done.stdout
     fast = paretune.pick(iris_study, max_quality_drop=1.0, measure=False)
     assert f"trial {fast.record.number}: " in done.stdout
     assert fast.record in fast.equals
@@ -308,7 +308,7 @@ def test_without_a_budget_a_drop_asks_for_speed(iris_study: Path) -> None:
 def test_a_pick_that_cannot_be_made_says_what_to_relax(iris_study: Path) -> None:
     done = run_paretune("pick", iris_study, "--max-latency-ms", "0.0000001")
     assert done.returncode == 1
-    assert "the nearest, limit by limit" in done.stderr and "Traceback" not in done.stderr
+    assert "the nearest point per limit" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_study_that_was_not_started(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: P
 
     stopped = run_paretune("search", study)
     assert stopped.returncode == 1
-    assert "each of the first 3 candidates failed for one cause" in stopped.stderr
+    assert "each of the first 3 candidates failed for the same reason" in stopped.stderr
     assert "checkpoint.pt is not there" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert [run.info.status for run in mlflow_runs(study)] == ["FAILED"] * 3
@@ -412,7 +412,7 @@ def test_mlflow_failing_in_the_middle_does_not_end_the_study(tmp_path: Path) -> 
     database.write_bytes(b"no longer a database" * 1000)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert "the study goes on without it" in errors
+    assert "the study continues without it" in errors
     assert len(load_history(study).measured) == 5
     database.unlink()
     assert run_paretune("search", study).returncode == 0
@@ -456,7 +456,7 @@ def test_a_runner_that_is_not_there_stops_the_study_with_the_mend(tmp_path: Path
     study = write_study(tmp_path, space=space, runners={"second": {"python": "no/python"}})
     done = run_paretune("search", study)
     assert done.returncode == 1
-    assert "the runner second cannot be started" in done.stderr
+    assert "cannot start the runner second" in done.stderr
     assert "Traceback" not in done.stderr
 
 

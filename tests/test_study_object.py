@@ -60,7 +60,7 @@ def test_ten_lines_without_yaml_search_what_the_command_line_searches(tmp_path: 
 def test_a_study_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="a study file, or workload= and space="):
         Study(workload="iris_workload.py:Iris")
-    with pytest.raises(StudyError, match="give it alone"):
+    with pytest.raises(StudyError, match="pass either the file"):
         Study("study.yaml", folder=tmp_path)
 
     class Local:
@@ -70,7 +70,7 @@ def test_a_study_says_what_is_missing(tmp_path: Path) -> None:
         Study(workload=Local, space={}, folder=tmp_path / "local")
     mine = tmp_path / "study.yaml"
     mine.write_text("name: mine\n", "utf-8")
-    with pytest.raises(StudyError, match="of your own"):
+    with pytest.raises(StudyError, match="your own study file"):
         Study(workload="w.py:W", space={}, folder=tmp_path)
     with pytest.raises(ConfigError, match="quantisation"):
         Study(workload="w.py:W", space={"quantisation": ["fp32"]}, folder=tmp_path / "new")

@@ -64,7 +64,7 @@ def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
         result = paretune.run(study, trials=5, hours=1)
     # The next unfinished one was taken, then a new one, and no other instead of the dear one.
     assert [record.number for record in result.history.records] == [0, 1, 3, 4]
-    assert result.reason == "nothing more can be finished in the search's share of 1 h"
+    assert result.reason == "no further trial can finish in the search's share of 1 h"
     assert in_flight(study) == [2]
     result = paretune.run(study, trials=5)
     assert [record.number for record in result.history.records] == [0, 1, 3, 4, 2]

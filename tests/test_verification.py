@@ -128,7 +128,7 @@ def test_beside_a_hog_nothing_can_be_told(bundle: Path) -> None:
 
 
 def test_what_is_no_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="cannot be read"):
+    with pytest.raises(StudyError, match="cannot read"):
         verify(tmp_path)
     change(bundle, lambda m: m.update(manifest_version=99))
     with pytest.raises(StudyError, match="manifest version 99"):

@@ -3,11 +3,11 @@
     python experiments/benchmarks/nights.py [--seeds 10] [--only NAME …]
 
 Builds of minutes and measurements of seconds on a simulated clock; the strategies, the cost model,
-the gate and the order of steps are the real ones. Each seed is a problem of its own (problem.py).
-`naive` is plain Optuna with every stage of every trial paid for; `naive+cache` pays for a stage
-once. Printed is the share of the true frontier's hypervolume, mean over seeds; how much sooner than
-`naive` what that has at the end is reached, median over seeds; and what became of the candidates
-that were skipped.
+the gate and the order of steps are the real ones. Each seed is a different problem (problem.py).
+`naive` is plain Optuna, which pays for every stage of every trial; `naive+cache` pays for a stage
+once. It prints the share of the true frontier's hypervolume (mean over seeds), how much sooner than
+`naive` a contestant reaches what `naive` has at the end (median over seeds), and the true fate of
+the skipped candidates.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Machine:
     """A build worker and an evaluator in one, on a simulated clock.
 
     Attributes:
-        problem: Says what comes out and what it takes.
+        problem: Provides metrics and seconds.
         seconds: The clock.
     """
 
@@ -69,7 +69,7 @@ class Machine:
     def build(
         self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
     ) -> Artifact:
-        """Run every stage of a build that was not run yet."""
+        """Run every stage of a build that has not run yet."""
         steps = _steps(spec, is_skeleton)
         spent = self._run(spec, steps)
         lineage = [
@@ -137,10 +137,10 @@ def _steps(build: BuildSpec, is_skeleton: bool = False) -> list[tuple[str, str]]
 
 @dataclass
 class Night:
-    """What a simulated study found.
+    """The results of a simulated study.
 
     Attributes:
-        found: Seconds and metrics of what was measured.
+        found: Seconds and metrics of the measured trials.
         skipped: Candidates that were skipped.
         trials: Number of trials.
         saved_seconds: Training that skipped candidates would have cost.
@@ -210,7 +210,7 @@ def _try(machine: Machine, attempt: Attempt) -> TrialRecord:
 
 
 def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
-    """Run plain Optuna with the sampler that it takes by default."""
+    """Run plain Optuna with its default sampler."""
     machine, night = Machine(problem), Night()
 
     def objective(trial: optuna.Trial) -> list[float]:
@@ -241,7 +241,7 @@ CONTESTANTS = {
 
 
 def main() -> None:
-    """Print a line a contestant."""
+    """Print one line per contestant."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", nargs="*", default=list(CONTESTANTS))

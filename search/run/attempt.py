@@ -27,14 +27,14 @@ _WORTH_IT = 2.0
 
 @dataclass(frozen=True)
 class BuildStep:
-    """Something for a build worker; other steps may go on meanwhile."""
+    """A job for a build worker; other steps may continue meanwhile."""
 
     job: Callable[[BuildWorker], Any]
 
 
 @dataclass(frozen=True)
 class MeasureStep:
-    """Something for the evaluator, which needs the machine for itself."""
+    """A job for the evaluator, which needs the machine for itself."""
 
     job: Callable[[Evaluator], Any]
 
@@ -46,15 +46,15 @@ Steps = Generator[BuildStep | MeasureStep, Any, TrialRecord]
 class Attempt:
     """One trial from its candidate to its record.
 
-    If training is missing that costs more than finding out whether it is worth it, the candidate's
+    If a missing training costs more than finding out whether it is worth it, the candidate's
     skeleton is built and timed first, and the gate is asked before each part of the training.
 
     Attributes:
         trial: The trial.
-        model_format: What the candidate's runner takes.
-        gate: Judges whether the candidate may still reach the frontier.
-        cost: Says what stages are expected to take.
-        latency_first: Whether to time skeletons: ``auto`` does where it is cheaper than training.
+        model_format: The format that the candidate's runner takes.
+        gate: Decides whether the candidate may still reach the frontier.
+        cost: Estimates the seconds of stages.
+        latency_first: Whether to time skeletons; ``auto`` does so if it is cheaper than training.
     """
 
     trial: Unfinished
@@ -72,7 +72,7 @@ class Attempt:
     _saved: float = field(default=0.0, init=False)
 
     def steps(self) -> Steps:
-        """Yield what is to be done, take what came of it, return the record."""
+        """Yield the steps, receive their outcomes, return the record."""
         if self.trial.deaths >= _MOST_DEATHS:
             times = self.trial.deaths
             message = f"the study's process died {times} times while this was built or measured"
@@ -92,7 +92,7 @@ class Attempt:
         return self._record(outcome)
 
     def _look_ahead(self) -> Generator[BuildStep | MeasureStep, Any, Skip | Failure | None]:
-        """Train as far as it may be worth it; return why it is not worth going on, if so."""
+        """Train as long as it may be worth it; return why to stop, if so."""
         build, run = self.trial.candidate.build, self.trial.candidate.run
         if self.latency_first == "never" or self.gate.quality_bound(build) is None:
             return None
@@ -164,5 +164,5 @@ class Attempt:
 
 
 def _for_good(failure: Failure) -> Failure | None:
-    """Return a failure that training cannot mend; any other is no reason to leave the candidate."""
+    """Return a failure that training cannot fix; others are no reason to drop the candidate."""
     return failure if failure.kind is FailureKind.UNSUPPORTED else None

@@ -16,9 +16,9 @@ class Flight:
 
     Attributes:
         trial: The trial.
-        steps: What is left of it.
-        step: What it waits for.
-        future: The running build, if that is what it waits for.
+        steps: Its remaining steps.
+        step: The step it waits for.
+        future: The running build, if it waits for one.
     """
 
     trial: Unfinished
@@ -28,5 +28,5 @@ class Flight:
 
     @property
     def is_building(self) -> bool:
-        """Whether a build of it is running at this moment, or is suspended in the middle."""
+        """Whether a build of it is running or suspended."""
         return self.future is not None and not self.future.done()

@@ -1,6 +1,6 @@
 """The loop: ask → build → measure → tell, until the budget is spent.
 
-Builds run side by side in the pool's workers. Measurements come first and need the machine for
+Builds run in parallel in the pool's workers. Measurements come first and need the machine for
 themselves: builds are suspended meanwhile.
 """
 
@@ -38,12 +38,12 @@ from paretune.spaces import DeviceBusyError, SearchSpace, StudyError
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search gives back.
+    """The result of a search.
 
     Attributes:
         history: Every finished trial of the study.
         reason: Why the search ended, in words.
-        wants_confirmation: Whether the study publishes only what was measured again.
+        wants_confirmation: Whether the study publishes only points that were measured again.
     """
 
     history: History
@@ -53,28 +53,28 @@ class SearchResult:
 
 @dataclass
 class Loop:
-    """One search: everything it holds open, and the loop itself.
+    """One search: everything it uses, and the loop itself.
 
     Attributes:
         name: The study's name.
-        space: What may be tried.
-        storage: Where trials are kept.
+        space: The search space.
+        storage: The storage of trials.
         history: The finished trials of earlier searches.
-        unfinished: Trials that were in flight when the last search ended. Those that cannot be
-            finished in time stay there, for a later search.
-        under_way: Told which trials are being built or measured, in case the process dies.
-        strategy: Proposes candidates; it is told the history.
+        unfinished: Trials that were in flight when the last search ended. Trials that cannot be
+            finished in time stay there for a later search.
+        under_way: Records which trials are being built or measured, in case the process dies.
+        strategy: Proposes candidates; it observes the history.
         pool: Builds artifacts.
         evaluator: Measures them.
-        cost: Says what candidates are expected to take.
+        cost: Estimates the seconds of candidates.
         tracking: Shows trials.
-        reporter: Told about progress.
-        identical_failures: The first trials stop the study when so many fail for one cause.
+        reporter: Reports progress.
+        identical_failures: The study stops if this many first trials fail for the same reason.
         latency_first: Whether skeletons are timed before training is paid for.
-        reserve: Says how many seconds of a budget's to keep for what comes after the search.
-        given_up: The rule of the space that leaves out what keeps failing.
-        affordable: The rule of the space that leaves out what cannot be finished in time.
-        store_limit: Keeps the artifact store within its size.
+        reserve: Returns the seconds of a budget to keep for the time after the search.
+        given_up: The rule of the space that excludes what keeps failing.
+        affordable: The rule of the space that excludes what cannot finish in time.
+        store_limit: Limits the size of the artifact store.
         started: When the budget's hours began, on :func:`time.monotonic`.
     """
 
@@ -107,10 +107,10 @@ class Loop:
             self._teach(record)
 
     def run(self, budget: Budget) -> SearchResult:
-        """Try candidates until the budget is spent, the space is, or nothing can work.
+        """Try candidates until the budget is spent, the space is exhausted, or nothing can work.
 
-        An interruption or an error ends the study; a search that is done does not, since what it
-        found is still to be confirmed.
+        An interruption or an error ends the study; a finished search does not, because its result
+        is still to be confirmed.
         """
         self.storage.begin()
         self.tracking.start("searching", self.history)
@@ -126,7 +126,7 @@ class Loop:
             self._end("interrupted", "KILLED")
             raise
         except BaseException as error:
-            # It may be the storage that failed: then that is the error to tell.
+            # The storage itself may have failed: then report that error.
             with suppress(StudyError):
                 self._end(f"stopped: {error}", "FAILED")
             raise
@@ -137,7 +137,7 @@ class Loop:
         self.tracking.finish(self.history, reason, status)
 
     def _deadline(self, budget: Budget) -> float | None:
-        """Return when the search must be over."""
+        """Return the deadline of the search."""
         if budget.hours is None:
             return None
         seconds = budget.hours * 3600
@@ -147,7 +147,7 @@ class Loop:
         reason = None
         while True:
             deadline = self._deadline(budget)
-            # Nothing may be in flight while files are removed.
+            # No trial may be in flight while files are removed.
             is_full = self.store_limit.is_reached()
             if is_full and not self._flights:
                 self.store_limit.enforce()
@@ -164,10 +164,10 @@ class Loop:
                 return f"the search's share of {budget.hours:g} h is over"
 
     def _start_one(self, budget: Budget, deadline: float | None) -> str | None:
-        """Start a trial: one that was in flight when the study last ended, or a new one.
+        """Start a trial: an unfinished one from the last search, or a new one.
 
         Returns:
-            Why no other is to be started, or ``None``.
+            Why no further trial can start, or ``None``.
 
         Raises:
             StudyError: If another process has taken the study over.
@@ -176,14 +176,14 @@ class Loop:
         done = len(self.history.records) + len(self._flights)
         if done >= budget.trials:
             return f"{budget.trials} of {budget.trials} trials are done"
-        # Until something was measured, nothing is known of what anything takes.
+        # Until something was measured, no durations are known.
         self.affordable.deadline = deadline if self.history.measured else None
         for trial in self.unfinished:
             if self.affordable(trial.candidate) is None:
                 self.unfinished.remove(trial)
                 self._begin(trial)
                 return None
-        # What was passed over is still a trial of the study, only not one for today.
+        # A postponed trial still counts as a trial of the study.
         candidate = None
         if done + len(self.unfinished) < budget.trials:
             trials = [*self.unfinished, *(flight.trial for flight in self._flights)]
@@ -192,7 +192,7 @@ class Loop:
             self._begin(Unfinished(self.storage.start(candidate), candidate))
             return None
         if self.affordable.deadline is not None:
-            return f"nothing more can be finished in the search's share of {budget.hours:g} h"
+            return f"no further trial can finish in the search's share of {budget.hours:g} h"
         return "every candidate of the space was tried"
 
     def _begin(self, trial: Unfinished) -> None:
@@ -204,7 +204,7 @@ class Loop:
         self._go_on(flight, None)
 
     def _advance(self, deadline: float | None) -> bool:
-        """Measure what is ready to be, or else wait for a build; ``False`` if time is up."""
+        """Measure a trial that is ready, or else wait for a build; ``False`` if time is up."""
         for flight in self._flights:
             if isinstance(flight.step, MeasureStep):
                 self.storage.check_owner()
@@ -223,7 +223,7 @@ class Loop:
         return True
 
     def _go_on(self, flight: Flight, outcome: Any) -> None:
-        """Give a flight what came of its step, and begin its next one."""
+        """Pass a flight the outcome of its step, and begin its next step."""
         flight.future = None
         try:
             flight.step = flight.steps.send(outcome)
@@ -237,12 +237,12 @@ class Loop:
         self._note_under_way()
 
     def _note_under_way(self, measured: Flight | None = None) -> None:
-        """Note what is built, and what is measured; what waits for its turn is not among it."""
+        """Record which trials are being built or measured; waiting trials are not included."""
         at_work = [flight for flight in self._flights if flight is measured or flight.is_building]
         self.under_way.note([flight.trial.number for flight in at_work])
 
     def _wait(self, left_s: float | None) -> None:
-        """Wait until a build has ended, the time is up, or it is time to look who owns the study.
+        """Wait for the end of a build, the deadline, or the next check of who owns the study.
 
         Raises:
             StudyError: If another process has taken the study over.
@@ -251,22 +251,22 @@ class Loop:
         self.storage.check_owner()
 
     def _abandon(self) -> None:
-        """Leave what is in flight; the next search starts it again."""
+        """Abandon the trials in flight; the next search starts them again."""
         self.pool.cancel()
         self._flights.clear()
 
     def _teach(self, record: TrialRecord) -> None:
-        """Tell the strategy what is known; of a skipped candidate, what it was at best."""
+        """Pass a trial to the strategy; for a skipped candidate, its best possible metrics."""
         metrics = record.metrics
         if record.skip:
             metrics |= {self.history.quality_metric: record.skip.quality_bound}
         self.strategy.observe(record.candidate, metrics or None)
 
     def _keep(self, record: TrialRecord) -> None:
-        """Commit a record, then bring the views up to date.
+        """Commit a record, then update the views.
 
-        Until something has been measured, failures are only held: if the environment is broken,
-        they say nothing about the candidates, and the next start tries them again.
+        Until something has been measured, failures are only held back: if the environment is
+        broken, they say nothing about the candidates, and the next start tries them again.
         """
         self.history.add(record)
         if self.history.measured:
@@ -287,7 +287,7 @@ class Loop:
         cause = self.history.common_cause
         if cause and len(self.history.records) >= self.identical_failures:
             raise StudyError(
-                f"stopped: each of the first {len(self.history.records)} candidates failed for one "
-                f"cause:\n  {record.failure.message if record.failure else cause}\n"
-                f"Fix it and run the same command again: these trials will be tried anew"
+                f"stopped: each of the first {len(self.history.records)} candidates failed for "
+                f"the same reason:\n  {record.failure.message if record.failure else cause}\n"
+                f"Fix it and run the same command again: these trials will be tried again"
             )
