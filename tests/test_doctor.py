@@ -32,8 +32,8 @@ def results(study: Path) -> Path:
     return study.parent / "results"
 
 
-def test_a_finished_study_is_well(iris_study: Path) -> None:
-    done = run_paretune("doctor", iris_study)
+def test_a_finished_study_is_well(study: Path) -> None:
+    done = run_paretune("doctor", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("ok ") == 8 and "PROBLEM" not in done.stdout
 
