@@ -263,10 +263,8 @@ def test_status_tells_time_by_stage(iris_study: Path) -> None:
         assert stage in out
 
 
-def test_a_pick_is_a_file_that_does_what_its_manifest_says(
-    iris_study: Path, tmp_path: Path
-) -> None:
-    done = run_paretune("pick", iris_study, "--max-latency-ms", "100", "--out", tmp_path / "picked")
+def test_a_pick_is_a_file_that_does_what_its_manifest_says(iris_copy: Path, tmp_path: Path) -> None:
+    done = run_paretune("pick", iris_copy, "--max-latency-ms", "100", "--out", tmp_path / "picked")
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "picked" / "manifest.json").read_text("utf-8"))
     session = onnxruntime.InferenceSession(
@@ -286,10 +284,10 @@ def test_a_pick_is_a_file_that_does_what_its_manifest_says(
     place = "inside" if again["inside"] else "outside"
     assert re.search(rf"measured just now: latency_p95_ms .+\(published .+: {place}\)", done.stdout)
     assert f"wrote {tmp_path / 'picked' / manifest['model']['file']} and " in done.stdout
-    history = paretune.status(iris_study)
+    history = paretune.status(iris_copy)
     base = next(point for point in history.confirmed if point.number == 0)
     assert manifest["baseline"] == base.metrics  # fresh, as what stands beside it
-    picked = paretune.pick(iris_study, max_latency_ms=100)
+    picked = paretune.pick(iris_copy, max_latency_ms=100)
     assert picked.record.number == manifest["trial"]
     assert picked.rechecks["latency_p95_ms"].published.value == published["value"]
 
