@@ -137,6 +137,16 @@ def test_a_quality_that_is_one_sample_better_is_not_surely_better(make_record: M
     assert (same[:, 1, 0] == same[:, 0, 0]).all()
 
 
+def test_two_launches_that_disagree_can_be_drawn_from(make_record: Make) -> None:
+    records = [make_record(number, {}) for number in range(4)]
+    launches = [
+        Launch(1.0, 1.0, 1, True, (time_ms,) * 2, 1.0, 1.0, 0.0, 1, 0.1) for time_ms in (1.0, 1e6)
+    ]
+    points = fresh(records, [np.ones(10, dtype=bool)] * 4).points
+    found = FreshPoints(points, [launches] * 4, GOALS, "accuracy")
+    assert np.isfinite(found.draws).all()
+
+
 def test_a_quality_that_cannot_be_resampled_is_taken_as_it_is(make_record: Make) -> None:
     found = fresh([make_record(0, {}), make_record(1, {})], [np.ones(10, dtype=bool)] * 2)
     for known in found.points:

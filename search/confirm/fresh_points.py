@@ -25,6 +25,9 @@ DRAWS = 1000
 _NO_STEP = 1e-9
 """Smaller differences of qualities are rounding errors."""
 
+_MOST_OFF = 100.0
+"""Largest deviation that is drawn, as a natural logarithm: far beyond what any machine does."""
+
 Name = tuple[str, float]
 
 _STEADY = ("peak_memory_bytes",)
@@ -225,5 +228,7 @@ def _scaled(
     if spread.degrees > 0:
         off *= np.sqrt(spread.degrees / rng.chisquare(spread.degrees, len(off)))
     error = (spread.standard_error or 0.0) / spread.mean
-    scaled: NDArray[np.float64] = spread.mean * np.exp(off * error)
+    # One degree of freedom has tails in which a value would become 0 or infinite.
+    off = (off * error).clip(-_MOST_OFF, _MOST_OFF)
+    scaled: NDArray[np.float64] = spread.mean * np.exp(off)
     return scaled
