@@ -231,7 +231,11 @@ def _files(folder: Path) -> dict[str, tuple[int, int]]:
     for path in folder.rglob("*"):
         status = path.lstat()
         is_database = path.name.startswith("mlflow.db")
-        if path.is_file() and not path.is_symlink() and path.suffix not in (".db-shm", ".db-wal"):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and path.suffix not in (".db-shm", ".db-wal", ".lock")
+        ):
             found[str(path)] = (status.st_ino, 0 if is_database else status.st_mtime_ns)
     return found
 
