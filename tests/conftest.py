@@ -78,6 +78,8 @@ def run_paretune(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     before = _worker_processes()
     with _as_in_a_new_process():
         done = CliRunner().invoke(main, command, prog_name="paretune")
+    if done.exit_code in (130, 143):
+        raise KeyboardInterrupt  # the tests were meant: without this the next one would begin
     stderr = done.stderr
     if done.exc_info is not None and not isinstance(done.exception, SystemExit | None):
         stderr += "".join(traceback.format_exception(*done.exc_info))
