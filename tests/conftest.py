@@ -77,6 +77,8 @@ def run_paretune(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     before = _worker_processes()
     with _as_in_a_new_process():
         done = CliRunner().invoke(main, command, prog_name="paretune")
+    if done.exit_code in (130, 143):
+        raise KeyboardInterrupt  # the tests were meant: without this the next one would begin
     stderr = done.stderr
     if done.exc_info is not None and not isinstance(done.exception, SystemExit | None):
         stderr += "".join(traceback.format_exception(*done.exc_info))
@@ -230,7 +232,11 @@ def _files(folder: Path) -> dict[str, tuple[int, int]]:
     for path in folder.rglob("*"):
         status = path.lstat()
         is_database = path.name.startswith("mlflow.db")
-        if path.is_file() and not path.is_symlink() and path.suffix not in (".db-shm", ".db-wal"):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and path.suffix not in (".db-shm", ".db-wal", ".lock")
+        ):
             found[str(path)] = (status.st_ino, 0 if is_database else status.st_mtime_ns)
     return found
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import SMALL_SPACE
+from conftest import SMALL_SPACE, TINY_SPACE
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
@@ -60,7 +60,7 @@ def try_out(chooser: Strategy, count: int) -> list[Candidate]:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_proposal_is_new_and_valid_until_the_space_is_empty(sampler: str) -> None:
     rule = Forbid({"student": "small", "batch_size": 8}, "not this")
-    space = SearchSpace.from_values(SMALL_SPACE, [rule])
+    space = SearchSpace.from_values(TINY_SPACE, [rule])
     chooser, seen = strategy(space, sampler), set()
     while (candidate := chooser.propose()) is not None:
         assert candidate not in seen
@@ -136,11 +136,12 @@ def test_failures_before_the_first_measurement_are_kept(space: SearchSpace) -> N
     assert len(states) == 4
 
 
-def test_a_constraint_steers_the_sampler() -> None:
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("gp", marks=pytest.mark.slow)])
+def test_a_constraint_steers_the_sampler(sampler: str) -> None:
     space = SearchSpace.from_values(LARGE)
     limit = Constraint("latency_p95_ms", maximum=30.0)
     objectives = [Objective("accuracy", "maximize"), Objective("latency_p95_ms", "minimize")]
-    chooser = OptunaStrategy(space, objectives, [limit], sampler="gp", seed=1)
+    chooser = OptunaStrategy(space, objectives, [limit], sampler=sampler, seed=1)
     kept = []
     for _ in range(45):
         candidate = chooser.propose()
@@ -148,7 +149,7 @@ def test_a_constraint_steers_the_sampler() -> None:
         kept.append(limit.violation(metrics(candidate)["latency_p95_ms"]) <= 0)
         chooser.observe(candidate, metrics(candidate))
     share = sum(metrics(c)["latency_p95_ms"] <= 30 for c in space.candidates()) / space.size
-    assert sum(kept[15:]) / len(kept[15:]) > share
+    assert sum(kept[15:]) / len(kept[15:]) > 1.5 * share
 
 
 def test_our_strategy_finds_a_better_frontier_than_chance() -> None:
