@@ -74,6 +74,8 @@ def _shown(default: Any) -> str:
 def commands() -> str:
     """Return the reference of the command line, as Markdown."""
     lines = ["# The command line", "", WRITTEN_BY]
+    # With the command's own settings: click keeps the help option that it made first, so that the
+    # page would depend on what has run before.
     settings = command_line.context_settings
     context = click.Context(command_line, info_name="paretune", terminal_width=100, **settings)
     lines += ["```", command_line.get_help(context), "```", ""]
