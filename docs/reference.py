@@ -74,7 +74,8 @@ def _shown(default: Any) -> str:
 def commands() -> str:
     """Return the reference of the command line, as Markdown."""
     lines = ["# The command line", "", WRITTEN_BY]
-    context = click.Context(command_line, info_name="paretune", terminal_width=100)
+    settings = command_line.context_settings
+    context = click.Context(command_line, info_name="paretune", terminal_width=100, **settings)
     lines += ["```", command_line.get_help(context), "```", ""]
     for name in command_line.list_commands(context):
         command = command_line.commands[name]

@@ -1,4 +1,4 @@
-"""A confirmation is kept as a whole or not at all, and a fragment never replaces a fuller one."""
+"""A confirmation is stored completely or not at all; a partial one never replaces a full one."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""``paretune doctor`` finds what is wrong with a study, each kind of it."""
+"""``paretune doctor`` finds every kind of problem of a study."""
 
 import json
 import sqlite3
@@ -32,8 +32,8 @@ def results(study: Path) -> Path:
     return study.parent / "results"
 
 
-def test_a_finished_study_is_well(iris_study: Path) -> None:
-    done = run_paretune("doctor", iris_study)
+def test_a_finished_study_is_well(study: Path) -> None:
+    done = run_paretune("doctor", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("ok ") == 8 and "PROBLEM" not in done.stdout
 
@@ -130,7 +130,7 @@ def test_a_wrong_frontier_is_found(study: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_sync_mends_what_mlflow_lost(study: Path) -> None:
+def test_sync_restores_what_mlflow_lost(study: Path) -> None:
     delete_a_run(study)
     assert run_paretune("doctor", study).returncode == 1
     assert run_paretune("sync", study).returncode == 0

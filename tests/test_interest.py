@@ -1,4 +1,4 @@
-"""What a person means to pick: it moves the reference point, steers the search, forbids nothing."""
+"""The wish: it moves the reference point, steers the search, forbids nothing."""
 
 import math
 import sqlite3
@@ -160,7 +160,7 @@ def test_a_wish_steers_where_the_search_goes() -> None:
 
 
 def test_a_wish_out_of_reach_is_approached() -> None:
-    """Nothing is expected to count at all: what comes nearest is proposed, not just anything."""
+    """If no candidate is expected to count, the nearest are proposed."""
     space = SearchSpace.from_values(LARGE)
     everyone = sorted(metrics(candidate)["latency_p95_ms"] for candidate in space.candidates())
     interest = Interest(max_latency_ms=everyone[0] / 5, min_quality=0.1)
@@ -209,7 +209,7 @@ def test_a_file_says_it_and_a_search_says_it_otherwise(tmp_path: Path) -> None:
         wish.interest([1, 8], {"batch_size": 3})
 
 
-def test_mistakes_in_a_wish_are_told_with_their_line(tmp_path: Path) -> None:
+def test_mistakes_in_a_wish_are_reported_with_their_line(tmp_path: Path) -> None:
     wish = {"max_accuracy_drop": -0.1, "batch_sizes": 1}
     with pytest.raises(ConfigError) as told:
         read_study_file(write_study(tmp_path, wish=wish))

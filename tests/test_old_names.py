@@ -1,4 +1,4 @@
-"""A workload of the first edition still loads, and a user's own packages are theirs."""
+"""A workload of the first edition still loads, and a user's own packages stay theirs."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_packages_of_the_users_own_are_theirs(tmp_path: Path, name: str) -> None
     assert done.stdout.strip() == "mine" and "is now called" not in done.stderr
 
 
-def test_a_study_runs_beside_files_with_the_names_of_our_rooms(tmp_path: Path) -> None:
+def test_a_study_runs_next_to_files_with_the_names_of_our_rooms(tmp_path: Path) -> None:
     (tmp_path / "search.py").write_text("TOP = 1\n", "utf-8")
     (tmp_path / "spaces.py").write_text("TOP = 2\n", "utf-8")
     (tmp_path / "runners").mkdir()

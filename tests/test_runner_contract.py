@@ -1,4 +1,4 @@
-"""What every runner keeps: the right answer, and a clear end to whatever goes wrong."""
+"""The contract of every runner: the right answer, and a clear end of every failure."""
 
 import os
 import tempfile
@@ -93,7 +93,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 @cache
 def described_runner(name: str) -> tuple[ProcessRunner, Description]:
-    """Return a runner and what it offers, asked once: PyTorch takes seconds to say so."""
+    """Return a runner and its description, requested once: PyTorch takes seconds for it."""
     if name == "ort-openvino":
         runner = RUNTIMES["onnxruntime"](name, interpreter(OPENVINO))
     else:

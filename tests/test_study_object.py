@@ -1,4 +1,4 @@
-"""The study as an object: a few lines without YAML do what the command line does."""
+"""The study as an object: a few lines without YAML replace the command line."""
 
 import sys
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_study_says_what_is_missing(tmp_path: Path) -> None:
         Study("study.yaml", folder=tmp_path)
 
     class Local:
-        """Of a function: nobody else can import it."""
+        """Defined in a function: other processes cannot import it."""
 
     with pytest.raises(StudyError, match="top level"):
         Study(workload=Local, space={}, folder=tmp_path / "local")

@@ -1,4 +1,4 @@
-"""Trials that were in flight: finished when there is time, and blamed for nothing of others."""
+"""Trials in flight: finished when there is time, and never blamed for others."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ GOALS = default_objectives("accuracy")
 
 
 def leave_in_flight(study: Path, space: SearchSpace, candidates: list[Candidate]) -> list[int]:
-    """Begin trials of a study and leave them, as a process that is killed does."""
+    """Begin trials of a study and abandon them, as a killed process does."""
     storage = StudyStorage(paths(study).storage_url, "iris")
     definition = {k: v for k, v in (storage.definition or {}).items() if k != "uid"}
     storage.create(definition, GOALS, space)
