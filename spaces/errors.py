@@ -4,6 +4,7 @@
     ├── SpaceError      a candidate, axis or rule that cannot be
     ├── ConfigError     a study file with mistakes (search)
     ├── WorkloadError   the user's workload cannot be loaded or breaks its protocol (runners)
+    ├── RecordError     a job or an outcome in JSON that this release does not know (runners)
     ├── StoreError      the artifact store cannot be read or written (runners)
     ├── StudyError      a study cannot be opened, continued or finished (search)
     └── DeviceBusyError another process held a device until time was up (runners)
@@ -27,6 +28,10 @@ class ConfigError(ParetuneError):
 
 class WorkloadError(ParetuneError):
     """The workload cannot be loaded or does not keep its protocol."""
+
+
+class RecordError(ParetuneError, ValueError):
+    """A record in JSON of a kind, a version or fields that this release does not know."""
 
 
 class StoreError(ParetuneError):

@@ -2,6 +2,7 @@
 
     objects/ab/abcd…   a file, named by the SHA-256 of its bytes
     stages/key.json    what a stage gave, named by the digest of everything it depends on
+    outcomes/key.json  what came of a job (see runners/execute)
     claims/key         locked by whoever runs that stage
     executions.jsonl   a line whenever a stage begins, and one when its output is kept
     scratch/           work in progress: folders, each locked while its process lives

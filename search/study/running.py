@@ -15,6 +15,7 @@ from typing import Any
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
@@ -148,8 +149,7 @@ def run_study(
             unfinished=unfinished,
             under_way=under_way,
             strategy=strategy,
-            pool=pool,
-            evaluator=evaluator,
+            executor=LocalExecutor(pool, evaluator),
             cost=cost,
             tracking=tracking,
             reporter=reporter,

@@ -1,0 +1,135 @@
+"""The local executor: jobs on this machine, whose cores builds and measurements share."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import asdict
+from types import TracebackType
+
+from paretune.runners import environment
+from paretune.runners.build.builder import Artifact
+from paretune.runners.build.stages import VERSIONS
+from paretune.runners.execute.build_pool import BuildPool
+from paretune.runners.execute.executor import BUILD, Site
+from paretune.runners.execute.job import Job, Measure
+from paretune.runners.execute.outcome import Outcome
+from paretune.runners.execute.outcomes import Outcomes
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.runtimes.lease import CPU
+from paretune.spaces import RunSpec, digest
+
+_DEVICE = "device:"
+
+
+class LocalExecutor:
+    """Builds in a pool's workers, and measures in the thread that waits.
+
+    Measurements come first and need the machine for themselves: builds are suspended meanwhile,
+    and the process that waits does nothing else, because it has its cores in common with the
+    device. So devices of one machine take turns, too: each is fed by the same cores.
+
+    Args:
+        pool: Builds.
+        evaluator: Measures.
+    """
+
+    def __init__(self, pool: BuildPool, evaluator: Evaluator) -> None:
+        self._pool = pool
+        self._evaluator = evaluator
+        self._outcomes = Outcomes(evaluator.store)
+        self._to_measure: deque[tuple[Measure, Future[Outcome]]] = deque()
+        self._under_way: dict[str, Future[Outcome]] = {}
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(kill=kind is not None)
+
+    def site(self, run: RunSpec) -> Site:
+        """Say where a candidate is built and measured (see :class:`Executor`)."""
+        evaluator = self._evaluator
+        runner = evaluator.runners.get(run.runner)
+        building = {"workload": evaluator.fingerprint, "stages": dict(VERSIONS)}
+        measuring = {
+            "workload": evaluator.fingerprint,
+            "quality": evaluator.quality_metric,
+            "samples": [path.name for path in evaluator.samples.inputs],
+            "settings": asdict(evaluator.settings),
+            "versions": dict(evaluator.versions.get(run.runner, {})),
+            "machine": environment.fingerprint(),
+        }
+        device = CPU if runner is None else runner.device(run)
+        return Site(
+            evaluator.model_format(run), _DEVICE + device, digest(building), digest(measuring)
+        )
+
+    def capacity(self, slot: str) -> int:
+        """Return how many jobs a slot takes at once (see :class:`Executor`)."""
+        return self._pool.size if slot == BUILD else int(slot.startswith(_DEVICE))
+
+    def submit(self, job: Job, slot: str) -> Future[Outcome]:
+        """Have a job done in a slot (see :class:`Executor`)."""
+        if isinstance(job, Measure) != slot.startswith(_DEVICE) or not self.capacity(slot):
+            raise ValueError(f"a {type(job).__name__} cannot be done in a slot {slot!r}")
+        key = job.key
+        known = self._under_way.get(key)
+        if known is not None and not known.done():
+            return known
+        future: Future[Outcome] = Future()
+        if (kept := self._outcomes.kept(job)) is not None:
+            future.set_result(kept)
+            return future
+        if isinstance(job, Measure):
+            self._to_measure.append((job, future))
+        else:
+            future = self._pool.submit(job)
+        self._under_way[key] = future
+        future.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return future
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Measure what is to be measured next, or else wait for a build (see :class:`Executor`)."""
+        if not self._to_measure:
+            self._pool.wait(timeout_s)
+            return
+        job, future = self._to_measure.popleft()
+        future.set_running_or_notify_cancel()
+        try:
+            with self._pool.paused():
+                outcome = self._outcomes.once(job, lambda: self._measure(job))
+        except BaseException as error:
+            future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C is the waiter's, not the job's.
+        else:
+            future.set_result(outcome)
+
+    def cancel(self) -> None:
+        """Leave all jobs (see :class:`Executor`)."""
+        while self._to_measure:
+            self._to_measure.popleft()[1].cancel()
+        self._pool.cancel()
+
+    def close(self, *, kill: bool = False) -> None:
+        """Let go of everything (see :class:`Executor`)."""
+        while self._to_measure:
+            self._to_measure.popleft()[1].cancel()
+        self._pool.stop(kill=kill)
+
+    def _measure(self, job: Measure) -> Measurement | Failure:
+        path = self._evaluator.store.get(job.artifact)
+        if path is None:
+            message = "its file left the artifact store, or is damaged there"
+            return Failure("measure", FailureKind.INVALID, message)
+        artifact = Artifact(path.name, path, path.stat().st_size, (), {})
+        measure = self._evaluator.measure if job.with_quality else self._evaluator.time
+        return measure(artifact, job.run)

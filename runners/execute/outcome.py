@@ -1,0 +1,91 @@
+"""The outcome of a job: what came of it, and how long that took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.failure import Failure
+from paretune.runners.measure.measurement import Measurement
+from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.spaces import RecordError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job.
+
+    Attributes:
+        value: What the job's kind gives (a tuple of stage names, a :class:`Training`, an
+            :class:`Artifact` or a :class:`Measurement`), or a :class:`Failure`.
+        seconds: Wall-clock time of doing it, without waiting for its slot.
+    """
+
+    value: Any
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain nested values, ready for JSON; files are named by their digests."""
+        value = self.value
+        match value:
+            case Artifact():
+                kind, plain = (
+                    "artifact",
+                    {
+                        "digest": value.digest,
+                        "lineage": [asdict(record) for record in value.lineage],
+                        "stage_seconds": dict(value.stage_seconds),
+                    },
+                )
+            case Training():
+                kind, plain = "training", asdict(value)
+            case Measurement():
+                kind, plain = "measurement", value.as_dict()
+            case Failure():
+                kind, plain = "failure", value.as_dict()
+            case _:
+                kind, plain = "stages", {"names": list(value)}
+        return {"kind": kind, "value": plain, "seconds": self.seconds}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], store: ArtifactStore) -> Outcome | None:
+        """Undo :meth:`as_dict`.
+
+        Args:
+            values: What it returned.
+            store: Where the files are that it names.
+
+        Returns:
+            The outcome, or ``None`` if such a file is not whole there.
+
+        Raises:
+            RecordError: If it is an outcome of another release, or none at all.
+        """
+        try:
+            value = _value(values["kind"], values["value"], store)
+            return None if value is None else cls(value, float(values["seconds"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(
+                f"this release knows no such outcome of a job ({type(error).__name__}: {error}); "
+                f"use the release of Paretune that wrote it"
+            ) from error
+
+
+def _value(kind: str, plain: Mapping[str, Any], store: ArtifactStore) -> Any:
+    match kind:
+        case "artifact":
+            path = store.get(plain["digest"])
+            lineage = tuple(StageRecord(**record) for record in plain["lineage"])
+            seconds = plain["stage_seconds"]
+            return path and Artifact(path.name, path, path.stat().st_size, lineage, seconds)
+        case "training":
+            return Training(**plain)
+        case "measurement":
+            return Measurement.from_dict(plain) if store.get(plain["samples"]) else None
+        case "failure":
+            return Failure.from_dict(dict(plain))
+        case "stages":
+            return tuple(plain["names"])
+    raise ValueError(f"kind {kind!r}")
