@@ -2,7 +2,7 @@
 
     python docs/reference.py
 
-``tests/test_docs.py`` fails when what is written is not what the code says.
+``tests/test_docs.py`` fails if the pages differ from the code.
 """
 
 from pathlib import Path
@@ -23,14 +23,17 @@ WRITTEN_BY = "Written by `python docs/reference.py`; do not edit.\n"
 def study_file() -> str:
     """Return the reference of the study file, as Markdown."""
     lines = ["# The study file", "", WRITTEN_BY]
-    lines += ["Unknown keys are mistakes; all mistakes are told at once, each with its line.", ""]
+    lines += [
+        "Unknown keys are mistakes. All mistakes are reported at once, each with its line.",
+        "",
+    ]
     lines += _section(StudyConfig, "")
     lines += [
         "## Metrics",
         "",
-        "Any of these, and the workload's quality, can be an objective or a",
+        "Any of these metrics, and the workload's quality, can be an objective or a constraint.",
     ]
-    lines += ["constraint.", "", "| metric | what it is | better | needs |", "|---|---|---|---|"]
+    lines += ["", "| metric | meaning | better | needs |", "|---|---|---|---|"]
     for metric in METRICS.values():
         better = "higher" if metric.higher_is_better else "lower"
         lines.append(f"| `{metric.name}` | {metric.description} | {better} | {metric.needs} |")
@@ -39,7 +42,7 @@ def study_file() -> str:
 
 def _section(model: type[BaseModel], path: str) -> list[str]:
     lines = [f"## {path or 'Top level'}", "", (model.__doc__ or "").strip(), ""]
-    lines += ["| key | default | what it is |", "|---|---|---|"]
+    lines += ["| key | default | meaning |", "|---|---|---|"]
     below: list[tuple[str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
         inner = _models_in(field.annotation)

@@ -1,4 +1,4 @@
-"""A child process with a deadline: started alone, ended whole, its end told as a value."""
+"""A child process with a deadline, ended with all its children, whose end is a value."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def run_job(
     python: Path = Path(sys.executable),
     lease: int | None = None,
 ) -> dict[str, Any] | Failure:
-    """Run a launch script on a job in a fresh process and return what it found.
+    """Run a launch script on a job in a fresh process and return its result.
 
     Args:
-        script: The script; it reads the job file it is given and writes ``result.json`` beside it.
+        script: The script; it reads a job file and writes ``result.json`` next to it.
         job: The job, as plain values.
         folder: Folder for the job, its result and its log.
         stage: Name of the stage, for failures.
@@ -51,7 +51,7 @@ def run_job(
         return Failure(stage, FailureKind.UNSUPPORTED, f"there is no interpreter {python}")
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            # -P: the script's folder holds modules of ours that would hide others of the same name.
+            # -P: our modules in the script's folder would hide others of the same name.
             [str(python), "-P", str(script), str(job_path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -63,7 +63,7 @@ def run_job(
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             message = (
-                f"no result after {timeout_s:g} s; raise measurement.timeout_s if it needs more"
+                f"no result after {timeout_s:g} s; if it needs longer, raise measurement.timeout_s"
             )
             return Failure(stage, FailureKind.TIMEOUT, message, _tail(log_path))
         finally:
@@ -86,12 +86,15 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def _reason(code: int, log: str) -> tuple[FailureKind, str]:
     if code == -signal.SIGABRT and any(sign in log for sign in _OUT_OF_MEMORY):
-        return FailureKind.OUT_OF_MEMORY, "the process asked for more memory than it may have"
+        return FailureKind.OUT_OF_MEMORY, "the process exceeded its memory limit"
     if code == -signal.SIGKILL:
-        return FailureKind.OUT_OF_MEMORY, "the process was killed: most likely out of memory"
+        return (
+            FailureKind.OUT_OF_MEMORY,
+            "the process was killed, most likely because memory ran out",
+        )
     if code < 0:
-        return FailureKind.CRASH, f"the process died of {signal.Signals(-code).name}"
-    return FailureKind.CRASH, f"the process ended with exit code {code} and no result"
+        return FailureKind.CRASH, f"the process was ended by {signal.Signals(-code).name}"
+    return FailureKind.CRASH, f"the process ended with exit code {code} and without a result"
 
 
 def _tail(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The machine that numbers are measured on: every measurement carries it."""
+"""The machine of a measurement: every measurement records it."""
 
 import os
 import platform

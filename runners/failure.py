@@ -7,7 +7,7 @@ from typing import Any
 
 
 class FailureKind(StrEnum):
-    """What kind of end a candidate met."""
+    """The kind of a failure."""
 
     CRASH = "crash"
     TIMEOUT = "timeout"
@@ -23,8 +23,8 @@ class Failure:
 
     Attributes:
         stage: Where it happened: a build stage's name, ``"evaluate"`` or ``"measure"``.
-        kind: What kind of end it was.
-        message: The reason, in words a person understands, with the next step where there is one.
+        kind: The kind of failure.
+        message: The reason, in words that people understand, with the next step if there is one.
         log: The end of what the process printed, if it printed anything; not part of the cause.
     """
 
@@ -35,9 +35,9 @@ class Failure:
 
     @property
     def cause(self) -> str:
-        """The failure without what differs from candidate to candidate (numbers, paths, digests).
+        """The failure without details that differ between candidates (numbers, paths, digests).
 
-        Two failures with one cause have one mend.
+        Two failures with the same cause have the same fix.
         """
         text = re.sub(r"(/[^\s'\"]+)+|\b[0-9a-f]{12,}\b|'[^']*'|\d+(\.\d+)?", "…", self.message)
         return f"{self.stage}: {self.kind}: {text.splitlines()[0] if text else ''}"
@@ -53,10 +53,10 @@ class Failure:
 
 
 class StageError(Exception):
-    """Raised inside a stage or a runner; it becomes a :class:`Failure` at their edge.
+    """Raised inside a stage or a runner, and converted to a :class:`Failure` at their boundary.
 
     Attributes:
-        kind: What kind of failure it is.
+        kind: The kind of the failure.
     """
 
     def __init__(self, kind: FailureKind, message: str) -> None:

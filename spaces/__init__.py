@@ -1,4 +1,4 @@
-"""What may be tried: candidates, axes, rules and the space they span.
+"""The search space: candidates, axes and rules.
 
 Pure values: this package knows nothing of torch, ONNX or Optuna.
 """

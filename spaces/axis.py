@@ -9,7 +9,7 @@ Value = str | int | float
 
 ORDERED_AXES = ("pruning_ratio", "fp32_layer_share", "batch_size", "intra_op_threads")
 BUILD_AXES = ("student", "pruning_ratio", "quantization", "fp32_layer_share")
-"""The axes that decide the artifact; the others say how it is run."""
+"""The axes that decide the artifact; the others decide how it is run."""
 
 AXIS_NAMES = (
     *BUILD_AXES,
@@ -26,8 +26,8 @@ class Axis:
 
     Attributes:
         name: One of :data:`AXIS_NAMES`.
-        values: What may be tried, without repeats. Values of an ordered axis are kept sorted, so
-            that neighbours in the tuple are neighbours in fact.
+        values: The values to try, without repeats. Values of an ordered axis are sorted, so that
+            neighbours in the tuple are neighbours in value.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Axis:
         elif self.name in ("pruning_ratio", "fp32_layer_share"):
             values = tuple(float(value) for value in values)
         if not values:
-            raise SpaceError(f"axis {self.name} has no values: give at least one")
+            raise SpaceError(f"axis {self.name} has no values: list at least one")
         if len(set(values)) != len(values):
-            raise SpaceError(f"axis {self.name} repeats a value: {list(self.values)}")
+            raise SpaceError(f"axis {self.name} lists a value twice: {list(self.values)}")
         if self.is_ordered:
             values = tuple(sorted(values))
         object.__setattr__(self, "values", values)

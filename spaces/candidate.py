@@ -14,18 +14,18 @@ REFERENCE = "reference"
 """The student name of the user's own trained model."""
 
 Runtime = Literal["onnxruntime", "openvino", "pytorch"]
-"""What can run a model; each name is also that of a runner which needs no entry."""
+"""The runtimes; each name is also a runner that needs no entry in the study file."""
 
 DEFAULT_RUNNER: Runtime = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """What decides the artifact.
+    """The part of a candidate that decides the artifact.
 
     Attributes:
-        student: Architecture to build, a name the workload offers; ``"reference"`` is the user's
-            own model, which is not distilled.
+        student: Architecture to build, a name from the workload; ``"reference"`` is the user's own
+            model, which is not distilled.
         pruning_ratio: Share of channels to remove from each prunable layer, in [0, 1).
         quantization: How weights and activations are stored.
         fp32_layer_share: Share of the layers that the quantization leaves in fp32, the most
@@ -39,7 +39,7 @@ class BuildSpec:
 
     def __post_init__(self) -> None:
         if not self.student:
-            raise SpaceError("student must be a name the workload offers; got an empty text")
+            raise SpaceError("student must be a name from the workload; got an empty text")
         for name, what in (
             ("pruning_ratio", "channels to remove"),
             ("fp32_layer_share", "layers to leave in fp32"),
@@ -48,7 +48,7 @@ class BuildSpec:
             share = _number(name, value)
             if not 0.0 <= share < 1.0:
                 raise SpaceError(
-                    f"{name} is the share of {what}, at least 0 and below 1; got {value!r}"
+                    f"{name} (the share of {what}) must be at least 0 and below 1; got {value!r}"
                 )
             object.__setattr__(self, name, share + 0.0)
         scheme = _member("quantization", Quantization, self.quantization)
@@ -56,7 +56,7 @@ class BuildSpec:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether anything at all is done to the reference model."""
+        """Whether the reference model is changed at all."""
         return self != BuildSpec(REFERENCE, 0.0, Quantization.FP32)
 
     @property
@@ -66,8 +66,8 @@ class BuildSpec:
         return self.quantization.value + (f" but {100 * share:.3g}%" if share else "")
 
     def is_compressed_less(self, other: "BuildSpec") -> bool:
-        """Tell whether it should be no worse than another: it lost nothing the other kept."""
-        # Asked for hundreds of thousands of pairs: what rules most of them out comes first.
+        """Tell whether it is compressed less than another, and so should be no worse."""
+        # Called for hundreds of thousands of pairs: the most selective test comes first.
         if self.student == other.student:
             if self.pruning_ratio > other.pruning_ratio:
                 return False
@@ -80,14 +80,14 @@ class BuildSpec:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """How an artifact is executed.
+    """The part of a candidate that decides how an artifact runs.
 
     Attributes:
         runner: Name of the runner (device and runtime), such as ``"onnxruntime"``.
         execution_provider: The runtime's back end, such as ``"CPUExecutionProvider"``.
         batch_size: Samples in one inference call.
         intra_op_threads: Threads that one operator may use.
-        graph_optimization: How far ONNX Runtime rewrites the graph; others have no such choice.
+        graph_optimization: ONNX Runtime's level; other runtimes have no such choice.
     """
 
     runner: str
@@ -109,7 +109,7 @@ class RunSpec:
 
     @property
     def session_options(self) -> dict[str, int]:
-        """What ONNX Runtime's ``SessionOptions`` are set to, by name."""
+        """The values for ONNX Runtime's ``SessionOptions``, by name."""
         return {
             "intra_op_num_threads": self.intra_op_threads,
             "inter_op_num_threads": 1,
@@ -127,8 +127,8 @@ class Candidate:
     """One point of the search space.
 
     Attributes:
-        build: What decides the artifact (expensive: minutes to hours).
-        run: How the artifact is executed (cheap: seconds).
+        build: The part that decides the artifact (expensive: minutes to hours).
+        run: How to execute the artifact (cheap: seconds).
     """
 
     build: BuildSpec
@@ -136,7 +136,7 @@ class Candidate:
 
     @property
     def digest(self) -> str:
-        """Canonical SHA-256; two candidates are the same work exactly when it is equal."""
+        """Canonical SHA-256; two candidates are the same if and only if it is equal."""
         return digest(self.as_dict())
 
     @property
@@ -155,7 +155,7 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """A short name for one line of a log."""
+        """A short name for a log line."""
         level = self.run.graph_optimization
         return (
             f"{self.build.student} · prune {self.build.pruning_ratio:g} · "
@@ -166,9 +166,9 @@ class Candidate:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain nested values, ready for JSON, without what became a choice only later.
+        """Return plain nested values, ready for JSON, without axes that were added later.
 
-        So a candidate that leaves it as it always was keeps its digest.
+        So a candidate with the default on such an axis keeps its digest.
         """
         build, run = asdict(self.build), asdict(self.run)
         if not self.build.fp32_layer_share:

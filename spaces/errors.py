@@ -1,25 +1,25 @@
 """The one tree of errors that Paretune raises for a person to read.
 
     ParetuneError
-    ├── SpaceError      a candidate, axis or rule that cannot be
+    ├── SpaceError      an invalid candidate, axis or rule
     ├── ConfigError     a study file with mistakes (search)
     ├── WorkloadError   the user's workload cannot be loaded or breaks its protocol (runners)
     ├── RecordError     a job or an outcome in JSON that this release does not know (runners)
     ├── StoreError      the artifact store cannot be read or written (runners)
     ├── StudyError      a study cannot be opened, continued or finished (search)
-    └── DeviceBusyError another process held a device until time was up (runners)
+    └── DeviceBusyError another process held a device until the time was over (runners)
 
-A candidate that cannot be built or measured is *not* an error: it is a ``runners.Failure``, a
-value. Each message states the rule, the value received and the next step.
+A candidate that cannot be built or measured is *not* an error: it is a ``Failure``, a value. Each
+message states the rule, the value received and the next step.
 """
 
 
 class ParetuneError(Exception):
-    """Base of everything Paretune raises on purpose; shown to people without a traceback."""
+    """Base of all errors that Paretune raises on purpose; shown without a traceback."""
 
 
 class SpaceError(ParetuneError, ValueError):
-    """A candidate, axis or rule that cannot be."""
+    """An invalid candidate, axis or rule."""
 
 
 class ConfigError(ParetuneError):
@@ -27,7 +27,7 @@ class ConfigError(ParetuneError):
 
 
 class WorkloadError(ParetuneError):
-    """The workload cannot be loaded or does not keep its protocol."""
+    """The workload cannot be loaded or breaks its protocol."""
 
 
 class RecordError(ParetuneError, ValueError):
@@ -43,4 +43,4 @@ class StudyError(ParetuneError):
 
 
 class DeviceBusyError(ParetuneError):
-    """Another process builds or measures on a device, and there is no time left to wait for it."""
+    """Another process uses a device, and there is no time left to wait for it."""

@@ -1,4 +1,4 @@
-"""How far ONNX Runtime rewrites a model's graph when it loads it."""
+"""ONNX Runtime's levels of graph optimization."""
 
 from enum import StrEnum
 from typing import Self
@@ -7,17 +7,17 @@ from paretune.spaces.errors import SpaceError
 
 
 class GraphOptimization(StrEnum):
-    """A level of ONNX Runtime's graph optimizations; its value is the name used in study files.
+    """A level of graph optimization; its value is the name used in study files.
 
-    Each level has all of the one before. To rewrite nothing at all is not offered: it gains no time
-    on any graph, and a model registry could not be told to serve a model that way.
+    Each level includes the previous one. There is no level without any optimization: it is faster
+    on no graph, and a model registry could not serve a model that way.
 
     ============  ===================================================================
-    name          what is done
+    name          effect
     ============  ===================================================================
     ``basic``     constants folded, nodes without effect removed, simple fusions
     ``extended``  operators fused into ones that only ONNX Runtime has
-    ``all``       tensors laid out as the processor likes them, too (ONNX Runtime's default)
+    ``all``       also memory layouts for the processor (ONNX Runtime's default)
     ============  ===================================================================
     """
 
@@ -35,7 +35,7 @@ class GraphOptimization(StrEnum):
         """Undo :attr:`level`.
 
         Raises:
-            SpaceError: If it is no level's value.
+            SpaceError: If no level has this value.
         """
         found = next((each for each in cls if each.level == level), None)
         if found is None:

@@ -1,4 +1,4 @@
-"""The ways in which weights and activations can be stored in fewer bits."""
+"""The schemes that store weights and activations in fewer bits."""
 
 from enum import StrEnum
 from typing import Literal, NamedTuple
@@ -21,8 +21,8 @@ class Quantization(StrEnum):
     ``fp32``                32            32                not quantized
     ``fp16``                16            16                not quantized, cast to half precision
     ``int8-static``         8             8                 once, from the calibration split
-    ``int8-qat``            8             8                 as int8-static, after a fine-tuning in
-                                                            which rounding is simulated
+    ``int8-qat``            8             8                 as int8-static, after a fine-tuning with
+                                                            simulated rounding
     ``int8-dynamic``        8             8                 at run time, for each batch
     ``int8-weight``         8             32                activations stay fp32
     ``int4-weight``         4             32                activations stay fp32
@@ -39,12 +39,12 @@ class Quantization(StrEnum):
 
     @property
     def weight_bits(self) -> int:
-        """Bits that one stored weight takes."""
+        """Bits per stored weight."""
         return _SCHEMES[self].weight_bits
 
     @property
     def activation_bits(self) -> int:
-        """Bits that one activation takes inside a quantized operator."""
+        """Bits per activation inside a quantized operator."""
         return _SCHEMES[self].activation_bits
 
     @property
@@ -53,7 +53,7 @@ class Quantization(StrEnum):
         return _SCHEMES[self].mode
 
     def is_no_coarser(self, other: "Quantization") -> bool:
-        """Tell whether nothing is stored in fewer bits: fp32 before fp16 before all others."""
+        """Tell whether it is no coarser than another: fp32 before fp16 before all others."""
         whole = (Quantization.FP32, Quantization.FP16)
         return self in (other, whole[0]) or (self == whole[1] and other not in whole)
 
@@ -69,4 +69,4 @@ _SCHEMES = {
 }
 
 PROGRAM_QUANTIZATIONS = (Quantization.FP32, Quantization.FP16)
-"""What PyTorch's exported programs come in; the other schemes make ONNX files."""
+"""The schemes of PyTorch's exported programs; the other schemes make ONNX files."""

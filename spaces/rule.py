@@ -1,7 +1,7 @@
-"""Rules: why a combination of values is not worth trying, in words a person understands.
+"""Rules: reasons why a combination of values is not worth trying, in plain words.
 
 A rule is any function that takes a candidate and returns the reason why it is invalid, or ``None``.
-:class:`Forbid` is the rule that a study file can write down.
+:class:`Forbid` is the rule that a study file can state.
 """
 
 import operator
@@ -30,9 +30,9 @@ class Forbid:
     """Forbids the candidates that meet every condition.
 
     Attributes:
-        when: A condition for each axis named: a value, a list of values (any of them), or a
-            comparison written as text, such as ``"> 0.5"``.
-        reason: Why, for the person who asks.
+        when: A condition per axis: a value, a list of values (any of them), or a comparison as
+            text, such as ``"> 0.5"``.
+        reason: The reason, for people.
     """
 
     when: Mapping[str, Any]
@@ -74,17 +74,15 @@ class ThreadLimit:
         threads = candidate.run.intra_op_threads
         if threads <= self.cores:
             return None
-        return (
-            f"{threads} threads would share {self.cores} cores: they would only wait for each other"
-        )
+        return f"{threads} threads on {self.cores} cores would only wait for each other"
 
 
 def whole_layers(candidate: Candidate) -> str | None:
-    """Return the reason if layers are to stay in fp32 by a scheme that quantizes no layer."""
+    """Return the reason if layers shall stay in fp32 under a scheme that quantizes no layer."""
     build = candidate.build
     if build.fp32_layer_share == 0 or build.quantization.weight_bits < 16:
         return None
-    return f"{build.quantization} quantizes no layer, so none can be left in fp32"
+    return f"{build.quantization} quantizes no layer, so no layer can be left in fp32"
 
 
 def _matches(axis: str, condition: Any, value: Any) -> bool:
@@ -105,8 +103,8 @@ def _matches(axis: str, condition: Any, value: Any) -> bool:
 def _bound(axis: str, condition: str, text: str) -> float:
     if axis not in ORDERED_AXES:
         raise SpaceError(
-            f"rule on {axis}: {condition!r} compares, but {axis} has names, not numbers; "
-            f"write the name, or a list of names"
+            f"rule on {axis}: {condition!r} is a comparison, but {axis} has names, not numbers; "
+            "write a name or a list of names"
         )
     try:
         return float(text)

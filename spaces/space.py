@@ -20,22 +20,22 @@ BASELINE_VALUES: dict[str, Value] = {
     "fp32_layer_share": 0.0,
     "graph_optimization": GraphOptimization.ALL.value,
 }
-"""What the uncompressed reference, run as runtimes do by themselves, has; every space holds it."""
+"""The values of the uncompressed reference, run with defaults; every space includes them."""
 
 OPTIONAL_AXES: dict[str, list[Value]] = {
     name: [BASELINE_VALUES[name]] for name in ("fp32_layer_share", "graph_optimization")
 }
-"""The values of the axes that a space need not name: they came later than others."""
+"""Defaults of the axes that a space may leave out, because they were added later."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What may be tried.
+    """The search space.
 
     Attributes:
-        axes: Every axis of :data:`spaces.AXIS_NAMES`, in that order. They hold the values of
+        axes: Every axis of :data:`AXIS_NAMES`, in that order. They include the values of
             :data:`BASELINE_VALUES`: trial 0 is always the baseline.
-        rules: Functions that give the reason why a candidate is invalid, or ``None``.
+        rules: Functions that return the reason why a candidate is invalid, or ``None``.
     """
 
     axes: tuple[Axis, ...]
@@ -48,8 +48,8 @@ class SearchSpace:
         for name, value in BASELINE_VALUES.items():
             if value not in self.axis(name).values:
                 raise SpaceError(
-                    f"axis {name} must hold {value!r}: trial 0 is always the uncompressed "
-                    f"baseline. Add it; a rule can keep it out of every other trial"
+                    f"axis {name} must include {value!r}: trial 0 is always the uncompressed "
+                    "baseline. Add it; a rule can exclude it from all other trials"
                 )
         for axis in self.axes:
             for value in axis.values:
@@ -61,8 +61,8 @@ class SearchSpace:
     ) -> "SearchSpace":
         """Make a space from the values of each axis, by axis name.
 
-        Without ``fp32_layer_share`` no layer is left out of a quantization, and without
-        ``graph_optimization`` graphs are optimized as far as ONNX Runtime can.
+        Without ``fp32_layer_share``, no layer stays in fp32, and without ``graph_optimization``,
+        ONNX Runtime applies all optimizations.
         """
         values = {**OPTIONAL_AXES, **values}
         unknown = sorted(set(values) - set(AXIS_NAMES))
@@ -95,7 +95,7 @@ class SearchSpace:
     def reason_against(self, candidate: Candidate) -> str | None:
         """Return why a candidate is invalid, or ``None`` if it is valid.
 
-        The baseline is exempt from rules: it is what everything else is compared with.
+        The baseline is exempt from rules, because everything else is compared with it.
         """
         for name, value in candidate.params.items():
             if value not in self.axis(name).values:
@@ -114,9 +114,9 @@ class SearchSpace:
     def informative(self) -> list[Candidate]:
         """Return the few valid candidates that say most about the space, the baseline first.
 
-        The baseline, its static int8 form, each student as it is, the reference pruned as far as
-        the space goes, then the baseline in every other quantization, which shows those that do not
-        work here: the corners between which the frontier lies.
+        They are the corners between which the frontier lies: the baseline, its static int8 form,
+        each student as it is, the reference with maximum pruning, then the baseline in every other
+        quantization, which shows those that do not work here.
         """
         base = self.baseline
         quantizations = self.axis("quantization").values

@@ -1,15 +1,26 @@
 """What the tests share: a real study of a small workload, run once by the command line."""
 
+import functools
+import itertools
+import logging
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
@@ -31,6 +42,15 @@ SMALL_SPACE: dict[str, list[Any]] = {
     "execution_provider": ["CPUExecutionProvider"],
     "intra_op_threads": [1],
 }
+TINY_SPACE: dict[str, list[Any]] = {**SMALL_SPACE, "quantization": ["fp32", "int8-dynamic"]}
+"""Takes no calibration: NNCF, which takes seconds to import, is not needed."""
+UNTRAINED_SPACE: dict[str, list[Any]] = {
+    **TINY_SPACE,
+    "student": ["reference"],
+    "pruning_ratio": [0.0],
+    "quantization": ["fp32", "fp16", "int8-dynamic"],
+}
+"""Nothing but the reference has to be trained."""
 QUICK = {
     "launches": 2,
     "extra_launches": 0,
@@ -46,7 +66,53 @@ QUICK_CONFIRMATION: dict[str, Any] = {
 }
 
 
-def run_paretune(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run_paretune(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, which has paid for the imports.
+
+    It prints and ends as it does for a person. Use :func:`start_paretune` where the process is the
+    point: signals, kills, what is imported, and MLflow's database deleted while this process has it
+    open.
+    """
+    from paretune.search.cli.main import main
+
+    command = list(map(str, arguments))
+    before = _worker_processes()
+    with _as_in_a_new_process():
+        done = CliRunner().invoke(main, command, prog_name="paretune")
+    stderr = done.stderr
+    if done.exc_info is not None and not isinstance(done.exception, SystemExit | None):
+        stderr += "".join(traceback.format_exception(*done.exc_info))
+    assert _worker_processes() <= before, f"paretune {command} left its build processes"
+    return subprocess.CompletedProcess(command, done.exit_code, done.stdout, stderr)
+
+
+@contextmanager
+def _as_in_a_new_process() -> Iterator[None]:
+    """Let warnings reach standard error, past pytest's handlers, and put the import path back."""
+    root, path = logging.getLogger(), list(sys.path)
+    handlers, root.handlers = root.handlers, []
+    try:
+        yield
+    finally:
+        root.handlers, sys.path[:] = handlers, path
+
+
+def _worker_processes() -> set[int]:
+    """Return the build processes of this one."""
+    children = psutil.Process().children()
+    return {child.pid for child in children if "popen_loky_posix" in " ".join(_command(child))}
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # it has just ended
+
+
+def start_paretune(
+    *arguments: str | Path, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """Run the command line as a person does, in a process of its own."""
     return run_python("-m", "paretune", *arguments, timeout=timeout)
 
@@ -56,6 +122,14 @@ def run_python(*arguments: str | Path, timeout: float = 300) -> subprocess.Compl
     return subprocess.run(
         [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=timeout
     )
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until something holds; fail if it does not within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"it does not hold after {seconds:g} s"
+        time.sleep(0.02)
 
 
 def write_study(folder: Path, **changes: Any) -> Path:
@@ -75,13 +149,85 @@ def write_study(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
-def iris_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study of ten trials; its study file."""
+def searched_iris(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of ten trials; its study file. For fixtures of modules: they copy it."""
     folder = tmp_path_factory.mktemp("iris study")  # a space in the path is meant
     path = write_study(folder, confirmation=QUICK_CONFIRMATION)
     done = run_paretune("search", path)
     assert done.returncode == 0, done.stdout + done.stderr
     return path
+
+
+@pytest.fixture
+def iris_study(searched_iris: Path) -> Iterator[Path]:
+    """The finished study that all tests share, to read."""
+    before = _files(searched_iris.parent)
+    yield searched_iris
+    changed = set(before.items()) ^ set(_files(searched_iris.parent).items())
+    assert not changed, f"the test changed the shared study ({changed}): it should copy it"
+
+
+@pytest.fixture
+def iris_copy(searched_iris: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study, to change."""
+    return copy_study(searched_iris, tmp_path / "iris copy")
+
+
+def copy_study(study: Path, folder: Path) -> Path:
+    """Copy a finished study as if it had been searched in ``folder``; its study file."""
+    shutil.copytree(study.parent, folder)
+    # MLflow has the places of its files in full: a copy would write to what it was copied from.
+    here, there = study.parent.as_uri(), folder.as_uri()
+    with closing(sqlite3.connect(folder / "results" / "mlflow.db")) as database, database:
+        for table, column in (
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("logged_models", "artifact_location"),
+        ):
+            database.execute(
+                f"update {table} set {column} = replace({column}, ?, ?)", (here, there)
+            )
+    return folder / study.name
+
+
+def place_mlflow(path: Path) -> None:
+    """Put a copy of an empty MLflow database at a path, if there is none: to make one is slow."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_bytes(_empty_mlflow())
+
+
+@functools.cache
+def _empty_mlflow() -> bytes:
+    from paretune.search.review.mlflow.client import mlflow_client
+
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow_client(f"sqlite:///{folder}/mlflow.db").search_experiments()
+        with closing(sqlite3.connect(f"{folder}/mlflow.db")) as database:
+            return database.serialize()
+
+
+def mlflow_as_it_is(study: Path) -> str:
+    """Return an address of a study's MLflow database that was not open before.
+
+    MLflow keeps its databases open: of one that was deleted, it would go on telling what was there.
+    """
+    folder = study.parent
+    names = (folder.with_name(f"{folder.name} {number}.db") for number in itertools.count())
+    link = next(name for name in names if not name.is_symlink())
+    link.symlink_to(folder / "results" / "mlflow.db")
+    return f"sqlite:///{link}"
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what tells that a file was changed; who only reads MLflow's database writes to it."""
+    found = {}
+    for path in folder.rglob("*"):
+        status = path.lstat()
+        is_database = path.name.startswith("mlflow.db")
+        if path.is_file() and not path.is_symlink() and path.suffix not in (".db-shm", ".db-wal"):
+            found[str(path)] = (status.st_ino, 0 if is_database else status.st_mtime_ns)
+    return found
 
 
 @pytest.fixture

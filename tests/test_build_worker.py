@@ -1,10 +1,9 @@
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import IRIS
+from conftest import IRIS, wait_until
 
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Build
@@ -66,7 +65,9 @@ def test_a_process_that_died_between_two_jobs_is_started_anew(make_worker: Make)
             if "LokyProcess" in " ".join(child.cmdline()):
                 child.kill()
                 child.wait(10)
-        time.sleep(1.0)  # until loky has noticed
+        executor = worker._executor
+        assert executor is not None
+        wait_until(lambda: executor._flags.broken)  # loky has noticed
         assert worker.describe() == before
 
 

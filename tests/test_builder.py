@@ -1,6 +1,8 @@
 import errno
 import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,8 @@ def test_stages_of_a_build() -> None:
     assert [stage for stage, _ in plan(baseline, recipe)] == ["reference", "export"]
 
 
-def test_training_goes_on_from_its_short_part(builder: Builder) -> None:
+def test_training_goes_on_from_its_short_part(builder: Builder, tmp_path: Path) -> None:
+    builder = Builder(builder.loaded, ArtifactStore(tmp_path))  # nothing is trained there yet
     spec = BuildSpec("small", 0.25, Quantization.FP32)
     assert builder.missing(spec)[:2] == ["reference", "distill-short"]
     short = builder.train(spec, "distill-short")
@@ -216,17 +219,22 @@ class Several(Iris):
 """
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    folder = tmp_path_factory.mktemp("several")
+    (folder / "several.py").write_text(SEVERAL, "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(IRIS.parent))
+        loaded = LoadedWorkload("several.py:Several", folder)
+        yield Builder(loaded, ArtifactStore(folder / "store"))
+
+
 @pytest.mark.parametrize("quantization", ["fp32", "int8-static", "int8-qat"])
-def test_a_model_of_several_inputs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantization: str
-) -> None:
-    monkeypatch.syspath_prepend(str(IRIS.parent))
-    (tmp_path / "several.py").write_text(SEVERAL, "utf-8")
-    loaded = LoadedWorkload("several.py:Several", tmp_path)
-    artifact = build(Builder(loaded, ArtifactStore(tmp_path / "store")), "small", 0.5, quantization)
-    validation = loaded.data.validation
+def test_a_model_of_several_inputs(several: Builder, quantization: str) -> None:
+    artifact = build(several, "small", 0.5, quantization)
+    validation = several.loaded.data.validation
     answers = onnx_answers(artifact.path, validation.all_inputs)
-    assert loaded.score(answers, "validation") > 0.6
+    assert several.loaded.score(answers, "validation") > 0.6
 
 
 SHORT_LANGID = """
@@ -334,9 +342,17 @@ def test_a_stage_that_raises_is_a_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raised", "error", "words"),
     [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.pt"), StoreError, "x.pt; free space"),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.pt"),
+            StoreError,
+            "x.pt; free some space",
+        ),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "x.pt"), StoreError, "Read-only"),
-        (ModuleNotFoundError("No module named 'timm'"), WorkloadError, "'timm'; install what"),
+        (
+            ModuleNotFoundError("No module named 'timm'"),
+            WorkloadError,
+            "'timm'; install the missing package",
+        ),
     ],
 )
 def test_what_every_candidate_would_meet_is_no_failure_of_one(
@@ -359,10 +375,11 @@ def test_two_classes_in_one_file_share_no_builds(builder: Builder) -> None:
     assert one.info.fingerprint != other.info.fingerprint
 
 
-def test_a_file_that_left_the_store_costs_only_its_own_stage(tmp_path: Path) -> None:
-    builder = Builder(
-        LoadedWorkload(f"{IRIS}:Iris", IRIS.parent), ArtifactStore(tmp_path / "store")
-    )
+def test_a_file_that_left_the_store_costs_only_its_own_stage(
+    builder: Builder, tmp_path: Path
+) -> None:
+    root = shutil.copytree(builder.store.root, tmp_path / "store")
+    builder = Builder(builder.loaded, ArtifactStore(root))
     artifact = build(builder, "small", 0.5, "int8-static")
     by_stage = {record.stage: record for record in artifact.lineage}
 

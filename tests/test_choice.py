@@ -69,20 +69,20 @@ def test_nothing_fits_says_how_far_and_what_to_relax(history: History) -> None:
     with pytest.raises(StudyError) as caught:
         choose(history, Wish(max_latency_ms=0.001, min_quality=0.85))
     message = str(caught.value)
-    assert "latency_p95_ms: asked for 0.001, the best is" in message
-    assert "the other limits kept (trial " in message
+    assert "latency_p95_ms: limit 0.001, the best is" in message
+    assert "within the other limits (trial " in message
 
 
 def test_two_impossible_limits_are_each_told_by_themselves(history: History) -> None:
     with pytest.raises(StudyError) as caught:
         choose(history, Wish(max_latency_ms=0.001, min_quality=1.5))
     message = str(caught.value)
-    assert message.count("by itself (trial ") == 2
-    assert "accuracy: asked for 1.5000, the best is" in message
+    assert message.count("without other limits (trial ") == 2
+    assert "accuracy: limit 1.5000, the best is" in message
 
 
 def test_an_unmeasured_batch_size_names_those_measured(history: History) -> None:
-    with pytest.raises(StudyError, match=r"measured were \[1, 8\]"):
+    with pytest.raises(StudyError, match=r"there are \[1, 8\]"):
         choose(history, Wish(batch_size=3))
 
 
@@ -142,7 +142,7 @@ def test_any_metric_any_runner_and_a_drop_can_be_limited(history: History) -> No
     drop = Wish(max_latency_ms=3.0, max_quality_drop=0.05)
     for record in rank(history, drop):
         assert record.metrics["accuracy"] >= base.metrics["accuracy"] - 0.05
-    with pytest.raises(StudyError, match="no metric 'latency'"):
+    with pytest.raises(StudyError, match="no recorded metric 'latency'"):
         choose(history, Wish(limits=(Constraint("latency", maximum=1),)))
     with pytest.raises(StudyError, match="runner 'tensorrt'"):
         choose(history, Wish(runner="tensorrt"))
@@ -174,5 +174,5 @@ def test_a_point_that_breaks_its_promise_is_left_for_the_next(history: History) 
     assert kept.record is ranked[2]
     assert "latency_p95_ms is 5.5 now" in kept.broken[0] and "limit: 5" in kept.broken[0]
     assert "no such provider" in kept.broken[1]
-    with pytest.raises(StudyError, match="no point keeps its promise"):
+    with pytest.raises(StudyError, match="no point keeps its limits"):
         first_that_keeps(ranked[:2], wish.constraints(history), measure)

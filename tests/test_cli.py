@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ def loaded_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import search, runners, spaces",
+        "import paretune",
         "from click.testing import CliRunner; from paretune.search.cli.main import main;"
         "assert 'paretune search' in CliRunner().invoke(main, ['--help']).output",
     ],
@@ -54,7 +55,13 @@ def test_every_command_has_help() -> None:
 
 def test_devices_says_what_runs_here() -> None:
     out = run_paretune("devices").stdout
-    assert "CPUExecutionProvider" in out and "yes" in out and "no" in out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]
+    found = {(row[1], row[2]): (row[0], row[3]) for row in rows if row and row[0] in ("yes", "no")}
+    runs, why = found["onnxruntime", "CPUExecutionProvider"]
+    assert runs == "yes" and re.search(r"onnxruntime [\d.]+; ran (\d+) of \1 nodes of a test", why)
+    runs, why = found["onnxruntime", "DmlExecutionProvider"]
+    assert runs == "no" and "needs onnxruntime-directml, on Windows" in why
+    assert all(why for _, why in found.values())
 
 
 def test_a_wrong_option_is_told_without_traceback() -> None:

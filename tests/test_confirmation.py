@@ -237,34 +237,3 @@ def test_a_study_without_measurements_has_nothing_to_confirm(tmp_path: Path) -> 
 def test_a_confirmed_point_survives_being_stored(iris_study: Path) -> None:
     for each in load_history(iris_study).confirmed:
         assert Confirmed.from_dict(each.as_dict()) == each
-
-
-def test_a_wiped_mlflow_is_brought_up_to_date(iris_study: Path) -> None:
-    database = iris_study.parent / "results" / "mlflow.db"
-
-    def shown() -> list[dict[str, object]]:
-        client = MlflowClient(tracking_uri=f"sqlite:///{database}")
-        experiment = client.get_experiment_by_name("iris")
-        assert experiment is not None
-        runs = client.search_runs([experiment.experiment_id], "tags.`paretune.role` = 'trial'")
-        # Each MLflow has run ids of its own.
-        foreign = {"mlflow.parentRunId"}
-        return sorted(
-            (
-                {
-                    "tags": {k: v for k, v in run.data.tags.items() if k not in foreign},
-                    "params": run.data.params,
-                    "metrics": run.data.metrics,
-                }
-                for run in runs
-            ),
-            key=lambda run: int(run["tags"]["paretune.trial"]),
-        )
-
-    before = shown()
-    database.unlink()
-    for _ in range(2):
-        done = run_paretune("sync", iris_study)
-        assert done.returncode == 0, done.stderr
-        assert "all 10 trials" in done.stdout
-        assert shown() == before

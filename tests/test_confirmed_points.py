@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK_CONFIRMATION, write_study
+from conftest import QUICK_CONFIRMATION, UNTRAINED_SPACE, write_study
 
 import paretune
 from paretune.search.record.confirmed import Confirmed
@@ -95,7 +95,13 @@ class Impatient(ConsoleReporter):
 
 def test_ctrl_c_never_replaces_a_fuller_confirmation(tmp_path: Path) -> None:
     longer = QUICK_CONFIRMATION | {"launches": 4, "max_launches": 4}
-    study = write_study(tmp_path, confirmation=longer, budget={"trials": 3}, tracking=False)
+    study = write_study(
+        tmp_path,
+        space=UNTRAINED_SPACE,
+        confirmation=longer,
+        budget={"trials": 3},
+        tracking=False,
+    )
 
     def launches() -> int:
         return min(point.measurement.launches for point in paretune.status(study).confirmed)

@@ -1,7 +1,6 @@
 """``paretune doctor`` finds what is wrong with a study, each kind of it."""
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,10 +19,9 @@ from paretune.search.study.running import load_history
 
 
 @pytest.fixture
-def study(iris_study: Path, tmp_path: Path) -> Path:
-    """A copy of the finished study, to damage."""
-    shutil.copytree(iris_study.parent, tmp_path / "copy")
-    return tmp_path / "copy" / iris_study.name
+def study(iris_copy: Path) -> Path:
+    """A finished study, to damage."""
+    return iris_copy
 
 
 def problems(study: Path) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import QUICK_CONFIRMATION, run_paretune, write_study
+from conftest import QUICK_CONFIRMATION, start_paretune, write_study
 from mlflow.entities import Run
 from test_tracking import GOALS, opened
 
@@ -102,11 +102,11 @@ def test_a_study_killed_while_it_confirms_has_not_ended(tmp_path: Path) -> None:
     search.send_signal(signal.SIGKILL)
     search.communicate()
     assert parent_run(study).info.status == "RUNNING"
-    assert run_paretune("sync", study).returncode == 0
+    assert start_paretune("sync", study).returncode == 0
     run = parent_run(study)
     assert (run.info.status, run.data.tags["paretune.status"]) == ("KILLED", "interrupted")
     write_study(tmp_path, budget={"trials": 3}, confirmation=QUICK_CONFIRMATION)
-    done = run_paretune("search", study)
+    done = start_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     run = parent_run(study)
     assert (run.info.status, run.data.tags["paretune.status"]) == ("FINISHED", "done")

@@ -149,7 +149,7 @@ def test_a_student_that_cannot_be_pruned_is_told_once_and_left_alone(tmp_path: P
     )
     done = run_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = [line for line in done.stdout.splitlines() if "not tried any more" in line]
+    told = [line for line in done.stdout.splitlines() if "no longer tried" in line]
     assert len(told) == 2
     assert "student reference and pruning_ratio 0.5: all 3 trials failed" in told[0]
     assert "more: pruning_ratio 0.5: all 4 trials failed" in told[1]

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import QUICK_CONFIRMATION, run_paretune, write_study
+from conftest import QUICK_CONFIRMATION, start_paretune, write_study
 from test_sync import contents, server
 from test_tracking import FAILED, GOALS, opened_at, runs, tagged
 
@@ -109,13 +109,13 @@ def test_a_server_that_starts_after_the_search_is_caught_up(tmp_path: Path) -> N
         tmp_path, tracking_uri=uri, confirmation=QUICK_CONFIRMATION, budget={"trials": 4}
     )
     # Nothing listens: the whole search goes on without.
-    done = run_paretune("search", study)
+    done = start_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "MLflow failed" in done.stderr and "MLflow is behind" in done.stderr
-    refused = run_paretune("sync", study)
+    assert "MLflow failed" in done.stderr and "MLflow is not up to date" in done.stderr
+    refused = start_paretune("sync", study)
     assert refused.returncode == 1 and "start the server" in refused.stderr
     with server(tmp_path, port):
-        synced = run_paretune("sync", study)
+        synced = start_paretune("sync", study)
         assert synced.returncode == 0, synced.stdout + synced.stderr
         late = contents(uri)
         assert set(late) == {"study", *map(str, range(4))}
@@ -142,4 +142,4 @@ def test_a_server_that_starts_after_the_search_is_caught_up(tmp_path: Path) -> N
         assert search.returncode == 0, printed + rest
         assert "MLflow failed" in printed and "MLflow answers again" in rest
         assert set(contents(uri)) == {"study", *map(str, range(10))}
-        assert run_paretune("doctor", study).returncode == 0
+        assert start_paretune("doctor", study).returncode == 0

@@ -101,7 +101,7 @@ def beats(one: TrialRecord, other: TrialRecord) -> bool:
 
 def test_an_objective_that_is_not_a_number_is_refused(make_record: Make) -> None:
     history = History(default_objectives("accuracy"))
-    with pytest.raises(ValueError, match="trial 0 has an objective that is NaN"):
+    with pytest.raises(ValueError, match="trial 0 has an objective with the value NaN"):
         history.add(make_record(0, {"accuracy": float("nan")}))
     assert history.records == history.measured == history.frontier == []
 

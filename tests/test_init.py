@@ -18,12 +18,12 @@ def test_what_is_written_is_a_study(tmp_path: Path) -> None:
     loaded = LoadedWorkload(read_study_file(study).workload, study.parent)
     check_names(study, loaded.info)
     again = run_paretune("init", tmp_path / "mine")
-    assert again.returncode == 1 and "study.yaml and a workload.py already" in again.stderr
+    assert again.returncode == 1 and "already has study.yaml and workload.py" in again.stderr
 
 
 @pytest.mark.slow
 def test_what_is_written_ends_with_a_frontier(tmp_path: Path) -> None:
     assert run_paretune("init", tmp_path).returncode == 0
-    done = run_paretune("search", tmp_path / "study.yaml", "--trials", "12", timeout=900)
+    done = run_paretune("search", tmp_path / "study.yaml", "--trials", "12")
     assert done.returncode == 0, done.stdout + done.stderr
     assert paretune.status(tmp_path / "study.yaml").published

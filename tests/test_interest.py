@@ -1,13 +1,14 @@
 """What a person means to pick: it moves the reference point, steers the search, forbids nothing."""
 
 import math
+import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL_SPACE, run_paretune, write_study
+from conftest import SMALL_SPACE, UNTRAINED_SPACE, run_paretune, write_study
 from test_strategy import LARGE, metrics, try_out
 
 from paretune.search.configure.study_file import read_study_file
@@ -204,7 +205,7 @@ def test_a_file_says_it_and_a_search_says_it_otherwise(tmp_path: Path) -> None:
     assert wish.interest([1, 8], {}) == Interest(max_latency_ms=5.0, min_quality=0.9)
     told = {"max_latency_ms": 2.0, "batch_size": 8, "percentile": "p99"}
     assert wish.interest([1, 8], told) == Interest(2.0, "p99", None, 0.9, 8)
-    with pytest.raises(ConfigError, match=r"one of the space, \[1, 8\]; got 3"):
+    with pytest.raises(ConfigError, match=r"one of the space's, \[1, 8\]; got 3"):
         wish.interest([1, 8], {"batch_size": 3})
 
 
@@ -213,17 +214,18 @@ def test_mistakes_in_a_wish_are_told_with_their_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as told:
         read_study_file(write_study(tmp_path, wish=wish))
     assert "wish.max_accuracy_drop" in str(told.value) and "'batch_size'" in str(told.value)
-    with pytest.raises(ConfigError, match=r"wish: the batch size wished for must be one"):
+    with pytest.raises(ConfigError, match=r"wish: the wish's batch size must be one"):
         read_study_file(write_study(tmp_path, wish={"batch_size": 5}))
 
 
 def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
-    path = write_study(tmp_path, wish={"max_latency_ms": 1.5, "max_accuracy_drop": 0.5})
+    study: dict[str, Any] = {"space": UNTRAINED_SPACE, "tracking": False}
+    path = write_study(tmp_path, wish={"max_latency_ms": 1.5, "max_accuracy_drop": 0.5}, **study)
     done = run_paretune(
         "search", path, "--trials", "4", "--max-accuracy-drop", 0.05, "--batch-size", 8
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    wished = "wished for: latency_p95_ms ≤ 1.5, a quality drop ≤ 0.05, batch size 8"
+    wished = "wish: latency_p95_ms ≤ 1.5, a quality drop ≤ 0.05, batch size 8"
     assert wished in done.stdout
     history = load_history(path)
     assert history.interest == Interest(1.5, "p95", 0.05, None, 8)
@@ -234,22 +236,17 @@ def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
     assert f"(log scale, from accuracy {floor:.4f}, latency_p95_ms {1.5 * 1.25:.4g}," in told
 
     # The wish is no part of what the study is: the next night may have another, or none.
-    write_study(tmp_path)
+    write_study(tmp_path, **study)
     done = run_paretune("search", path, "--trials", "5")
-    assert done.returncode == 0 and "wished for" not in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "wish: " not in done.stdout, done.stdout + done.stderr
     assert load_history(path).interest == ANYTHING
     wrong = run_paretune("search", path, "--batch-size", "3")
-    assert wrong.returncode == 2 and "one of the space, [1, 8]; got 3" in wrong.stderr
+    assert wrong.returncode == 2 and "one of the space's, [1, 8]; got 3" in wrong.stderr
 
 
-def test_a_study_of_before_there_were_wishes_opens(iris_study: Path, tmp_path: Path) -> None:
-    import shutil
-    import sqlite3
-
-    folder = tmp_path / "old"
-    shutil.copytree(iris_study.parent, folder)
-    with sqlite3.connect(folder / "results" / "optuna.db") as storage:
+def test_a_study_of_before_there_were_wishes_opens(iris_copy: Path) -> None:
+    with sqlite3.connect(iris_copy.parent / "results" / "optuna.db") as storage:
         storage.execute("DELETE FROM study_user_attributes WHERE key = 'paretune_wish'")
-    history = load_history(folder / iris_study.name)
+    history = load_history(iris_copy)
     assert history.interest == ANYTHING and history.hypervolume is not None
     assert math.isfinite(history.hypervolume)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import QUICK_CONFIRMATION, run_paretune, write_study
+from conftest import QUICK_CONFIRMATION, start_paretune, wait_until, write_study
 
 import paretune
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -70,9 +70,12 @@ def test_an_interrupted_search_ends_with_a_frontier(
             text=True,
             start_new_session=True,
         )
-        while not (_has_measured(study) and moment(process, study)):
+
+        def has_come() -> bool:
             assert process.poll() is None, "it ended before the moment came"
-            time.sleep(0.005)
+            return _has_measured(study) and moment(process, study)
+
+        wait_until(has_come, 240)
         family = psutil.Process(process.pid).children(recursive=True)
         sent = time.monotonic()
         if number == signal.SIGINT:
@@ -83,13 +86,13 @@ def test_an_interrupted_search_ends_with_a_frontier(
     print(f"{getattr(moment, '__name__', moment)}: ended in {time.monotonic() - sent:.1f} s")
     out = (tmp_path / "printed").read_text("utf-8")
     assert process.returncode == 128 + number, errors
-    assert "interrupted; the same command goes on" in out and "frontier: " in out
+    assert "interrupted; the same command continues" in out and "frontier: " in out
     # What was confirmed until then is published.
     assert ("published frontier: " in out) == (moment is confirming)
     assert "Traceback" not in out + errors
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
-    done = run_paretune("search", study)
+    done = start_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(load_history(study).records) == 10
     assert [check.problems for check in paretune.doctor(study) if check.problems] == []

@@ -31,7 +31,7 @@ COORDINATOR = """
 import socket, sys
 host, study = sys.argv[1:]
 socket.gethostname = lambda: host
-from search import ownership
+from paretune.search.storage import ownership
 ownership.BEAT_S, ownership._LOOK_S, ownership.EXPIRY_S = 0.5, 0.5, 5.0
 from paretune.search.cli.main import main
 sys.argv = ["paretune", "search", study]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import QUICK, run_paretune
+from conftest import QUICK, start_paretune
 from PIL import Image
 
 import paretune
@@ -51,7 +51,7 @@ def draw(folder: Path, rng: np.random.Generator, each: int = 40) -> Path:
 @pytest.mark.slow
 def test_tabular(tmp_path: Path) -> None:
     study = quick_copy("tabular", tmp_path)
-    done = run_paretune("search", study)
+    done = start_paretune("search", study)
     assert done.returncode == 0, done.stdout + done.stderr
     history = paretune.status(study)
     assert history.baseline and history.baseline.metrics["accuracy"] > 0.9
@@ -64,7 +64,7 @@ def test_langid(tmp_path: Path) -> None:
     space = {"student": ["reference", "tiny"], "pruning_ratio": [0.0], "batch_size": [1]}
     space |= {"quantization": [q.value for q in Quantization], "intra_op_threads": [1]}
     study = quick_copy("langid", tmp_path, space=space | {"execution_provider": [CPU]})
-    done = run_paretune("search", study, "--trials", "14", timeout=3600)
+    done = start_paretune("search", study, "--trials", "14", timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr
     history = paretune.status(study)
     assert not history.failed, history.failures_by_cause
@@ -84,7 +84,7 @@ def test_any_folder_of_images(
 ) -> None:
     monkeypatch.setenv("PARETUNE_IMAGES", str(draw(tmp_path / "images", rng)))
     study = quick_copy("imagefolder", tmp_path)
-    done = run_paretune("search", study, timeout=900)
+    done = start_paretune("search", study, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     history = paretune.status(study)
     assert history.baseline and history.baseline.metrics["accuracy"] > 0.6

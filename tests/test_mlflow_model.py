@@ -3,34 +3,29 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import run_paretune
+from conftest import copy_study, run_paretune, wait_until
 
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.review.mlflow.logged_model import register_model
 
 
 @pytest.fixture(scope="module")
-def registered(iris_study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def registered(searched_iris: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """The registry's URI and the bundle of the point that was registered."""
     out = tmp_path_factory.mktemp("picked")
-    # A copy: other tests take the study's MLflow away, and this process may still have it open.
-    folder = tmp_path_factory.mktemp("registry") / "study"
-    shutil.copytree(iris_study.parent, folder)
-    iris_study = folder / iris_study.name
+    study = copy_study(searched_iris, tmp_path_factory.mktemp("registry") / "study")
     wish = ("--no-measure", "--out", out, "--triton", out / "repository")
     for _ in range(2):
-        done = run_paretune("pick", iris_study, *wish, "--register", "iris", "--alias", "champion")
+        done = run_paretune("pick", study, *wish, "--register", "iris", "--alias", "champion")
         assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"registered iris version 1 in (.+); serve it: ", done.stdout)
     assert found, done.stdout
@@ -112,7 +107,7 @@ def test_a_name_is_found_in_a_registry_of_more_than_a_page(registered: tuple[str
 
 def test_an_alias_without_a_name_is_refused(iris_study: Path) -> None:
     done = run_paretune("pick", iris_study, "--alias", "champion")
-    assert done.returncode == 2 and "give --register NAME" in done.stderr
+    assert done.returncode == 2 and "needs --register NAME" in done.stderr
 
 
 @pytest.mark.slow
@@ -130,13 +125,16 @@ def test_served_on_loopback_it_answers_as_the_picked_file(registered: tuple[str,
     )
     try:
         address = f"http://127.0.0.1:{port}"
-        for _ in range(240):
+
+        def is_up() -> bool:
             assert server.poll() is None
             try:
-                urllib.request.urlopen(f"{address}/ping", timeout=5)
-                break
+                with urllib.request.urlopen(f"{address}/ping", timeout=5):
+                    return True
             except OSError:
-                time.sleep(0.5)
+                return False
+
+        wait_until(is_up, 120)
         request = urllib.request.Request(
             f"{address}/invocations",
             json.dumps({"inputs": inputs.tolist()}).encode(),

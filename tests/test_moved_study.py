@@ -26,9 +26,12 @@ def moved(iris_study: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(iris_study.parent, tmp_path / "moved")
     away = iris_study.parent.with_name("away")
     iris_study.parent.rename(away)
-    yield tmp_path / "moved" / iris_study.name
-    assert not iris_study.parent.exists(), "something was written to the old place"
-    away.rename(iris_study.parent)
+    try:
+        yield tmp_path / "moved" / iris_study.name
+        assert not iris_study.parent.exists(), "something was written to the old place"
+    finally:
+        shutil.rmtree(iris_study.parent, ignore_errors=True)
+        away.rename(iris_study.parent)
 
 
 def test_a_moved_study_picks_with_the_samples_of_its_store(moved: Path, tmp_path: Path) -> None:
@@ -47,7 +50,7 @@ def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
     [problem] = [problem for check in paretune.doctor(moved) for problem in check.problems]
     assert "the study was moved" in problem
     done = run_paretune("sync", moved)
-    assert done.returncode == 0 and "logged anew" in done.stderr, done.stdout + done.stderr
+    assert done.returncode == 0 and "logged again" in done.stderr, done.stdout + done.stderr
     assert [check.problems for check in paretune.doctor(moved) if check.problems] == []
     client = mlflow_client(f"sqlite:///{moved.parent}/results/mlflow.db")
     experiment = client.get_experiment_by_name("iris")
@@ -56,7 +59,7 @@ def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
     # More trials can be tried.
     done = run_paretune("search", moved, "--trials", "11")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "logged anew" not in done.stderr
+    assert "logged again" not in done.stderr
     assert len(paretune.status(moved).records) == 11
 
 
@@ -73,7 +76,7 @@ def test_samples_kept_by_an_earlier_version_are_found_where_the_store_is(moved: 
     Path(now.inputs[0]).unlink()
     with pytest.raises(StoreError, match="paretune confirm"):
         confirmed_samples(config, paths)
-    assert "no longer whole" in run_paretune("pick", moved, "--max-latency-ms", "1000").stderr
+    assert "missing or damaged" in run_paretune("pick", moved, "--max-latency-ms", "1000").stderr
 
 
 def test_a_pipeline_is_kept_as_seen_from_the_study(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from conftest import (
     IRIS,
     QUICK,
     QUICK_CONFIRMATION,
-    SMALL_SPACE,
+    UNTRAINED_SPACE,
     run_paretune,
     run_python,
     write_study,
@@ -30,7 +30,7 @@ def test_names_of_the_first_edition_are_found_with_a_warning(tmp_path: Path) -> 
     )
     done = run_python("-c", OLD.format(folder=str(tmp_path)))
     assert "['paretune.runners.workload.protocol', 'Data', 'scaled', 'pick']" in done.stdout
-    assert "`runners` is called `paretune` now" in done.stderr
+    assert "`runners` is now called `paretune`" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["runners", "search", "spaces"])
@@ -39,7 +39,7 @@ def test_packages_of_the_users_own_are_theirs(tmp_path: Path, name: str) -> None
     (tmp_path / name / "__init__.py").write_text("MINE = 'mine'\n", "utf-8")
     (tmp_path / "old.py").write_text(f"from {name} import MINE as found\n", "utf-8")
     done = run_python("-c", OLD.format(folder=str(tmp_path)))
-    assert done.stdout.strip() == "mine" and "is called" not in done.stderr
+    assert done.stdout.strip() == "mine" and "is now called" not in done.stderr
 
 
 def test_a_study_runs_beside_files_with_the_names_of_our_rooms(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_study_runs_beside_files_with_the_names_of_our_rooms(tmp_path: Path) -
     path = write_study(
         tmp_path,
         workload="mine.py:Iris",
-        space={**SMALL_SPACE, "student": ["reference"], "pruning_ratio": [0.0]},
+        space=UNTRAINED_SPACE,
         budget={"trials": 2},
         measurement=QUICK,
         confirmation=QUICK_CONFIRMATION,

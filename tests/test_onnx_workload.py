@@ -135,7 +135,7 @@ def test_a_model_without_a_batch_axis_is_told(tmp_path: Path, rng: np.random.Gen
     # One sample is four rows: a model of batches of four, given as if it took one at a time.
     model, data = bring(tmp_path, fixed_batch, rng)
     np.savez(data, input=np.zeros((64, 4, 32), np.float32))
-    with pytest.raises(ParetuneError, match="has no batch axis, one sample after the other"):
+    with pytest.raises(ParetuneError, match="has no batch axis: export it with one"):
         loaded(paretune.onnx_study(model, data, folder=tmp_path / "study"))
 
 
@@ -207,7 +207,7 @@ def test_qualities() -> None:
     assert negative_mse(scores[:, 0], scores[:, 0] + 2) == pytest.approx(-4)
     assert cosine_similarity(scores, 3 * scores) == pytest.approx(1.0)
     assert cosine_similarity(scores, np.zeros_like(scores)) == 0.0
-    with pytest.raises(WorkloadError, match="classes cannot be told"):
+    with pytest.raises(WorkloadError, match="do not determine classes"):
         accuracy(np.zeros((3, 1)), classes)
 
 

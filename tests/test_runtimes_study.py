@@ -37,7 +37,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         measurement={**QUICK, "load": LOAD},
         budget={"trials": 30},
     )
-    done = run_paretune("search", path, timeout=600)
+    done = run_paretune("search", path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every candidate of the space was tried" in done.stdout
     return path
@@ -120,15 +120,15 @@ def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) ->
             "Iris",
             ["end_to_end_latency_p95_ms", "load_latency_p99_ms"],
             [
-                "needs pre- or post-processing, and Iris has none",
-                "load_latency_p99_ms needs load, and none is offered",
+                "needs a pipeline, and Iris has none",
+                "load_latency_p99_ms needs an offered load, and there is none",
             ],
         ),
         ("Unserved", ["accuracy"], ["a pipeline needs requests to serve"]),
         (
             "Misserved",
             ["accuracy"],
-            ["makes other values of the requests than the validation inputs"],
+            ["turns the requests into other values than the validation inputs"],
         ),
     ],
 )
@@ -147,4 +147,4 @@ def test_what_a_metric_needs_is_asked_for_before_the_search(
 def test_energy_without_a_counter_stops_before_the_search(tmp_path: Path) -> None:
     path = write_study(tmp_path, objectives=[{"metric": "accuracy"}, {"metric": "energy_mj"}])
     done = run_paretune("search", path)
-    assert done.returncode == 1 and "no readable energy counter on cpu" in done.stderr
+    assert done.returncode == 1 and "no readable one on cpu" in done.stderr

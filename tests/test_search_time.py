@@ -28,4 +28,4 @@ def test_a_report_counts_no_second_twice(
     history = History(default_objectives("accuracy"), records=records)
     write_report(history, "name", tmp_path / "report.html")
     # 1.5 h of three trials that overlap, an evening without any, and half an hour of the last.
-    assert "2.00 h of searching" in (tmp_path / "report.html").read_text("utf-8")
+    assert "2.00 h of search." in (tmp_path / "report.html").read_text("utf-8")

@@ -74,7 +74,7 @@ def test_candidate_round_trips(level: GraphOptimization) -> None:
 def test_the_baseline_is_optimized_as_far_as_it_goes() -> None:
     values = SMALL_SPACE | {"graph_optimization": ["basic", "all"]}
     assert SearchSpace.from_values(values).baseline.run.graph_optimization is GraphOptimization.ALL
-    with pytest.raises(SpaceError, match="must hold 'all'"):
+    with pytest.raises(SpaceError, match="must include 'all'"):
         SearchSpace.from_values(SMALL_SPACE | {"graph_optimization": ["basic"]})
 
 

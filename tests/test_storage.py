@@ -32,7 +32,7 @@ def test_a_study_that_is_not_there(url: str) -> None:
 
 
 def test_a_storage_that_cannot_be_opened() -> None:
-    with pytest.raises(StudyError, match="cannot be opened"):
+    with pytest.raises(StudyError, match="cannot open"):
         StudyStorage("sqlite:////no/such/folder/optuna.db", "study")
 
 
@@ -125,7 +125,9 @@ def test_a_held_failure_is_tried_again(url: str, space: SearchSpace, make_record
 
 def test_a_changed_study_needs_a_new_name(url: str, space: SearchSpace) -> None:
     opened(url, space)
-    with pytest.raises(StudyError, match="another workload; give the changed study a new `name`"):
+    with pytest.raises(
+        StudyError, match="another workload; set a new `name` for the changed study"
+    ):
         StudyStorage(url, "study").create({"workload": "other"}, GOALS, space)
 
 
@@ -178,7 +180,7 @@ def test_what_another_program_keeps_under_the_name_is_left_alone(
     assert optuna.load_study(study_name="study", storage=url).user_attrs == {}
     optuna.delete_study(study_name="study", storage=url)
     optuna.create_study(storage=url, study_name="study", directions=["minimize"])
-    with pytest.raises(StudyError, match="another `name`, or another `storage`"):
+    with pytest.raises(StudyError, match="another `name` or another `storage`"):
         opened(url, space)
 
 

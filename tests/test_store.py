@@ -156,7 +156,7 @@ def _claim_and_log(root: Path, key: str) -> None:
 def test_a_claim_lets_one_process_run_a_stage(tmp_path: Path) -> None:
     keys = ["a" * 64, "b" * 64]
     spawn = multiprocessing.get_context("spawn")
-    wanting = [spawn.Process(target=_claim_and_log, args=(tmp_path, key)) for key in keys * 3]
+    wanting = [spawn.Process(target=_claim_and_log, args=(tmp_path, key)) for key in keys * 2]
     for process in wanting:
         process.start()
     for process in wanting:

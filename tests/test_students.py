@@ -89,8 +89,8 @@ def test_every_other_block_is_kept() -> None:
 
 
 def test_what_cannot_be_scaled_is_said() -> None:
-    with pytest.raises(WorkloadError, match="the model takes bins, none of it a width"):
+    with pytest.raises(WorkloadError, match="the model takes bins, but neither a width"):
         scaled(lambda bins=3: nn.Linear(bins, 2))
-    with pytest.raises(WorkloadError, match="no whole number 'size', by name or by default"):
+    with pytest.raises(WorkloadError, match="no integer 'size', given or as a default"):
         scaled(Perceptron, width="size")
     assert "half-width" in scaled(lambda size=64: nn.Linear(size, 2), width="size")

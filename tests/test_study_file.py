@@ -1,12 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from conftest import IRIS, SMALL_SPACE, run_paretune, write_study
 
-from paretune.search.cli.main import main
-from paretune.search.configure.study_file import read_study_file
-from paretune.spaces import ConfigError
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.search.configure.study_file import check_names, read_study_file
+from paretune.spaces import ConfigError, WorkloadError
 
 FIVE_MISTAKES = """\
 name: wrong
@@ -31,7 +31,7 @@ def problems(path: Path) -> str:
     return str(caught.value)
 
 
-def test_five_mistakes_are_told_together_with_where_and_how_to_mend(tmp_path: Path) -> None:
+def test_five_mistakes_are_told_together_with_where_and_how_to_fix(tmp_path: Path) -> None:
     (tmp_path / "workload.py").write_text(IRIS.read_text("utf-8"), "utf-8")
     text = (tmp_path / "workload.py").read_text("utf-8")
     # One workload class, so that the file can say which was meant.
@@ -46,15 +46,15 @@ def test_five_mistakes_are_told_together_with_where_and_how_to_mend(tmp_path: Pa
     lines = done.stderr.splitlines()
     assert lines[0].endswith("5 mistakes")
     told = "\n".join(lines)
-    for where, mend in (
+    for where, fix in (
         ("line 2: workload: there is no file", "write `workload: workload.py:Iris`"),
-        ("line 3: colour: unknown key", "known keys here are name, workload"),
-        ("line 5: space.student[2]: unknown student 'huge'", "offers reference, small"),
+        ("line 3: colour: unknown key", "the keys here are name, workload"),
+        ("line 5: space.student[2]: unknown student 'huge'", "are reference, small"),
         ("line 6: space.pruning_ratio[1]: must be a valid number", "write a number"),
         ("line 8: space.batch_size[1]: must be greater than or equal to 1", "write 1 or more"),
     ):
         assert where in told
-        assert mend in told
+        assert fix in told
 
 
 def test_a_good_file_is_read(tmp_path: Path) -> None:
@@ -69,13 +69,13 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     [
         ({"workload": None}, "missing"),
         ({"space": 3}, "write keys and values"),
-        ({"space": {**SMALL_SPACE, "student": ["small"]}}, "must hold 'reference'"),
+        ({"space": {**SMALL_SPACE, "student": ["small"]}}, "must include 'reference'"),
         ({"space": {**SMALL_SPACE, "batch_size": []}}, "no values"),
-        ({"space": {**SMALL_SPACE, "batch_size": [1, 1]}}, "repeats a value"),
+        ({"space": {**SMALL_SPACE, "batch_size": [1, 1]}}, "lists a value twice"),
         ({"space": {**SMALL_SPACE, "batch_size": ["1"]}}, "whole number"),
         (
             {"space": {**SMALL_SPACE, "quantization": ["fp32", "int8"]}},
-            "it can be fp32, fp16, int8-static",
+            "possible values: fp32, fp16, int8-static",
         ),
         ({"space": {**SMALL_SPACE, "pruning": [0.5]}}, "did you mean 'pruning_ratio'"),
         ({"rules": [{"forbid": {"batch_size": 8}}]}, "needs a `reason`"),
@@ -92,9 +92,9 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ({"rules": [{"forbid": {"quantization": "int8"}, "reason": "r"}]}, "forbids nothing"),
         ({"rules": [{"forbid": {"batch_size": "8"}, "reason": "r"}]}, "forbids nothing"),
         ({"rules": [{"function": "none.py:rule"}]}, "there is no file"),
-        ({"constraints": [{"metric": "accuracy", "min": 0.9, "max": 0.1}]}, "nothing can fit"),
+        ({"constraints": [{"metric": "accuracy", "min": 0.9, "max": 0.1}]}, "no value can fit"),
         ({"constraints": [{"metric": "accuracy", "min": float("nan")}]}, "finite"),
-        ({"objectives": [{"metric": "size_bytes"}] * 2}, "is an objective already"),
+        ({"objectives": [{"metric": "size_bytes"}] * 2}, "is already an objective"),
         (
             {"objectives": FOUR_OBJECTIVES, "strategy": {"sampler": "frontier"}},
             "strategy.sampler: frontier takes at most 3 objectives; got 4\n      → write `auto`",
@@ -145,13 +145,12 @@ def test_a_sampler_of_three_objectives_is_refused_four_at_its_line(tmp_path: Pat
 def test_a_repeated_key_is_told(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     path.write_text(path.read_text("utf-8") + "name: again\n", "utf-8")
-    assert "name: stands twice" in problems(path)
+    assert "name: appears twice" in problems(path)
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"objectives": [{"metric": "latency_p95"}]}, "did you mean 'latency_p95_ms'"),
         ({"constraints": [{"metric": "f1", "min": 0.5}]}, "unknown metric 'f1'"),
         ({"space": {**SMALL_SPACE, "student": ["reference", "smal"]}}, "did you mean 'small'"),
         (
@@ -160,32 +159,48 @@ def test_a_repeated_key_is_told(tmp_path: Path) -> None:
         ),
         (
             {"objectives": [{"metric": "accuracy", "direction": "minimize"}]},
-            "negated from the workload (-error)",
+            "the negated error from the workload",
         ),
         ({"workload": f"{IRIS}:Lilies"}, "has no 'Lilies'"),
-        ({"workload": f"{IRIS}:network"}, "subclass of runners.Workload"),
-        ({"workload": f"{IRIS}:BadMetricName"}, "quality_metric must be a name"),
+        ({"workload": f"{IRIS}:network"}, "subclass of paretune.Workload"),
+        ({"workload": f"{IRIS}:BadMetricName"}, "quality_metric must be a new name"),
         ({"workload": f"{IRIS}:Quits"}, "SystemExit"),
         ({"workload": f"{IRIS}:Objects"}, "array of Python objects"),
-        (
-            {"space": {**SMALL_SPACE, "execution_provider": ["CUDAExecutionProvidr"]}},
-            "CUDAExecutionProvidr is not available here",
-        ),
-        ({"tracking_uri": "nonsense://x"}, "tracking: false"),
-        ({"space": {**SMALL_SPACE, "intra_op_threads": [4096]}}, "widen the space"),
     ],
 )
 def test_names_are_checked_against_the_workload(
     tmp_path: Path, changes: dict[str, object], says: str
 ) -> None:
-    done = CliRunner().invoke(main, ["search", str(write_study(tmp_path, **changes))])
-    assert done.exit_code in (1, 2) and isinstance(done.exception, SystemExit)
+    study = write_study(tmp_path, **changes)
+    with pytest.raises((ConfigError, WorkloadError), match=re.escape(says)):
+        check_names(study, LoadedWorkload(read_study_file(study).workload, tmp_path).info)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "code"),
+    [
+        ({"objectives": [{"metric": "latency_p95"}]}, "did you mean 'latency_p95_ms'", 2),
+        ({"workload": f"{IRIS}:Lilies"}, "has no 'Lilies'", 1),
+        (
+            {"space": {**SMALL_SPACE, "execution_provider": ["CUDAExecutionProvidr"]}},
+            "CUDAExecutionProvidr is not available here",
+            1,
+        ),
+        ({"tracking_uri": "nonsense://x"}, "tracking: false", 1),
+        ({"space": {**SMALL_SPACE, "intra_op_threads": [4096]}}, "widen the space", 1),
+    ],
+)
+def test_a_search_says_what_is_wrong_before_it_begins(
+    tmp_path: Path, changes: dict[str, object], says: str, code: int
+) -> None:
+    done = run_paretune("search", write_study(tmp_path, **changes))
+    assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_an_error_in_the_workload_shows_its_own_line(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("import runners\n\nlayers = 1 / 0\n", "utf-8")
+    (tmp_path / "mine.py").write_text("import paretune\n\nlayers = 1 / 0\n", "utf-8")
     done = run_paretune("search", write_study(tmp_path, workload="mine.py:Mine"))
     assert "line 3 (layers = 1 / 0): ZeroDivisionError" in done.stderr
     assert "Traceback" not in done.stderr

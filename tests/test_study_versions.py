@@ -1,7 +1,6 @@
 """A study keeps to the runtime that it was measured with, and confirm to the study's limits."""
 
 import platform
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -14,13 +13,11 @@ import paretune
 
 
 @pytest.fixture
-def study(iris_study: Path, tmp_path: Path) -> Path:
-    """A copy of the finished study."""
-    shutil.copytree(iris_study.parent, tmp_path / "copy")
-    study = tmp_path / "copy" / iris_study.name
-    values = yaml.safe_load(study.read_text("utf-8")) | {"tracking": False}
-    study.write_text(yaml.safe_dump(values), "utf-8")
-    return study
+def study(iris_copy: Path) -> Path:
+    """A copy of the finished study, without tracking."""
+    values = yaml.safe_load(iris_copy.read_text("utf-8")) | {"tracking": False}
+    iris_copy.write_text(yaml.safe_dump(values), "utf-8")
+    return iris_copy
 
 
 def measured_with(study: Path, name: str, version: str, other: str) -> None:

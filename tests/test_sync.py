@@ -1,12 +1,10 @@
 """MLflow is a view: whatever happens to it, it can be made whole from the storage."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK_CONFIRMATION, run_paretune, write_study
+from conftest import QUICK_CONFIRMATION, mlflow_as_it_is, start_paretune, wait_until, write_study
 
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.study.running import load_history
@@ -47,18 +45,15 @@ def contents(uri: str) -> dict[str, Any]:
 
 
 def test_what_was_logged_trial_by_trial_is_what_sync_makes_of_the_storage(
-    iris_study: Path, tmp_path: Path
+    iris_copy: Path,
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(iris_study.parent, folder)
-    study = folder / iris_study.name
-    database = next(folder.rglob("mlflow.db"))
-    live = contents(f"sqlite:///{database}")
-    database.unlink()
+    live = contents(mlflow_as_it_is(iris_copy))
+    (iris_copy.parent / "results" / "mlflow.db").unlink()
     for _ in range(2):
-        done = run_paretune("sync", study)
+        done = start_paretune("sync", iris_copy)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert contents(f"sqlite:///{database}") == live
+        assert "all 10 trials" in done.stdout
+        assert contents(mlflow_as_it_is(iris_copy)) == live
 
 
 @contextmanager
@@ -74,15 +69,18 @@ def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         start_new_session=True,
     )
     try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.5)
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), 120)
         yield process
     finally:
         kill(process)
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -92,15 +90,14 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(study: Path, trials: int, search: subprocess.Popen[str]) -> None:
-    for _ in range(1200):
+    def has_come() -> bool:
+        assert search.poll() is None, f"ended before it came to {trials} trials"
         try:
-            if len(load_history(study).records) >= trials:
-                return
+            return len(load_history(study).records) >= trials
         except Exception:
-            pass  # it has not begun
-        assert search.poll() is None
-        time.sleep(0.2)
-    raise AssertionError(f"never came to {trials} trials")
+            return False  # it has not begun
+
+    wait_until(has_come, 240)
 
 
 @pytest.mark.slow
@@ -132,13 +129,13 @@ def test_a_server_killed_for_the_middle_third_costs_nothing(tmp_path: Path) -> N
         history = load_history(study)
         assert len(history.records) == 18 and history.published
         for _ in range(2):
-            done = run_paretune("sync", study)
+            done = start_paretune("sync", study)
             assert done.returncode == 0, done.stdout + done.stderr
         mended = contents(uri)
         # A view of the same storage by a server that nothing ever happened to.
         undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
         text = study.read_text("utf-8").replace(uri, undisturbed)
         study.write_text(text, "utf-8")
-        done = run_paretune("sync", study)
+        done = start_paretune("sync", study)
         assert done.returncode == 0, done.stdout + done.stderr
         assert mended == contents(undisturbed)

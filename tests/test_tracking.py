@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL_SPACE
+from conftest import SMALL_SPACE, place_mlflow
 from mlflow.entities import Run
 
 from paretune.runners.measure.statistic import Statistic
@@ -45,6 +45,7 @@ def opened_at(folder: Path, database: Path | None = None) -> MlflowTracking:
 
 
 def opened(folder: Path, history: History) -> MlflowTracking:
+    place_mlflow(folder / "mlflow.db")
     tracking = opened_at(folder)
     tracking.bring_up_to_date(history)
     return tracking

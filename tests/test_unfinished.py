@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_study
+from conftest import UNTRAINED_SPACE, write_study
 
 import paretune
 from paretune.runners.measure.evaluator import Evaluator
@@ -44,9 +44,11 @@ def untried(history: History, space: SearchSpace) -> Iterator[Candidate]:
 
 
 def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
-    tmp_path: Path, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = write_study(tmp_path, tracking=False, strategy={"sampler": "exhaustive"})
+    space = SearchSpace.from_values(UNTRAINED_SPACE)
+    strategy = {"sampler": "exhaustive"}
+    study = write_study(tmp_path, space=UNTRAINED_SPACE, tracking=False, strategy=strategy)
     history = paretune.run(study, trials=2).history
     free = untried(history, space)
     dear, cheap = next(free), next(free)
@@ -61,7 +63,7 @@ def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
         result = paretune.run(study, trials=5, hours=1)
     # The next unfinished one was taken, then a new one, and no other instead of the dear one.
     assert [record.number for record in result.history.records] == [0, 1, 3, 4]
-    assert result.reason == "nothing more can be finished in the search's share of 1 h"
+    assert result.reason == "no further trial can finish in the search's share of 1 h"
     assert in_flight(study) == [2]
     result = paretune.run(study, trials=5)
     assert [record.number for record in result.history.records] == [0, 1, 3, 4, 2]
@@ -72,7 +74,8 @@ def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
 def test_errors_of_the_study_are_blamed_on_no_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = write_study(tmp_path, tracking=False, budget={"trials": 4, "build_workers": 2})
+    budget = {"trials": 4, "build_workers": 2}
+    study = write_study(tmp_path, space=UNTRAINED_SPACE, tracking=False, budget=budget)
     measure = Evaluator.measure
     note = paths(study).under_way
 
@@ -82,7 +85,7 @@ def test_errors_of_the_study_are_blamed_on_no_trial(
 
     with monkeypatch.context() as patch:
         patch.setattr(Evaluator, "measure", broken)
-        for _ in range(4):
+        for _ in range(3):  # so often, and a death would be the trial's fault
             with pytest.raises(RuntimeError, match="a bug"):
                 paretune.run(study)
             assert not note.exists()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import QUICK_CONFIRMATION, run_paretune
+from conftest import QUICK_CONFIRMATION, copy_study, run_paretune
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.deliver.verification import SETTINGS, Verdict, _judge, _promised, verify
@@ -23,9 +23,10 @@ QUICK = replace(SETTINGS, **QUICK_CONFIRMATION, extra_launches=0, idle_wait_s=20
 
 
 @pytest.fixture(scope="module")
-def picked(iris_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def picked(searched_iris: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("picked")
-    done = run_paretune("pick", iris_study, "--out", folder)
+    study = copy_study(searched_iris, tmp_path_factory.mktemp("verified") / "study")
+    done = run_paretune("pick", study, "--out", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -127,7 +128,7 @@ def test_beside_a_hog_nothing_can_be_told(bundle: Path) -> None:
 
 
 def test_what_is_no_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="cannot be read"):
+    with pytest.raises(StudyError, match="cannot read"):
         verify(tmp_path)
     change(bundle, lambda m: m.update(manifest_version=99))
     with pytest.raises(StudyError, match="manifest version 99"):

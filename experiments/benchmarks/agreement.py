@@ -6,9 +6,9 @@ For fp32 and int8, batch 1 and 32, and three runners (ONNX Runtime's CPU provide
 provider in an interpreter of its own, and OpenVINO itself): launches of the runner and processes
 with a plain loop, on the same core, take turns in rounds of ABBA, so that drift of the machine
 leaves their ratio alone. There are at least 10 rounds, and more until the 95 % interval of the
-median ratio is within 1 %, or the rounds are spent. The median, with an interval from order
-statistics: a process that was disturbed, or that the memory layout favours, is one of many and
-does not pull it. Let nothing else run.
+median ratio is within 1 %, or the rounds are spent. The median has an interval from order
+statistics; a disturbed process, or one that the memory layout favours, is one of many and does not
+shift it. Let nothing else run.
 """
 
 import argparse
@@ -39,7 +39,7 @@ PLAIN_LOOP = Path(__file__).with_name("plain_loop.py")
 
 
 def main() -> int:
-    """Print a line a combination; return 1 if any ratio is further from 1 than the tolerance."""
+    """Print one line per combination; return 1 if any ratio exceeds the tolerance."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--runner", help="only this one")
@@ -103,7 +103,7 @@ def one_round(
 
 
 def plain_p50_ms(runner: ProcessRunner, run: RunSpec, model: Path, samples: Samples) -> float:
-    """Return the median of a plain loop in a process of its own, in ms."""
+    """Return the median of a plain loop in a separate process, in ms."""
     options = json.dumps(runner.options(run))
     job = [runner.runtime, run.execution_provider, options, model, samples.inputs[0]]
     command = [runner.python, PLAIN_LOOP, *job, run.batch_size, 0.2]

@@ -3,20 +3,20 @@
     python experiments/benchmarks/calibration.py [--studies 200] [--jobs 2] [--seed 1000]
         [--scatter 0]
 
-Each study is an analytic problem of its own (problem.py), searched by the default strategy over
-noisy values, with the same code that chooses, judges and publishes points in a real study. What is
-simulated is the measuring: a launch is drawn from real launches (launches.npz: the calls of
+Each study is a different analytic problem (problem.py), searched by the default strategy over noisy
+values, with the same code that chooses, judges and publishes points in a real study. Only the
+measurements are simulated: a launch is drawn from real launches (launches.npz: the calls of
 confirmed points of a real study, by `--record STUDY.yaml`), scaled to the candidate's true latency;
-what differs between two measurements of one file is 0.5 %; answers to the samples of a split are
-right or wrong with the candidate's true accuracy, most on the same samples for every model.
-With `--scatter 0.003` that accuracy is off by a standard deviation of 0.3 points from what the axes
-say, as trainings are by chance: publication learns from the axes, and must not be misled.
+two measurements of one file differ by 0.5 %; answers to the samples of a split are right or wrong
+with the candidate's true accuracy, mostly on the same samples for every model. With `--scatter
+0.003` that accuracy deviates from the axes' prediction with a standard deviation of 0.3 points, as
+trainings do by chance: publication learns from the axes and must not be misled.
 
-Printed is, for each tenth of probability, how many of the points are truly non-dominated among
-those that were confirmed; how many published points and rows are, beside those of the naive
-frontier (the best values of the search); and how much of the hypervolume of all trials, by their
-true values, both hold. The constants of `search/confirm/publication.py` were fitted on
-seeds 0 to 99 without scatter: the seeds from 1000 on are others.
+It prints, for each tenth of probability, how many of the points are truly non-dominated among the
+confirmed ones; how many published points and rows are, compared with the naive frontier (the best
+values of the search); and how much of the hypervolume of all trials, by their true values, each
+holds. The constants of `search/confirm/publication.py` were fitted on seeds 0 to 99 without
+scatter: the seeds from 1000 on are others.
 """
 
 import argparse
@@ -68,21 +68,21 @@ LAUNCHES = Path(__file__).with_name("launches.npz")
 
 @dataclass
 class Tally:
-    """What a study adds up to.
+    """The results of a study.
 
     Attributes:
         chances: The probability of each confirmed point.
         truths: Whether it is truly non-dominated among the confirmed.
         rows: Whether each published row holds such a point.
-        row_chances: What the row was given.
-        published: Whether each published point is one itself.
+        row_chances: The probability of each published row.
+        published: Whether each published point is such a point itself.
         naive: Whether each point of the naive frontier is, among all trials.
-        published_of_all: The same of the published points.
+        published_of_all: The same for the published points.
         held: Share of the true hypervolume that the published points hold.
-        naive_held: The same of the naive frontier.
-        confirmed_held: The same of all that was confirmed.
+        naive_held: The same for the naive frontier.
+        confirmed_held: The same for all confirmed points.
         is_sound: Whether no published point is dominated by the published values of another, and
-            every point that none dominates is published, a tie, or of a row that is not sure.
+            every non-dominated point is published, a tie, or in a row that is not likely enough.
     """
 
     chances: list[float]
@@ -102,11 +102,11 @@ class Machine:
     """A simulated machine: measures candidates of a problem with the noise of a real one.
 
     Args:
-        problem: What candidates truly give.
+        problem: The true metrics of candidates.
         launches: Latencies by series, launch and call, each series with a mean of 1:
             shape (series, launches, calls).
         seed: Of the noise.
-        scatter: Standard deviation of a model's accuracy around what its build gives.
+        scatter: Standard deviation of a model's accuracy around that of its build.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Machine:
         self.own: dict[str, int] = {}
 
     def truth(self, candidate: Candidate) -> dict[str, float]:
-        """Return what measuring a candidate for ever would give."""
+        """Return a candidate's true metrics."""
         base = self.problem.metrics(candidate)
         series = self._series(candidate)
         p95 = float(np.percentile(series, 95, axis=1).mean())
@@ -140,7 +140,7 @@ class Machine:
         return [_launch(scale * series[row]) for row in rows]
 
     def right(self, candidate: Candidate, split: str) -> NDArray[np.bool_]:
-        """Return which samples of a split a candidate's model gets right; a model's are fixed."""
+        """Return which samples of a split a candidate's model gets right; fixed per model."""
         from scipy.stats import norm
 
         count, number = {"validation": (VALIDATION, 2), "test": (TEST, 3)}[split]
@@ -164,7 +164,7 @@ class Machine:
 
 
 def _build(candidate: Candidate) -> str:
-    """Return what names a candidate's file."""
+    """Return the name of a candidate's file."""
     return replace(candidate, run=SPACE.baseline.run).digest
 
 
@@ -173,7 +173,7 @@ def _launch(latency_ms: NDArray[np.float64]) -> Launch:
 
 
 def _record(number: int, candidate: Candidate, machine: Machine) -> TrialRecord:
-    """Return what the search measures of a candidate."""
+    """Return the search's record of a candidate."""
     run = candidate.run
     right = machine.right(candidate, "validation")
     resampled = tuple(_resampled(right))
@@ -200,7 +200,7 @@ def _record(number: int, candidate: Candidate, machine: Machine) -> TrialRecord:
 
 
 def _resampled(right: NDArray[np.bool_]) -> list[float]:
-    """Return the accuracy on bootstrap samples of a split, the same ones for every model."""
+    """Return the accuracy on bootstrap samples of a split, the same samples for every model."""
     rng = np.random.default_rng(0)
     found: list[float] = (
         right[rng.integers(len(right), size=(RESAMPLES, len(right)))].mean(1).tolist()
@@ -209,7 +209,7 @@ def _resampled(right: NDArray[np.bool_]) -> list[float]:
 
 
 def _point(record: TrialRecord, machine: Machine) -> tuple[Point, list[Launch]]:
-    """Return what confirmation measures of a trial."""
+    """Return the confirmation's measurement of a trial."""
     candidate = record.candidate
     right = machine.right(candidate, "test")
     launches = machine.launch(candidate, CONFIRMATION_LAUNCHES)

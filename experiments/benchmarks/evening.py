@@ -1,18 +1,19 @@
-"""Benchmark: is what will be picked told in the evening worth half of the night?
+"""Benchmark: is a wish, stated in the evening, worth half of the night?
 
     python experiments/benchmarks/evening.py [--seeds 5]
     python experiments/benchmarks/evening.py --real STUDY --max-latency-ms MS --max-accuracy-drop D
         [--out evening]
 
-Two searches of the same problem with the same seed: one is told the latency budget and the largest
-drop of quality that will be picked by and has 30 trials, the other is not and has 60. Printed of
-each are the quality of the best pick (the most accurate that keeps both limits; of equals, the
-fastest) and its latency, what 30 trials without the wish would have given, and the true best.
+Two searches of the same problem with the same seed: one knows the latency budget and the maximum
+drop of quality of the later pick and has 30 trials, the other does not and has 60. For each it
+prints the quality and the latency of the best pick (the most accurate point that keeps both limits;
+among equals, the fastest), the pick after 30 trials without the wish, and the true best.
 
-Simulated are a space with students (problem.py) and one of an ONNX file (file_problem.py), a
-problem a seed. The budget is 1.5 times what the fastest candidate within the drop takes: it can be
-kept, and not by the nearest at hand. `--real` runs both searches of a study, the one with the wish
-first; they share the artifact store, and what is confirmed is compared.
+The simulated spaces are one with students (problem.py) and one of an ONNX file (file_problem.py),
+with one problem per seed. The budget is 1.5 times the latency of the fastest candidate within the
+drop: it can be kept, but not by the first candidate at hand. `--real` runs both searches of a
+study, the one with the wish first; they share the artifact store, and the confirmed points are
+compared.
 """
 
 import argparse
@@ -42,7 +43,7 @@ Pick = tuple[float, float]
 
 
 def best_pick(found: Sequence[Metrics], limits: Sequence[Constraint], quality: str) -> Pick | None:
-    """Return the most accurate of what keeps all limits; of equals, the fastest."""
+    """Return the most accurate point that keeps all limits; among equals, the fastest."""
     kept = [m for m in found if all(c.violation(m[c.metric]) <= 0 for c in limits)]
     picks = [(m[quality], m[LATENCY]) for m in kept]
     return max(picks, key=lambda pick: (pick[0], -pick[1]), default=None)
@@ -51,7 +52,7 @@ def best_pick(found: Sequence[Metrics], limits: Sequence[Constraint], quality: s
 def search(
     one: problem.Problem | file_problem.FileProblem, seed: int, trials: int, interest: Interest
 ) -> list[Metrics]:
-    """Return what a search finds, in order; as in a real one the students' sizes are known."""
+    """Return a search's results in order; as in a real search, the students' sizes are known."""
     space, objectives, sizes = file_problem.SPACE, file_problem.OBJECTIVES, None
     if isinstance(one, problem.Problem):
         space, objectives = problem.SPACE, problem.OBJECTIVES

@@ -40,8 +40,8 @@ SPACE = SearchSpace.from_values(
 class FileProblem:
     """2,592 candidates on six axes, with constants drawn from a seed.
 
-    Some schemes do not help on some runtimes; layers left in fp32 win most of the lost quality back
-    and cost their share of the speed; latencies have a call's overhead and noise of 2 %.
+    Some schemes do not help on some runtimes; layers left in fp32 regain most of the lost quality
+    and cost their share of the speed; latencies include a call's overhead and noise of 2 %.
     """
 
     def __init__(self, seed: int) -> None:
@@ -76,7 +76,7 @@ class FileProblem:
         self._noise = seed
 
     def metrics(self, candidate: Candidate) -> dict[str, float]:
-        """Return what a candidate gives: cosine, p95 latency and throughput."""
+        """Return a candidate's cosine, p95 latency and throughput."""
         build, run = candidate.build, candidate.run
         kept = build.fp32_layer_share
         shares = self.share[run.runner]

@@ -1,11 +1,11 @@
-"""Benchmark: how long is the way from an empty folder to a first frontier?
+"""Benchmark: how long does it take from an empty folder to a first frontier?
 
     python experiments/benchmarks/first_frontier.py
 
-Goes the three ways of the README, each in an empty folder and as its page says: an ONNX file alone
-(docs/onnx.md), a PyTorch model as `paretune init` writes one, and a whole workload with students
-and a recipe (docs/pytorch.md). Files that the pages show are written as shown; printed are
-each step's seconds, and the size of the published frontier.
+It follows three ways, each in an empty folder and as documented: an ONNX file alone (docs/onnx.md),
+a PyTorch model as `paretune init` writes one, and a complete workload with students and a recipe
+(docs/pytorch.md). Files on the pages are written as shown. It prints the seconds of each step and
+the size of the published frontier.
 """
 
 import os
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def step_seconds(step: str, folder: Path) -> float:
-    """Do a step, and print and return the seconds it took."""
+    """Do a step; print and return its seconds."""
     began = time.perf_counter()
     if step.startswith(SAVE):
         write_files(step.removeprefix(SAVE), folder)
@@ -80,7 +80,7 @@ def step_seconds(step: str, folder: Path) -> float:
 
 
 def write_files(page: str, folder: Path) -> None:
-    """Write the files that a page tells people to save, over what is there."""
+    """Write the files that a page tells people to save, over existing ones."""
     for found in FILE.finditer((DOCS / page).read_text("utf-8")):
         file = folder / found["name"]
         file.parent.mkdir(exist_ok=True)

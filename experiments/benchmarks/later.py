@@ -1,17 +1,16 @@
-"""Benchmark: does a published frontier hold when it is measured again, later, by itself?
+"""Benchmark: does a published frontier hold when it is measured again later?
 
     python experiments/benchmarks/later.py STUDY.yaml [--rounds 10]
 
-Run it an hour or more after a study was confirmed. All confirmed points, published or not, and
-beside them the naive frontier (what is best by the search's own values) are measured in an
-independent campaign: every point has a launch in every round, and nothing of the earlier
-measurements is used but the files. Quality is worked out anew on the test split: it is the same
-unless a runtime is not deterministic, so that of the published values the times are what is at
-stake. Printed is how many points are inside the intervals they were given, and how many are still
-non-dominated among all that was measured now: no other dominates them by the values of now and can
-be told apart from them (the joint test of publication, on what was measured now), their own ties
-apart. The naive frontier's accuracies are of another split: of its values only the times
-are compared. Let nothing else run.
+Run it an hour or more after a study was confirmed. All confirmed points, published or not, and the
+naive frontier (the best points by the search's own values) are measured in an independent campaign:
+every point has a launch in every round, and only the files of the earlier measurements are used.
+Quality is computed again on the test split: it is the same unless a runtime is not deterministic,
+so the published times are what is tested. It prints how many points are inside their published
+intervals, and how many are still non-dominated among all points measured now: no other point except
+their own ties dominates them by the new values and can be told apart from them (by the joint test
+of publication, on the new measurements). The naive frontier's accuracies are of another split, so
+only its times are compared. Let nothing else run.
 """
 
 import argparse
@@ -60,7 +59,7 @@ def main() -> int:
     published = [record for record in points(history) if record.number in numbers]
     naive = history.frontier
     age_h = (time.time() - max(record.finished_at for record in history.records)) / 3600
-    print(f"the search ended {age_h:.1f} h ago; {arguments.rounds} launches a point now")
+    print(f"the search ended {age_h:.1f} h ago; {arguments.rounds} launches per point now")
     everything = [*naive, *points(history)]  # confirmed values last: they replace the search's
     records = list({record.number: record for record in everything}.values())
     print(
@@ -87,7 +86,7 @@ def main() -> int:
 
 
 def still_on_front(measured: FreshPoints, ties: Mapping[int, int | None]) -> set[int]:
-    """Return the trials that no other clearly dominates now, but what was marked as their ties."""
+    """Return the trials that no other, except their marked ties, clearly dominates now."""
     numbers = [point.record.number for point in measured.points]
     values = losses([measured.metrics(i) for i in range(len(numbers))], measured.objectives)
     beats = dominance(values[None])[0]
@@ -102,7 +101,7 @@ def still_on_front(measured: FreshPoints, ties: Mapping[int, int | None]) -> set
 def measure(
     study_file: Path, history: History, records: Sequence[TrialRecord], rounds: int
 ) -> FreshPoints:
-    """Return what trials give now."""
+    """Return the new measurements of trials."""
     config = read_study_file(study_file)
     paths = StudyPaths(config, study_file)
     log = paths.logs / "later.log"
@@ -135,7 +134,7 @@ def measure(
 
 
 def entry(record: TrialRecord, evaluator: Evaluator) -> Entry:
-    """Return a trial's file, to be measured as the trial ran it."""
+    """Return a trial's file, to be measured with the trial's run settings."""
     model = evaluator.store.get(record.measurement.artifact) if record.measurement else None
     if model is None:
         sys.exit(f"the file of trial {record.number} left the store")
@@ -155,7 +154,7 @@ def quality(each: Entry, evaluator: Evaluator, folder: Path) -> tuple[float, lis
 
 
 def is_inside(record: TrialRecord, now: Mapping[str, Statistic], metric: str) -> bool:
-    """Tell whether a fresh value lies in the interval that a trial was given."""
+    """Tell whether a fresh value lies in a trial's published interval."""
     told = record.measurement.statistics[metric] if record.measurement else Statistic(0.0)
     low, high = told.ends
     return low <= now[metric].value <= high
@@ -164,7 +163,7 @@ def is_inside(record: TrialRecord, now: Mapping[str, Statistic], metric: str) ->
 def table(
     records: Sequence[TrialRecord], fresh: Fresh, front: Collection[int], history: History
 ) -> None:
-    """Print what was published of each point, and what was found now."""
+    """Print each point's published and new values."""
     for record in records:
         now, told = fresh[record.number], record.measurement
         print(f"trial {record.number}: {record.candidate.label}", end="")

@@ -3,9 +3,9 @@
     python experiments/benchmarks/naive.py STUDY.yaml STORE SECONDS SEED OUT.json
 
 Optuna as its documentation shows it (``study.optimize`` with the default sampler for several
-objectives), over the axes of a study file. The stages and the measurement are Paretune's own; what
-is missing is everything around them: every trial builds from the reference anew, and nothing is
-known before it has been trained. STORE holds the reference, trained, and its ONNX file.
+objectives), over the axes of a study file. The stages and the measurement are Paretune's own;
+everything around them is missing: every trial builds from the reference again, and nothing is known
+before the training. STORE holds the trained reference and its ONNX file.
 """
 
 import json
@@ -30,7 +30,7 @@ from paretune.spaces import Candidate
 
 
 def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> None:
-    """Search for so many seconds; write ``[seconds since the start, metrics]`` of each trial."""
+    """Search for a number of seconds; write ``[seconds since the start, metrics]`` per trial."""
     started = time.time()
     config = read_study_file(study_file)
     paths = StudyPaths(config, study_file)

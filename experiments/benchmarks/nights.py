@@ -3,12 +3,11 @@
     python experiments/benchmarks/nights.py [--seeds 10] [--only NAME …]
 
 Builds of minutes and measurements of seconds on a simulated clock (simulated_executor.py);
-everything else is the real thing, the study's loop included. Each seed is a problem of its own
-(problem.py).
-`naive` is plain Optuna with every stage of every trial paid for; `naive+cache` pays for a stage
-once. Printed is the share of the true frontier's hypervolume, mean over seeds; how much sooner than
-`naive` what that has at the end is reached, median over seeds; and what became of the candidates
-that were skipped.
+everything else is real, including the study's loop. Each seed is a different problem (problem.py).
+`naive` is plain Optuna, which pays for every stage of every trial; `naive+cache` pays for a stage
+once. It prints the share of the true frontier's hypervolume (mean over seeds), how much sooner than
+`naive` a contestant reaches what `naive` has at the end (median over seeds), and the true fate of
+the skipped candidates.
 """
 
 import argparse
@@ -32,7 +31,7 @@ HOURS = (0.5, 1, 2, 4)
 
 
 def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
-    """Run plain Optuna with the sampler that it takes by default."""
+    """Run plain Optuna with its default sampler."""
     night = Night(problem)
     executor = night.executor
 
@@ -69,7 +68,7 @@ CONTESTANTS = {
 
 
 def main() -> None:
-    """Print a line a contestant."""
+    """Print one line per contestant."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", nargs="*", default=list(CONTESTANTS))

@@ -4,7 +4,7 @@
 
 Times one model on one thread four ways: by the protocol, and by a plain loop, on the quiet machine;
 by a plain loop, with busy processes on every core for its second half; and by the protocol, with
-the same processes started soon after it began. Prints p50 and p95 of each.
+the same processes started soon after its start. It prints p50 and p95 of each.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def plain_loop(model: Path, samples: Samples, seconds: float) -> list[float]:
-    """Return the times of a plain loop in a process of its own, in milliseconds."""
+    """Return the times of a plain loop in a separate process, in milliseconds."""
     script = Path(__file__).with_name("plain_loop.py")
     job = [
         RUN.runner,
@@ -104,7 +104,7 @@ def show(what: str, timing: Timing | None, p50_ms: float, p95_ms: float) -> None
 
 @contextmanager
 def hogs(after: float, for_seconds: float) -> Iterator[None]:
-    """Keep every core busy with other processes, from a moment on and for a while."""
+    """Keep every core busy with other processes, after a delay and for a while."""
 
     def start() -> None:
         stop = time.time() + for_seconds

@@ -1,4 +1,4 @@
-"""What does a trial cost beside building and measuring, and how does that grow?
+"""What does a trial cost besides building and measuring, and how does that grow?
 
     python experiments/benchmarks/overhead.py [--trials 1000] [--strategy frontier]
 
@@ -84,7 +84,7 @@ class Stopwatch:
     """Time spent on each part of a trial.
 
     Attributes:
-        ms: Milliseconds by part, one entry a trial.
+        ms: Milliseconds by part, one entry per trial.
     """
 
     def __init__(self) -> None:
@@ -111,10 +111,10 @@ class Stopwatch:
 
 
 class SimulatedStudy:
-    """A study in a folder that is real in everything but its measurements.
+    """A study that is real in everything but its measurements.
 
     Args:
-        folder: Where its databases are made.
+        folder: The folder for its databases.
         strategy: Name of the strategy.
     """
 
@@ -167,7 +167,7 @@ class SimulatedStudy:
         return totals
 
     def show_resume(self) -> None:
-        """Print what it takes to open the study once more."""
+        """Print the seconds to open the study again."""
         watch = Stopwatch()
         with watch.time("storage and history"):
             _, history = self.open()
@@ -192,7 +192,7 @@ class SimulatedStudy:
         return storage, History(self.goals, records=storage.records())
 
     def make_strategy(self, cost: CostModel) -> Strategy:
-        """Return the strategy that is asked for, with what it minds in a search by the hour."""
+        """Return the requested strategy, with the extras of a search with an hour budget."""
         if self.strategy == "frontier":
             return FrontierStrategy(self.space, self.goals, cost=cost.seconds)
         return OptunaStrategy(self.space, self.goals, sampler=self.strategy)
@@ -216,7 +216,7 @@ class SimulatedStudy:
 
 
 def observed(record: TrialRecord) -> dict[str, float] | None:
-    """Return what the study loop tells the strategy of a trial."""
+    """Return what the strategy observes of a trial."""
     metrics = record.metrics
     if record.skip:
         metrics |= {"accuracy": record.skip.quality_bound}

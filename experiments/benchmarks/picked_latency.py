@@ -3,7 +3,7 @@
     python experiments/benchmarks/picked_latency.py DIR
 
 DIR was written by ``paretune pick --out DIR`` for the digits study. Prints the manifest's p50 and
-accuracy beside those of plain loops in fresh processes of the manifest's interpreter, and their
+accuracy next to those of plain loops in fresh processes of the manifest's interpreter, and their
 ratio. It imports numpy, scikit-learn and ONNX Runtime, and nothing of Paretune.
 """
 
@@ -86,7 +86,7 @@ def once(folder: Path, data: Path) -> None:
 
 
 def held_out_split(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the digits study's validation or test split, made again from scikit-learn alone."""
+    """Return the digits study's validation or test split, made from scikit-learn alone."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

@@ -1,4 +1,4 @@
-"""A plain timing loop in a process of its own, which knows nothing of Paretune.
+"""A plain timing loop in a separate process, which knows nothing of Paretune.
 
     python plain_loop.py RUNTIME PROVIDER OPTIONS MODEL INPUTS BATCH_SIZE SECONDS
 

@@ -1,4 +1,4 @@
-"""Analytic stand-ins for studies: what every candidate of a space gives, and what it would take."""
+"""Analytic stand-ins for studies: metrics and costs of every candidate of a space."""
 
 import math
 from functools import cached_property
@@ -48,9 +48,9 @@ _STAGE_SECONDS = {
 class Problem:
     """7,560 candidates on six axes, three objectives, with constants drawn from a seed.
 
-    Latencies have a call's overhead, batches that pay a little, threads that pay late, int8 that
-    helps where it is static and hurts where it is dynamic, and noise of 2 %; accuracy falls with
-    the student's size and collapses under strong pruning.
+    Latencies include a call's overhead and noise of 2 %. Batches help a little, threads help large
+    calls only, static int8 helps and dynamic int8 hurts. Accuracy falls with the student's size and
+    collapses under strong pruning.
     """
 
     def __init__(self, seed: int) -> None:
@@ -93,7 +93,7 @@ class Problem:
         return max(self.quality[build.student] - loss, 0.0)
 
     def metrics(self, candidate: Candidate) -> dict[str, float]:
-        """Return what a candidate gives: accuracy, p95 latency and throughput."""
+        """Return a candidate's accuracy, p95 latency and throughput."""
         build, run = candidate.build, candidate.run
         share = self.share[build.quantization.value]
         if run.runner == "openvino":
@@ -115,10 +115,9 @@ class Problem:
         return front(losses([self.metrics(c) for c in SPACE.candidates()], OBJECTIVES))
 
     def share_of_hypervolume(self, found: list[dict[str, float]]) -> float:
-        """Return what was found as a share of the true frontier's hypervolume.
+        """Return the share of the true frontier's hypervolume that was found.
 
-        All qualities down to zero count: a yardstick for a strategy as such, that is told so
-        (``EVERYTHING``).
+        All qualities down to zero count: a yardstick for a strategy that knows so (``EVERYTHING``).
         """
         reference = reference_point(self.metrics(SPACE.baseline), OBJECTIVES)
         reference[0] = 0.0
@@ -126,7 +125,7 @@ class Problem:
         return hypervolume(losses(found, OBJECTIVES), reference) / whole
 
     def stage_seconds(self, stage: str, build: BuildSpec) -> float:
-        """Return what a stage takes; the reference is there."""
+        """Return a stage's seconds; the reference costs nothing."""
         if stage in ("reference", "skeleton"):
             return 0.0
         name = stage.removesuffix("-short")
@@ -138,5 +137,5 @@ class Problem:
         return seconds
 
     def build_seconds(self, build: BuildSpec) -> float:
-        """Return what all stages of a build take."""
+        """Return the seconds of all stages of a build."""
         return sum(self.stage_seconds(stage, build) for stage, _ in plan(build, RECIPE))

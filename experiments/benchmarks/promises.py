@@ -1,4 +1,4 @@
-"""Benchmark: does every pick keep what it promises, and is it the one that was wanted?
+"""Benchmark: does every pick keep its promise, and is it the right one?
 
     python experiments/benchmarks/promises.py STUDY.yaml [--budgets 20] [--drops 20]
 
@@ -7,12 +7,12 @@ among its points, and picks under each as `paretune pick` does. Each picked file
 loops that know nothing of Paretune (see picked_latency.py), in fresh processes, on the test split.
 
 - A budget is kept if the median p95 of the plain loops is within it.
-- A drop is kept if the file's quality on the test split, judged by the workload, is no more below
-  the baseline's, whose file is run in the same way, than asked for, and the median p95 is within
-  the upper end of the published interval.
+- A drop is kept if the file's quality on the test split, judged by the workload, is below the
+  baseline's (whose file is run in the same way) by no more than the limit, and the median p95 is
+  within the upper end of the published interval.
 
-Beside it, the pick is compared with a brute-force search by the rules that docs/frontier.md tells.
-ONNX Runtime's points only. Let nothing else run.
+In addition, the pick is compared with a brute-force search by the rules of docs/frontier.md. ONNX
+Runtime's points only. Let nothing else run.
 """
 
 import argparse
@@ -50,14 +50,14 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Plain:
-    """What plain loops found: the median p95 of their processes, the quality on the test split."""
+    """Results of plain loops: the median p95 of their processes, the quality on the test split."""
 
     p95_ms: float
     quality: float
 
 
 class PlainLoop:
-    """Runs bundles without Paretune; the workload judges what they answer on the test split."""
+    """Runs bundles without Paretune; the workload judges their answers on the test split."""
 
     def __init__(self, study: Path) -> None:
         config = read_study_file(study)
@@ -67,7 +67,7 @@ class PlainLoop:
         self.workload, self.split = loaded.workload, loaded.data.test
 
     def run(self, folder: Path) -> Plain:
-        """Time a bundle in fresh processes and work out its quality."""
+        """Time a bundle in fresh processes and compute its quality."""
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         data = folder / "split.npz"
         np.savez(data, inputs=self.split.inputs, targets=np.zeros(len(self.split.inputs)))
@@ -83,7 +83,7 @@ class PlainLoop:
 
 
 def main() -> int:
-    """Print a line per wish; return 1 if too many are broken or a pick is not the one wanted."""
+    """Print one line per wish; return 1 if too many are broken or a pick is not the best."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
     parser.add_argument("--budgets", type=int, default=20)
@@ -163,7 +163,7 @@ def write_baseline(study: Path, folder: Path) -> None:
 
 
 def refused(picked: Pick) -> set[int]:
-    """Return the trials that broke a limit when they were measured once more."""
+    """Return the trials that broke a limit when they were measured again."""
     return {int(reason.split()[1].rstrip(":")) for reason in picked.broken}
 
 
@@ -173,7 +173,7 @@ def wanted(history: History, wish: Mapping[str, float], without: Collection[int]
     Args:
         history: The study.
         wish: One limit.
-        without: Trials that broke it when they were measured once more.
+        without: Trials that broke it when they were measured again.
     """
     quality, fresh = history.quality_metric, fresh_records(history)
     reference = ReferenceSpeed(fresh, history, LATENCY)

@@ -5,9 +5,9 @@
 Both start from the trained reference, one after the other on the same machine, with the same
 stages and the same measurement (see naive.py). The naive loop has all of the time, Paretune a
 quarter of it (`--share`): a hypervolume never falls, so what it has then is the least it would have
-at the end. Printed is the hypervolume of what each has measured at eighths of the time, and when
-Paretune had what the naive loop had at its end. A plot is written beside the results. What either
-has finished is kept in `--out`, so that a race that was broken off goes on. Let nothing else run.
+at the end. It prints the hypervolume of each at eighths of the time, and when Paretune reached the
+naive loop's final value. A plot is written next to the results. Finished runs are kept in `--out`,
+so that an interrupted race continues. Let nothing else run.
 """
 
 import argparse
@@ -113,7 +113,7 @@ def run_paretune(study_file: Path, store: Path, seconds: float, seed: int, out: 
 
 
 def volumes(found: Found, base: dict[str, float], metric: str, at: list[float]) -> list[float]:
-    """Return the hypervolume of what was measured until each time (see History.hypervolume)."""
+    """Return the hypervolume measured until each time (see History.hypervolume)."""
     objectives = default_objectives(metric)
     reference = reference_point(base, objectives)
     points = losses([metrics for _, metrics in found], objectives)

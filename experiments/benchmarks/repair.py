@@ -5,8 +5,8 @@
 A perceptron learns handwritten digits; then some channels of its second layer are made a thousand
 times larger and the weights behind them as much smaller, as outlier channels are in large models:
 its answers stay the same. It is exported and searched as an ONNX file with labels, with shares of
-its layers left in fp32. Printed are the original, plain int8 and the quickest candidate within a
-point of the original, side by side, and the layers that it leaves alone. Let nothing else run.
+its layers left in fp32. It prints the original, plain int8 and the fastest candidate within a point
+of the original next to each other, and the layers that it leaves in fp32. Let nothing else run.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def write_model(folder: Path) -> tuple[Path, Path]:
-    """Train, give it outlier channels, export; return the file and its samples with labels."""
+    """Train a model, add outlier channels, export it; return the file and labelled samples."""
     torch.manual_seed(0)
     images, labels = load_digits(return_X_y=True)
     inputs = torch.from_numpy((images / 16).astype(np.float32))
@@ -109,7 +109,7 @@ def write_model(folder: Path) -> tuple[Path, Path]:
 
 
 def table(records: list[TrialRecord]) -> None:
-    """Print accuracy, latency and size side by side."""
+    """Print accuracy, latency and size next to each other."""
     base = records[0].metrics
     print(f"{'':<34} {'accuracy':>9} {'p50 ms':>9} {'p95 ms':>9} {'bytes':>11}")
     for record, name in zip(records, ("fp32", "plain int8", "repaired"), strict=False):

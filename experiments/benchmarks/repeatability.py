@@ -1,11 +1,11 @@
-"""Can the measurements be believed? Repeats of `paretune measure` and `paretune compare`, counted.
+"""Can the measurements be trusted? Repeats `paretune measure` and `paretune compare`.
 
     python experiments/benchmarks/repeatability.py MODEL.onnx [--runs 10] [--compares 20]
 
 Prints, for independent runs of ``measure``: how many p50 intervals hold the grand median, and the
-coefficient of variation of p50. For ``compare``: how often a model is told from itself (it should
-not be), and how often from a copy of a chain of matrix products that is 5 % longer (it should be).
-Let nothing else run meanwhile.
+coefficient of variation of p50. For ``compare``: how often a model is told apart from itself (it
+should not be), and how often a chain of matrix products is told apart from one that is 5 % longer
+(it should be). Let nothing else run meanwhile.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def measure(model: Path, runs: int) -> None:
-    """Measure a model again and again, each time in a process of its own."""
+    """Measure a model repeatedly, each time in a separate process."""
     reports = [json.loads(run("measure", model, "--json"))[0] for _ in range(runs)]
     p50 = [report["statistics"]["latency_p50_ms"] for report in reports]
     values = [each["value"] for each in p50]

@@ -1,13 +1,13 @@
-"""Benchmark: how good is a strategy's frontier after so many evaluations?
+"""Benchmark: how good is a strategy's frontier after a number of evaluations?
 
     python experiments/benchmarks/samplers.py [--seeds 10] [--evaluations 200] [--jobs 2]
         [--only NAME …]
 
-Each seed is an analytic problem of its own (problem.py: 7,560 candidates on six axes, three
-objectives) and seeds the sampler, too. Printed is the share of the true frontier's hypervolume,
-mean over seeds, and the median milliseconds of a proposal. Paretune's strategies propose nothing
-twice; plain Optuna (`optuna-…`) is driven as its users do, with the same logarithms as objectives,
-and a repeated proposal counts.
+Each seed is a different analytic problem (problem.py: 7,560 candidates on six axes, three
+objectives) and also seeds the sampler. It prints the share of the true frontier's hypervolume (mean
+over seeds) and the median milliseconds per proposal. Paretune's strategies propose nothing twice;
+plain Optuna (`optuna-…`) is used as its users do, with the same logarithms as objectives, and a
+repeated proposal counts.
 """
 
 import argparse
@@ -31,7 +31,7 @@ Found = list[dict[str, float]]
 
 
 def ours(problem: Problem, name: str, seed: int, evaluations: int) -> Found:
-    """Return what one of Paretune's strategies finds, in order."""
+    """Return the results of one of Paretune's strategies, in order."""
     strategy: Strategy
     if name == "frontier":
         strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed, interest=EVERYTHING)
@@ -47,7 +47,7 @@ def ours(problem: Problem, name: str, seed: int, evaluations: int) -> Found:
 
 
 def plain(problem: Problem, sampler: optuna.samplers.BaseSampler, evaluations: int) -> Found:
-    """Return what plain Optuna finds, in order."""
+    """Return the results of plain Optuna, in order."""
     found: Found = []
 
     def objective(trial: optuna.Trial) -> list[float]:
@@ -77,7 +77,7 @@ OURS = ("frontier", "tpe", "nsga2", "random", "gp")
 
 
 def run(name: str, seed: int, budgets: list[int]) -> tuple[list[float], float]:
-    """Return the share of the hypervolume at each budget, and the milliseconds of a proposal."""
+    """Return the share of the hypervolume at each budget, and the milliseconds per proposal."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     problem, started = Problem(seed), time.perf_counter()
@@ -90,7 +90,7 @@ def run(name: str, seed: int, budgets: list[int]) -> tuple[list[float], float]:
 
 
 def main() -> None:
-    """Print a line a contestant."""
+    """Print one line per contestant."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--evaluations", type=int, default=BUDGETS[-1])
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def show(name: str, row: list[float], each_ms: float, file: TextIO) -> None:
-    """Print a line of the table; those of single seeds show how far it has come."""
+    """Print a line of the table; lines of single seeds show the progress."""
     shares = "".join(f"{share:8.3f}" for share in row)
     print(f"{name:<24}{shares}{each_ms:9.0f}", file=file, flush=True)
 

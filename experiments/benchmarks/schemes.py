@@ -1,11 +1,11 @@
-"""Benchmark: what does each quantization do to the time of a large model and of a small one?
+"""Benchmark: how does each quantization change the time of a large and of a small model?
 
     python experiments/benchmarks/schemes.py STUDY.yaml [--students NAME …] [--batch-size 1]
 
 Builds the reference and the last student (untrained: latency does not depend on weights) in every
 quantization, and compares each with its fp32 form in interleaved blocks (see `paretune compare`).
-Beside the ratio stand the operators that a call runs in integers, and those that only convert, as
-ONNX Runtime leaves them after its own optimizations. Let nothing else run.
+Next to the ratio it prints the number of operators per call that run in integers, and of those that
+only convert, after ONNX Runtime's own optimizations. Let nothing else run.
 """
 
 import argparse
@@ -34,7 +34,7 @@ CONVERTING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Ca
 
 
 def main() -> int:
-    """Print a line a student and quantization."""
+    """Print one line per student and quantization."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
     parser.add_argument("--students", nargs="*")

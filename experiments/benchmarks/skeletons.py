@@ -1,4 +1,4 @@
-"""Benchmark: does a skeleton take as long as the trained model that it stands for?
+"""Benchmark: does a skeleton take as long as the trained model?
 
     python experiments/benchmarks/skeletons.py STUDY.yaml [--batch-size 1] [--launches 7]
 
@@ -27,7 +27,7 @@ RESOLUTION = 0.01
 
 
 def main() -> int:
-    """Print a line a build; return 1 if any ratio's interval leaves 1 out by over 1 %."""
+    """Print one line per build; return 1 if any ratio's interval excludes 1 by over 1 %."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
     parser.add_argument("--batch-size", type=int, default=1)

@@ -3,8 +3,8 @@
     python experiments/benchmarks/skipped.py STUDY.yaml [--most 20]
 
 Trains and measures candidates that a finished study skipped (a random sample, or all), and counts
-those that would have been on its frontier. Printed too: the share of candidates that was skipped,
-and the training that was saved. Let nothing else run.
+those that would have been on its frontier. It also prints the share of skipped candidates and the
+saved training. Let nothing else run.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from paretune.search.study.running import load_history
 
 
 def main() -> int:
-    """Print the counts; return 1 if over 2 % of what was tried would have been on the frontier."""
+    """Print the counts; return 1 if over 2 % of those tried would have been on the frontier."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
     parser.add_argument("--most", type=int, default=20)

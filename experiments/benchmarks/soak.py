@@ -1,10 +1,10 @@
-"""Benchmark: does a long study's process stay as small as it was?
+"""Benchmark: does a long study's process keep its size?
 
     python experiments/benchmarks/soak.py [--trials 1200]
 
-Runs `paretune search` on digits with one student, few builds and many ways to run them, so that
-a thousand real measurements take minutes. Watched from outside are the search's memory, open
-descriptors and threads. Exit code 1 if memory grows by over 5 % after the first 200 trials.
+Runs `paretune search` on digits with one student, few builds and many run settings, so that a
+thousand real measurements take minutes. It watches the search's memory, open descriptors and
+threads from outside. Exit code 1 if memory grows by over 5 % after the first 200 trials.
 """
 
 import argparse
@@ -21,7 +21,7 @@ MOST_GROWTH = 0.05
 
 
 def main() -> int:
-    """Print a line every hundred trials."""
+    """Print one line per hundred trials."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1200)
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Benchmark: do two build workers shorten a study, and leave its latencies as they are?
+"""Benchmark: do two build workers shorten a study without changing its latencies?
 
     python experiments/benchmarks/workers.py experiments/tones/study.yaml
 
 Builds and measures the same candidates from an empty store with one build worker and with two, and
-compares wall-clock and published latencies: the reference and the three smallest students, as they
-are and pruned half, each run one way. Let nothing else run.
+compares wall-clock and published latencies: the reference and the three smallest students, unpruned
+and half pruned, each with one run setting. Let nothing else run.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def run(study_file: Path, folder: Path, workers: int) -> tuple[float, History]:
-    """Run a study with so many workers; return the seconds of the search, and what it found."""
+    """Run a study with a number of workers; return the seconds of the search and its history."""
     folder.mkdir()
     values = yaml.safe_load(study_file.read_text("utf-8"))
     values |= {

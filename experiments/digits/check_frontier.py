@@ -1,11 +1,11 @@
-"""Check a finished study by what MLflow alone says: is its search right, do its files load?
+"""Check a finished study from MLflow alone: is its search frontier right, do its files load?
 
     python experiments/digits/check_frontier.py [STUDY.yaml]
 
 Reads the child runs through MLflow's client, computes the non-dominated set by comparing every run
 with every other, and loads every frontier point's ONNX file in ONNX Runtime. None of the project's
-own frontier code is used. It is the search's own frontier, of the values that the search measured:
-the published one is of fresh values. Exit code 1 if anything is wrong.
+own frontier code is used. This is the search's own frontier, by the search's values; the published
+frontier has fresh values. Exit code 1 if anything is wrong.
 """
 
 import os
@@ -21,7 +21,7 @@ from mlflow.tracking import MlflowClient
 
 
 def main(study_file: Path) -> int:
-    """Check the study of a file; return the exit code."""
+    """Check a study; return the exit code."""
     study = yaml.safe_load(study_file.read_text("utf-8"))
     results = study_file.resolve().parent / study.get("output_dir", "results")
     client = MlflowClient(tracking_uri=study.get("tracking_uri", f"sqlite:///{results}/mlflow.db"))

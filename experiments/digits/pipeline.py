@@ -1,4 +1,4 @@
-"""What surrounds the model in service: scans come as grey levels, answers go out as digits."""
+"""The code around the model in a service: grey levels come in, digits go out."""
 
 import numpy as np
 

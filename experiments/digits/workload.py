@@ -21,7 +21,7 @@ CLASSES = 10
 class ConvNet(nn.Module):
     """Two pairs of convolutions with pooling between, an average over the picture, a hidden layer.
 
-    The average leaves no place for a position to be learned by heart: accuracy needs width.
+    The average prevents memorizing positions: accuracy needs width.
 
     Args:
         width: Channels of the first pair; the second has twice as many.

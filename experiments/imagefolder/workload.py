@@ -1,6 +1,6 @@
-"""Any folder of images, one folder a class, and a residual network of the size for CIFAR.
+"""Any folder of images, one folder per class, and a residual network of CIFAR size.
 
-Put pictures under ``images/CLASS/`` beside this file, or name another folder in the environment
+Put pictures under ``images/CLASS/`` next to this file, or name another folder in the environment
 variable PARETUNE_IMAGES. The network is that of He, Zhang, Ren and Sun, "Deep Residual Learning for
 Image Recognition", 2016, section 4.2 (https://arxiv.org/abs/1512.03385): 6n + 2 layers.
 """
@@ -24,11 +24,11 @@ FEWEST = 20
 
 
 class Block(nn.Module):
-    """Two convolutions around which the input is led.
+    """Two convolutions with a shortcut around them.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
+        inputs: Input channels.
+        outputs: Output channels.
         stride: Step of the first convolution.
     """
 
@@ -59,7 +59,7 @@ class ResNet(nn.Module):
 
     Args:
         classes: Number of classes.
-        blocks: Blocks of a stage: 3 make the ResNet-20.
+        blocks: Blocks per stage; 3 make the ResNet-20.
         width: Channels of the first stage.
     """
 
@@ -97,15 +97,15 @@ class ImageFolder(Workload):
         }
 
     def data(self) -> Data:
-        """Read the pictures; of each class 60 % train, 10 % calibrate, 15 % judge, 15 % test."""
+        """Read the pictures; per class 60 % train, 10 % calibrate, 15 % validate, 15 % test."""
         rng = np.random.default_rng(0)
         parts: list[list[tuple[Path, int]]] = [[], [], [], []]
         for label, name in enumerate(class_names()):
             files = pictures(FOLDER / name)
             if len(files) < FEWEST:
                 raise ValueError(
-                    f"{FOLDER / name} has {len(files)} pictures; a class needs {FEWEST}, to train, "
-                    f"calibrate, judge and test with"
+                    f"{FOLDER / name} has {len(files)} pictures; a class needs {FEWEST}, for "
+                    "training, calibration, validation and test"
                 )
             order = rng.permutation(len(files))
             ends = (np.array([0.6, 0.7, 0.85]) * len(files)).astype(int)
@@ -131,7 +131,8 @@ def class_names() -> list[str]:
     found = sorted(p.name for p in FOLDER.iterdir() if p.is_dir()) if FOLDER.is_dir() else []
     if len(found) < 2:
         raise FileNotFoundError(
-            f"{FOLDER} must hold a folder of pictures for each of at least two classes; it has "
+            f"{FOLDER} must hold one folder of pictures per class, for at least two classes; it "
+            "has "
             f"{len(found)}. Put them there, or name another folder in PARETUNE_IMAGES"
         )
     return found
@@ -143,7 +144,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def read(files: Sequence[tuple[Path, int]]) -> Split:
-    """Return pictures in the network's size, channels first, each channel about within ±2."""
+    """Return pictures in the network's size, channels first, values about within ±2."""
     images = [_scaled(file) for file, _ in files]
     return Split(np.stack(images), np.array([label for _, label in files]))
 

@@ -36,7 +36,7 @@ class LangNet(nn.Module):
 
     Args:
         characters: Size of the alphabet, padding and unknown included.
-        width: Values a character has between the blocks; a head of attention has 32 of them.
+        width: Values per character between the blocks; an attention head has 32 of them.
         depth: Number of blocks.
     """
 
@@ -63,7 +63,7 @@ class LangNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron; each adds to what it is given."""
+    """Attention, then a perceptron; each adds to its input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class LangId(Workload):
 
 
 def names(language: str) -> set[str]:
-    """Return what a language calls countries, languages, currencies and scripts."""
+    """Return a language's names of countries, languages, currencies and scripts."""
     locale = Locale(language)
     kinds: Sequence[Mapping[str, str]] = (
         locale.territories,

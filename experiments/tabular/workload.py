@@ -1,8 +1,8 @@
 """Breast cancer: thirty measures of a cell sample, benign or malignant; bundled with scikit-learn.
 
 W. N. Street, W. H. Wolberg and O. L. Mangasarian, "Nuclear Feature Extraction for Breast Tumor
-Diagnosis", 1993, https://doi.org/10.1117/12.148698. It stands for the low end: a call of the
-reference takes microseconds, and there is little left for compression to win.
+Diagnosis", 1993, https://doi.org/10.1117/12.148698. It represents the low end: a call of the
+reference takes microseconds, and compression has little to gain.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,5 +47,5 @@ class Tabular(Workload):
         return Data(Split(scaled[rest], targets[rest]), calibration, validation, test)
 
     def recipe(self) -> Recipe:
-        """Return the default recipe with fewer samples a step: there are few."""
+        """Return the default recipe with fewer samples per step, because there are few."""
         return Recipe(batch_size=16, reference_epochs=20, distill_epochs=20, fine_tune_epochs=10)

@@ -1,8 +1,8 @@
-"""Tones: which of twelve melodies is played in a second of noise? Made here, nothing to download.
+"""Tones: which of twelve melodies is in a second of noise? Generated, nothing to download.
 
-A melody is three notes out of four, in an order of its own, with random pitch, onset, tempo and
-loudness, under noise. It stands for keyword spotting on a small device: convolutions over a
-waveform, and training that takes far longer than measuring.
+A melody is three notes out of four in a fixed order, with random pitch, onset, tempo and loudness,
+under noise. It represents keyword spotting on a small device: convolutions over a waveform, and
+training that takes far longer than measuring.
 """
 
 from collections.abc import Callable, Mapping
@@ -75,7 +75,7 @@ class Tones(Workload):
         }
 
     def data(self) -> Data:
-        """Make 24,000 waveforms to train with and at most 1,000 for each other split."""
+        """Make 24,000 waveforms for training and at most 1,000 for each other split."""
         splits = [Split(*waves(n, seed)) for seed, n in enumerate((24_000, 300, 1000, 1000))]
         return Data(*splits)
 

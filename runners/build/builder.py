@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.build.plan import Step, plan
+from paretune.runners.build.stages import VERSIONS, StageInput, run_stage
 from paretune.runners.failure import Failure, FailureKind, StageError
+from paretune.runners.model_format import ModelFormat
+from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.model_format import ModelFormat
-from paretune.runners.build.stages import VERSIONS, StageInput, run_stage
-from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.runners.workload.user_code import line_in
 from paretune.spaces import (
     PROGRAM_QUANTIZATIONS,
@@ -43,8 +43,8 @@ class Artifact:
         digest: SHA-256 of the file: its name in the store.
         path: The file.
         size_bytes: Its size.
-        lineage: The records of the stages that made it, first to last.
-        stage_seconds: What each stage cost in this build, by name; a reused one is not in it.
+        lineage: The records of the stages that made it, in order.
+        stage_seconds: Seconds per stage in this build, by name; reused stages are left out.
     """
 
     digest: str
@@ -66,11 +66,11 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Training:
-    """How far a build's training has come.
+    """The progress of a build's training.
 
     Attributes:
         stage_quality: The model's quality by the stage that ended with it.
-        stage_seconds: What each stage cost now, by name; a reused one is not in it.
+        stage_seconds: Seconds per stage just now, by name; reused stages are left out.
         train_losses: The training loss of each epoch, by training stage.
     """
 
@@ -85,7 +85,7 @@ class Builder:
     Args:
         loaded: The workload.
         store: Where stage outputs are kept and looked up.
-        announce: Told the name of each stage before it runs.
+        announce: Called with the name of each stage before it runs.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Builder:
         """Return the artifact of a specification, running only the stages that are missing."""
         if model_format == "pt2" and spec.quantization not in PROGRAM_QUANTIZATIONS:
             message = (
-                f"{spec.quantization} makes an ONNX file, and PyTorch runs exported programs: "
+                f"{spec.quantization} makes an ONNX file, but PyTorch runs exported programs: "
                 f"{' or '.join(PROGRAM_QUANTIZATIONS)}"
             )
             return Failure("export-program", FailureKind.UNSUPPORTED, message)
@@ -124,7 +124,7 @@ class Builder:
         return Artifact(path.name, path, path.stat().st_size, tuple(lineage), spent)
 
     def train(self, spec: BuildSpec, until: str) -> Training | Failure:
-        """Run a build's stages up to a training stage, and say which quality it has reached."""
+        """Run a build's stages up to a training stage, and return the quality reached."""
         steps = self._plan(spec)
         last = [stage for stage, _ in steps].index(until)
         done = self._run(steps[: last + 1])
@@ -150,7 +150,7 @@ class Builder:
         return list(steps)
 
     def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
-        """Run the stages that the store does not hold; return the records, and what was spent."""
+        """Run the stages that the store does not hold; return records and seconds spent."""
         lineage = self._done(steps)
         spent: dict[str, float] = {}
         for stage, params in steps[len(lineage) :]:
@@ -171,7 +171,7 @@ class Builder:
         return lineage, spent
 
     def _done(self, steps: Sequence[Step]) -> list[StageRecord]:
-        """Return the records of the stages that need not be run, up to the last whole output.
+        """Return the records of the stages that need not run, up to the last complete output.
 
         Outputs before that one may have left the store: nothing needs them.
         """
@@ -222,7 +222,7 @@ class Builder:
             except StageError as error:
                 return Failure(stage, error.kind, str(error))
             except MemoryError as error:
-                return Failure(stage, FailureKind.OUT_OF_MEMORY, str(error) or "no memory left")
+                return Failure(stage, FailureKind.OUT_OF_MEMORY, str(error) or "out of memory")
             except ParetuneError:
                 raise
             except (Exception, SystemExit) as error:
@@ -249,7 +249,7 @@ class Builder:
         return record
 
     def _teacher_logits(self, reference: str) -> Tensor:
-        """Return the reference's outputs on the train split, computed once a process."""
+        """Return the reference's outputs on the train split, computed once per process."""
         from paretune.runners.build.checkpoint import load_checkpoint
         from paretune.runners.workload.training import logits
 
@@ -263,7 +263,7 @@ class Builder:
 
 
 def _raise_if_systematic(stage: str, error: BaseException) -> None:
-    """Raise what every other candidate would meet, too: it says nothing about this one.
+    """Raise errors that every other candidate would meet: they say nothing about this one.
 
     Raises:
         StoreError: If the disk is full or cannot be written.
@@ -271,12 +271,13 @@ def _raise_if_systematic(stage: str, error: BaseException) -> None:
     """
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         raise StoreError(
-            f"{stage}: {error.strerror}: {error.filename or 'the disk'}; free space or let it be "
-            f"written, then the same command goes on"
+            f"{stage}: {error.strerror}: {error.filename or 'the disk'}; free some space or make "
+            "it writable; then run the same command again, which continues"
         ) from error
     if isinstance(error, ImportError):
         raise WorkloadError(
-            f"{stage}: {error}; install what is missing, then the same command goes on"
+            f"{stage}: {error}; install the missing package; then run the same command again, "
+            "which continues"
         ) from error
 
 

@@ -1,7 +1,8 @@
 """Checkpoints of models that may have lost channels: safetensors, nothing to unpickle.
 
-A pruned model has other shapes than its class builds. The file carries which channels were removed,
-in order, as metadata; loading builds the class, removes the same channels, then fills the weights.
+A pruned model has other shapes than a new instance of its class. The file carries which channels
+were removed, in order, as metadata; loading builds the class, removes the same channels, then fills
+the weights.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.build.tracing import call, example_inputs
+from paretune.runners.workload.loaded import LoadedWorkload
 
 PruningHistory = list[Any]
 """Torch-Pruning's history: [layer name, is output channel, channel indices] in order."""
 
 
 def save_checkpoint(model: nn.Module, path: Path, *, student: str, pruning: PruningHistory) -> None:
-    """Write a model's weights, the student it is and the channels it has lost."""
+    """Write a model's weights, its student's name and the channels it has lost."""
     tensors = {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}
     save_file(tensors, path, {"student": student, "pruning": json.dumps(pruning)})
 
 
 def load_checkpoint(loaded: LoadedWorkload, path: Path) -> tuple[nn.Module, str, PruningHistory]:
-    """Read a model in eval mode, the student it is and the channels it has lost."""
+    """Read a model in eval mode, its student's name and the channels it has lost."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""What an epoch of training takes on this machine, by model: timed before anything is trained."""
+"""The time per epoch of training on this machine, by model, measured before any training."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _LONGEST_STEP_S = 2.0
 
 
 def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
-    """Return what an epoch of each model takes here, from a few steps of training.
+    """Return the seconds per epoch of each model, from a few steps of training.
 
-    For a model that cannot be trained that way there is no entry.
+    Models that cannot be trained in this way have no entry.
     """
     workload, data = loaded.workload, loaded.data
-    # A loop of the user's own may take longer to start than for a step.
+    # The user's own loop may take longer to start than to do a step.
     if loaded.model_file is not None or type(workload).train is not Workload.train:
         return {}
     recipe = workload.recipe()
     steps = math.ceil(len(data.train) / recipe.batch_size)
     first = np.arange(min(recipe.batch_size, len(data.train)))
-    # As much of the validation split as a step of an epoch has, at whose end it is judged once.
+    # One step's share of the validation split, which is judged once per epoch.
     few = data.validation.take(np.arange(math.ceil(len(data.validation) / steps)))
     batch = replace(data, train=data.train.take(first), validation=few)
     found = {}

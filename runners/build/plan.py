@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from paretune.runners.workload.recipe import Recipe
 from paretune.runners.model_format import ModelFormat
+from paretune.runners.workload.recipe import Recipe
 from paretune.spaces import REFERENCE, BuildSpec, Quantization
 
 TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune", "qat-short", "qat")
-"""The stages that train, in the order in which a build comes to them."""
+"""The stages that train, in the order of a build."""
 
 Step = tuple[str, dict[str, Any]]
 """A stage's name and its parameters."""
@@ -26,16 +26,16 @@ def plan(
 ) -> Iterator[Step]:
     """Yield the stages of a build and their parameters, first to last.
 
-    A training is two stages, a short one and the rest, wherever the recipe has epochs enough: what
-    the short one shows may be reason to leave the rest.
+    A training is two stages, a short one and the rest, if the recipe has enough epochs: the result
+    of the short one may be a reason to skip the rest.
 
     Args:
         spec: What to build.
-        recipe: Says how trainings are divided.
-        model_format: What the runner takes.
+        recipe: Determines how trainings are divided.
+        model_format: The format that the runner takes.
         is_skeleton: Whether to leave out all training. The file has the shapes and the operators
             of the real one, and so its latency, but not its answers.
-        is_file: Whether the reference is an ONNX file: that can only be quantized.
+        is_file: Whether the reference is an ONNX file, which can only be quantized.
     """
     if is_file:
         yield "import-model", {}
@@ -66,7 +66,7 @@ def _quantization(spec: BuildSpec) -> Iterator[Step]:
     if spec.quantization is not Quantization.FP32:
         share = spec.fp32_layer_share
         left_out = {"fp32_layer_share": share} if share else {}
-        # What quantization-aware training prepared for is static int8.
+        # Quantization-aware training prepares for static int8.
         is_qat = spec.quantization is Quantization.INT8_QAT
         scheme = Quantization.INT8_STATIC if is_qat else spec.quantization
         yield "quantize", {"quantization": scheme.value, **left_out}

@@ -1,4 +1,4 @@
-"""Where work is done: the build worker and the pool of them.
+"""Executes builds: the build worker and the pool of build workers.
 
 May import every other room of runners.
 """

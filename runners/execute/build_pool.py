@@ -1,4 +1,4 @@
-"""The build pool: build workers side by side, and a quiet machine whenever one is needed."""
+"""The build pool: parallel build workers, suspended while the machine must be quiet."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _LOOK_SECONDS = 0.2
 
 
 class BuildPool:
-    """Some build workers; use it as a context manager, and from one thread.
+    """A pool of build workers; use it as a context manager, and from one thread.
 
-    While anything is built the device lease is held, because builds and measurements use the same
-    cores. To measure, the workers are suspended where they are and the lease is given back.
+    The pool holds the device lease while it builds, because builds and measurements use the same
+    cores. For a measurement, the workers are suspended and the lease is released.
 
     Args:
-        settings: Where the workers work; each has a log of its own and its share of the cores.
-        size: How many builds may run at once.
+        settings: Settings of the workers; each has its own log and its share of the cores.
+        size: Maximum number of builds at once.
 
     Attributes:
-        service: A worker for what is asked in between (the workload's description, scores). It
-            builds, too, if it is the only one; else it is never busy with a build.
+        service: A worker for requests in between (the workload's description, scores). It builds as
+            well if it is the only one; otherwise it is never busy with a build.
     """
 
     def __init__(self, settings: WorkerSettings, size: int = 1) -> None:
@@ -65,7 +65,7 @@ class BuildPool:
         self.stop(kill=kind is not None)
 
     def describe(self) -> WorkloadInfo:
-        """Load the workload and say what the study needs to know of it; do this first.
+        """Load the workload and describe it for the study; call this first.
 
         Raises:
             WorkloadError: If it cannot be loaded or breaks its protocol.
@@ -76,21 +76,21 @@ class BuildPool:
         return info
 
     def submit(self, job: Job) -> Future[Outcome]:
-        """Give a job to the next free worker."""
+        """Submit a job to the next free worker."""
         self._hold()
         future = self._threads.submit(self._with_worker, job)
         self._running.add(future)
         return future
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until a job has ended, or for so many seconds."""
+        """Wait until a job has ended, or until a timeout."""
         _, self._running = wait(self._running, timeout_s, FIRST_COMPLETED)
         if not self._running:
             self._release()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Suspend all builds: within, the machine is free to be measured."""
+        """Suspend all builds: inside this context the machine is free for measurements."""
         busy = any(not future.done() for future in self._running)
         suspended = [w for w in self._builders if busy and w is not self.service]
         for worker in suspended:
@@ -107,18 +107,18 @@ class BuildPool:
                     worker.resume()
 
     def cancel(self) -> None:
-        """End running builds at once, and wait until they have; workers start anew when needed."""
+        """End running builds at once and wait for that; workers start again when needed."""
         for future in self._running:
             future.cancel()
         while self._running:
             for worker in self._builders:
                 worker.stop(kill=True)
-            # One that was just about to begin is met the next time.
+            # A job that was about to start is stopped in the next round.
             _, self._running = wait(self._running, _LOOK_SECONDS)
         self._release()
 
     def stop(self, *, kill: bool = False) -> None:
-        """End all workers, after their jobs are done or (``kill``) at once."""
+        """End all workers, after their jobs or (``kill``) at once."""
         for worker in {id(w): w for w in (self.service, *self._builders)}.values():
             worker.stop(kill=kill)
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -1,8 +1,8 @@
-"""The build worker: workload, training and compression live in a process of their own.
+"""The build worker: workload, training and compression run in a separate process.
 
 A stage that segfaults or takes all memory ends that process, not the study, and the study's own
-process stays free of torch. The worker is a loky process (through joblib), started again when it
-died. What a job prints goes to a log, whose end travels with the failure.
+process never imports torch. The worker is a loky process (through joblib) that is started again
+after it died. Output of a job goes to a log, and a failure carries the log's end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Loky renews a process that has grown by 300 MB, between two jobs: nothing a person need know.
+# Loky renews a process that has grown by 300 MB, between two jobs: no news for a person.
 warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
 
 _LOG_CHARACTERS = 4000
@@ -49,11 +49,10 @@ class BuildWorker:
     """Builds and scores in a child process; use it as a context manager.
 
     Args:
-        settings: Where it works.
+        settings: Its settings.
 
     Attributes:
-        fingerprint: The workload's fingerprint, once known: the process refuses to work with
-            another.
+        fingerprint: The workload's fingerprint, once known: the process refuses any other.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -72,7 +71,7 @@ class BuildWorker:
         self.stop(kill=kind is not None)
 
     def describe(self) -> WorkloadInfo:
-        """Load the workload and say what the study needs to know of it.
+        """Load the workload and describe it for the study.
 
         Raises:
             WorkloadError: If it cannot be loaded or breaks its protocol.
@@ -82,7 +81,7 @@ class BuildWorker:
         return info
 
     def epoch_seconds(self) -> dict[str, float]:
-        """Return what an epoch of training takes here, by model."""
+        """Return the seconds per epoch of training on this machine, by model."""
         return self._run("workload", worker_jobs.epoch_seconds)
 
     def put_inputs(self, split: str) -> list[str]:
@@ -93,7 +92,7 @@ class BuildWorker:
         """Store a split's requests for the pipeline (an ``.npz`` file) and return its digest.
 
         Raises:
-            WorkloadError: If the pipeline does not make the split's inputs of them.
+            WorkloadError: If the pipeline does not turn them into the split's inputs.
         """
         return self._run("workload", worker_jobs.put_requests, split)
 
@@ -123,7 +122,7 @@ class BuildWorker:
             return end.failure
 
     def resample(self, outputs: Path, split: str, count: int) -> list[float] | Failure:
-        """Return the qualities of bootstrap samples of a split: the same ones for any outputs.
+        """Return the qualities of bootstrap samples of a split, the same samples for any outputs.
 
         So two models' qualities can be compared sample by sample (Efron and Tibshirani, "An
         Introduction to the Bootstrap", 1993, chapter 13).
@@ -134,21 +133,21 @@ class BuildWorker:
             return end.failure
 
     def stop(self, *, kill: bool = False) -> None:
-        """End the process, after its job is done or (``kill``) at once."""
+        """End the process, after its job or (``kill``) at once."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None
-            if kill:  # or died already: what it worked on would fill the disk, night after night
+            if kill:  # or died already: its leftovers would fill the disk, night after night
                 ArtifactStore(self.settings.store).sweep()
 
     def suspend(self) -> None:
-        """Stop the process where it is: it takes no core until it is resumed."""
+        """Stop the process: it uses no core until it is resumed."""
         self._going.clear()
         self._suspended_at = time.monotonic()
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let the process go on; the time it was suspended is not counted."""
+        """Continue the process; suspended time does not count."""
         self._signal(signal.SIGCONT)
         if self._suspended_at is not None:
             self._suspended_s += time.monotonic() - self._suspended_at
@@ -161,7 +160,7 @@ class BuildWorker:
                 os.kill(pid, number)
 
     def _result(self, future: Future[Result]) -> Result:
-        """Wait for a job until its deadline, which moves on while the process is suspended."""
+        """Wait for a job until its deadline, which is postponed while the process is suspended."""
         started, before = time.monotonic(), self._suspended_s
         while True:
             spent = time.monotonic() - started - (self._suspended_s - before)
@@ -180,7 +179,7 @@ class BuildWorker:
             try:
                 future = self._submit(job, *arguments)
             except BrokenProcessPool:
-                # The process died between two jobs: that is not this one's doing.
+                # The process died between two jobs: this job is not to blame.
                 self.stop(kill=True)
                 future = self._submit(job, *arguments)
             return self._result(future)
@@ -188,13 +187,16 @@ class BuildWorker:
             raise CancelledError from error
         except TimeoutError as error:
             self.stop(kill=True)
-            message = f"not finished after {settings.timeout_s:g} s; raise budget.build_timeout_s"
+            message = (
+                f"not finished after {settings.timeout_s:g} s; if it needs longer, raise "
+                "budget.build_timeout_s"
+            )
             raise _DiedError(self._failure(stage, FailureKind.TIMEOUT, message)) from error
         except BrokenProcessPool as error:
             self.stop(kill=True)
             killed = "SIGKILL" in str(error)
             kind = FailureKind.OUT_OF_MEMORY if killed else FailureKind.CRASH
-            why = "was killed: most likely out of memory" if killed else "crashed"
+            why = "was killed, most likely because memory ran out" if killed else "crashed"
             message = f"the build process {why} ({str(error).split('exit codes')[-1].strip(' .')})"
             raise _DiedError(self._failure(stage, kind, message)) from error
 
@@ -220,7 +222,7 @@ class BuildWorker:
 
 
 class _DiedError(ParetuneError):
-    """The worker ended without an answer; carries the failure."""
+    """The worker ended without a result; carries the failure."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.stage}: {failure.message}\n{failure.log}".rstrip())

@@ -1,6 +1,6 @@
-"""What runs in the build worker's process: its start, and a function for each job.
+"""The code of the build worker's process: its start, and one function per job.
 
-The process keeps the loaded workload between jobs; what a job prints goes to the worker's log.
+The process keeps the loaded workload between jobs; output of a job goes to the worker's log.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
 from paretune.spaces import WorkloadError
 
 STAGE_MARK = "paretune stage: "
-"""What a line of the log begins with that names the stage begun."""
+"""Prefix of the log line that names a stage when it begins."""
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """Where a worker works.
+    """The settings of a build worker.
 
     Attributes:
         workload: ``path/to/file.py:ClassName``, relative to ``folder``.
         folder: The folder that relative paths start from.
         store: The artifact store's folder.
-        log: File for what jobs print.
-        timeout_s: Deadline of one build.
-        threads: Threads that one operator may use in training; all cores if ``None``.
-        memory_limit_bytes: Most data that a build may hold; no limit if ``None``.
+        log: File for the output of jobs.
+        timeout_s: Deadline per build.
+        threads: Threads per operator in training; all cores if ``None``.
+        memory_limit_bytes: Memory limit per build, for data; no limit if ``None``.
     """
 
     workload: str
@@ -56,7 +56,7 @@ class WorkerSettings:
 
 
 class _State:
-    """What the worker keeps between jobs."""
+    """State that the worker keeps between jobs."""
 
     settings: WorkerSettings
     fingerprint: str | None = None
@@ -64,7 +64,7 @@ class _State:
 
 
 def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> None:
-    """Get the process ready: limits, signals, telemetry off; it dies with its parent."""
+    """Prepare the process: limits, signals, telemetry off, end with its parent."""
     die_with_parent(parent)
     switch_off_telemetry()
     if settings.threads is not None:
@@ -72,7 +72,8 @@ def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> Non
     _State.settings = settings
     _State.fingerprint = fingerprint
     limit_memory(settings.memory_limit_bytes)
-    # Ctrl-C reaches every process of the terminal: what becomes of the worker its parent decides.
+    # Ctrl-C reaches every process of the terminal, but the parent decides what happens to the
+    # worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -82,8 +83,9 @@ def _builder() -> Builder:
         loaded = LoadedWorkload(settings.workload, settings.folder)
         if _State.fingerprint not in (None, loaded.info.fingerprint):
             raise WorkloadError(
-                f"{settings.workload} gives other data, or has other code, than when the search "
-                f"started: seed what is random in data(), and leave the file alone meanwhile"
+                f"{settings.workload} has changed since the search started, or its data() is not "
+                "deterministic: seed what is random in data(), and do not edit the file during a "
+                "search"
             )
         _State.builder = Builder(
             loaded,
@@ -95,7 +97,7 @@ def _builder() -> Builder:
 
 @contextmanager
 def _captured() -> Iterator[None]:
-    """Send everything printed, by Python or below it, to the log."""
+    """Redirect all output, of Python and of native code, to the log."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
@@ -114,17 +116,17 @@ def _captured() -> Iterator[None]:
 
 
 def describe() -> WorkloadInfo:
-    """Load the workload, and all that builds need; say what the study needs to know of it."""
+    """Load the workload and everything that builds need; describe the workload for the study."""
     with _captured():
         # loky takes the memory after a worker's first job as its normal size, and replaces a worker
-        # that grows far beyond it: what every build needs is loaded in the first.
+        # that grows far beyond it: so the first job loads everything that builds need.
         for module in ("nncf", "onnx", "onnxruntime", "torch_pruning"):
             importlib.import_module(module)
         return _builder().loaded.info
 
 
 def epoch_seconds() -> dict[str, float]:
-    """Return what an epoch of training takes, by model."""
+    """Return the seconds per epoch of training, by model."""
     from paretune.runners.build.epoch_time import epoch_seconds
 
     with _captured():
@@ -132,7 +134,7 @@ def epoch_seconds() -> dict[str, float]:
 
 
 def put_inputs(split: str) -> list[str]:
-    """Store each of a split's inputs; return their digests."""
+    """Store the inputs of a split; return their digests."""
     import numpy as np
 
     with _captured():
@@ -183,7 +185,7 @@ def score(outputs: Path, split: str) -> float | Failure:
         loaded = _builder().loaded
         values = np.load(outputs)
         if not np.isfinite(values).all():
-            message = "the exported model gives NaN or infinite outputs"
+            message = "the exported model returns NaN or infinite outputs"
             return Failure("evaluate", FailureKind.ACCURACY, message)
         try:
             return loaded.score(values, split)

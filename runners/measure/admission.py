@@ -1,4 +1,4 @@
-"""Admission: a device is measured only while nothing else uses it."""
+"""Admission: measurements wait until nothing else uses the device."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ _LOOK_SECONDS = 0.1
 
 
 def wait_until_idle(device: str, cores: Sequence[int], limit_s: float) -> bool:
-    """Wait until nothing else uses a device; return ``False`` if something did all the time.
+    """Wait until nothing else uses a device; return ``False`` if that never happens.
 
     The host counts as idle when all its cores together, and each core that will be used, are busy
-    for less than a fifth of a tenth of a second; a card, when no other process computes on it.
+    for less than a fifth of a tenth of a second; a card is idle when no other process computes on
+    it.
 
     Args:
         device: Such as ``"cpu"`` or ``"gpu:0"``.
         cores: The cores that will be used.
-        limit_s: How long to wait.
+        limit_s: Maximum wait.
     """
     deadline = time.monotonic() + limit_s
     while not (_host_is_idle(cores) and not gpu.foreign_processes(device)):

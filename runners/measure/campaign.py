@@ -1,4 +1,4 @@
-"""The campaign: several models timed in turns, so that a slow hour is everybody's."""
+"""The campaign: several models timed in turns, so that a slow hour affects all of them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from paretune.spaces import RunSpec
 
 @dataclass(eq=False)
 class Entry:
-    """A model in a campaign, run one way.
+    """A model in a campaign, with one way to run it.
 
     Attributes:
         model: The model file.
         run: How it is run.
         launches: Its launches so far.
-        failure: Why it cannot be run, if it cannot.
-        host_was_idle: Whether nothing else was running when any of its launches began.
+        failure: Why it cannot run, if it cannot.
+        host_was_idle: Whether nothing else was running when each of its launches began.
     """
 
     model: Path
@@ -39,16 +39,16 @@ class Entry:
 class Campaign:
     """Models timed in rounds: in each, every model has one launch in a fresh process.
 
-    The launches of a model are then spread over the whole campaign, and what drifts from minute to
-    minute is in its interval and not in its favour. None stops before the others: where a model
-    could, those whose first launches agreed by luck would, and keep an interval that is too narrow
+    The launches of a model are spread over the whole campaign, so that drift from minute to minute
+    widens its interval and does not favour it. No model stops before the others: otherwise, models
+    whose first launches agree by luck would stop early, with an interval that is too narrow
     (optional stopping: Anscombe, "Fixed-sample-size analysis of sequential observations", 1954).
 
     Args:
         runners: By name.
-        samples: What the models are run on.
-        settings: How much a launch measures, how many are enough, and at most.
-        entries: What is measured.
+        samples: The inputs of the models.
+        settings: How much a launch measures, and the minimum and maximum number of launches.
+        entries: The models to measure.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Campaign:
     def round(
         self, folder: Path, out: Collection[Entry] = (), deadline: float | None = None
     ) -> int:
-        """Give every entry a launch, unless none needs any more or it has as many as it may.
+        """Launch every entry once, unless all are settled or the entry has the maximum.
 
         Args:
             folder: An empty folder for the work.
-            out: Entries that need no more.
-            deadline: On :func:`time.monotonic`: entries whose turn has not come by then have none.
+            out: Entries to skip.
+            deadline: On :func:`time.monotonic`; no launch begins after it.
 
         Returns:
-            How many launches there were.
+            The number of launches.
         """
         running = [entry for entry in self.entries if entry not in out and not entry.failure]
         if all(self.is_settled(entry) for entry in running):
@@ -101,13 +101,13 @@ class Campaign:
         return count
 
     def timing(self, entry: Entry) -> Timing:
-        """Return what an entry's launches so far say."""
+        """Return the timing of an entry's launches so far."""
         device = self.runners[entry.run.runner].device(entry.run)
         timing = settle(entry.launches, entry.run, device, self.settings)
         return replace(timing, host_was_idle=entry.host_was_idle)
 
     def is_settled(self, entry: Entry) -> bool:
-        """Tell whether an entry has launches enough, or as many as it may."""
+        """Tell whether an entry has enough launches, or the maximum."""
         settings = self.settings
         if len(entry.launches) < settings.launches:
             return False
@@ -118,7 +118,7 @@ class Campaign:
         return clean >= settings.launches and timing.is_resolved
 
     def _has_most(self, entry: Entry) -> bool:
-        """Tell whether an entry has as many launches as it may."""
+        """Tell whether an entry has the maximum number of launches."""
         most = self.settings.max_launches
         if len(entry.launches) < most:
             return False

@@ -24,7 +24,7 @@ Verdict = Literal["faster", "slower", "cannot tell"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the time of one model relates to that of another.
+    """The ratio of two models' times.
 
     Attributes:
         ratio: Time of the second ÷ time of the first, with its 95 % interval over launches.
@@ -36,10 +36,10 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """What the second model is, against the first.
+        """Whether the second model is faster or slower than the first.
 
-        A difference is told when the interval leaves 1 out and the difference is at least 1 %: two
-        copies of one file differ by that much for where their memory happens to lie.
+        A difference counts if the interval excludes 1 and the difference is at least 1 %: two
+        copies of one file differ by that much because of their memory layout.
         """
         low, high = self.ratio.low, self.ratio.high
         if low is None or high is None or abs(self.ratio.value - 1) < RESOLUTION:
@@ -63,12 +63,12 @@ def compare(
     Every launch is a fresh process that holds both models; which is loaded first alternates.
 
     Args:
-        runner: What runs them.
+        runner: The runner.
         models: The two files.
         run: How to run both.
-        samples: What to run them on.
-        launches: Fresh processes; the replicates of the interval.
-        seconds: How long a launch compares.
+        samples: Their inputs.
+        launches: Fresh processes, the replicates of the interval.
+        seconds: Seconds per launch.
     """
     logs: list[float] = []
     with tempfile.TemporaryDirectory() as name, lease(runner.device(run)) as held:

@@ -1,4 +1,4 @@
-"""The evaluator: from an artifact and a way to run it to a measurement, or the reason for none."""
+"""The evaluator: from an artifact and a way to run it to a measurement or a failure."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from paretune.spaces import RunSpec, digest
 _QUALITY_VERSION = 3
 
 RESAMPLES = 200
-"""Bootstrap samples of a split per model: each costs a computation of the workload's metric."""
+"""Bootstrap samples per model and split: each costs one computation of the workload's metric."""
 
 
 class Evaluator:
-    """Measures artifacts on the runners it is given.
+    """Measures artifacts on the given runners.
 
     Args:
         runners: By name.
         versions: Versions of each runner's interpreter and runtime, by its name.
-        store: Where qualities are looked up and raw samples are kept.
+        store: Keeps qualities and raw samples.
         quality_metric: Name under which the quality is recorded.
         fingerprint: The workload's fingerprint: qualities belong to one workload.
         samples: A split's inputs, and the pipeline around the model if there is one.
-        score: Gives the quality of outputs (a ``.npy`` file) on that split.
-        resample: Gives the qualities of bootstrap samples of that split from outputs.
+        score: Returns the quality of outputs (a ``.npy`` file) on that split.
+        resample: Returns the qualities of bootstrap samples of that split from outputs.
         settings: How much to measure.
     """
 
@@ -75,7 +75,7 @@ class Evaluator:
         return "onnx" if runner is None else runner.model_format
 
     def measure(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
-        """Return quality and timing of an artifact run one way, on real samples."""
+        """Return quality and timing of an artifact, run in one way on real samples."""
         runner = self._runner(run)
         if isinstance(runner, Failure):
             return runner
@@ -95,7 +95,7 @@ class Evaluator:
         )
 
     def time(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
-        """Return the timing of an artifact run one way, and neither quality nor providers."""
+        """Return only the timing of an artifact, run in one way."""
         runner = self._runner(run)
         return runner if isinstance(runner, Failure) else self._time(runner, artifact, run)
 
@@ -120,7 +120,7 @@ class Evaluator:
         return self.measurement(artifact.path, run, timing)
 
     def measurement(self, model: Path, run: RunSpec, timing: Timing) -> Measurement:
-        """Return what a timing says of a model of the store, and keep its raw samples."""
+        """Return the measurement of a model in the store from its timing, and keep raw samples."""
         with self.store.scratch() as folder:
             samples = self._keep(timing.launches, folder)
         statistics = summarize(timing.launches, run.batch_size)
@@ -205,8 +205,8 @@ class Evaluator:
 def resampled_quality(value: float, resampled: Sequence[float]) -> Statistic:
     """Return a quality with its 95 % interval over bootstrap samples, if there are any.
 
-    It says where the quality on other samples of the same kind may be; on these samples the file's
-    quality is what it is.
+    It covers the quality on other samples of the same kind; on these samples the file's quality is
+    exact.
     """
     if not len(resampled):
         return Statistic(value)

@@ -1,4 +1,4 @@
-"""What launches say together: the statistics of their timing metrics."""
+"""The statistics of timing metrics over launches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def summarize(launches: Sequence[Launch], batch_size: int) -> dict[str, Statisti
 
     Args:
         launches: At least one.
-        batch_size: Samples in one call, for the throughput.
+        batch_size: Samples per call, for the throughput.
     """
 
     def times(values: Sequence[float]) -> Statistic:

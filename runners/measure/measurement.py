@@ -1,4 +1,4 @@
-"""The measurement: what is known of an artifact that was run one way."""
+"""The measurement: the numbers of an artifact that was run in one way."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from paretune.spaces import RunSpec
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a runner found out about an artifact run one way.
+    """The numbers of an artifact that was run in one way.
 
     Attributes:
         run: How it was run.
         artifact: Digest of the file.
         statistics: Metrics of :data:`METRICS`, and the workload's quality metric.
         launches: Number of launches behind the statistics.
-        contaminated_launches: Launches that something disturbed. They were replaced, unless the
-            machine was not quiet long enough; then the least disturbed count.
-        is_steady: Whether timing had become steady in every launch that counts.
+        contaminated_launches: Disturbed launches. They were replaced, unless the machine was not
+            quiet for long enough; then the least disturbed ones count.
+        is_steady: Whether timing became steady in every launch that counts.
         is_resolved: Whether the intervals of p50 and p95 are as tight as asked for.
         host_was_idle: Whether nothing else was running when it began.
-        canary_ms: Median time of the canary: how fast the machine itself was.
-        providers: What each execution provider ran, from the runtime's own profile.
+        canary_ms: Median time of the canary: the speed of the machine itself.
+        providers: Each execution provider's share, from the runtime's own profile.
         samples: Digest of the raw samples: an ``.npz`` file with every timed call, by launch.
         environment: The machine and the versions it was measured with.
         resampled: The quality on bootstrap samples of the split; the same samples for every model,
-            so that two are compared sample by sample. Empty where it could not be worked out.
+            so that two are compared sample by sample. Empty if it could not be computed.
     """
 
     run: RunSpec

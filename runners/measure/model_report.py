@@ -1,4 +1,4 @@
-"""What can be found out about one model file run one way: timing, operators, the bottleneck."""
+"""A report on one model file: timing, operators, bottleneck."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class OperatorTime:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """One model file, measured one way.
+    """One model file, measured in one way.
 
     Attributes:
         model: The file.
         run: How it was run.
         timing: The launches.
         statistics: Their statistics, by metric.
-        providers: What each execution provider ran.
+        providers: Each execution provider's share.
         operators: Time by operator type, the slowest first.
         environment: The machine and versions.
-        total_s: What it took in all, in seconds.
+        total_s: Total seconds.
     """
 
     model: Path
@@ -75,7 +75,7 @@ class ModelReport:
         overhead = 1 - inside_ms / call_ms
         words = (
             f"{top.share:.0%} of the operators' time is in {top.nodes} × {top.operator} "
-            f"({top.ms_per_call:.3g} ms a call)"
+            f"({top.ms_per_call:.3g} ms per call)"
         )
         if overhead > 0.5:
             return (
@@ -84,7 +84,7 @@ class ModelReport:
                 f"Inside, {words}"
             )
         if self.run.intra_op_threads == 1 and top.operator in ("Conv", "MatMul", "Gemm"):
-            words += "; more threads, int8 or fewer channels go straight at it"
+            words += "; more threads, int8 or fewer channels reduce it directly"
         return words
 
 

@@ -1,4 +1,4 @@
-"""How a single model file is run: on which runner, and on what."""
+"""How to run a single model file: the runner and the inputs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from paretune.spaces import DEFAULT_RUNNER, Runtime
 
 @dataclass(frozen=True)
 class ModelSetup:
-    """A runtime, how it runs a model, and on what.
+    """A runtime, its settings, and the inputs of a model.
 
     Attributes:
         runtime: ``onnxruntime``, ``openvino`` or ``pytorch``.
         provider: Execution provider; the runtime's default by default.
-        threads: Threads that one operator may use.
+        threads: Threads per operator.
         python: Interpreter that has the runtime; this one by default.
-        requirements: Or what pip installs into an environment made for it, once.
+        requirements: Or packages to install into an environment that is made once.
         provider_options: Options of the execution provider, by name.
         provider_libraries: Plug-in execution providers of ONNX Runtime: paths by name.
         dimensions: Sizes of dynamic dimensions other than the batch, by name.
@@ -50,7 +50,7 @@ class ModelSetup:
         return kind(python=python, provider_options=options, provider_libraries=libraries), provider
 
     def samples(self, model: Path, batch_size: int, folder: Path) -> Samples:
-        """Write what to run a model on, and return it."""
+        """Write the inputs of a model, and return them."""
         return Samples(
             write_inputs(model, folder, batch_size, data=self.data, dimensions=self.dimensions)
         )

@@ -1,19 +1,20 @@
-"""The measurement protocol: how a number comes about that somebody else will get, too.
+"""The measurement protocol: how to get a number that somebody else can reproduce.
 
 1. **Lease.** The device is held for the whole measurement; builds on the same cores hold it too.
-2. **Admission.** Nothing else may use the device; an idle moment is waited for, and told if it
-   never came. After a disturbed launch it is waited for again, unless that was in vain before.
+2. **Admission.** Nothing else may use the device: the protocol waits for an idle moment, and
+   records it if there was none. It waits again after a disturbed launch, unless the last wait
+   failed.
 3. **Launches.** Every launch is a fresh process, pinned to as many cores as it has threads, with a
    deadline and a memory limit; it warms up until timing is steady. Launches, not calls, are the
-   replicates: the spread from process to process dwarfs the spread within one.
-4. **Validity.** A launch is repeated, and counted, if it was kept waiting (CPU time below 0.9 of
-   wall time; with several threads or on a card, of the quietest launch's), was pushed off its core
-   (more than one involuntary switch in ten calls), or if the canary, a fixed piece of arithmetic
-   timed right after, took more than a tenth longer than in the quickest of these launches. From
-   measurement to measurement the canary is only recorded: a machine that is slower for an hour
-   gives numbers of that hour, and `paretune status` says how far it drifted.
-5. **Enough.** Launches are added until the interval over them is tight, or the cap is reached and
-   the measurement says that it is not resolved.
+   replicates: the variation between processes dwarfs the variation within one.
+4. **Validity.** A launch is repeated, and counted as disturbed, if it waited for the processor (CPU
+   time ÷ wall time below 0.9; with several threads or on a card, below 0.9 of that ratio in the
+   quietest launch), was pushed off its core (more than one involuntary switch in ten calls), or if
+   the canary, a fixed piece of arithmetic timed right after, took more than a tenth longer than in
+   the quickest of these launches. Between measurements the canary is only recorded: a machine that
+   is slower for an hour gives that hour's numbers, and `paretune status` shows how far it drifted.
+5. **Enough.** Launches are added until the interval over them is tight, or the maximum is reached
+   and the measurement is marked as not resolved.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from paretune.spaces import RunSpec
 
 @dataclass(frozen=True)
 class Cost:
-    """Where the seconds of a measurement went.
+    """The seconds of a measurement, by use.
 
     Attributes:
         waiting_s: For the lease and for an idle host.
@@ -52,14 +53,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Timing:
-    """The launches of one artifact run one way.
+    """The launches of one artifact, run in one way.
 
     Attributes:
-        launches: Those that count.
-        contaminated: How many of all were disturbed.
+        launches: The launches that count.
+        contaminated: Number of disturbed launches, repeated ones included.
         is_resolved: Whether the intervals of p50 and p95 are as tight as asked for.
         host_was_idle: Whether nothing else was running when it began.
-        cost: What it took.
+        cost: The seconds it took.
     """
 
     launches: tuple[Launch, ...]
@@ -84,14 +85,14 @@ def time_model(
 ) -> Timing | Failure:
     """Time a model by the protocol.
 
-    If too few undisturbed launches come about, the least disturbed make up the number: a machine
-    that is never quiet still gets its measurement, marked as what it is.
+    If there are too few undisturbed launches, the least disturbed ones make up the number: a
+    machine that is never quiet still gets its measurement, marked as not resolved.
 
     Args:
-        runner: What runs it.
+        runner: The runner.
         model: The model file.
         run: How to run it.
-        samples: What to run it on.
+        samples: Its inputs.
         folder: An empty folder for the work.
         settings: How much to measure.
     """
@@ -115,7 +116,7 @@ def time_model(
             ):
                 break
             if launch not in clean and is_hopeful:
-                # Whoever has waited in vain once does not wait before every launch.
+                # After one failed wait, do not wait before every launch.
                 is_hopeful = wait_until_idle(device, cores, settings.idle_wait_s)
     timed_s = sum(launch.timed_s for launch in launches)
     waiting_s = time.monotonic() - started - launching_s
@@ -126,13 +127,13 @@ def time_model(
 def settle(
     launches: Sequence[Launch], run: RunSpec, device: str, settings: MeasurementSettings
 ) -> Timing:
-    """Return what counts of some launches: the undisturbed, or if they are few the least disturbed.
+    """Return the launches that count: the undisturbed, or if these are few, the least disturbed.
 
     Args:
         launches: At least one.
         run: How they ran.
         device: Where they ran.
-        settings: How many there should be, and how tight.
+        settings: The required number and tightness.
     """
     clean = undisturbed(launches, run, device)
     disturbed = [launch for launch in launches if launch not in clean]
@@ -143,10 +144,10 @@ def settle(
 
 
 def undisturbed(launches: Sequence[Launch], run: RunSpec, device: str = CPU) -> list[Launch]:
-    """Return the launches that nothing disturbed.
+    """Return the undisturbed launches.
 
-    The quickest of these launches says how fast the core is today and, with several threads or on a
-    card, which CPU share to expect: waiting threads spin in some runtimes and sleep in others.
+    The quickest of these launches shows how fast the core is today and, with several threads or on
+    a card, which CPU share to expect: waiting threads spin in some runtimes and sleep in others.
     """
     share = 1.0
     if run.intra_op_threads > 1 or device != CPU:

@@ -1,4 +1,4 @@
-"""Spread: how far a measurement may be off, learnt from all that was measured together."""
+"""Spread: the uncertainty of a measurement, learned from all points measured together."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Evidence: two campaigns of digits on a virtual machine of two cores, 30 and 70 m
 first, moved the rates of all points by -1.0 % and -2.5 %, and p95 by +3 % and +2 %.
 """
 _USUAL_SHIFT_DEGREES = 4.0
-"""What that is worth: as if it were known from so many pairs of campaigns."""
+"""Weight of that prior, as a number of pairs of campaigns."""
 _MOST_DEGREES = 1e3
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far a mean over launches may be off.
+    """The uncertainty of a mean over launches.
 
     Attributes:
         mean: The mean.
-        launches: How many it is of.
-        standard_error: Its standard error, in its unit; ``None`` if nothing tells it.
-        degrees: Degrees of freedom of that.
+        launches: The number of launches.
+        standard_error: Its standard error, in its unit; ``None`` if unknown.
+        degrees: Degrees of freedom of the standard error.
     """
 
     mean: float
@@ -48,17 +48,17 @@ class Spread:
 
 
 def spreads(samples: Sequence[Sequence[float]]) -> list[Spread]:
-    """Return the spread of each point's mean, from what launches of all points differ by.
+    """Return the spread of each point's mean, from the differences of all points' launches.
 
-    A handful of launches tells badly by how much launches differ: five that agree by luck would
-    give an interval that the next five miss. But what makes them differ is mostly the machine, and
-    all points were measured on it in turns. So each point's relative variance is drawn towards
-    that of all, the more, the more the points are alike: moderated variances, by empirical Bayes
-    (Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression in
-    Microarray Experiments", 2004, sections 3 and 6.2).
+    A handful of launches is a poor estimate of how much launches vary: five that agree by luck
+    would give an interval that the next five miss. But most of the variation comes from the
+    machine, and all points were measured on it in turns. So each point's relative variance is
+    shrunk towards that of all points, the more the points resemble each other: moderated variances,
+    by empirical Bayes (Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential
+    Expression in Microarray Experiments", 2004, sections 3 and 6.2).
 
     Args:
-        samples: Of each point one positive value a launch.
+        samples: For each point, one positive value per launch.
     """
     means = [float(np.mean(values)) for values in samples]
     degrees = np.array([len(values) - 1 for values in samples], dtype=float)
@@ -70,7 +70,7 @@ def spreads(samples: Sequence[Sequence[float]]) -> list[Spread]:
     )
     several = degrees > 0
     common_degrees, common = 0.0, 0.0
-    # A point whose launches agree by chance, to the last digit, must not hide what the others say.
+    # A point whose launches agree exactly by chance must not hide the spread of the others.
     least = _LEAST_SHARE * float(np.median(own[several])) if several.any() else 0.0
     if several.sum() >= _FEWEST_POINTS and least > 0:
         common_degrees, common = _prior(own[several].clip(min=least), degrees[several])
@@ -87,13 +87,14 @@ def spreads(samples: Sequence[Sequence[float]]) -> list[Spread]:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What changes from one measurement to the next, which launches of one of them do not see.
+    """The variation between measurements, which launches of one measurement do not show.
 
     Attributes:
-        own: Relative standard deviation of each point by itself, beside the launches': neighbours
-            on the same processor, other memory.
-        shared: That of all points together: the machine is slower this hour. It changes no ranking.
-        shared_degrees: Degrees of freedom it is known with.
+        own: Relative standard deviation per point, in addition to the launches': neighbours on the
+            same processor, another memory layout.
+        shared: The deviation that all points share: the machine is slower this hour. It changes no
+            ranking.
+        shared_degrees: Degrees of freedom of ``shared``.
     """
 
     own: float
@@ -101,11 +102,10 @@ class Drift:
     shared_degrees: float
 
     def repetition(self, resolution: float) -> float:
-        """Return the relative half width to add to an interval over launches.
+        """Return the relative half-width to add to an interval over launches.
 
         Args:
-            resolution: The least that a point differs by from one measurement to the next, as a
-                relative half width.
+            resolution: Minimum variation of a point between measurements, as a relative half-width.
         """
         from scipy.special import stdtrit
 
@@ -116,18 +116,18 @@ class Drift:
 def drift(found: Sequence[Spread], earlier: Sequence[tuple[float, int]]) -> Drift:
     """Return how far measurements differ from one campaign to the next.
 
-    Where the points were measured before, what they differ by now tells, less what launches
-    explain. Of each point by itself: what is left after all have been brought to one level. Single
-    points that were far off before tell nothing: the scale is the median absolute deviation's. Of
-    all together: that level itself, which is but one observation and therefore drawn towards what
-    machines usually do, as variances in :func:`spreads`.
+    For points that were measured before, the change since then is used, minus what launches
+    explain. ``own`` is what is left after the common shift is removed; its scale comes from the
+    median absolute deviation, so that single points that were far off before do not matter.
+    ``shared`` is the common shift itself. It is only one observation and is therefore shrunk
+    towards what machines usually do, as are variances in :func:`spreads`.
 
     Args:
-        found: Spreads of a campaign.
-        earlier: Of each point the value it had before, and of how many launches; 0 for none.
+        found: Spreads of the campaign.
+        earlier: For each point, its earlier value and the number of launches; 0 for none.
 
     Returns:
-        The drift. With too few points the own one is 0 and the shared one the usual.
+        The drift. With too few points, ``own`` is 0 and ``shared`` is the usual value.
     """
     from scipy.stats import median_abs_deviation
 
@@ -136,13 +136,13 @@ def drift(found: Sequence[Spread], earlier: Sequence[tuple[float, int]]) -> Drif
         if spread.standard_error is not None and value > 0:
             ratios.append(np.log(spread.mean / value))
             variance = (spread.standard_error / spread.mean) ** 2
-            # The mean of a variance known with so many degrees of freedom is a little more.
+            # The mean of a variance with this many degrees of freedom is a little higher.
             variance *= spread.degrees / max(spread.degrees - 2, 1)
             explained.append(variance * (1 + spread.launches / launches))
     if len(ratios) < _FEWEST_FOR_DRIFT:
         return Drift(0.0, _USUAL_SHIFT, _USUAL_SHIFT_DEGREES)
     scale = float(median_abs_deviation(ratios, scale="normal"))
-    # Each of the two measurements has its share of what is left, and of the level.
+    # Each of the two measurements has its share of the residual and of the shift.
     own = float(np.sqrt(max(scale**2 - float(np.mean(explained)), 0.0) / 2))
     degrees = _USUAL_SHIFT_DEGREES + 1
     shift = float(np.median(ratios)) ** 2 / 2
@@ -151,13 +151,13 @@ def drift(found: Sequence[Spread], earlier: Sequence[tuple[float, int]]) -> Drif
 
 
 def _prior(variances: NDArray[np.float64], degrees: NDArray[np.float64]) -> tuple[float, float]:
-    """Return degrees of freedom and value of the common variance, by the logarithms' moments."""
+    """Return degrees of freedom and value of the common variance, by moments of the logarithms."""
     from scipy.optimize import brentq
     from scipy.special import digamma, polygamma
 
     logs = np.log(variances) - digamma(degrees / 2) + np.log(degrees / 2)
     between = float(logs.var(ddof=1) - polygamma(1, degrees / 2).mean())
-    # Alike as if there were but one variance: then the trigamma function's inverse is unbounded.
+    # As alike as with a single variance: then the trigamma function's inverse is unbounded.
     if between <= float(polygamma(1, _MOST_DEGREES / 2)):
         return _MOST_DEGREES, float(np.exp(logs.mean()))
     half = brentq(lambda x: float(polygamma(1, x)) - between, 1e-3, _MOST_DEGREES)

@@ -10,8 +10,8 @@ import numpy as np
 CONFIDENCE = 0.95
 
 RESOLUTION = 0.01
-"""Relative half width below which times say nothing: two copies of one file differ by that much for
-where their memory happens to lie, and so does one run of a measurement from the next.
+"""Relative half-width below which times say nothing: two copies of one file differ by that much
+because of their memory layout, and so do two runs of a measurement.
 """
 
 
@@ -22,7 +22,7 @@ class Statistic:
     Attributes:
         value: Mean over launches.
         low: Lower end of the 95 % interval; ``None`` with fewer than two launches.
-        high: Its upper end.
+        high: Upper end of the interval.
     """
 
     value: float
@@ -31,7 +31,7 @@ class Statistic:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Both ends of the interval; the value itself where there is none."""
+        """Both ends of the interval; the value itself if there is none."""
         return (
             self.value if self.low is None else self.low,
             self.value if self.high is None else self.high,
@@ -39,15 +39,16 @@ class Statistic:
 
     @classmethod
     def over_launches(cls, values: Sequence[float], resolution: float = 0.0) -> Statistic:
-        """Return mean and interval of one value a launch.
+        """Return mean and interval of one value per launch.
 
-        The t interval over launches sees what differs from launch to launch. What differs only
-        from one measurement to the next is added in quadrature, as the GUM adds uncertainties that
-        are known from elsewhere ("type B"; JCGM 100:2008, 4.3 and 5.1).
+        The t interval over launches covers the variation between launches. Variation between
+        measurements is added in quadrature, as the GUM adds uncertainties from other sources ("type
+        B"; JCGM 100:2008, 4.3 and 5.1).
 
         Args:
-            values: One value a launch.
-            resolution: Relative half width of what launches of one measurement cannot show.
+            values: One value per launch.
+            resolution: Relative half-width of the variation that launches of one measurement do not
+                show.
         """
         mean = float(np.mean(values))
         if len(values) < 2:
@@ -67,11 +68,11 @@ class Statistic:
         return cls(mean, mean - half, mean + half)
 
     def for_repetition(self) -> Statistic:
-        """Return the value with the interval in which a second, like measurement is expected.
+        """Return the value with its prediction interval for a repeat of the measurement.
 
-        Both means vary, so it is wider by the root of two. An interval of the mean holds a second
-        mean of as many launches in 83 % of cases only (Hahn and Meeker, Statistical
-        Intervals, 1991).
+        Both means vary, so it is wider by the square root of two. A confidence interval of the mean
+        contains a second mean of as many launches in only 83 % of cases (Hahn and Meeker,
+        Statistical Intervals, 1991).
         """
         if self.low is None or self.high is None:
             return self

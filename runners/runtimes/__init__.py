@@ -1,4 +1,4 @@
-"""What executes an artifact: runners, devices and their leases, and what runs in the timed process.
+"""Executes artifacts: runners, devices and their leases, and the code of the timed process.
 
 May import workload and store.
 """

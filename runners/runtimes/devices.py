@@ -1,4 +1,4 @@
-"""What can run here, what cannot, and why: every provider is tried, not only asked for."""
+"""Which providers run here, which do not, and why: every provider is tried."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _try(
 ) -> Device:
     run = RunSpec(runner.name, provider, 1, 1)
     try:
-        # Whoever only asks what there is does not wait for a training to end.
+        # A person who only asks for devices does not wait for a training to end.
         with waiting_until(time.monotonic() + _PATIENCE_S):
             ran = runner.predict(model, run, samples, folder, MeasurementSettings())
     except DeviceBusyError as busy:
@@ -141,7 +141,7 @@ def _tiny_model(folder: Path, model_format: ModelFormat) -> tuple[Path, Path]:
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 8])],
         [weight],
     )
-    # The version of the format that older builds of ONNX Runtime read, too.
+    # The format version that older builds of ONNX Runtime can read.
     opsets = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
     return path, inputs

@@ -1,4 +1,4 @@
-"""Interpreters of their own for runtimes that cannot share one: made once, then found again.
+"""Separate interpreters for runtimes that cannot share one: made once, then reused.
 
 Two builds of ONNX Runtime (``onnxruntime`` and ``onnxruntime-openvino``, say) overwrite each other
 in one environment. A list of requirements names a virtual environment in the user's cache.
@@ -20,13 +20,13 @@ _LOG_LINES = 8
 
 
 def interpreter(requirements: Sequence[str]) -> Path:
-    """Return the Python of a virtual environment with these requirements, made if it is missing.
+    """Return the Python of a virtual environment with these requirements; make it if missing.
 
-    Two processes that ask at once make one. An environment whose making was cut short is made
-    again. Making it needs a package index; using it does not.
+    Two processes that ask at once make one environment. An incomplete environment is made again.
+    Making it needs a package index; using it does not.
 
     Args:
-        requirements: As pip takes them, such as ``["onnxruntime-openvino==1.24.1", "numpy"]``.
+        requirements: In pip's syntax, such as ``["onnxruntime-openvino==1.24.1", "numpy"]``.
 
     Raises:
         ParetuneError: If pip cannot install them; the end of its output is in the message.
@@ -51,7 +51,7 @@ def environments() -> Path:
 
 def _make(folder: Path, python: Path, requirements: Sequence[str]) -> None:
     venv.create(folder, clear=True, with_pip=True)
-    # This project's own constraints are not for another runtime's environment.
+    # This project's own constraints do not apply to another runtime's environment.
     environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
     done = subprocess.run(
         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements],
@@ -62,7 +62,7 @@ def _make(folder: Path, python: Path, requirements: Sequence[str]) -> None:
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-_LOG_LINES:])
         raise ParetuneError(
-            f"an environment with {', '.join(requirements)} cannot be made (pip's exit code "
-            f"{done.returncode}):\n{tail}\nMend the requirements or the package index, or give the "
-            f"runner a `python` that has them"
+            f"cannot make an environment with {', '.join(requirements)} (pip's exit code "
+            f"{done.returncode}):\n{tail}\nFix the requirements or the package index, or give the "
+            "runner a `python` that has them"
         )

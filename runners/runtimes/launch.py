@@ -15,12 +15,12 @@ _MOST_DRIFT = 1.1
 
 @dataclass(frozen=True, slots=True)
 class EndToEnd:
-    """Times of whole requests; one entry a served batch, in order.
+    """Times of whole requests; one entry per served batch, in order.
 
     Attributes:
         preprocess_ms: From requests to the model's input.
         postprocess_ms: From the model's output to answers.
-        end_to_end_ms: Both, and inference between them.
+        end_to_end_ms: Both, with inference in between.
     """
 
     preprocess_ms: tuple[float, ...]
@@ -36,16 +36,16 @@ class Launch:
         session_creation_ms: Time to load the model.
         first_inference_ms: Time of the first call.
         warmup_iterations: Calls until timing was steady.
-        warmup_steady: Whether it became steady in the time allowed.
+        warmup_steady: Whether it became steady in time.
         latency_ms: Time of each timed call, in order.
-        cpu_share: CPU time over wall time while timing, per thread.
-        cpu_time_ms: CPU time of one call, all threads together.
-        involuntary_switches_per_iteration: How often it was pushed off its core.
+        cpu_share: CPU time ÷ wall time while timing, per thread.
+        cpu_time_ms: CPU time per call, summed over threads.
+        involuntary_switches_per_iteration: How often it was pushed off its core, per call.
         peak_memory_bytes: Peak resident memory.
         canary_ms: Time of a fixed piece of arithmetic on the same core, right after.
-        energy_mj: Energy of one call, if the device has a counter.
+        energy_mj: Energy per call, if the device has a counter.
         end_to_end: Times of whole requests, if the workload has a pipeline.
-        load: What LoadGen found (``p50_ms`` ... ``completed_per_s``), if load was offered.
+        load: LoadGen's results (``p50_ms`` ... ``completed_per_s``), if load was offered.
         timed_s: Wall-clock seconds of warm-up and timed work.
     """
 
@@ -66,7 +66,7 @@ class Launch:
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Launch:
-        """Return the launch that a child process has told of."""
+        """Return the launch from a child process's result."""
         parts = result["end_to_end"]
         whole = parts and EndToEnd(**{name: tuple(times) for name, times in parts.items()})
         latency_ms = tuple(result["latency_ms"])
@@ -75,11 +75,11 @@ class Launch:
     def is_contaminated(
         self, undisturbed_share: float = 1.0, undisturbed_canary_ms: float | None = None
     ) -> bool:
-        """Tell whether something else took the core, or slowed it, while it was timing.
+        """Tell whether something else took or slowed the core during timing.
 
         Args:
-            undisturbed_share: The CPU share of a launch that nothing disturbs: 1 with one thread;
-                with more it depends on whether the runtime's idle threads spin.
+            undisturbed_share: The CPU share of an undisturbed launch: 1 with one thread; with more
+                it depends on whether the runtime's idle threads spin.
             undisturbed_canary_ms: The canary's time on the quiet machine, if known.
         """
         kept_waiting = self.cpu_share < _LEAST_CPU_SHARE * undisturbed_share

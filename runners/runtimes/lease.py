@@ -1,7 +1,7 @@
 """The device lease: on one device, one process at a time measures or builds.
 
-An advisory lock (``flock``) on a file a device. A child that times inherits the descriptor: should
-its parent be killed, the lock lasts as long as the orphan does, and nothing overlaps it.
+An advisory lock (``flock``) on one file per device. A timing child inherits the descriptor: if its
+parent is killed, the lock lasts as long as the orphan, and nothing overlaps with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.02
 _SAY_AFTER_SECONDS = 2.0
 
 CPU = "cpu"
-"""The device whose cores builds run on, too."""
+"""The device whose cores builds use as well."""
 
 
 _DEADLINE: ContextVar[float | None] = ContextVar("lease deadline", default=None)
@@ -31,10 +31,10 @@ _DEADLINE: ContextVar[float | None] = ContextVar("lease deadline", default=None)
 
 @contextmanager
 def waiting_until(deadline: float | None) -> Iterator[None]:
-    """Let every lease of this thread, within, wait for its device until then and no longer.
+    """Limit the wait of every lease of this thread, inside this context, to a deadline.
 
     Args:
-        deadline: On :func:`time.monotonic`; ``None`` to wait however long it takes.
+        deadline: On :func:`time.monotonic`; ``None`` for no limit.
     """
     token = _DEADLINE.set(deadline)
     try:
@@ -45,7 +45,7 @@ def waiting_until(deadline: float | None) -> Iterator[None]:
 
 @contextmanager
 def lease(device: str) -> Iterator[int]:
-    """Hold a device; wait for whoever holds it, however long (see :func:`waiting_until`).
+    """Hold a device; wait while another process holds it (see :func:`waiting_until`).
 
     Args:
         device: Its name, such as ``"cpu"`` or ``"cuda:0"``. Different devices do not wait for each
@@ -55,7 +55,7 @@ def lease(device: str) -> Iterator[int]:
         The lock's descriptor, for children to inherit.
 
     Raises:
-        DeviceBusyError: If the deadline of waiting has passed, and another process holds it.
+        DeviceBusyError: If the deadline has passed and another process still holds it.
     """
     path = lease_path(device)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -65,12 +65,12 @@ def lease(device: str) -> Iterator[int]:
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield descriptor
     finally:
-        # Closing, not unlocking: a child that has inherited the descriptor goes on holding it.
+        # Close, but do not unlock: a child that inherited the descriptor still holds the lock.
         os.close(descriptor)
 
 
 def lease_path(device: str) -> Path:
-    """Return the lock file of a device; every user of the machine meets at the same one."""
+    """Return the lock file of a device, the same one for every user of the machine."""
     folder = Path(os.environ.get("PARETUNE_LEASES", tempfile.gettempdir())) / "paretune-leases"
     folder.mkdir(parents=True, exist_ok=True)
     with suppress(PermissionError):
@@ -88,8 +88,8 @@ def _wait_for(descriptor: int, device: str) -> None:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
             if deadline is not None and now > deadline:
                 raise DeviceBusyError(
-                    f"time is up, and device {device} is held by process {holder}, which builds or "
-                    f"measures; run the same command again when that has ended, or with more hours"
+                    f"time is up: process {holder} still builds or measures on device {device}; "
+                    "run the same command again after it has ended, or with more hours"
                 ) from None
             if not said and now - started > _SAY_AFTER_SECONDS:
                 _LOG.warning("waiting for device %s, held by process %s", device, holder)

@@ -14,12 +14,12 @@ class OpenVinoRunner(ProcessRunner):
     default_provider: ClassVar[str] = "CPU"
 
     def options(self, run: RunSpec) -> dict[str, str]:
-        """Return what OpenVINO compiles with: for latency, on as many threads as the run says."""
+        """Return OpenVINO's compile options: for latency, with the run's number of threads."""
         options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
         if run.execution_provider == "CPU":
             options["INFERENCE_NUM_THREADS"] = str(run.intra_op_threads)
             options["ENABLE_CPU_PINNING"] = "NO"  # the process is pinned as a whole
-            # Where a processor computes in bfloat16, OpenVINO would, and call it fp32.
+            # On a processor with bfloat16, OpenVINO would compute in it and call it fp32.
             options["INFERENCE_PRECISION_HINT"] = "f32"
         return options | super().options(run)
 

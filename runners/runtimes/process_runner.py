@@ -1,4 +1,4 @@
-"""Runners whose every job is a child process of its own."""
+"""Runners that do every job in a child process."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _MEMORY_SHARE = 0.9
 
 
 class ProcessRunner:
-    """Runs model files in an interpreter's runtime; each runtime is a subclass.
+    """Runs model files in the runtime of an interpreter; each runtime is a subclass.
 
     Args:
         name: The runner's name in study files; the runtime's by default.
-        python: The interpreter whose runtime it is; this one by default.
+        python: The interpreter with the runtime; this one by default.
         provider_options: Options of execution providers, by provider.
         provider_libraries: Paths of plug-in provider libraries, by the name to register them under.
         timeout_s: Deadline of jobs that are not timed.
@@ -60,17 +60,17 @@ class ProcessRunner:
         return dict(self.provider_options.get(run.execution_provider, {}))
 
     def device(self, run: RunSpec) -> str:
-        """Return the device that a run takes up, such as ``cpu`` or ``gpu:0``."""
+        """Return the device that a run occupies, such as ``cpu`` or ``gpu:0``."""
         return CPU
 
     def cores(self, run: RunSpec) -> list[int]:
-        """Return the cores to pin to: the last ones, the first being busiest with the system."""
+        """Return the cores to pin to: the last ones, because the system uses the first most."""
         if not hasattr(os, "sched_getaffinity"):
             return []
         return sorted(os.sched_getaffinity(0))[-run.intra_op_threads :]
 
     def describe(self, folder: Path) -> Description | Failure:
-        """Return the providers this runtime has and knows of, and versions."""
+        """Return the providers that this runtime has and knows, and versions."""
         job = {"libraries": self.provider_libraries}
         result = self._run("describe", job, folder, "describe")
         if isinstance(result, Failure):
@@ -112,8 +112,8 @@ class ProcessRunner:
     ) -> Prediction | Failure:
         """Run a model once over all samples; nodes on another provider are a failure.
 
-        It holds the device meanwhile: it would disturb what is timed, and be disturbed itself, for
-        the share of each provider is one of time.
+        It holds the device meanwhile: otherwise it would disturb timed launches, and they would
+        disturb the providers' shares of time.
         """
         job = self._job(model, run, samples, settings)
         with lease(self.device(run)) as held:
@@ -153,7 +153,7 @@ class ProcessRunner:
         seconds: float,
         lease: int,
     ) -> list[float] | Failure:
-        """Return ratios of the second model's time to the first's, one an interleaved block."""
+        """Return ratios of the second model's time to the first's, one per interleaved block."""
         job = self._job(models[0], run, samples) | {
             "other_model": str(models[1]),
             "min_seconds": seconds,
@@ -187,7 +187,7 @@ class ProcessRunner:
         }
 
     def _spare(self, run: RunSpec) -> list[int]:
-        """Return the cores beside the model's own, for whoever sends it load."""
+        """Return the cores that the model does not use, for the load generator."""
         return sorted(os.sched_getaffinity(0) - set(self.cores(run))) if self.cores(run) else []
 
     def _run(

@@ -13,7 +13,7 @@ _NAMED = 8
 
 @dataclass(frozen=True, slots=True)
 class ProviderShare:
-    """What one execution provider ran.
+    """The share of one execution provider.
 
     Attributes:
         nodes: Number of nodes.
@@ -33,8 +33,8 @@ def prove(
 
     Args:
         nodes: ``node``, ``operator``, ``provider`` and ``ms_per_call`` of each node that ran.
-        provider: The provider that was asked for.
-        tolerance: Largest share of the time that may be spent elsewhere; with 0, no node may.
+        provider: The requested provider.
+        tolerance: Maximum share of the time spent elsewhere; 0 allows no node elsewhere.
     """
     if not nodes:
         message = f"asked for {provider}, but the runtime's profile names no node that ran"
@@ -46,7 +46,7 @@ def prove(
     shares = {}
     for name, group in groups.items():
         group_ms = sum(node["ms_per_call"] for node in group)
-        # Where the profile's clock saw no time at all, nodes stand for time.
+        # If the profile's clock recorded no time at all, count nodes instead.
         by_time = group_ms / total_ms if total_ms else len(group) / len(nodes)
         shares[name] = ProviderShare(len(group), len(group) / len(nodes), by_time)
     elsewhere = [node for node in nodes if node["provider"] != provider]
@@ -57,8 +57,8 @@ def prove(
         return Failure(
             "evaluate",
             FailureKind.UNSUPPORTED,
-            f"asked for {provider}, but {len(elsewhere)} of {len(nodes)} nodes, {lost:.0%} of "
-            f"their time, ran elsewhere: {', '.join(names)}{more}. To allow a share of the time, "
+            f"asked for {provider}, but {len(elsewhere)} of {len(nodes)} nodes ({lost:.0%} of the "
+            f"time) ran elsewhere: {', '.join(names)}{more}. To allow a share of the time, "
             f"set measurement.fallback_tolerance (it is {tolerance:g})",
         )
     return shares

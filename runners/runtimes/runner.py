@@ -1,4 +1,4 @@
-"""The runner: what executes an artifact on one device with one runtime, and proves that it did."""
+"""The runner: executes an artifact on one device with one runtime, and proves that it did."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class PipelineFiles:
 
 @dataclass(frozen=True)
 class Samples:
-    """What a model is run on.
+    """The inputs of a model.
 
     Attributes:
         inputs: A ``.npy`` file of real samples for each of the model's inputs, in order.
-        pipeline: What is timed around it, if anything.
+        pipeline: Pre- and post-processing to time as well, if any.
     """
 
     inputs: Sequence[Path]
     pipeline: PipelineFiles | None = None
 
     def as_dict(self, folder: Path) -> dict[str, Any]:
-        """Return plain nested values, ready for JSON, that stay true if the study is moved.
+        """Return plain nested values, ready for JSON, that stay valid if the study is moved.
 
         Args:
-            folder: The study's folder. A pipeline in it is kept as seen from it; one elsewhere by
-                its absolute path. Files of the store are kept by their names, the digests.
+            folder: The study's folder. A pipeline inside it is stored by its relative path, another
+                one by its absolute path. Files of the store are stored by their names, the digests.
         """
         if self.pipeline is None:
             return {"inputs": [path.name for path in self.inputs], "pipeline": None}
@@ -59,15 +59,16 @@ class Samples:
     def from_dict(cls, values: Mapping[str, Any], store: ArtifactStore, folder: Path) -> Samples:
         """Undo :meth:`as_dict`.
 
-        Earlier versions kept absolute paths of the store's files, whose names are the digests, too.
+        Earlier versions stored absolute paths of the store's files, whose names are the digests.
 
         Args:
-            values: What :meth:`as_dict` gave.
-            store: Has the files.
+            values: The result of :meth:`as_dict`.
+            store: Holds the files.
             folder: The study's folder.
 
         Raises:
-            StoreError: If a file is no longer whole in the store, or the pipeline's file is gone.
+            StoreError: If a file in the store is missing or damaged, or the pipeline's file is
+                gone.
         """
         inputs = [_stored(store, name) for name in values["inputs"]]
         around = values["pipeline"]
@@ -83,25 +84,25 @@ def _stored(store: ArtifactStore, name: str) -> Path:
     path = store.get(digest)
     if path is None:
         raise StoreError(
-            f"the samples {digest[:12]}… that the study was confirmed on are no longer whole in "
-            f"{store.root}: `paretune confirm` stores them again"
+            f"the samples {digest[:12]}… of the study's confirmation are missing or damaged in "
+            f"{store.root}: run `paretune confirm`, which stores them again"
         )
     return path
 
 
 def _pipeline_file(kept: Path, folder: Path) -> Path:
-    """Return a pipeline's file; a path of before the study was moved is looked for in its folder.
+    """Return a pipeline's file; after a move of the study, look for it in the study's folder.
 
     Raises:
-        StoreError: If it is not there.
+        StoreError: If it does not exist.
     """
     tails = [Path(*kept.parts[start:]) for start in range(1, len(kept.parts))]
     for path in (folder / kept, *(folder / tail for tail in tails if kept.is_absolute())):
         if path.is_file():
             return path
     raise StoreError(
-        f"the pipeline {folder / kept} that the study was confirmed with is not there: put it "
-        f"back, or run `paretune confirm` with the one there is"
+        f"the pipeline {folder / kept} of the study's confirmation is missing: put it back, or "
+        "run `paretune confirm` with the current one"
     )
 
 
@@ -111,7 +112,7 @@ class Prediction:
 
     Attributes:
         outputs: A ``.npy`` file of shape (samples, ...).
-        providers: What each execution provider ran, from the runtime's own profile.
+        providers: Each execution provider's share, from the runtime's own profile.
     """
 
     outputs: Path
@@ -120,7 +121,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Description:
-    """What a runner has to offer.
+    """The providers and versions of a runner.
 
     Attributes:
         available: Execution providers that are installed.
@@ -143,13 +144,13 @@ class Runner(Protocol):
         """The kind of model file it takes."""
 
     def describe(self, folder: Path) -> Description | Failure:
-        """Say what there is to run on, working in an empty folder."""
+        """Return providers and versions, working in an empty folder."""
 
     def device(self, run: RunSpec) -> str:
-        """Return the name of the device that a run takes up, for its lease."""
+        """Return the name of the device that a run occupies, for its lease."""
 
     def cores(self, run: RunSpec) -> list[int]:
-        """Return the processor cores that a launch is pinned to; empty if it is not."""
+        """Return the processor cores that a launch is pinned to; empty if none."""
 
     def launch(
         self,
@@ -165,7 +166,7 @@ class Runner(Protocol):
         Args:
             model: The model file.
             run: How to run it.
-            samples: What to run it on.
+            samples: Its inputs.
             folder: An empty folder for the work.
             settings: How much to measure.
             lease: Descriptor of the device's lease, for the process to inherit.
@@ -182,8 +183,8 @@ class Runner(Protocol):
         """Run a model once over all samples, in batches of the run's size.
 
         Nodes that run on another provider than the one asked for are a failure, unless the
-        settings tolerate their share of the time. It takes the device's lease itself: whoever
-        holds that already would wait for ever.
+        settings tolerate their share of the time. It takes the device's lease itself: a caller that
+        already holds it would wait for ever.
         """
 
     def profile(
@@ -208,4 +209,4 @@ class Runner(Protocol):
         seconds: float,
         lease: int,
     ) -> list[float] | Failure:
-        """Return ratios of the second model's time to the first's, one an interleaved block."""
+        """Return ratios of the second model's time to the first's, one per interleaved block."""

@@ -1,4 +1,4 @@
-"""Requests: what a service would receive, checked against what the model is given."""
+"""Requests: what a service would receive, checked against the model's inputs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CHECKED = 8
 
 
 def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Sequence[bytes]:
-    """Return a split's requests, once the pipeline has made the split's inputs of the first few.
+    """Return a split's requests, after checking that the first few yield the split's inputs.
 
     Raises:
-        WorkloadError: If there is not one a sample, or pre-processing gives something else.
+        WorkloadError: If their number is wrong, or pre-processing returns something else.
     """
     name = f"{loaded.path.name}: requests({split!r})"
     inputs = getattr(loaded.data, split).inputs
@@ -30,9 +30,9 @@ def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Seque
         raise WorkloadError(f"{name} failed: {type(error).__name__}: {error}") from error
     is_array = isinstance(requests, np.ndarray) and not requests.dtype.hasobject
     if not is_array and not all(isinstance(request, bytes) for request in requests):
-        raise WorkloadError(f"{name} must give an array of numbers or text, or a list of bytes")
+        raise WorkloadError(f"{name} must return an array of numbers or text, or a list of bytes")
     if len(requests) != len(inputs):
-        raise WorkloadError(f"{name} gives {len(requests)} requests for {len(inputs)} samples")
+        raise WorkloadError(f"{name} returned {len(requests)} requests for {len(inputs)} samples")
     if loaded.pipeline is None:
         return requests
     try:
@@ -47,12 +47,12 @@ def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Seque
     want = inputs[:_CHECKED]
     if made.shape != want.shape or made.dtype != want.dtype:
         raise WorkloadError(
-            f"{loaded.pipeline.name}: preprocess() must make the {split} inputs of its requests: "
+            f"{loaded.pipeline.name}: preprocess() must turn requests into the {split} inputs: "
             f"{want.dtype}{list(want.shape)}; got {made.dtype}{list(made.shape)}"
         )
     if not np.allclose(made, want, rtol=1e-3, atol=1e-5):
         raise WorkloadError(
-            f"{loaded.pipeline.name}: preprocess() makes other values of the requests than the "
-            f"{split} inputs have: quality and end-to-end latency would not be of one model"
+            f"{loaded.pipeline.name}: preprocess() turns the requests into other values than the "
+            f"{split} inputs: quality and end-to-end latency would belong to different inputs"
         )
     return requests

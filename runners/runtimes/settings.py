@@ -1,4 +1,4 @@
-"""How much is measured: a cheap setting for the search, a careful one for what is published."""
+"""How much is measured: a quick setting for the search, a careful one for published points."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,13 +8,13 @@ Scenario = Literal["single_stream", "server"]
 
 @dataclass(frozen=True)
 class LoadSettings:
-    """Queries that are sent to a model whether it is ready or not.
+    """Queries that are sent to a model at their own pace.
 
     Attributes:
-        scenario: ``server``: queries come at random (Poisson) at a rate, and wait if they must;
-            ``single_stream``: the next query comes when the last is answered.
-        queries_per_s: The rate of ``server``; a query is one call of the run's batch size.
-        seconds: How long a launch offers load.
+        scenario: ``server``: queries arrive at random (Poisson) with a rate, and wait if the model
+            is busy; ``single_stream``: the next query arrives when the last one is answered.
+        queries_per_s: The rate of ``server``; a query is one call with the run's batch size.
+        seconds: Seconds of load per launch.
     """
 
     scenario: Scenario = "server"
@@ -24,25 +24,25 @@ class LoadSettings:
 
 @dataclass(frozen=True)
 class MeasurementSettings:
-    """How much is measured. The defaults suit a search; :data:`CAREFUL` what is published.
+    """How much is measured. The defaults suit a search; :data:`CAREFUL` suits published points.
 
     Attributes:
-        launches: Fewest fresh processes that each time the artifact.
-        max_launches: Most of them; between the two they are added until the intervals are tight.
-        p50_tolerance: Half width of the p50's interval, relative to it, that is tight enough.
+        launches: Minimum launches (fresh processes) per measurement.
+        max_launches: Maximum; launches are added up to it until the intervals are tight.
+        p50_tolerance: Relative half-width of the p50's interval that counts as tight.
         p95_tolerance: The same for the p95.
-        extra_launches: How many more may replace launches that something disturbed.
-        warmup_seconds: Longest warm-up of a launch; it ends earlier once timing is steady.
-        min_seconds: Shortest timed part of a launch.
-        min_iterations: Fewest timed calls of a launch.
-        max_iterations: Most timed calls of a launch.
-        idle_wait_s: How long to wait for an idle host before measuring all the same.
-        timeout_s: Deadline of a launch.
-        memory_limit_bytes: Most data that a launch may hold; nine tenths of the machine's memory
+        extra_launches: Maximum replacements for disturbed launches.
+        warmup_seconds: Maximum warm-up per launch; it ends earlier once timing is steady.
+        min_seconds: Minimum timed part per launch.
+        min_iterations: Minimum timed calls per launch.
+        max_iterations: Maximum timed calls per launch.
+        idle_wait_s: Maximum wait for an idle host before measuring anyway.
+        timeout_s: Deadline per launch.
+        memory_limit_bytes: Memory limit per launch, for data; nine tenths of the machine's memory
             if ``None``.
-        fallback_tolerance: Largest share of the time of all nodes that may be spent on another
-            provider than the one asked for; 0 allows no node there.
-        load: Load to offer beside the closed loop, if any.
+        fallback_tolerance: Maximum share of the time of all nodes on another provider than the
+            requested one; 0 allows no node there.
+        load: Load to offer in addition to the closed loop, if any.
     """
 
     launches: int = 3

@@ -1,16 +1,16 @@
 """The artifact store: files named by their content, and the records of the stages that made them.
 
     objects/ab/abcd…   a file, named by the SHA-256 of its bytes
-    stages/key.json    what a stage gave, named by the digest of everything it depends on
-    outcomes/key.json  what came of a job (see runners/execute)
-    claims/key         locked by whoever runs that stage
-    executions.jsonl   a line whenever a stage begins, and one when its output is kept
+    stages/key.json    a stage's result, named by the digest of everything it depends on
+    outcomes/key.json  a job's outcome, named by the job's key (see runners/execute)
+    claims/key         locked by the process that runs that stage
+    executions.jsonl   a line when a stage begins, and one when its output is kept
     scratch/           work in progress: folders, each locked while its process lives
-    pins/study.uid     what a study needs, so that no study's eviction takes it: a digest per line;
-                       delete the file of a study that you have deleted
+    pins/study.uid     files that a study needs and no study may evict: one digest per line;
+                       if you delete a study, delete its file of pins
     in-use             locked, shared, by every study that builds or measures
 
-A file is written aside, flushed, then renamed: it is there whole or not at all.
+A file is written under another name, flushed, then renamed: it exists completely or not at all.
 """
 
 import fcntl
@@ -35,16 +35,16 @@ _KEPT_STAGES = ("reference", "import-model")
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What one execution of a stage gave.
+    """The result of one execution of a stage.
 
     Attributes:
         stage: Name of the stage.
         key: Digest of everything the output depends on.
-        params: What the stage was asked to do.
-        parent: Digest of the object it started from, or ``None`` for the first stage.
-        output: Digest of the object it made; empty for a stage that gives only metrics.
+        params: The stage's parameters.
+        parent: Digest of its input object, or ``None`` for the first stage.
+        output: Digest of its output object; empty for a stage that only yields metrics.
         seconds: Wall-clock time it took.
-        metrics: What it observed, such as the quality reached.
+        metrics: Metrics it observed, such as the quality reached.
         train_losses: The mean training loss of each epoch, if it trained.
     """
 
@@ -75,13 +75,14 @@ class ArtifactStore:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"the artifact store {self.root} cannot be made: {error}; give another `output_dir`"
+                f"cannot create the artifact store {self.root}: {error}; choose another "
+                "`output_dir`"
             ) from error
 
     def put(self, path: Path) -> str:
-        """Take a file into the store and return its digest.
+        """Add a file to the store and return its digest.
 
-        Putting the same bytes twice keeps one copy.
+        The same bytes are kept only once.
         """
         name = file_digest(path)
         target = self._object(name)
@@ -92,10 +93,10 @@ class ArtifactStore:
         return name
 
     def get(self, name: str) -> Path | None:
-        """Return the path of an object, or ``None`` if it is not there or no longer whole.
+        """Return the path of an object, or ``None`` if it is missing or damaged.
 
-        The bytes are read and compared with the name; a damaged file is removed, so that the
-        stage that made it makes it again.
+        The bytes are compared with the name; a damaged file is removed, so that its stage makes it
+        again.
         """
         path, state = self._object(name), self.state(name)
         if state == "damaged":
@@ -103,14 +104,14 @@ class ArtifactStore:
         return path if state == "whole" else None
 
     def state(self, name: str) -> State:
-        """Say whether an object is there and whole; a damaged one is left where it is."""
+        """Say whether an object is whole, damaged or missing; a damaged one is not removed."""
         path = self._object(name)
         if not path.is_file():
             return "missing"
         return "whole" if file_digest(path) == name else "damaged"
 
     def names(self) -> list[str]:
-        """Return the names of all objects, whole or not."""
+        """Return the names of all objects, damaged or not."""
         return [path.name for path in self._objects()]
 
     def record(self, key: str) -> StageRecord | None:
@@ -121,7 +122,7 @@ class ArtifactStore:
         return record
 
     def note(self, key: str) -> StageRecord | None:
-        """Return the record of a stage, whatever has become of its output since."""
+        """Return the record of a stage, even if its output is gone."""
         try:
             record = StageRecord(**json.loads(self._stage(key).read_text("utf-8")))
         except (OSError, ValueError, TypeError):
@@ -129,27 +130,27 @@ class ArtifactStore:
         return record if record.key == key else None
 
     def commit(self, record: StageRecord) -> None:
-        """Keep the record of a finished stage; its output is in the store already."""
+        """Keep the record of a finished stage, whose output is already in the store."""
         self.write(self._stage(record.key), json.dumps(asdict(record), indent=1))
 
     def write(self, path: Path, text: str) -> None:
-        """Write a text file of the store's folder: it is there whole, or as it was."""
+        """Write a text file in the store's folder, completely or not at all."""
         with self._renamed_to(path) as aside:
             aside.write_text(text, "utf-8")
 
     @contextmanager
     def claim(self, key: str) -> Iterator[None]:
-        """Hold a stage: of all processes that want it at once one runs it, and the others wait.
+        """Hold a stage: one process runs it, and others that need it wait.
 
-        A killed holder's claim ends with it. The empty lock file stays: if it were removed, two
-        processes could lock two files of one name.
+        A claim ends with its process, even after a kill. The empty lock file stays: if it were
+        removed, two processes could lock two files of the same name.
         """
         with (self.root / "claims" / key).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def log(self, event: Literal["started", "finished"], stage: str, key: str) -> None:
-        """Note in the log that a stage begins, or that its output is kept."""
+        """Log that a stage begins, or that its output is kept."""
         entry = {"event": event, "stage": stage, "key": key, "pid": os.getpid(), "at": time.time()}
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -158,7 +159,7 @@ class ArtifactStore:
             os.close(log)
 
     def executions(self) -> list[dict[str, Any]]:
-        """Return the log's entries in order; a line torn by a power cut is left out."""
+        """Return the log's entries in order, without lines torn by a power cut."""
         entries = []
         for line in self._log.read_text("utf-8").splitlines() if self._log.exists() else []:
             with suppress(ValueError):
@@ -171,7 +172,7 @@ class ArtifactStore:
 
     @property
     def pins(self) -> Path:
-        """The folder with a file of pins per study (see :class:`Pins`)."""
+        """The folder with one file of pins per study (see :class:`Pins`)."""
         return self.root / "pins"
 
     def pinned(self) -> dict[str, set[str]]:
@@ -183,15 +184,15 @@ class ArtifactStore:
         }
 
     def evict(self, limit_bytes: int, keep: Collection[str] = ()) -> int:
-        """Remove outputs of stages until the objects fit a limit; nothing may be running.
+        """Remove outputs of stages until the objects fit a limit; no stage may be running.
 
-        First goes what took the fewest seconds per byte. The reference's weights stay, and so does
-        what any study has pinned and what no stage made, such as inputs. The records stay too: a
-        build that needs a removed file runs its stage again, and one that starts from a later file
-        does not.
+        Files that took the fewest seconds per byte go first. The reference's weights, pinned files
+        and files that no stage made (such as inputs) stay. The records stay as well: a build that
+        needs a removed file runs its stage again, and a build that starts from a later file does
+        not.
 
         Args:
-            limit_bytes: What all objects may take.
+            limit_bytes: Limit on the size of all objects.
             keep: Digests of objects that stay.
 
         Returns:
@@ -215,12 +216,12 @@ class ArtifactStore:
         return removed
 
     def sweep(self) -> None:
-        """Remove what killed processes left in scratch."""
+        """Remove leftovers of killed processes from scratch."""
         for folder in self.leftovers():
             shutil.rmtree(folder, ignore_errors=True)
 
     def leftovers(self) -> list[Path]:
-        """Return the folders in scratch that nobody holds: their processes were killed."""
+        """Return the folders in scratch that no process holds: their processes were killed."""
         found, scratch = [], self.root / "scratch"
         with suppress(BlockingIOError), locked(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):
             for folder in scratch.iterdir():
@@ -230,9 +231,9 @@ class ArtifactStore:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Give an empty folder for work in progress, removed at the end."""
+        """Yield an empty folder for work in progress, removed at the end."""
         with ExitStack() as stack:
-            # To whoever sweeps it is made and locked in one step.
+            # A sweeping process sees it created and locked in one step.
             with locked(self.root / "scratch", fcntl.LOCK_SH):
                 name = tempfile.TemporaryDirectory(dir=self.root / "scratch")
                 folder = Path(stack.enter_context(name))
@@ -250,8 +251,8 @@ class ArtifactStore:
                 aside.replace(target)
         except OSError as error:
             raise StoreError(
-                f"the artifact store cannot write {target}: {error}; free space or give another "
-                f"`output_dir`"
+                f"the artifact store cannot write {target}: {error}; free some space or choose "
+                "another `output_dir`"
             ) from error
 
     def _objects(self) -> list[Path]:
@@ -270,7 +271,7 @@ class ArtifactStore:
 
 @contextmanager
 def locked(path: Path, how: int) -> Iterator[None]:
-    """Hold a file or folder; the lock ends with the process, however that ends."""
+    """Lock a file or folder; the lock ends with the process, in whatever way it ends."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, how)

@@ -11,13 +11,13 @@ from paretune.runners.store.artifact_store import ArtifactStore
 class Pins:
     """The pins of one study: a file of digests, one per line, in the store's folder ``pins``.
 
-    They outlast the study's process, because another study may evict at any time. Whoever deletes a
-    study deletes its file of pins, too; nothing else is lost by that.
+    They outlast the study's process, because another study may evict at any time. If you delete a
+    study, delete its file of pins as well; nothing else is lost.
 
     Args:
         store: The artifact store.
         study: The study's name.
-        uid: What tells it from others of its name.
+        uid: Distinguishes it from other studies of the same name.
     """
 
     def __init__(self, store: ArtifactStore, study: str, uid: str) -> None:
@@ -29,7 +29,7 @@ class Pins:
         self.store.write(self.path, "".join(f"{name}\n" for name in sorted(set(digests))))
 
     def add(self, digests: Iterable[str]) -> None:
-        """Pin these files beside the others.
+        """Pin these files in addition to the others.
 
         Raises:
             OSError: If the disk is full or cannot be written.

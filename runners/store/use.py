@@ -1,4 +1,4 @@
-"""The use of a store: many studies at once, or one alone that removes files."""
+"""The use of a store: many studies at once, or a single one that removes files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from paretune.runners.store.artifact_store import ArtifactStore
 
 
 class StoreUse:
-    """Says that a process builds or measures with a store; use it as a context manager.
+    """Marks a store as used by a process that builds or measures; a context manager.
 
     A shared lock (``flock``): any number of studies hold it, and it ends with its process. Removing
-    files needs the store alone. A study that finds others at work does not wait for them, because
-    they may take all night: it goes on with a store that is too large, and tries again later. So
-    there is nothing to wait for but another study's removal of files, which takes moments.
+    files needs exclusive use of the store. A study that finds others at work does not wait for
+    them, because they may take all night: it continues with a store that is too large, and tries
+    again later. So the only wait is for another study's removal of files, which takes moments.
 
     Args:
         store: The artifact store.
@@ -44,16 +44,16 @@ class StoreUse:
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
-        """Have the store to oneself if nobody else uses it; give whether that is so.
+        """Use the store exclusively if nobody else uses it; yield whether that worked.
 
-        Between the two kinds of lock there is a moment without any: another study may remove files
-        then. Only what is pinned is sure to be there afterwards.
+        Between the two kinds of lock there is a moment without a lock, in which another study may
+        remove files. Only pinned files are sure to exist afterwards.
 
         Raises:
             RuntimeError: If the store is not in use by this process.
         """
         if self._descriptor is None:
-            raise RuntimeError("a store must be in use before one can be alone with it")
+            raise RuntimeError("a store must be in use before it can be used exclusively")
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         try:
             try:

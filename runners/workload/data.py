@@ -40,7 +40,7 @@ class Split:
         for array in self.all_inputs:
             if len(array) != len(self.targets):
                 raise WorkloadError(
-                    f"a split needs one target a sample; got {len(array)} inputs and "
+                    f"a split needs one target per sample; got {len(array)} inputs and "
                     f"{len(self.targets)} targets"
                 )
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
@@ -48,7 +48,7 @@ class Split:
                     "the inputs of a split hold NaN or infinity: clean the data first"
                 )
         if len(self.inputs) == 0:
-            raise WorkloadError("a split needs at least one sample; got none")
+            raise WorkloadError("a split needs at least one sample; it has none")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -69,10 +69,10 @@ class Data:
     """The four splits of a workload.
 
     Attributes:
-        train: What students learn from, and pruned models are fine-tuned on.
-        calibration: What static quantization takes its ranges from.
-        validation: What the search judges candidates by.
-        test: What published points are judged by; the search never sees it.
+        train: For training students and fine-tuning pruned models.
+        calibration: For the ranges of static quantization.
+        validation: For judging candidates during the search.
+        test: For judging published points; the search never sees it.
     """
 
     train: Split

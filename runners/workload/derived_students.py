@@ -30,26 +30,26 @@ def scaled(
 ) -> dict[str, Callable[[], nn.Module]]:
     """Return the reference and students of half and a quarter of its width, its depth, and both.
 
-    ``scaled(partial(Net, width=512, depth=4))`` is all that :meth:`Workload.models` needs. A class
-    that takes no depth has layers left out, every other one or three of four, as DistilBERT's
-    (Sanh et al., 2019, https://arxiv.org/abs/1910.01108): those of the longest ``nn.ModuleList`` or
-    ``nn.Sequential`` in it whose modules are all alike. If that is no stack of layers (but heads or
-    tables, say), write the students by hand.
+    ``scaled(partial(Net, width=512, depth=4))`` is all that :meth:`Workload.models` needs. If the
+    class takes no depth, layers are left out, every other one or three of four, as in DistilBERT
+    (Sanh et al., 2019, https://arxiv.org/abs/1910.01108): layers of the longest ``nn.ModuleList``
+    or ``nn.Sequential`` whose modules are all of one class. If that is not a stack of layers (but
+    heads or tables, say), write the students by hand.
 
     Args:
-        reference: The model's class, or a ``functools.partial`` of it, with whole numbers (given,
-            or as defaults) for its width and depth.
+        reference: The model's class, or a ``functools.partial`` of it, with integers (given, or as
+            defaults) for its width and depth.
         width: The argument that is its width; one of :data:`WIDTHS` by default.
         depth: The argument that is its depth; one of :data:`DEPTHS` by default.
-        multiple: Widths are multiples of this, and of the heads if an argument names those
+        multiple: Widths are multiples of this, and of the number of heads if an argument is one
             (:data:`HEADS`).
 
     Returns:
         Constructors by name: ``reference``, ``half-width``, ``half-depth``, ``half`` (of both),
-        ``quarter-width`` and so on; those that are no smaller than another are left out.
+        ``quarter-width`` and so on; students that are not smaller than another are left out.
 
     Raises:
-        WorkloadError: If nothing of it can be scaled.
+        WorkloadError: If nothing can be scaled.
     """
     given = _numbers(reference)
     width, depth = (
@@ -77,16 +77,16 @@ def scaled(
                 found[kind] = partial(_with_blocks, smaller, left) if left else smaller
     if len(found) == 1:
         raise WorkloadError(
-            f"no student can be derived: the model takes {', '.join(given) or 'no whole number'}, "
-            f"none of it a width ({', '.join(WIDTHS)}) or depth ({', '.join(DEPTHS)}), and has no "
-            f"run of like blocks; name them, scaled(..., width=ARGUMENT, depth=ARGUMENT), or write "
-            f"the students' constructors into models()"
+            f"cannot derive students: the model takes {', '.join(given) or 'no integer'}, but "
+            f"neither a width ({', '.join(WIDTHS)}) nor a depth ({', '.join(DEPTHS)}), and has no "
+            "run of similar blocks; name the arguments, scaled(..., width=ARGUMENT, "
+            "depth=ARGUMENT), or write the students' constructors into models()"
         )
     return found
 
 
 def _numbers(reference: Callable[..., nn.Module]) -> dict[str, int]:
-    """Return the whole numbers that a constructor takes, given or as defaults."""
+    """Return the integer arguments of a constructor, given or as defaults."""
     parameters = inspect.signature(reference).parameters
     return {
         name: each.default
@@ -98,7 +98,7 @@ def _numbers(reference: Callable[..., nn.Module]) -> dict[str, int]:
 def _named(given: Mapping[str, int], name: str | None, names: tuple[str, ...]) -> str | None:
     if name is not None and name not in given:
         raise WorkloadError(
-            f"scaled(): the model takes no whole number {name!r}, by name or by default; it takes "
+            f"scaled(): the model takes no integer {name!r}, given or as a default; it takes "
             f"{', '.join(given) or 'none'}"
         )
     return name or next((each for each in names if each in given), None)
@@ -129,7 +129,7 @@ def _blocks(model: nn.Module) -> int:
 
 
 def _with_blocks(reference: Callable[[], nn.Module], kept: int) -> nn.Module:
-    """Build a model and leave that many of its blocks, evenly spread."""
+    """Build a model and keep that many of its blocks, evenly spread."""
     model = reference()
     container = _run_of_blocks(model)
     if container is not None:

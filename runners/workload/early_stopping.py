@@ -1,4 +1,4 @@
-"""Early stopping: a training ends when waiting longer is in vain, with the best weights it had."""
+"""Early stopping: a training ends when quality stops rising, and keeps its best weights."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import nn
 class EarlyStopping:
     """Watches the validation quality of a training, epoch by epoch.
 
-    It is over when the quality has not risen above its highest for some epochs in a row (Prechelt,
-    "Early stopping, but when?", 1998, https://doi.org/10.1007/3-540-49430-8_3). Of equals the last
-    is best: its learning rate was lower.
+    The training is over when the quality has not exceeded its maximum for some epochs in a row
+    (Prechelt, "Early stopping, but when?", 1998, https://doi.org/10.1007/3-540-49430-8_3). Among
+    equals the last is best, because its learning rate was lower.
 
     Args:
-        model: What is trained.
+        model: The model in training.
         patience_epochs: How many epochs to wait for a higher quality.
 
     Attributes:
-        is_over: Whether to wait longer is in vain.
+        is_over: Whether the training should end.
     """
 
     def __init__(self, model: nn.Module, patience_epochs: int) -> None:
@@ -33,12 +33,12 @@ class EarlyStopping:
         self.is_over = False
 
     def see(self, quality: float, is_settling: bool) -> None:
-        """Take the validation quality that the model has now.
+        """Record the model's current validation quality.
 
         Args:
             quality: The quality; NaN is no improvement.
             is_settling: Whether the learning rate has fallen. A high one holds the quality down, so
-                that to wait for it to fall is not in vain: such epochs do not count.
+                it is worth waiting for it to fall: epochs before that do not count.
         """
         self._waited = 0 if quality > self._highest else self._waited + is_settling
         self.is_over = self._waited >= self.patience_epochs
@@ -47,6 +47,6 @@ class EarlyStopping:
             self._best = copy.deepcopy(self.model.state_dict())
 
     def restore(self) -> None:
-        """Give the model the weights of its best epoch."""
+        """Load the weights of the best epoch into the model."""
         if self._best is not None:
             self.model.load_state_dict(self._best)

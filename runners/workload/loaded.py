@@ -1,4 +1,4 @@
-"""A workload in use: its models and data asked for once, and checked."""
+"""A workload in use: its models and data, requested once and checked."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkloadInfo:
-    """What the study needs to know of a workload, without its code.
+    """A description of a workload for the study, without its code.
 
     Attributes:
         name: Name of the workload's class.
         fingerprint: SHA-256 of its source, its data and the files it depends on.
-        models: Names it offers, the reference first.
+        models: Names of its models, the reference first.
         quality_metric: Name of its quality metric.
         pipeline: Its pre- and post-processing file, if it has one.
-        recipe: How it trains.
+        recipe: Its recipe for training.
         is_file: Whether the reference is an ONNX file.
     """
 
@@ -52,7 +52,7 @@ class WorkloadInfo:
 
 
 class LoadedWorkload:
-    """A workload with its models and data, asked for once.
+    """A workload with its models and data, requested once.
 
     Args:
         reference: ``path/to/file.py:ClassName``, relative to ``folder``.
@@ -78,14 +78,14 @@ class LoadedWorkload:
             self.pipeline = _pipeline_of(reference, path, self.workload)
             if self.pipeline and self.data.test.further_inputs:
                 raise WorkloadError(
-                    f"{reference}: a pipeline makes one input of a request; this model takes "
-                    f"several: leave `pipeline` out"
+                    f"{reference}: a pipeline makes a single input from a request, but this model "
+                    "takes several: leave out `pipeline`"
                 )
             files += [self.pipeline] if self.pipeline else []
             for file in files:
                 if not file.is_file():
                     raise WorkloadError(
-                        f"{reference}: depends_on() names {file}, which is not there"
+                        f"{reference}: depends_on() names {file}, which does not exist"
                     )
             sources = sorted(file_digest(file) for file in {*files, *modules_beside(path)})
         except ParetuneError as error:
@@ -94,20 +94,20 @@ class LoadedWorkload:
             raise WorkloadError(their_line(reference, path, error)) from error
         if REFERENCE not in self.models:
             raise WorkloadError(
-                f"{reference}: models() must offer {REFERENCE!r}, the model to compress; "
-                f"got {list(self.models)}"
+                f"{reference}: models() must include {REFERENCE!r}, the model to compress; got "
+                f"{list(self.models)}"
             )
         if not isinstance(self.data, Data):
             raise WorkloadError(
-                f"{reference}: data() must return runners.Data; got {type(self.data).__name__}"
+                f"{reference}: data() must return paretune.Data; got {type(self.data).__name__}"
             )
         if self.model_file is None:
             _check_tensors(reference, self.data)
         metric = self.workload.quality_metric
         if not re.fullmatch(r"[A-Za-z_][\w./ -]*", metric) or metric in METRICS:
             raise WorkloadError(
-                f"{reference}: quality_metric must be a name of letters, digits and _ - . / that "
-                f"no other metric has; got {metric!r}"
+                f"{reference}: quality_metric must be a new name of letters, digits and _ - . /; "
+                f"got {metric!r}"
             )
         names = sorted(self.models, key=lambda name: name != REFERENCE)
         fingerprint = digest(
@@ -129,7 +129,7 @@ class LoadedWorkload:
 
         if name not in self.models:
             raise WorkloadError(
-                f"unknown student {name!r}: the workload offers {list(self.models)}"
+                f"unknown student {name!r}: the models of the workload are {list(self.models)}"
             )
         torch.manual_seed(self.workload.recipe().seed)
         return self.models[name]()
@@ -140,16 +140,18 @@ class LoadedWorkload:
         """Return the quality of outputs on a split, or on some of its samples.
 
         Args:
-            outputs: One output a sample.
+            outputs: One output per sample.
             split: ``"validation"`` or ``"test"``.
-            rows: Which samples; one may come several times. All of them by default.
+            rows: The samples to use, with repeats; all by default.
 
         Raises:
-            WorkloadError: If the workload's metric fails or gives no finite number.
+            WorkloadError: If the workload's metric fails or returns no finite number.
         """
         targets = getattr(self.data, split).targets
         if len(outputs) != len(targets):
-            raise WorkloadError(f"{len(outputs)} outputs for the {len(targets)} samples of {split}")
+            raise WorkloadError(
+                f"got {len(outputs)} outputs for the {len(targets)} samples of {split}"
+            )
         if rows is not None:
             outputs, targets = outputs[rows], targets[rows]
         value = self.workload.quality(outputs, targets)
@@ -166,19 +168,19 @@ def _check_tensors(reference: str, data: Data) -> None:
     counts = {len(split.all_inputs) for split in splits}
     if len(counts) > 1:
         raise WorkloadError(
-            f"{reference}: every split needs the same number of inputs; got {sorted(counts)}: some "
-            f"split lacks further_inputs"
+            f"{reference}: every split needs the same number of inputs; got {sorted(counts)}: add "
+            "further_inputs to the others"
         )
     for split in splits:
         if any(array.dtype == np.float64 for array in split.all_inputs):
             raise WorkloadError(
-                f"{reference}: inputs of a split are float64, and PyTorch models take float32: use "
-                f".astype(numpy.float32)"
+                f"{reference}: inputs of a split are float64, but PyTorch models take float32: "
+                "use .astype(numpy.float32)"
             )
 
 
 def _plain(recipe: Recipe) -> Recipe:
-    """Return a recipe without what a subclass of the user's adds: it goes to other processes."""
+    """Return a recipe without attributes of a user's subclass: it is sent to other processes."""
     return Recipe(**{each.name: getattr(recipe, each.name) for each in fields(Recipe)})
 
 
@@ -187,11 +189,11 @@ def _pipeline_of(reference: str, path: Path, workload: Workload) -> Path | None:
         return None
     file = (path.parent / workload.pipeline).resolve()
     if not file.is_file():
-        raise WorkloadError(f"{reference}: pipeline names {file}, which is not there")
+        raise WorkloadError(f"{reference}: pipeline names {file}, which does not exist")
     if type(workload).requests is Workload.requests:
         raise WorkloadError(
-            f"{reference}: a pipeline needs requests to serve: write requests(split), which gives "
-            f"what a service would receive for each sample of the split"
+            f"{reference}: a pipeline needs requests to serve: write requests(split), which "
+            "returns what a service would receive for each sample of the split"
         )
     return file
 
@@ -199,5 +201,5 @@ def _pipeline_of(reference: str, path: Path, workload: Workload) -> Path | None:
 def _load_class(reference: str, folder: Path) -> tuple[Path, type[Workload]]:
     workload_class = load_attribute(reference, folder)
     if not (isinstance(workload_class, type) and issubclass(workload_class, Workload)):
-        raise WorkloadError(f"{reference} must name a subclass of runners.Workload")
+        raise WorkloadError(f"{reference} must name a subclass of paretune.Workload")
     return split_reference(reference, folder)[0], workload_class

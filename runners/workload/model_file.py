@@ -1,4 +1,4 @@
-"""A model file by itself: what it takes, and data to run it on."""
+"""A single model file: its inputs, and data for them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from paretune.spaces import ParetuneError
 
 FP32_LAYERS = "paretune.fp32_layers"
-"""The key in an ONNX file's metadata under which stand the layers left in fp32, a line each."""
+"""The key in an ONNX file's metadata for the layers left in fp32, one per line."""
 
 CALIBRATION = "paretune.calibration"
-"""The key under which stands how static int8 was calibrated."""
+"""The key for the calibration of static int8."""
 
 _SAMPLES = 64
 _LARGEST_BYTES = 2**31
@@ -39,13 +39,13 @@ class ModelInput:
 
 
 def model_inputs(path: Path) -> list[ModelInput]:
-    """Return the inputs of a model file, without those that only hold its weights.
+    """Return the inputs of a model file, without inputs that are weights.
 
     Args:
         path: An ONNX file, or an exported program of PyTorch (``.pt2``).
 
     Raises:
-        ParetuneError: If it is missing or neither, or an input is no tensor of numbers.
+        ParetuneError: If it is missing or neither, or an input is not a numeric tensor.
     """
     if path.suffix == ".pt2":
         return _program_inputs(path)
@@ -58,7 +58,7 @@ def model_output(path: Path) -> ModelInput:
     """Return name, element type and shape of an ONNX file's first output.
 
     Raises:
-        ParetuneError: If the file cannot be read, or that output is no tensor of numbers.
+        ParetuneError: If the file cannot be read, or that output is not a numeric tensor.
     """
     outputs = _graph(path).output
     if not outputs:
@@ -67,14 +67,14 @@ def model_output(path: Path) -> ModelInput:
 
 
 def fixed_batch(path: Path) -> int | None:
-    """Return the only batch size that a model file takes, or ``None`` if it takes any."""
+    """Return the only batch size that a model file takes, or ``None`` if it takes any size."""
     sizes = {each.shape[0] for each in model_inputs(path) if each.shape}
     size = sizes.pop() if len(sizes) == 1 else None
     return size if isinstance(size, int) else None
 
 
 def external_files(path: Path) -> list[Path]:
-    """Return the files beside an ONNX file that hold its weights, if it keeps them outside."""
+    """Return the files that hold an ONNX file's weights outside of it."""
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
     tensors = [tensor for tensor in _graph(path).initializer if uses_external_data(tensor)]
@@ -97,9 +97,9 @@ def given_inputs(path: Path, data: Path, aside: str | None = None) -> list[NDArr
 
     Args:
         path: The model file.
-        data: An ``.npz`` file with an array for each input, by name. If the model has one input,
-            a file with one array will do (``.npy`` too), whatever its name.
-        aside: Name of an array that is none of the inputs.
+        data: An ``.npz`` file with one array per input, by name. For a model with one input, a file
+            with one array of any name is enough (also ``.npy``).
+        aside: Name of an array that is not an input.
 
     Raises:
         ParetuneError: If the file cannot be read, or an array is missing or does not fit.
@@ -107,7 +107,7 @@ def given_inputs(path: Path, data: Path, aside: str | None = None) -> list[NDArr
     given = read_arrays(data)
     inputs = model_inputs(path)
     if not inputs:
-        raise ParetuneError(f"{path} has no input: there is nothing to run it on")
+        raise ParetuneError(f"{path} has no input, so it cannot be run on samples")
     others = [name for name in given if name != aside]
     if len(inputs) == 1 and len(others) == 1:
         given = {inputs[0].name: given[others[0]]}
@@ -115,10 +115,10 @@ def given_inputs(path: Path, data: Path, aside: str | None = None) -> list[NDArr
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an ``.npz`` file by name; that of an ``.npy`` file has no name.
+    """Return the arrays of an ``.npz`` file by name; the array of an ``.npy`` file has no name.
 
     Raises:
-        ParetuneError: If it is missing or no such file; nothing in it is unpickled.
+        ParetuneError: If it is missing or not such a file; nothing in it is unpickled.
     """
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -147,8 +147,8 @@ def write_inputs(
     Args:
         path: The ONNX file.
         folder: Where to write.
-        batch_size: Samples in one call; a model with a fixed first dimension must have this one.
-        data: An ``.npz`` file with an array of samples for each input; random samples without.
+        batch_size: Samples per call; must equal a model's fixed first dimension.
+        data: An ``.npz`` file with one array of samples per input; random samples by default.
         dimensions: Sizes of dynamic dimensions other than the first, by name.
 
     Raises:
@@ -203,12 +203,12 @@ def model_tensor(value: Any) -> ModelInput:
     kind = value.type.WhichOneof("value")
     types = onnx.TensorProto.DataType
     if kind != "tensor_type" or tensor.elem_type not in types.values():
-        raise ParetuneError(f"{value.name!r} is a {kind or 'value'} of no known type, not a tensor")
+        raise ParetuneError(f"{value.name!r} is a {kind or 'value'}, not a tensor of known type")
     if tensor.elem_type in (types.UNDEFINED, types.STRING):
         named = types.Name(tensor.elem_type).lower()
         raise ParetuneError(f"{value.name!r} is a tensor of type {named}; it must hold numbers")
     if any(d.dim_value < 0 for d in tensor.shape.dim):
-        raise ParetuneError(f"{value.name!r} has a dimension below zero")
+        raise ParetuneError(f"{value.name!r} has a negative dimension")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     shape = tuple(d.dim_value or d.dim_param for d in tensor.shape.dim)
     return ModelInput(value.name, dtype, shape)
@@ -220,8 +220,9 @@ def _check_batch(path: Path, each: ModelInput, batch_size: int) -> None:
     first = each.shape[0]
     if isinstance(first, int) and first != batch_size:
         raise ParetuneError(
-            f"{path}: input {each.name!r} takes batches of {first} only; asked for {batch_size}: "
-            f"use --batch-size {first}, or export it with a dynamic batch axis"
+            f"{path}: input {each.name!r} takes batches of {first} only; got batch size "
+            f"{batch_size}: use --batch-size {first}, or export the model with a dynamic batch "
+            "axis"
         )
 
 
@@ -236,11 +237,11 @@ def _given(each: ModelInput, given: Mapping[str, NDArray[Any]], data: Path) -> N
     if array.dtype.kind == each.dtype.kind:
         narrow = array.astype(each.dtype, copy=False)
         if array.dtype.kind != "f" and (narrow != array).any():
-            raise ParetuneError(f"{data}: {each.name!r} has numbers too large for {each.dtype}")
+            raise ParetuneError(f"{data}: {each.name!r} has values too large for {each.dtype}")
         array = narrow
     if array.dtype != each.dtype or not fits:
         lacks_batch = array.shape[1:] == each.shape
-        hint = ". It has no batch axis, one sample after the other: export it with one"
+        hint = ". The model has no batch axis: export it with one, for one sample after the other"
         raise ParetuneError(
             f"{data}: {each.name!r} is {array.dtype}{list(array.shape)}; the model takes "
             f"{each.dtype}{list(each.shape)}{hint if lacks_batch else ''}"
@@ -255,7 +256,7 @@ def _random(
     for axis, size in enumerate(each.shape[1:], start=1):
         if isinstance(size, str) and size not in dimensions:
             raise ParetuneError(
-                f"input {each.name!r}: dimension {axis} ({size or 'unnamed'}) is dynamic; give its "
+                f"input {each.name!r}: dimension {axis} ({size or 'unnamed'}) is dynamic; set its "
                 f"size with --dim {size or 'NAME'}=SIZE, or samples with --inputs FILE.npz"
             )
         sizes.append(dimensions[size] if isinstance(size, str) else size)
@@ -263,7 +264,7 @@ def _random(
     if (size_bytes := math.prod(shape) * each.dtype.itemsize) > _LARGEST_BYTES:
         raise ParetuneError(
             f"input {each.name!r}: {samples} samples of shape {sizes} would take "
-            f"{size_bytes / 2**30:,.0f} GiB; give fewer with --inputs FILE.npz"
+            f"{size_bytes / 2**30:,.0f} GiB; pass fewer with --inputs FILE.npz"
         )
     if np.issubdtype(each.dtype, np.floating):
         return rng.standard_normal(shape).astype(each.dtype)

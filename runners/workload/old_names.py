@@ -1,8 +1,8 @@
-"""Names of the first edition: a workload that was written for it is still loaded.
+"""Old import names: workloads that were written for the first edition still load.
 
-The first edition was three packages, ``spaces``, ``runners`` and ``search``. Its workloads import
-from ``runners``. Such a name is found here, but only if nobody else has it: a package of that name
-beside the workload is the user's own.
+The first edition was three packages, ``spaces``, ``runners`` and ``search``, and its workloads
+import from ``runners``. Such a name is found here, but only if nothing else has it: a package of
+that name next to the workload is the user's own.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _HOME = Path(__file__).resolve().parents[2]
 
 
 class OldNames(MetaPathFinder, Loader):
-    """Finds the first edition's packages where nobody else has one of that name.
+    """Finds the first edition's packages, unless something else has that name.
 
-    It stands first on ``sys.meta_path``: in a checkout of this project its rooms themselves can be
-    found under their old names, and would then be imported twice.
+    It is first on ``sys.meta_path``: otherwise, in a checkout of this project, its rooms could be
+    imported a second time under their old names.
     """
 
     @classmethod
     def install(cls) -> None:
-        """Put it there, once."""
+        """Put it on ``sys.meta_path``, once."""
         if not any(isinstance(finder, cls) for finder in sys.meta_path):
             sys.meta_path.insert(0, cls())
 
@@ -53,10 +53,10 @@ class OldNames(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self, is_package=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the old module the names of the new one."""
+        """Fill the old module with the names of the new one."""
         new = _NEW_NAMES[module.__name__]
         warnings.warn(
-            f"`{module.__name__}` is called `{new}` now: import from there",
+            f"`{module.__name__}` is now called `{new}`: import from there",
             FutureWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What an ONNX file answers, in ONNX Runtime's CPU provider, the same in every process."""
+"""The outputs of an ONNX file in ONNX Runtime's CPU provider, the same in every process."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,17 +16,17 @@ _BATCH = 32
 def onnx_answers(model: Path, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return a model's first output for all samples.
 
-    One thread computes them: sums have one order, and answers are the same to the last bit.
+    One thread computes them: sums have a fixed order, so outputs are equal to the last bit.
 
     Args:
         model: The ONNX file.
-        inputs: An array of samples for each input, in order.
+        inputs: One array of samples per input, in order.
 
     Returns:
         Array whose first axis is the sample.
 
     Raises:
-        WorkloadError: If ONNX Runtime does not take the file, or not these samples.
+        WorkloadError: If ONNX Runtime rejects the file or the samples.
     """
     import onnxruntime
 
@@ -45,7 +45,7 @@ def onnx_answers(model: Path, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
         first = session.get_outputs()[0].name
         for start in range(0, samples, size):
             count = min(size, samples - start)
-            # Where the batch is fixed the last one is filled up from the start.
+            # If the batch size is fixed, the last batch is filled up from the start.
             rows = np.arange(start, start + (size if fixed else count)) % samples
             feed = {name: array[rows] for name, array in zip(names, inputs, strict=True)}
             found.append(np.asarray(session.run([first], feed)[0])[:count])

@@ -1,4 +1,4 @@
-"""A workload that is an ONNX file and some data: nothing is trained."""
+"""A workload from an ONNX file and some data: nothing is trained."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _MOST_CALIBRATION = 300
 
 
 class OnnxWorkload(Workload):
-    """A model that is there as an ONNX file, to be quantized and run as fast as it goes.
+    """A model that exists as an ONNX file, to be quantized and run as fast as possible.
 
-    Without labels, quality is fidelity: how close the outputs are to the original's. The samples
-    are shuffled and divided: at most 300, or a quarter, to calibrate quantization with, one half of
-    the rest for the search and the other for what is published. Files are named relative to the
-    folder of the subclass's own file.
+    Without labels, quality is fidelity: how close the outputs stay to the original's. The samples
+    are shuffled and divided: a quarter (at most 300) calibrates quantization, half of the rest is
+    for the search, and the other half for published points. Paths are relative to the folder of the
+    subclass's file.
 
     Attributes:
         model: The ONNX file.
-        samples: An ``.npz`` file with an array for each of the model's inputs, by name (first axis:
-            the sample). For a model with one input an ``.npy`` file will do.
-        labels: What is right: an array's name in the samples' file, or a file with one array.
+        samples: An ``.npz`` file with one array per input of the model, by name (first axis: the
+            sample). For a model with one input, an ``.npy`` file is enough.
+        labels: The labels: name of an array in the samples' file, or a file with one array.
         metric: ``accuracy``, ``f1`` (averaged over classes), ``mse`` (recorded as ``negative_mse``)
             or ``cosine`` (similarity), of the model's first output; or ``FILE.py:FUNCTION``, which
-            takes outputs and targets and returns a number, higher is better. By default
-            ``accuracy`` where labels, or else the model's outputs, are whole numbers; without
-            labels else ``cosine``.
+            takes outputs and targets and returns a number, higher is better. The default is
+            ``accuracy`` if the labels (or without labels, the model's outputs) are integers, and
+            otherwise, without labels, ``cosine``.
     """
 
     model: str
@@ -61,7 +61,7 @@ class OnnxWorkload(Workload):
         return self._folder / self.model
 
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
-        """Return the reference alone: there is no PyTorch model of it."""
+        """Return the reference only: it has no PyTorch model."""
         return {REFERENCE: _no_module}
 
     def data(self) -> Data:
@@ -76,7 +76,7 @@ class OnnxWorkload(Workload):
             counts = ", ".join(str(len(array)) for array in inputs)
             raise WorkloadError(
                 f"{self.samples} has {counts} samples; every input needs the same number, and at "
-                f"least {_FEWEST_SAMPLES}: some calibrate, some judge, some confirm"
+                f"least {_FEWEST_SAMPLES}, for calibration, validation and test"
             )
         if self.labels is None:
             targets = onnx_answers(self.model_file(), inputs)
@@ -99,7 +99,7 @@ class OnnxWorkload(Workload):
         return self._quality(outputs, targets)
 
     def depends_on(self) -> Sequence[Path]:
-        """Return the files that are named, beside the model's."""
+        """Return the other files that the workload names."""
         files = [self._folder / self.samples]
         if self.labels is not None and self._label_name() is None:
             files.append(self._folder / self.labels)
@@ -108,21 +108,21 @@ class OnnxWorkload(Workload):
         return files
 
     def _find_quality(self) -> Quality:
-        output = model_output(self.model_file())  # that of a model without one is said here
+        output = model_output(self.model_file())  # this explains that there is no PyTorch model
         if self.metric is None and self.labels is None:
             return QUALITIES["accuracy" if output.dtype.kind in "iub" else "cosine"]
         if self.metric is None:
             if self._read_labels().dtype.kind not in "iub":
                 raise WorkloadError(
-                    f"the labels {self.labels!r} are no whole numbers, so no classes: say which "
-                    f"metric judges, {', '.join(QUALITIES)} or FILE.py:FUNCTION"
+                    f"the labels {self.labels!r} are not integers, so not classes: choose a "
+                    f"metric, {', '.join(QUALITIES)} or FILE.py:FUNCTION"
                 )
             return QUALITIES["accuracy"]
         if self.metric in QUALITIES:
             return QUALITIES[self.metric]
         if ":" not in self.metric:
             raise WorkloadError(
-                f"metric is one of {', '.join(QUALITIES)}, or FILE.py:FUNCTION; got {self.metric!r}"
+                f"metric must be {', '.join(QUALITIES)}, or FILE.py:FUNCTION; got {self.metric!r}"
             )
         found: Quality = load_attribute(self.metric, self._folder)
         if not callable(found):
@@ -130,7 +130,7 @@ class OnnxWorkload(Workload):
         return found
 
     def _label_name(self) -> str | None:
-        """Return the labels' name in the samples' file, if that is where they are."""
+        """Return the labels' name in the samples' file, if they are in it."""
         if self.labels is None or (self._folder / self.labels).is_file():
             return None
         return self.labels
@@ -142,14 +142,14 @@ class OnnxWorkload(Workload):
             return next(iter(arrays.values()))
         if name not in arrays:
             raise WorkloadError(
-                f"there are no labels {self.labels!r}: neither a file with one array, nor an array "
-                f"of {self.samples}, which has {', '.join(arrays)}"
+                f"cannot find the labels {self.labels!r}: there is neither a file with one array "
+                f"of this name nor an array in {self.samples}, which has {', '.join(arrays)}"
             )
         return arrays[name]
 
 
 def _no_module() -> nn.Module:
     raise WorkloadError(
-        "an ONNX file has no PyTorch model: it cannot be pruned, distilled or trained. Write a "
+        "an ONNX file has no PyTorch model, so it cannot be pruned, distilled or trained: write a "
         "workload with models() for that"
     )

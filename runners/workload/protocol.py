@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 class Workload(ABC):
     """The user's model and data. Subclass it and write :meth:`models` and :meth:`data`.
 
-    Everything else has a default: top-1 accuracy, distillation by :class:`Recipe`, a reference
-    trained by the same recipe (override :meth:`train_reference` to load a checkpoint instead).
+    Everything else has a default: top-1 accuracy, distillation with :class:`Recipe`, a reference
+    trained with the same recipe (override :meth:`train_reference` to load a checkpoint instead).
 
     Attributes:
         quality_metric: Name under which :meth:`quality` is recorded; higher is better.
-        pipeline: Python file (relative to this one's folder) with what surrounds the model in
-            service: ``preprocess(requests)`` gives the model's input for a batch of requests,
-            ``postprocess(outputs)`` makes answers of its output; either may be missing. Both are
-            timed, apart and together with inference. It is imported by the process that is timed,
-            so it should import no more than a service would. Needs :meth:`requests`.
+        pipeline: Python file (relative to this one's folder) with the code around the model in a
+            service: ``preprocess(requests)`` returns the model's input for a batch of requests,
+            ``postprocess(outputs)`` turns its output into answers; either may be missing. Both are
+            timed, separately and together with inference. It is imported by the process that is
+            timed, so it should import no more than a service would. Needs :meth:`requests`.
     """
 
     quality_metric: str = "accuracy"
@@ -39,8 +39,8 @@ class Workload(ABC):
         """Return constructors of untrained models by name.
 
         ``"reference"`` is the model to compress; every other entry is a student that may be
-        distilled from it (:func:`paretune.scaled` makes some). All take and give tensors
-        of the same shapes, batch axis first.
+        distilled from it (:func:`paretune.scaled` derives some). All take and return tensors of the
+        same shapes, batch axis first.
         """
 
     @abstractmethod
@@ -48,9 +48,9 @@ class Workload(ABC):
         """Return the train, calibration, validation and test splits."""
 
     def model_file(self) -> Path | None:
-        """Return the reference as an ONNX file, if that is all there is of it.
+        """Return the reference's ONNX file, if it has no PyTorch model.
 
-        Nothing is trained, distilled or pruned then (see :class:`runners.OnnxWorkload`).
+        Nothing is trained, distilled or pruned then (see :class:`paretune.OnnxWorkload`).
         """
         return None
 
@@ -59,7 +59,7 @@ class Workload(ABC):
         return Recipe()
 
     def train_reference(self, model: nn.Module, data: Data) -> None:
-        """Give the reference its trained weights, in place.
+        """Set the reference's trained weights, in place.
 
         Override it to load your checkpoint (``model.load_state_dict(torch.load(...,
         weights_only=True))``) and name the file in :meth:`depends_on`.
@@ -83,26 +83,25 @@ class Workload(ABC):
         seed: int,
         teacher_logits: Tensor | None = None,
     ) -> Sequence[float]:
-        """Train a model in place: all of a study's trainings come through here.
+        """Train a model in place: all trainings of a study use this method.
 
-        The default is AdamW with a one-cycle schedule and early stopping, as :meth:`recipe`,
-        :meth:`loss` and :meth:`quality` say.
-        Override it to train your own way, by Lightning's or Hugging Face's ``Trainer``, say. Take
-        the model as it is: its layers may be fewer channels wide than its class makes them, and
-        already trained; and leave the weights in it.
+        The default is AdamW with a one-cycle schedule and early stopping, according to
+        :meth:`recipe`, :meth:`loss` and :meth:`quality`. Override it to use your own training, for
+        example the ``Trainer`` of Lightning or Hugging Face. Train the model as it is: its layers
+        may have fewer channels than its class gives them, and may be trained already. Leave the
+        weights in it.
 
         Args:
-            model: What to train.
-            data: Only the train split is to be learnt from; the validation split may say when to
-                stop.
-            epochs: Passes over it: a training may come in two parts, each with a call of its own.
-            peak_learning_rate: The recipe's, or a part of it for a model that is trained already.
+            model: The model to train.
+            data: Learn from the train split only; the validation split may decide when to stop.
+            epochs: Passes over it. A training may come in two parts, with one call each.
+            peak_learning_rate: The recipe's, or a fraction of it for a trained model.
             seed: Seed of the shuffling.
             teacher_logits: The reference's outputs on the train split, of shape (samples, ...), if
-                the model is to learn from them.
+                the model shall learn from them.
 
         Returns:
-            The mean loss of each epoch, for the training curves; empty if you have none.
+            The mean loss per epoch, for the training curves; empty if you have none.
         """
         from paretune.runners.workload.training import train
 
@@ -124,7 +123,7 @@ class Workload(ABC):
         Args:
             outputs: Logits of shape (batch, classes).
             targets: Classes of shape (batch,).
-            teacher: The reference's logits, or ``None`` where there is no teacher.
+            teacher: The reference's logits, or ``None`` without a teacher.
         """
         from paretune.runners.workload.training import distillation_loss
 
@@ -134,17 +133,17 @@ class Workload(ABC):
         """Return the quality of a model's outputs, higher is better; top-1 accuracy by default.
 
         Args:
-            outputs: Array of shape (samples, ...) that the exported model gave, in its runtime.
+            outputs: Outputs of the exported model in its runtime, of shape (samples, ...).
             targets: The split's targets.
         """
         return float((outputs.argmax(axis=1) == targets).mean())
 
     def keep_layers(self, model: nn.Module) -> Sequence[nn.Module]:
-        """Return the layers whose outputs pruning must leave alone, beside the model's output."""
+        """Return the layers, besides the output layer, whose outputs pruning must not change."""
         return ()
 
     def attention_heads(self, model: nn.Module) -> Mapping[nn.Module, int]:
-        """Return the heads of attention's projections (query, key and value), if there are any.
+        """Return the number of heads per attention projection (query, key, value), if any.
 
         Pruning then removes whole heads. ``forward`` must take the number of heads from the
         projections' width, which pruning changes, and join them by
@@ -160,14 +159,14 @@ class Workload(ABC):
 
         Returns:
             An array whose first axis is the sample (numbers or text), or a list of ``bytes``, such
-            as encoded pictures. ``preprocess`` must make the split's inputs of them.
+            as encoded pictures. ``preprocess`` must turn them into the split's inputs.
         """
         raise NotImplementedError
 
     def depends_on(self) -> Sequence[Path]:
-        """Return other files whose content decides models or data, such as a checkpoint.
+        """Return other files that models or data depend on, such as a checkpoint.
 
-        Relative paths start from the workload's folder. Its own file, and the modules beside it
-        that it imports, count without being named.
+        Relative paths start from the workload's folder. Its own file, and the modules next to it
+        that it imports, are included automatically.
         """
         return ()

@@ -1,4 +1,4 @@
-"""Qualities of a model's outputs that need no code of the user's; higher is better in all."""
+"""Built-in qualities of a model's outputs; higher is better for all."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,18 +12,18 @@ Quality = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 def accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    """Return the share of samples whose class is right.
+    """Return the share of samples with the right class.
 
     Args:
         outputs: Classes of shape (samples,), or scores of shape (samples, classes, ...).
-        targets: The same of what is right.
+        targets: The labels, in either form.
     """
     given, right = _both_classes(outputs, targets)
     return float(np.mean(given == right))
 
 
 def f1(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    """Return the F1 score, averaged over the classes; arguments as those of :func:`accuracy`."""
+    """Return the F1 score, averaged over the classes (arguments: see :func:`accuracy`)."""
     from sklearn.metrics import f1_score
 
     given, right = _both_classes(outputs, targets)
@@ -31,7 +31,7 @@ def f1(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
 
 
 def negative_mse(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    """Return minus the mean squared error of values: 0 at best."""
+    """Return minus the mean squared error of values; 0 is the best."""
     wanted = targets.reshape(outputs.shape) if targets.size == outputs.size else targets
     return -float(np.mean((outputs.astype(np.float64) - wanted) ** 2))
 
@@ -52,7 +52,7 @@ QUALITIES: dict[str, Quality] = {
     "mse": negative_mse,
     "cosine": cosine_similarity,
 }
-"""By the name that ``paretune search --metric`` takes."""
+"""The qualities, by their names for ``paretune search --metric``."""
 
 
 def _both_classes(
@@ -61,8 +61,9 @@ def _both_classes(
     given, right = _classes(outputs), _classes(targets)
     if given.shape != right.shape:
         raise WorkloadError(
-            f"outputs of shape {list(outputs.shape)} and targets of shape {list(targets.shape)} do "
-            f"not name one class each for the same samples: give classes as labels, one a sample"
+            f"outputs of shape {list(outputs.shape)} and targets of shape {list(targets.shape)} "
+            "do not hold one class per sample for the same samples: use one class per sample as "
+            "labels"
         )
     return given, right
 
@@ -74,8 +75,8 @@ def _classes(values: NDArray[Any]) -> NDArray[Any]:
         return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.shape[1] < 2:
         raise WorkloadError(
-            f"classes cannot be told from scores of shape {list(values.shape)}: give a metric of "
-            f"your own, FILE.py:FUNCTION"
+            f"scores of shape {list(values.shape)} do not determine classes: write your own "
+            "metric, FILE.py:FUNCTION"
         )
     classes: NDArray[Any] = values.argmax(axis=1)
     return classes

@@ -1,4 +1,4 @@
-"""The recipe: how models are trained when the workload does not say otherwise."""
+"""The recipe: the default training of models."""
 
 from dataclasses import dataclass
 
@@ -18,17 +18,17 @@ class Recipe:
         distill_epochs: Passes over the train split for a student.
         fine_tune_epochs: Passes over the train split after pruning.
         qat_epochs: Passes over the train split with int8's rounding simulated (``int8-qat``).
-        patience_epochs: A training keeps the weights with which the quality on the validation
-            split was best, and stops early when that has not risen for so many epochs in which
-            the learning rate was below half its peak. 0 trains to the end and keeps the last.
-        batch_size: Samples a step.
+        patience_epochs: A training keeps the weights with the best quality on the validation split,
+            and stops early if that quality has not risen for this many epochs with a learning rate
+            below half its peak. 0 trains to the end and keeps the last weights.
+        batch_size: Samples per step.
         learning_rate: Peak of the one-cycle schedule; fine-tuning peaks at a third of it,
             quantization-aware training at a tenth.
         weight_decay: Decoupled weight decay.
         temperature: Softens both distributions in distillation.
-        short_share: Share of a training's epochs that come first, as a stage of their own: if what
-            they give cannot reach the frontier, the rest is never paid for. 0 for one stage only.
-        teacher_share: Weight of the teacher's loss in [0, 1]; the targets' loss has the rest.
+        short_share: Share of a training's epochs that come first, as a separate stage: if their
+            result cannot reach the frontier, the rest is skipped. 0 for one stage only.
+        teacher_share: Weight of the teacher's loss in [0, 1]; the targets' loss gets the rest.
         width_multiple: Pruned layers keep a multiple of this many channels: odd widths run slower.
         seed: Seed of initialization and shuffling.
     """
@@ -48,5 +48,5 @@ class Recipe:
     seed: int = 0
 
     def short_epochs(self, epochs: int) -> int:
-        """Return how many of a training's epochs come first; 0 if it is not worth dividing."""
+        """Return the number of epochs in a training's short part; 0 if it is not worth dividing."""
         return round(self.short_share * epochs) if epochs >= _FEWEST_TO_DIVIDE else 0

@@ -19,7 +19,7 @@ from paretune.runners.workload.recipe import Recipe
 
 _RISING_SHARE = 0.3
 _SETTLING_SHARE = (1 + _RISING_SHARE) / 2
-"""From here on the learning rate is below half its peak."""
+"""From this share of the steps on, the learning rate is below half its peak."""
 
 
 def train(
@@ -38,17 +38,17 @@ def train(
 
     Args:
         model: The model to train.
-        data: The train split to learn from, and the validation split to say when to stop.
-        loss_of: Gives the loss of outputs, targets and the teacher's outputs (or ``None``).
-        quality_of: Gives the quality of outputs and targets, higher is better.
-        epochs: Most passes over the train split.
+        data: The train split to learn from, and the validation split to decide when to stop.
+        loss_of: Returns the loss of outputs, targets and the teacher's outputs (or ``None``).
+        quality_of: Returns the quality of outputs and targets, higher is better.
+        epochs: Maximum number of passes over the train split.
         recipe: Everything else about the training.
         seed: Seed of the shuffling.
         peak_learning_rate: Peak of the one-cycle schedule.
         teacher_logits: The reference's outputs on the train split, of shape (samples, classes).
 
     Returns:
-        The mean loss of each epoch.
+        The mean loss per epoch.
 
     Raises:
         StageError: If the loss becomes NaN or infinite.
@@ -112,7 +112,7 @@ def train(
 def _quality(
     model: nn.Module, split: Split, quality_of: Callable[[NDArray[Any], NDArray[Any]], float]
 ) -> float:
-    """Return a model's quality on a split: NaN where its outputs are not finite."""
+    """Return a model's quality on a split, or NaN if its outputs are not finite."""
     outputs = logits(model, split).float().numpy()
     return quality_of(outputs, split.targets) if np.isfinite(outputs).all() else math.nan
 
@@ -129,7 +129,7 @@ def distillation_loss(
         outputs: Logits of shape (batch, classes).
         targets: Classes of shape (batch,).
         teacher: The teacher's logits of shape (batch, classes), or ``None`` for plain training.
-        recipe: Gives temperature and the teacher's share.
+        recipe: Provides the temperature and the teacher's share.
     """
     hard = functional.cross_entropy(outputs, targets)
     if teacher is None:

@@ -1,4 +1,4 @@
-"""Code of the user's: imported from a file, and its errors told with the line they came from."""
+"""The user's code: imported from a file; its errors are reported with their line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def split_reference(reference: str, folder: Path) -> tuple[Path, str]:
     """
     file, _, name = reference.rpartition(":")
     if not file or not name:
-        raise WorkloadError(f"a workload is written FILE.py:CLASS; got {reference!r}")
+        raise WorkloadError(f"write a workload as FILE.py:CLASS; got {reference!r}")
     path = (folder / file).resolve()
     is_there = False
     with suppress(OSError):  # such as a name that is too long for the file system
@@ -60,7 +60,7 @@ def load_attribute(reference: str, folder: Path) -> Any:
 
 
 def modules_beside(path: Path) -> set[Path]:
-    """Return the workload's file and the files beside or below it that it has imported."""
+    """Return the workload's file and the imported files next to or below it."""
     loaded = {Path(file).resolve() for m in list(sys.modules.values()) if (file := _file_of(m))}
     folder = path.parent
     return {path} | {
@@ -69,21 +69,21 @@ def modules_beside(path: Path) -> set[Path]:
 
 
 def _file_of(module: object) -> str | None:
-    """Return a module's source file; some modules (torch.ops) only pretend to have one."""
+    """Return a module's source file; some modules (torch.ops) claim one that does not exist."""
     spec = getattr(module, "__spec__", None)
     file = getattr(spec, "origin", None)
     return file if file and file.endswith(".py") and Path(file).is_file() else None
 
 
 def their_line(reference: str, path: Path, error: BaseException) -> str:
-    """Say what failed in the user's file, and in which line of it."""
+    """Describe an error in the user's file, with its line."""
     if isinstance(error, SyntaxError):
         return f"{reference}: line {error.lineno}: {error.msg}"
     return f"{reference}: {line_in(path, error)}{type(error).__name__}: {error}"
 
 
 def line_in(path: Path, error: BaseException) -> str:
-    """Return the line of a file that an error came through, or nothing if it did not."""
+    """Return the line of a file that an error came through, or an empty text."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if Path(frame.filename) == path]
     return f"line {theirs[-1].lineno} ({theirs[-1].line}): " if theirs else ""

@@ -1,4 +1,4 @@
-"""The commands around a bundle: ``pick`` writes one, ``verify`` checks it."""
+"""The commands for bundles: ``pick`` writes one, ``verify`` checks it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ import click
 @click.option(
     "--max-latency-ms",
     type=click.FloatRange(min=0, min_open=True),
-    help="Latency budget of one call, in milliseconds.",
+    help="Latency budget per call, in milliseconds.",
 )
 @click.option(
     "--percentile",
     type=click.Choice(["p50", "p90", "p95", "p99"]),
     default="p95",
     show_default=True,
-    help="Which latency the budget is about.",
+    help="Latency percentile of the budget.",
 )
 @click.option(
     "--min-accuracy",
     "min_quality",
     type=float,
-    help="Lowest accuracy (or other quality) accepted, by its published value.",
+    help="Minimum accuracy (or other quality), compared with the published value.",
 )
 @click.option(
     "--max-accuracy-drop",
     "max_quality_drop",
     type=click.FloatRange(min=0),
-    help="Largest loss of accuracy against the baseline, by the published values.",
+    help="Maximum loss of accuracy against the baseline, by published values.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Only points of this batch size.")
 @click.option("--runner", help="Only points on this runner, such as onnxruntime.")
@@ -50,14 +50,14 @@ import click
 @click.option(
     "--prefer",
     type=click.Choice(["accuracy", "latency", "throughput", "size", "memory"]),
-    help="What is best; accuracy is the workload's quality. By default latency if only accuracy is "
-    "limited, else accuracy.",
+    help="The quantity to optimize; accuracy is the workload's quality. Default: latency if only "
+    "accuracy is limited, else accuracy.",
 )
 @click.option(
     "--measure/--no-measure",
     default=True,
     show_default=True,
-    help="Measure the point once more, and take the next if it breaks a limit.",
+    help="Measure the point again, and take the next one if it breaks a limit.",
 )
 @click.option(
     "--out",
@@ -65,7 +65,9 @@ import click
     help="Write the model's file and manifest.json here.",
 )
 @click.option(
-    "--register", metavar="NAME", help="Register the model in MLflow's model registry by this name."
+    "--register",
+    metavar="NAME",
+    help="Register the model in MLflow's model registry under this name.",
 )
 @click.option("--alias", help="With --register: an alias for this version, such as champion.")
 @click.option(
@@ -78,17 +80,17 @@ def pick(
 ) -> None:
     """Pick the best point of STUDY that keeps the limits.
 
-    Within a latency budget, or a limit on another time, a rate or a size, the most accurate point
-    is best; with limits on accuracy only, the fastest; --prefer says otherwise. Points whose
-    difference is within one standard error (for accuracy: of the paired bootstrap) count as equal:
-    of equally accurate ones the fastest is picked, of equally fast ones the most accurate.
+    With a limit on latency or on another time, rate or size, the most accurate point is best. With
+    limits on accuracy only, the fastest is best. --prefer overrides this. Points whose difference
+    is within one standard error (for accuracy: of the paired bootstrap) count as equal: `pick`
+    takes the fastest of equally accurate points, and the most accurate of equally fast points.
 
-    Published values are used (see `paretune confirm`). A limit on a time, a rate or a size is held
-    against the unfavourable end of the interval; one on accuracy against the value itself, which is
-    that of this file on this test split, and the interval of the drop is printed. The point is then
-    measured once more, here and now, and compared with its published interval; if it breaks a
-    limit, the next one is taken. With --out the model's file and a manifest of everything needed to
-    run it as measured are written.
+    Limits apply to published values (see `paretune confirm`). A limit on a time, rate or size is
+    compared with the unfavourable end of the interval. A limit on accuracy is compared with the
+    value itself, which is exact for this file on this test split; the interval of the change is
+    printed. The point is then measured again on this machine and compared with its published
+    interval; if it breaks a limit, the next one is taken. --out writes the model file, and a
+    manifest with everything needed to run it as measured.
 
     \b
     paretune pick study.yaml --max-latency-ms 5 --max-accuracy-drop 0.01 --out picked/
@@ -104,7 +106,7 @@ def pick(
     from paretune.search.study import api
 
     if wish["alias"] is not None and wish["register"] is None:
-        raise click.UsageError("--alias names a registered version: give --register NAME, too")
+        raise click.UsageError("--alias needs --register NAME: it names a registered version")
     limits = [Constraint(name, maximum=value) for name, value in map(_limit, maxima)]
     limits += [Constraint(name, minimum=value) for name, value in map(_limit, minima)]
     picked = api.pick(study, out=out, limits=limits, **wish)
@@ -131,7 +133,7 @@ def pick(
         if bend is not None and bend.number != record.number:
             metric = asked.latency_metric
             click.echo(
-                f"no budget was given; at the knee of the frontier is trial {bend.number} "
+                f"you gave no limits; the knee of the frontier is trial {bend.number} "
                 f"({picked.history.quality_metric} "
                 f"{bend.metrics[picked.history.quality_metric]:.4f}, "
                 f"{metric} {format_metric(metric, bend.metrics[metric])})"
@@ -157,18 +159,18 @@ def _limit(text: str) -> tuple[str, float]:
         return name.strip(), float(value)
     except ValueError:
         raise click.BadParameter(
-            f"a limit is written METRIC=VALUE, such as peak_memory_bytes=2e8; got {text!r}"
+            f"write a limit as METRIC=VALUE, such as peak_memory_bytes=2e8; got {text!r}"
         ) from None
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
 def verify(bundle: Path) -> None:
-    """Say whether BUNDLE does on this machine what its manifest says.
+    """Check whether BUNDLE keeps its manifest's promises on this machine.
 
     The file is checked, run on the bundle's samples, compared with the answers it gave when it was
-    picked, and timed by the careful protocol. What is promised of a time is its published interval,
-    and if the measurement when it was picked was outside that, the interval of that one as well.
+    picked, and timed by the careful protocol. The promise for a time is its published interval,
+    extended to the measurement during `pick` if that was outside.
 
     \b
     Exit codes: 0 as promised; 3 slower; 4 faster; 5 different answers; 6 does not run here;

@@ -1,4 +1,4 @@
-"""The command that writes a study to begin with."""
+"""The command that writes a first study."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _TEMPLATE = Path(__file__).with_name("template")
 def init(folder: Path) -> None:
     """Write a commented workload.py and study.yaml into FOLDER (this one by default).
 
-    They run as they stand; put your own model and data in where it says REPLACE. With nothing but
-    an ONNX file, `paretune search --onnx` is shorter.
+    They run as they are; put in your own model and data where it says REPLACE. For an ONNX file,
+    `paretune search --onnx` is shorter.
     """
     files = sorted(file for file in _TEMPLATE.iterdir() if file.is_file())
     there = [file.name for file in files if (folder / file.name).exists()]
     if there:
         raise click.ClickException(
-            f"{folder} has a {' and a '.join(there)} already, which would be overwritten: give "
+            f"{folder} already has {' and '.join(there)}, and init overwrites nothing: choose "
             f"another folder, `paretune init FOLDER`"
         )
     folder.mkdir(parents=True, exist_ok=True)

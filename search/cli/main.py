@@ -42,7 +42,7 @@ class _Group(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
         except BrokenPipeError:
-            raise  # who reads has seen enough: click ends quietly
+            raise  # the reader has closed the pipe: click ends quietly
         except OSError as error:
             click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
             ctx.exit(1)
@@ -54,7 +54,7 @@ class _TerminatedError(KeyboardInterrupt):
 
 @contextmanager
 def _interruptible(study: Path, reporter: ConsoleReporter) -> Iterator[None]:
-    """On Ctrl-C or SIGTERM leave what is in flight, print the frontier there is, and exit."""
+    """On Ctrl-C or SIGTERM drop the trials in flight, print the current frontier, and exit."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise _TerminatedError
@@ -68,7 +68,7 @@ def _interruptible(study: Path, reporter: ConsoleReporter) -> Iterator[None]:
         from paretune.search.study import api
 
         reporter.stop()
-        console.print("\ninterrupted; the same command goes on from here")
+        console.print("\ninterrupted; the same command continues from here")
         with suppress(ParetuneError):  # interrupted before there was a study
             console.print(frontier_table(api.status(study)))
         sys.exit(143 if isinstance(interruption, _TerminatedError) else 130)
@@ -87,14 +87,14 @@ def main() -> None:
     In the morning:   paretune frontier study.yaml
                       paretune pick study.yaml --max-latency-ms 5 --out model/
     To review:        paretune ui study.yaml
-    To begin:         paretune init
-      with a file:    paretune search --onnx model.onnx --data samples.npz
+    To start:         paretune init
+      from a file:    paretune search --onnx model.onnx --data samples.npz
     Any ONNX file:    paretune measure model.onnx --batch-size 1,8,32
                       paretune compare model.onnx other.onnx
 
-    A study file names a workload (your model and data, one Python class) and the space to search:
-    students, pruning ratios, quantizations, batch sizes, execution providers, threads. Every
-    candidate is built for real and measured in fresh processes.
+    A study file names a workload (one Python class with your model and data) and the space to
+    search: students, pruning ratios, quantizations, batch sizes, execution providers, threads.
+    Every candidate is built for real and measured in fresh processes.
     """
     switch_off_telemetry()
 
@@ -108,17 +108,21 @@ def main() -> None:
     "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours of this search."
 )
 @wish_options
-@click.option("--onnx", type=_FILE, help="Instead of STUDY: an ONNX file to be made fast.")
+@click.option("--onnx", type=_FILE, help="Instead of STUDY: the ONNX file to make fast.")
 @click.option(
-    "--data", type=_FILE, help="With --onnx: samples, an .npz file with an array an input, by name."
+    "--data", type=_FILE, help="With --onnx: samples, an .npz file with one array per model input."
 )
 @click.option(
-    "--labels", help="With --onnx: what is right, an array's name in the data or a .npy file."
+    "--labels", help="With --onnx: labels, the name of an array in --data or a .npy file."
 )
 @click.option(
-    "--metric", help="With --onnx: accuracy, f1, mse, cosine, or FILE.py:FUNCTION of your own."
+    "--metric", help="With --onnx: accuracy, f1, mse, cosine, or your own as FILE.py:FUNCTION."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="With --onnx: the study's folder.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="With --onnx: the folder to write the study into.",
+)
 def search(
     study: Path,
     trials: int | None,
@@ -130,22 +134,23 @@ def search(
     out: Path | None,
     **wish: Any,
 ) -> None:
-    """Run STUDY (study.yaml by default), or continue it where it ended.
+    """Run STUDY (study.yaml by default), or continue it where it stopped.
 
-    With --onnx no study file is needed: a folder MODEL-study is made with one in it, which tries
-    every quantization, some batch sizes and thread counts, and what else is installed to run it.
-    Without labels quality is how close the outputs are to the original's.
+    With --onnx you need no study file: the command writes one into the folder MODEL-study. It tries
+    every quantization, some batch sizes and thread counts, and every installed runtime. Without
+    labels, quality is how close the outputs stay to the original's.
 
-    With --max-latency-ms, --max-accuracy-drop, --min-accuracy or --batch-size the search is steered
-    to what you will pick. They forbid nothing, go before the study file's `wish`, and hold for this
-    search. Without a limit on quality, what lost more than a tenth of it does not count.
+    --max-latency-ms, --max-accuracy-drop, --min-accuracy and --batch-size steer the search to what
+    you will pick. They forbid nothing, override the study file's `wish`, and apply to this search
+    only. Without a limit on quality, candidates that lose more than a tenth of it do not count.
 
-    At the end the frontier is confirmed: measured again, and published with intervals; of a budget
-    in hours, time is kept for it. Everything is written to the study's output_dir; the process can
-    be killed at any time, and the same command goes on; at most the trials in flight are repeated.
+    At the end the search confirms the frontier: it measures it again and publishes it with
+    intervals. A budget in hours includes time for that. Everything is written to the study's
+    output_dir. You can kill the process at any time: the same command continues, and at most the
+    trials in flight are repeated.
 
     \b
-    Exit codes: 0 a confirmed frontier exists; 1 there is none, or the study stopped;
+    Exit codes: 0 a confirmed frontier exists; 1 there is none, or the study stopped early;
                 2 the study file or the command has mistakes;
                 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
     """
@@ -156,13 +161,13 @@ def search(
     if onnx is not None:
         source = click.get_current_context().get_parameter_source("study")
         if source is not click.core.ParameterSource.DEFAULT:
-            raise click.UsageError("give either a STUDY or --onnx, which writes one")
+            raise click.UsageError("give either STUDY or --onnx, not both: --onnx writes a study")
         if data is None:
-            raise click.UsageError("--onnx needs --data, samples to calibrate and to judge with")
+            raise click.UsageError("--onnx needs --data: samples for calibration and quality")
         study = api.onnx_study(onnx, data, labels=labels, metric=metric, folder=out)
         console.print(f"the study is {study}")
     elif data or labels or metric or out:
-        raise click.UsageError("--data, --labels, --metric and --out are for --onnx")
+        raise click.UsageError("--data, --labels, --metric and --out need --onnx")
     reporter = ConsoleReporter()
     with _interruptible(study, reporter):
         result = api.run(study, trials=trials, hours=hours, reporter=reporter, **wish)
@@ -171,12 +176,13 @@ def search(
     if history.failed:
         console.print(failure_table(history))
     if not history.frontier:
-        console.print("no frontier: nothing was measured that keeps the study's constraints")
+        console.print("no frontier: no measured trial keeps the study's constraints")
         sys.exit(1)
     console.print(frontier_table(history))
     if result.wants_confirmation and not history.published:
         console.print(
-            f"nothing could be confirmed, so this is what the search saw: paretune confirm {study}"
+            "nothing could be confirmed: these are the search's own values; "
+            f"confirm them: paretune confirm {study}"
         )
         sys.exit(1)
     console.print(
@@ -188,14 +194,16 @@ def search(
 @main.command()
 @_STUDY
 @click.option(
-    "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours it may take."
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Wall-clock hours that the confirmation may take.",
 )
 def confirm(study: Path, hours: float | None) -> None:
-    """Measure what may be on STUDY's frontier again, and publish what holds.
+    """Measure STUDY's plausible points again, and publish the frontier.
 
-    A search ends with this by itself. The best of many noisy values is lucky: so every point that
-    may be on the frontier is measured afresh, in turns, with the careful protocol, and its quality
-    comes from the test split, which the search never saw.
+    Every search ends with a confirmation. The best of many noisy values is partly luck, so every
+    point that may be on the frontier is measured again: in fresh processes that take turns, with
+    the careful protocol, and with quality from the test split, which the search never saw.
     """
     from paretune.search.review.console import ConsoleReporter, console
     from paretune.search.review.frontier_table import frontier_table
@@ -212,7 +220,7 @@ def confirm(study: Path, hours: float | None) -> None:
 @main.command()
 @_STUDY
 def status(study: Path) -> None:
-    """Say how far STUDY is: trials, failures, time spent on each stage, hypervolume."""
+    """Show the progress of STUDY: trials, failures, seconds per stage, hypervolume."""
     from collections import Counter
 
     from paretune.search.record.words import format_metric
@@ -235,7 +243,7 @@ def status(study: Path) -> None:
             f"{len(history.confirmed)} points measured again, {len(history.published)} published"
         )
     elif history.frontier:
-        console.print(f"not confirmed yet: a search ends with it, or `paretune confirm {study}`")
+        console.print(f"not confirmed yet: finish the search, or run `paretune confirm {study}`")
     if history.reference is not None:
         ends = zip(history.objectives, history.reference, strict=True)
         at = [f"{o.metric} {format_metric(o.metric, o.value(end))}" for o, end in ends]
@@ -244,11 +252,11 @@ def status(study: Path) -> None:
         count = times[stage]
         console.print(f"  {stage:<14} {seconds:8.1f} s  ({count} ×, {seconds / count:.2f} s each)")
     saved = sum(record.saved_seconds for record in history.records)
-    console.print(f"stages that were found in the store, and not run again: {saved:.1f} s saved")
+    console.print(f"stages found in the store instead of run again: {saved:.1f} s saved")
     canaries = [record.measurement.canary_ms for record in history.measured if record.measurement]
     if canaries:
         drift = max(canaries) / min(canaries) - 1
-        console.print(f"the machine itself: slowest trial {drift:.0%} slower than the quickest")
+        console.print(f"speed of the machine itself: {drift:.0%} slower at its slowest trial")
     if history.failed:
         console.print(failure_table(history))
 
@@ -263,17 +271,17 @@ def status(study: Path) -> None:
     help="How to print it.",
 )
 @click.option(
-    "--searched", is_flag=True, help="Print the search's own frontier, of values not confirmed."
+    "--searched", is_flag=True, help="Print the search's own frontier, by unconfirmed values."
 )
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Also write an interactive HTML plot here."
 )
 def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
-    """Print the published frontier of STUDY, with what each point gains against the baseline.
+    """Print the published frontier of STUDY, with each point's gains against the baseline.
 
-    Published are the points that were measured again at the end of a search, on the test split.
-    Before there are any, and with --searched, it is the search's own frontier: the best of many
-    brief measurements, which is partly luck. All formats give the same rows and values.
+    Published points were measured again at the end of a search, on the test split. Before that, and
+    with --searched, the command prints the search's own frontier: the best of many brief
+    measurements, which is partly luck. All formats hold the same rows and values.
     """
     import csv
     import json
@@ -305,7 +313,7 @@ def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
 
 @main.command()
 def devices() -> None:
-    """Say what can run here, what cannot, and why: every provider is tried."""
+    """Try every execution provider; say which run here, and why the others do not."""
     from paretune.runners.runtimes.devices import devices as find_devices
     from paretune.runners.runtimes.devices import machine
     from paretune.search.review.console import console, device_table

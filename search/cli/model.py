@@ -1,4 +1,4 @@
-"""The commands for anyone with a model file: ``measure`` and ``compare``."""
+"""The commands for a single model file: ``measure`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> l
     except ValueError:
         values = [0]
     if min(values) < 1:
-        raise click.BadParameter(f"whole numbers of at least 1, comma between; got {text!r}")
+        raise click.BadParameter(
+            f"write whole numbers of at least 1, separated by commas; got {text!r}"
+        )
     return values
 
 
@@ -35,7 +37,7 @@ def _sizes(
     for text in texts:
         name, _, size = text.rpartition("=")
         if not name or not size.isdigit() or int(size) < 1:
-            raise click.BadParameter(f"NAME=SIZE, such as sequence=128; got {text!r}")
+            raise click.BadParameter(f"write NAME=SIZE, such as sequence=128; got {text!r}")
         found[name] = int(size)
     return found
 
@@ -47,7 +49,7 @@ def _pairs(
     for text in texts:
         name, _, value = text.partition("=")
         if not name or not value:
-            raise click.BadParameter(f"NAME=VALUE; got {text!r}")
+            raise click.BadParameter(f"write NAME=VALUE; got {text!r}")
         found[name] = value
     return found
 
@@ -68,7 +70,7 @@ def _run_options(command: Any) -> Any:
             multiple=True,
             callback=_pairs,
             metavar="KEY=VALUE",
-            help="Option of the execution provider, such as device_id=1. Repeatable.",
+            help="Option of the execution provider, for example device_id=1. Repeatable.",
         ),
         click.option(
             "--dim",
@@ -79,7 +81,7 @@ def _run_options(command: Any) -> Any:
             help="Size of a dynamic dimension other than the batch. Repeatable.",
         ),
         click.option(
-            "--inputs", "data", type=_FILE, help="Samples: an .npz file, one array an input."
+            "--inputs", "data", type=_FILE, help="Samples: an .npz file with one array per input."
         ),
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True),
         click.option(
@@ -87,8 +89,8 @@ def _run_options(command: Any) -> Any:
             "requirements",
             multiple=True,
             metavar="PACKAGE",
-            help="Use the runtime of an environment with this package (and numpy), made once; "
-            "such as onnxruntime-openvino==1.24.1. Repeatable.",
+            help="Use the runtime of an environment with this package and numpy, made once; for "
+            "example onnxruntime-openvino==1.24.1. Repeatable.",
         ),
         click.option("--python", type=_FILE, help="Use the runtime of this interpreter."),
         click.option(
@@ -102,7 +104,7 @@ def _run_options(command: Any) -> Any:
             type=click.Choice(get_args(Runtime)),
             default=DEFAULT_RUNNER,
             show_default=True,
-            help="What runs the model; pytorch takes .pt2 files, the others ONNX.",
+            help="The runtime; pytorch takes .pt2 files, the others ONNX files.",
         ),
     ):
         command = option(command)
@@ -111,21 +113,23 @@ def _run_options(command: Any) -> Any:
 
 @click.command()
 @click.argument("model", type=_FILE)
-@click.option("--batch-size", "batch_sizes", default="1", callback=_numbers, help="Such as 1,8,32.")
+@click.option(
+    "--batch-size", "batch_sizes", default="1", callback=_numbers, help="One or more: 1,8,32."
+)
 @_run_options
 @click.option(
     "--careful/--quick",
     default=True,
     show_default=True,
-    help="Careful adds launches until the intervals are tight; quick is the search's setting.",
+    help="Careful adds launches until the intervals are tight; quick measures like a search.",
 )
 @click.option(
     "--queries-per-s",
     type=click.FloatRange(min=0, min_open=True),
-    help="Also offer load: queries at random times, this many a second (needs paretune[load]).",
+    help="Also offer load: this many queries per second, at random times (extra: load).",
 )
 @click.option(
-    "--single-stream", is_flag=True, help="Also offer load: each query when the last is answered."
+    "--single-stream", is_flag=True, help="Also offer load: each query when the last one ends."
 )
 @click.option(
     "--load-seconds",
@@ -134,8 +138,12 @@ def _run_options(command: Any) -> Any:
     show_default=True,
     help="How long each launch offers load.",
 )
-@click.option("--memory-limit-mb", type=click.IntRange(min=1), help="Most data a launch may hold.")
-@click.option("--timeout-s", type=click.FloatRange(min=0, min_open=True), help="Of each launch.")
+@click.option(
+    "--memory-limit-mb", type=click.IntRange(min=1), help="Memory limit per launch, for data."
+)
+@click.option(
+    "--timeout-s", type=click.FloatRange(min=0, min_open=True), help="Deadline per launch."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, raw samples included.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Also write latency histograms (HTML) here."
@@ -155,8 +163,8 @@ def measure(
 ) -> None:
     """Measure a model file: latency with intervals, throughput, memory, operators, bottleneck.
 
-    Without --inputs it runs on random samples. Every launch is a fresh process, pinned to its
-    cores, on an idle machine; a launch that something disturbed is repeated.
+    Without --inputs the model runs on random samples. Every launch is a fresh process, pinned to
+    its cores, on an idle machine; disturbed launches are repeated.
     """
     import tempfile
 
@@ -202,10 +210,10 @@ def measure(
 @_run_options
 @click.option("--launches", type=click.IntRange(min=2), default=7, show_default=True)
 def compare(model: Path, other: Path, batch_size: int, launches: int, **setup: Any) -> None:
-    """Say whether OTHER is faster or slower than MODEL, or that it cannot be told.
+    """Say whether OTHER is faster or slower than MODEL, or cannot be told apart from it.
 
-    Both are timed in turn in the same processes (blocks of ABBA), so that what disturbs one
-    disturbs the other: differences of a few percent show.
+    Both take turns in the same processes (ABBA blocks), so that a disturbance affects both:
+    differences of a few percent show.
     """
     import tempfile
 
@@ -248,7 +256,7 @@ def _load(queries_per_s: float | None, single_stream: bool, seconds: float) -> L
     from paretune.runners.runtimes.settings import LoadSettings
 
     if single_stream and queries_per_s is not None:
-        raise click.UsageError("--single-stream has no rate: leave out --queries-per-s")
+        raise click.UsageError("--single-stream takes no --queries-per-s: it has no rate")
     if single_stream:
         return LoadSettings("single_stream", None, seconds)
     return None if queries_per_s is None else LoadSettings("server", queries_per_s, seconds)

@@ -16,7 +16,7 @@ _STUDY = click.argument(
 @_STUDY
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(study: Path, port: int) -> None:
-    """Open the MLflow UI on STUDY's runs, on this machine only (127.0.0.1)."""
+    """Open the MLflow UI with STUDY's runs, on this machine only (127.0.0.1)."""
     import os
 
     from paretune.search.configure.schema import StudyPaths
@@ -37,9 +37,9 @@ def ui(study: Path, port: int) -> None:
 @click.command()
 @_STUDY
 def sync(study: Path) -> None:
-    """Bring MLflow up to date with STUDY's storage, which is the truth.
+    """Bring MLflow up to date with STUDY's storage, the source of truth.
 
-    For when MLflow was down, slow or wiped while the study went on. Doing it twice changes nothing.
+    Use it after MLflow was down, slow or wiped. Running it twice changes nothing more.
     """
     from paretune.search.study import api
 
@@ -50,14 +50,14 @@ def sync(study: Path) -> None:
 @click.command()
 @_STUDY
 def doctor(study: Path) -> None:
-    """Say whether all that STUDY wrote is whole and agrees; nothing is changed.
+    """Check everything that STUDY wrote for completeness and consistency; change nothing.
 
-    Every finished trial has its record and its files, no candidate was tried twice, the frontier is
-    that of a brute-force comparison, MLflow says the same as the storage, and nothing was left
-    behind by a killed process.
+    The checks: every finished trial has its record and its files, no candidate was tried twice, the
+    frontier equals that of a brute-force comparison, MLflow agrees with the storage, and no killed
+    process left anything behind.
 
     \b
-    Exit codes: 0 all is well; 1 something is not, with how to mend it;
+    Exit codes: 0 no problems; 1 there are problems, each with its fix;
                 2 the study file has mistakes.
     """
     from paretune.search.study import api
@@ -68,7 +68,7 @@ def doctor(study: Path) -> None:
         for problem in check.problems:
             click.echo(f"{'':<20} {problem}")
         if check.problems:
-            click.echo(f"{'':<20} to mend it: {check.mend}")
+            click.echo(f"{'':<20} fix: {check.fix}")
     sys.exit(1 if any(check.problems for check in checks) else 0)
 
 
@@ -82,10 +82,10 @@ def doctor(study: Path) -> None:
     help="The HTML file to write.",
 )
 def report(study: Path, out: Path) -> None:
-    """Write the story of STUDY as one HTML file, for someone who was not there.
+    """Write STUDY as one HTML report, for readers who know nothing of it.
 
-    The frontier to hover over and to filter by a budget, two points side by side, intervals,
-    failures, where the time went. The file needs no network.
+    It shows the frontier (hover, filter by a budget), two points side by side, intervals, failures,
+    and where the time went. The file needs no network.
     """
     from paretune.search.study import api
 

@@ -1,4 +1,4 @@
-"""The options of ``paretune search`` that say what will be picked."""
+"""The options of ``paretune search`` that say which point will be picked."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ _OPTIONS = (
     click.option(
         "--max-latency-ms",
         type=click.FloatRange(min=0, min_open=True),
-        help="What you mean to pick: latency budget of one call, in milliseconds.",
+        help="Wish: latency budget per call, in milliseconds.",
     ),
     click.option(
         "--percentile",
         type=click.Choice(["p50", "p90", "p95", "p99"]),
-        help="Which latency the budget is about; p95 unless the study file says otherwise.",
+        help="Wish: latency percentile of the budget; by default the study file's, else p95.",
     ),
     click.option(
         "--max-accuracy-drop",
         "max_quality_drop",
         type=click.FloatRange(min=0),
-        help="What you mean to pick: largest loss of accuracy (or other quality) against the "
-        "baseline.",
+        help="Wish: maximum loss of accuracy (or other quality) against the baseline.",
     ),
     click.option(
         "--min-accuracy",
         "min_quality",
         type=float,
-        help="What you mean to pick: lowest accuracy (or other quality).",
+        help="Wish: minimum accuracy (or other quality).",
     ),
     click.option(
         "--batch-size",
         type=click.IntRange(min=1),
-        help="What you mean to pick: the batch size that will be used.",
+        help="Wish: the batch size that will be used.",
     ),
 )
 

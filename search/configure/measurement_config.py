@@ -1,4 +1,4 @@
-"""The sections of the study file that say how much is measured."""
+"""The sections of the study file about measurements."""
 
 from __future__ import annotations
 
@@ -14,63 +14,65 @@ _DEFAULTS = MeasurementSettings()
 
 
 class LoadConfig(Section):
-    """Load offered by MLPerf's LoadGen, beside the closed loop."""
+    """Load offered by MLPerf's LoadGen, in addition to the closed loop."""
 
     scenario: Scenario = Field(
-        "server", description="server (queries come at a rate) or single_stream"
+        "server", description="server (queries arrive at a rate) or single_stream"
     )
     queries_per_s: Duration | None = Field(
-        None, description="rate of `server`; a query is one call of the batch size"
+        None, description="rate of `server`; a query is one call with the batch size"
     )
-    seconds: Duration = Field(LoadSettings().seconds, description="how long a launch offers load")
+    seconds: Duration = Field(LoadSettings().seconds, description="seconds of load per launch")
 
     @model_validator(mode="after")
     def _has_a_rate(self) -> LoadConfig:
         if (self.scenario == "server") == (self.queries_per_s is None):
-            raise ValueError("`server` needs queries_per_s, and single_stream takes none")
+            raise ValueError("`server` needs queries_per_s; single_stream takes none")
         return self
 
 
 class MeasurementConfig(Section):
-    """How much is measured of each candidate."""
+    """How each candidate is measured."""
 
     launches: Positive = Field(
-        _DEFAULTS.launches, description="fewest fresh processes that each time the artifact"
+        _DEFAULTS.launches, description="minimum launches (fresh processes) per measurement"
     )
     max_launches: Positive | None = Field(
-        None, description="most of them, added until the intervals are tight; `launches` if unset"
+        None, description="maximum, added until the intervals are tight; default: `launches`"
     )
     p50_tolerance: Duration = Field(
-        _DEFAULTS.p50_tolerance, description="relative half width of the p50's interval"
+        _DEFAULTS.p50_tolerance,
+        description="relative half-width of the p50's interval that counts as tight",
     )
     p95_tolerance: Duration = Field(
-        _DEFAULTS.p95_tolerance, description="relative half width of the p95's interval"
+        _DEFAULTS.p95_tolerance,
+        description="relative half-width of the p95's interval that counts as tight",
     )
     idle_wait_s: Annotated[float, Field(strict=True, ge=0.0, le=1e6)] = Field(
-        _DEFAULTS.idle_wait_s, description="how long to wait for an idle host"
+        _DEFAULTS.idle_wait_s, description="maximum wait for an idle host"
     )
     extra_launches: Annotated[StrictInt, Field(ge=0)] = Field(
-        _DEFAULTS.extra_launches, description="how many more may replace disturbed ones"
+        _DEFAULTS.extra_launches, description="maximum replacements for disturbed launches"
     )
     warmup_seconds: Duration = Field(
-        _DEFAULTS.warmup_seconds, description="longest warm-up of a launch"
+        _DEFAULTS.warmup_seconds, description="maximum warm-up per launch"
     )
     min_seconds: Duration = Field(
-        _DEFAULTS.min_seconds, description="shortest timed part of a launch"
+        _DEFAULTS.min_seconds, description="minimum timed part per launch"
     )
     min_iterations: Positive = Field(
-        _DEFAULTS.min_iterations, description="fewest timed calls of a launch"
+        _DEFAULTS.min_iterations, description="minimum timed calls per launch"
     )
     max_iterations: Positive = Field(
-        _DEFAULTS.max_iterations, description="most timed calls of a launch"
+        _DEFAULTS.max_iterations, description="maximum timed calls per launch"
     )
-    timeout_s: Duration = Field(_DEFAULTS.timeout_s, description="deadline of a launch")
+    timeout_s: Duration = Field(_DEFAULTS.timeout_s, description="deadline per launch")
     memory_limit_bytes: Positive | None = Field(
-        None, description="most data that a launch may hold; by default 0.9 of the memory"
+        None, description="memory limit per launch, for data; default: 0.9 of the memory"
     )
     fallback_tolerance: Ratio = Field(
         _DEFAULTS.fallback_tolerance,
-        description="largest share of the time that may run on another provider",
+        description="maximum share of the time on another provider",
     )
     load: LoadConfig | None = Field(None, description="load to offer, for the load_… metrics")
 
@@ -99,15 +101,15 @@ class MeasurementConfig(Section):
 class ConfirmationConfig(Section):
     """How the frontier is measured again before it is published."""
 
-    enabled: StrictBool = Field(True, description="whether a search ends with it")
-    launches: Positive = Field(CAREFUL.launches, description="fewest fresh processes a point")
+    enabled: StrictBool = Field(True, description="whether a search ends with a confirmation")
+    launches: Positive = Field(CAREFUL.launches, description="minimum launches per point")
     max_launches: Positive = Field(
-        2 * CAREFUL.launches, description="most of them, added until the intervals are tight"
+        2 * CAREFUL.launches, description="maximum, added until the intervals are tight"
     )
     warmup_seconds: Duration = Field(
-        CAREFUL.warmup_seconds, description="longest warm-up of a launch"
+        CAREFUL.warmup_seconds, description="maximum warm-up per launch"
     )
-    min_seconds: Duration = Field(CAREFUL.min_seconds, description="shortest timed part")
+    min_seconds: Duration = Field(CAREFUL.min_seconds, description="minimum timed part per launch")
 
     @model_validator(mode="after")
     def _counts_agree(self) -> ConfirmationConfig:
@@ -118,5 +120,5 @@ class ConfirmationConfig(Section):
         return self
 
     def settings(self, search: MeasurementSettings) -> MeasurementSettings:
-        """Return the search's settings with what confirmation does otherwise."""
+        """Return the search's settings, changed where confirmation differs."""
         return replace(search, **self.model_dump(exclude={"enabled"}))

@@ -9,7 +9,7 @@ from paretune.search.configure.yaml_source import Location
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing wrong with a study file.
+    """One mistake in a study file.
 
     Attributes:
         location: Where: keys and list positions from the top.
@@ -23,7 +23,7 @@ class Mistake:
 
 
 def offer(got: str, known: Iterable[str], introduction: str) -> str:
-    """Return what a name can be, with the nearest one if it looks like a slip."""
+    """Return the possible names, with the nearest one first if it looks like a typo."""
     known = list(known)
     close = difflib.get_close_matches(got, known, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""

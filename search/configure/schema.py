@@ -35,26 +35,28 @@ LatencyFirst = Literal["auto", "always", "never"]
 
 
 class SpaceConfig(Section):
-    """What may be tried: the values of each axis."""
+    """The search space: the values of each axis."""
 
     student: list[StrictStr] = Field(
-        [REFERENCE], description="models the workload offers; `reference` among them"
+        [REFERENCE], description="models of the workload. Must include `reference`"
     )
-    pruning_ratio: list[Ratio] = Field([0.0], description="shares of channels to remove; 0 too")
+    pruning_ratio: list[Ratio] = Field(
+        [0.0], description="shares of channels to remove. Must include 0"
+    )
     quantization: list[Quantization] = Field(
-        [Quantization.FP32], description="how weights and activations are stored; fp32 too"
+        [Quantization.FP32], description="schemes for weights and activations. Must include fp32"
     )
     fp32_layer_share: list[Ratio] = Field(
-        [0.0], description="shares of the layers, the most sensitive ones, left in fp32; 0 too"
+        [0.0], description="shares of the most sensitive layers to leave in fp32. Must include 0"
     )
-    batch_size: list[Positive] = Field([1], description="samples in one inference call")
+    batch_size: list[Positive] = Field([1], description="samples per inference call")
     execution_provider: list[StrictStr] = Field(
         ["CPUExecutionProvider"], description="back ends, as PROVIDER or RUNNER/PROVIDER"
     )
-    intra_op_threads: list[Positive] = Field([1], description="threads of one operator")
+    intra_op_threads: list[Positive] = Field([1], description="threads per operator")
     graph_optimization: list[GraphOptimization] = Field(
         [GraphOptimization.ALL],
-        description="how far ONNX Runtime rewrites the graph: basic, extended, all; all too",
+        description="ONNX Runtime's graph optimization: basic, extended, all. Must include `all`",
     )
 
     @field_validator(*AXIS_NAMES)
@@ -64,27 +66,28 @@ class SpaceConfig(Section):
         want = BASELINE_VALUES.get(axis.name)
         if want is not None and want not in axis.values:
             raise ValueError(
-                f"must hold {want!r}: trial 0 is always the uncompressed baseline; add it (a rule "
-                f"can keep it out of every other trial)"
+                f"must include {want!r}: trial 0 is always the uncompressed baseline; add it (a "
+                f"rule can exclude it from all other trials)"
             )
         return values
 
 
 class RuleConfig(Section):
-    """Why a combination is not worth trying: written down, or a Python function."""
+    """A rule against combinations that are not worth trying: written here, or in Python."""
 
     forbid: dict[StrictStr, Any] | None = Field(
-        None, description="axis: value, list of values, or a comparison such as '> 0.5'"
+        None, description="AXIS: value, list of values, or a comparison such as '> 0.5'"
     )
-    reason: StrictStr | None = Field(None, description="why, for the person who asks")
+    reason: StrictStr | None = Field(None, description="the reason, shown to people")
     function: StrictStr | None = Field(
-        None, description="FILE.py:NAME of a function that takes a candidate and gives a reason"
+        None,
+        description="FILE.py:NAME of a function from a candidate to a reason against it, or None",
     )
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> RuleConfig:
         if (self.forbid is None) == (self.function is None):
-            raise ValueError("a rule is either `forbid` with a `reason`, or a `function`")
+            raise ValueError("a rule has either `forbid` with a `reason`, or a `function`")
         if self.forbid is not None:
             if not self.reason:
                 raise ValueError("a `forbid` rule needs a `reason`")
@@ -93,12 +96,12 @@ class RuleConfig(Section):
 
 
 class RunnerConfig(Section):
-    """A runtime, perhaps in an interpreter of its own."""
+    """A runtime, optionally in an interpreter of its own."""
 
-    runtime: Runtime = Field(DEFAULT_RUNNER, description="what runs the model")
+    runtime: Runtime = Field(DEFAULT_RUNNER, description="the runtime")
     python: StrictStr | None = Field(None, description="path of the interpreter")
     requirements: list[StrictStr] | None = Field(
-        None, description="or what pip installs into an environment made for it, once"
+        None, description="or packages to install into an environment that is made once"
     )
     provider_options: dict[StrictStr, dict[StrictStr, StrictStr]] = Field(
         {}, description="options of execution providers: PROVIDER: {key: value}"
@@ -110,9 +113,9 @@ class RunnerConfig(Section):
     @model_validator(mode="after")
     def _is_one_kind(self) -> RunnerConfig:
         if self.python is not None and self.requirements is not None:
-            raise ValueError("a runner has a `python` or `requirements`, not both")
+            raise ValueError("a runner has either `python` or `requirements`, not both")
         if self.provider_libraries and self.runtime != DEFAULT_RUNNER:
-            raise ValueError(f"only {DEFAULT_RUNNER} takes provider_libraries; not {self.runtime}")
+            raise ValueError(f"only {DEFAULT_RUNNER} takes provider_libraries; got {self.runtime}")
         return self
 
 
@@ -121,7 +124,7 @@ class ObjectiveConfig(Section):
 
     metric: StrictStr = Field(description="name of a recorded metric")
     direction: Direction | None = Field(
-        None, description="by default the metric's natural one; a quality is always maximized"
+        None, description="default: the metric's natural direction; quality is always maximized"
     )
 
     def objective(self) -> Objective:
@@ -133,15 +136,15 @@ class ConstraintConfig(Section):
     """A limit on a recorded metric."""
 
     metric: StrictStr = Field(description="name of a recorded metric")
-    min: Limit | None = Field(None, description="lowest value allowed")
-    max: Limit | None = Field(None, description="highest value allowed")
+    min: Limit | None = Field(None, description="minimum")
+    max: Limit | None = Field(None, description="maximum")
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> ConstraintConfig:
         if self.min is None and self.max is None:
             raise ValueError("a constraint needs `min` or `max`")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min ({self.min:g}) is above max ({self.max:g}): nothing can fit")
+            raise ValueError(f"min ({self.min:g}) is above max ({self.max:g}): no value can fit")
         return self
 
     def constraint(self) -> Constraint:
@@ -154,17 +157,16 @@ class StrategyConfig(Section):
 
     sampler: Literal["auto", "frontier", "gp", "tpe", "nsga2", "random", "exhaustive"] = Field(
         "auto",
-        description="frontier is the largest expected gain of hypervolume (per second, where "
-        "`hours` are the budget) with at most 3 objectives; auto is frontier, or with more "
-        "objectives gp, then tpe; "
-        "exhaustive tries everything, build after build",
+        description="frontier: maximum expected gain of hypervolume (per second if the budget has "
+        "`hours`), for at most 3 objectives; auto: frontier, or with more objectives gp, then tpe; "
+        "exhaustive: every candidate, build by build",
     )
     warm_start: StrictStr | None = Field(
-        None, description="an earlier study's file: what is on its frontier is tried first"
+        None, description="file of an earlier study, whose frontier is tried first"
     )
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
     latency_first: LatencyFirst = Field(
-        "auto", description="time candidates before they are trained: auto, always or never"
+        "auto", description="whether to time candidates before training: auto, always, never"
     )
 
 
@@ -174,20 +176,21 @@ class BudgetConfig(Section):
     trials: Positive = Field(50, description="trials in the whole study, the baseline included")
     hours: Duration | None = Field(None, description="wall-clock hours of one `paretune search`")
     build_workers: Positive | None = Field(
-        None, description="builds side by side; by default one for every two cores"
+        None, description="builds in parallel; by default one for every two cores"
     )
-    build_timeout_s: Duration = Field(3600.0, description="deadline of one build")
+    build_timeout_s: Duration = Field(3600.0, description="deadline per build")
     store_gb: Duration | None = Field(
-        None, description="size the artifact store is kept below; the cheapest to rebuild goes"
+        None,
+        description="size limit of the artifact store; files that are cheap to rebuild go first",
     )
     identical_failures: Positive = Field(
-        5, description="stop if the first trials all fail for one cause, this many times"
+        5, description="stop if this many first trials all fail for the same reason"
     )
     give_up_after: Positive = Field(
-        3, description="leave out what has failed for one cause this many times and never worked"
+        3, description="drop combinations after this many failures for one reason and no success"
     )
     build_memory_gb: Duration | None = Field(
-        None, description="most data that a build may hold; by default 0.9 of the memory"
+        None, description="memory limit per build, for data; default: 0.9 of the memory"
     )
 
 
@@ -198,34 +201,38 @@ class StudyConfig(Section):
         description="the study's name: letters, digits, '_', '-' and '.'"
     )
     workload: StrictStr = Field(description="FILE.py:CLASS, relative to the study file")
-    space: SpaceConfig = Field(description="what may be tried")
+    space: SpaceConfig = Field(description="the search space")
     runners: dict[StrictStr, RunnerConfig] = Field(
         {},
-        description="runners beside onnxruntime, openvino and pytorch, by the name used in "
+        description="runners besides onnxruntime, openvino and pytorch, by the name used in "
         "execution_provider",
     )
     rules: list[RuleConfig] = Field([], description="combinations that are not worth trying")
     objectives: Annotated[list[ObjectiveConfig], Field(min_length=1)] | None = Field(
-        None, description="by default quality up, latency_p95_ms down, throughput up"
+        None, description="default: quality up, latency_p95_ms down, throughput up"
     )
     constraints: list[ConstraintConfig] = Field([], description="limits on metrics")
-    wish: WishConfig = Field(WishConfig(), description="what you mean to pick, to steer by")
-    strategy: StrategyConfig = Field(StrategyConfig(), description="how candidates are chosen")
+    wish: WishConfig = Field(
+        WishConfig(), description="what you want to pick; it steers the search"
+    )
+    strategy: StrategyConfig = Field(StrategyConfig(), description="how to choose candidates")
     budget: BudgetConfig = Field(BudgetConfig(), description="when the study ends")
-    measurement: MeasurementConfig = Field(MeasurementConfig(), description="how it measures")
+    measurement: MeasurementConfig = Field(
+        MeasurementConfig(), description="how to measure candidates"
+    )
     confirmation: ConfirmationConfig = Field(
-        ConfirmationConfig(), description="how the frontier is measured again at the end"
+        ConfirmationConfig(), description="how to measure the frontier again at the end"
     )
     output_dir: StrictStr = Field(
-        "results", description="folder for everything the study writes, beside the study file"
+        "results", description="folder for everything the study writes, relative to the study file"
     )
     storage: StrictStr | None = Field(
         None,
-        description="Optuna storage URL, by default SQLite in output_dir; one process at a time "
-        "writes to a study, from whatever host",
+        description="Optuna storage URL; default: SQLite in output_dir. Only one process at a "
+        "time, on any host, writes to a study",
     )
     tracking_uri: StrictStr | None = Field(
-        None, description="MLflow tracking URI; by default SQLite in output_dir"
+        None, description="MLflow tracking URI; default: SQLite in output_dir"
     )
     tracking: StrictBool = Field(True, description="whether to log to MLflow")
 
@@ -234,7 +241,7 @@ class StudyConfig(Section):
     def _is_of_the_space(cls, wish: WishConfig, info: Any) -> WishConfig:
         space = info.data.get("space")
         if space is None:
-            return wish  # the space's own mistakes are told
+            return wish  # the mistakes of the space itself are reported
         try:
             wish.interest(space.batch_size, {})
         except ConfigError as error:
@@ -243,7 +250,7 @@ class StudyConfig(Section):
 
 
 class StudyPaths:
-    """Where a study reads and writes.
+    """The paths of a study.
 
     Args:
         config: The study file's content.

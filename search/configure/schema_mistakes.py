@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a study file, in the words of its schema."""
+"""Pydantic's errors in a study file, in the words of its schema."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def schema_mistake(error: dict[str, Any]) -> Mistake:
         return Mistake(
             location,
             f"unknown key {str(location[-1])!r}",
-            offer(str(location[-1]), known, "known keys here are"),
+            offer(str(location[-1]), known, "the keys here are"),
         )
     if kind == "missing":
         fix = f"add `{location[-1]}: …`"
@@ -31,7 +31,9 @@ def schema_mistake(error: dict[str, Any]) -> Mistake:
     problem = re.sub(r"^should ", "must ", problem)
     if kind == "enum":
         expected = re.findall(r"'([^']*)'", context.get("expected", ""))
-        return Mistake(location, f"unknown value {got!r}", offer(str(got), expected, "it can be"))
+        return Mistake(
+            location, f"unknown value {got!r}", offer(str(got), expected, "possible values:")
+        )
     if kind == "value_error":
         return Mistake(location, problem)
     return Mistake(location, f"{problem}; got {got!r}", _fix_for(kind, context))
@@ -45,7 +47,7 @@ def _fix_for(kind: str, context: dict[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         return "write letters, digits, '_', '-' and '.' only"
     if kind.startswith("string"):
-        return "write a text"
+        return "write text"
     if kind.startswith("list"):
         return "write a list: [a, b, c]"
     if kind in ("model_type", "model_attributes_type", "dict_type"):

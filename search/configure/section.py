@@ -1,4 +1,4 @@
-"""What the sections of a study file are made of."""
+"""The types that the sections of a study file use."""
 
 from typing import Annotated
 

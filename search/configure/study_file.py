@@ -1,4 +1,4 @@
-"""Reading a study file: all its mistakes at once, each with where it is and how to fix it."""
+"""Reading a study file: all mistakes at once, each with its line and how to fix it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from paretune.spaces import (
 )
 
 Describe = Callable[[str, Path], WorkloadInfo]
-"""Loads a workload (``FILE.py:CLASS``, folder) and says what it offers."""
+"""Loads a workload (``FILE.py:CLASS``, folder) and describes it."""
 
 
 def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig:
@@ -36,16 +36,16 @@ def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig
 
     Args:
         path: The file.
-        describe: If the file has mistakes, also checks the names in it against the workload, so
-            that all mistakes are told together; names in a file without are for
-            :func:`check_names`.
+        describe: If the file has mistakes, used to check its names against the workload as well,
+            so that all mistakes are reported together; for a file without mistakes,
+            :func:`check_names` checks the names.
 
     Raises:
         ConfigError: With all mistakes, if there are any.
     """
     source = read_yaml(path)
     mistakes = [
-        Mistake(location, "stands twice; only the last would count", "delete one of them")
+        Mistake(location, "appears twice; only the last would count", "delete one of them")
         for location in source.repeated
     ]
     config: StudyConfig | None = None
@@ -68,7 +68,7 @@ def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig
 
 
 def check_names(path: Path, info: WorkloadInfo) -> None:
-    """Check the names of models and metrics in a study file against what its workload offers.
+    """Check the names of models and metrics in a study file against its workload.
 
     Raises:
         ConfigError: With all names that are unknown, if there are any.
@@ -82,7 +82,7 @@ def check_names(path: Path, info: WorkloadInfo) -> None:
 def _workload_mistakes(source: YamlSource) -> list[Mistake]:
     written = source.values.get("workload")
     if not isinstance(written, str):
-        return []  # the schema has said so
+        return []  # the schema has reported it
     try:
         split_reference(written, source.folder)
     except WorkloadError as error:
@@ -93,7 +93,7 @@ def _workload_mistakes(source: YamlSource) -> list[Mistake]:
 
 
 def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
-    """Check what one part of the file says of another, or of files beside it."""
+    """Check references from one part of the file to another, or to other files."""
     mistakes = []
     for index, rule in enumerate(config.rules):
         if rule.function is not None:
@@ -108,14 +108,14 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
                     mistakes.append(
                         Mistake(
                             ("rules", index, "forbid", axis),
-                            f"{value!r} forbids nothing: no {axis} of the space is that",
-                            offer(str(value), [str(v) for v in known], f"{axis} can be"),
+                            f"{value!r} forbids nothing: no {axis} of the space matches it",
+                            offer(str(value), [str(v) for v in known], f"values of {axis}:"),
                         )
                     )
     metrics = [entry.metric for entry in config.objectives or []]
     for index, metric in enumerate(metrics):
         if metric in metrics[:index]:
-            problem = f"{metric} is an objective already"
+            problem = f"{metric} is already an objective"
             mistakes.append(Mistake(("objectives", index), problem, "delete one of them"))
     if config.strategy.sampler == "frontier" and len(metrics) > MOST_OBJECTIVES:
         problem = f"frontier takes at most {MOST_OBJECTIVES} objectives; got {len(metrics)}"
@@ -136,7 +136,7 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
 
 
 def _workload_to_check(source: YamlSource) -> str | None:
-    """Return the workload; where it is missing, the one beside the file, to check the rest by."""
+    """Return the workload, or the one next to the file if it is missing, to check the names."""
     written = source.values.get("workload")
     if isinstance(written, str) and not _workload_mistakes(source):
         return written
@@ -144,7 +144,7 @@ def _workload_to_check(source: YamlSource) -> str | None:
 
 
 def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
-    """Check the names of models and metrics against what the workload offers."""
+    """Check the names of models and metrics against the workload."""
     mistakes = []
     space = values.get("space")
     students = space.get("student") if isinstance(space, dict) else None
@@ -154,7 +154,7 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                 Mistake(
                     ("space", "student", index),
                     f"unknown student {name!r}",
-                    offer(name, info.models, f"the workload {info.name} offers"),
+                    offer(name, info.models, f"the models of the workload {info.name} are"),
                 )
             )
     known = [*METRICS, info.quality_metric]
@@ -167,24 +167,24 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                     Mistake(
                         (section, index, "metric"),
                         f"unknown metric {metric!r}",
-                        offer(metric, known, "recorded metrics are"),
+                        offer(metric, known, "the recorded metrics are"),
                     )
                 )
             elif metric == info.quality_metric and entry.get("direction") == "minimize":
-                problem = f"{metric} is the workload's quality, and of a quality higher is better"
+                problem = f"{metric} is the workload's quality, and a quality is always maximized"
                 fix = (
-                    "return it negated from the workload (-error), name it so, and leave "
-                    "`direction` out"
+                    "return the negated error from the workload, name the metric accordingly, and "
+                    "leave out `direction`"
                 )
                 mistakes.append(Mistake((section, index, "direction"), problem, fix))
             elif isinstance(metric, str) and metric in METRICS:
                 need = METRICS[metric].needs
                 if need == "pipeline" and info.pipeline is None:
-                    problem = f"{metric} needs pre- or post-processing, and {info.name} has none"
-                    fix = "give the workload `pipeline` and `requests()`"
+                    problem = f"{metric} needs a pipeline, and {info.name} has none"
+                    fix = "give the workload a `pipeline` and `requests()`"
                     mistakes.append(Mistake((section, index, "metric"), problem, fix))
                 if need == "load" and not _offers_load(values):
-                    problem = f"{metric} needs load, and none is offered"
+                    problem = f"{metric} needs an offered load, and there is none"
                     fix = "add `measurement: {load: {queries_per_s: …}}`"
                     mistakes.append(Mistake((section, index, "metric"), problem, fix))
     return mistakes
@@ -196,7 +196,7 @@ def _offers_load(values: dict[str, Any]) -> bool:
 
 
 def _workload_beside(folder: Path) -> str | None:
-    """Return ``FILE.py:CLASS`` of the only workload class beside the study file, if any."""
+    """Return ``FILE.py:CLASS`` of the only workload class next to the study file, if any."""
     found = [
         f"{file.name}:{match.group(1)}"
         for file in sorted(folder.glob("*.py"))

@@ -1,4 +1,4 @@
-"""A study of an ONNX file: the workload and the study file, written for whoever has neither."""
+"""Writes a study of an ONNX file: its workload and its study file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _OTHER_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 _MARK = "Written by `paretune search --onnx`"
 
-_WORKLOAD = '''"""An ONNX file and samples. Written by `paretune search --onnx`, yours to change."""
+_WORKLOAD = '''"""An ONNX file and samples. Written by `paretune search --onnx`, yours to edit."""
 
-from runners import OnnxWorkload
+from paretune import OnnxWorkload
 
 
 class Model(OnnxWorkload):
-    """See `python -c "import runners; help(runners.OnnxWorkload)"` for what can be set."""
+    """`python -c "import paretune; help(paretune.OnnxWorkload)"` lists all settings."""
 
     model = {model!r}
     samples = {samples!r}
@@ -30,13 +30,13 @@ class Model(OnnxWorkload):
     metric = {metric!r}
 '''
 
-_STUDY = """# Written by `paretune search --onnx`, yours to change before the first search.
+_STUDY = """# Written by `paretune search --onnx`, yours to edit before the first search.
 name: "{name}"
 workload: workload.py:Model
 
 space:
   quantization: [{quantizations}]
-  fp32_layer_share: [0.0, 0.1, 0.25, 0.5]   # the most sensitive layers can stay as they are
+  fp32_layer_share: [0.0, 0.1, 0.25, 0.5]   # the most sensitive layers stay in fp32
   batch_size: {batch_sizes}
   execution_provider: [{providers}]
   intra_op_threads: {threads}
@@ -55,13 +55,13 @@ def write_onnx_study(
     metric: str | None = None,
     folder: Path | None = None,
 ) -> Path:
-    """Write a study of an ONNX file, unless it is there; return its study file.
+    """Write a study of an ONNX file, unless it exists; return its study file.
 
     Args:
         model: The ONNX file.
-        data: Samples (see :attr:`runners.OnnxWorkload.samples`).
-        labels: An array's name in the samples' file, or a file.
-        metric: See :attr:`runners.OnnxWorkload.metric`.
+        data: Samples (see :attr:`paretune.OnnxWorkload.samples`).
+        labels: Name of an array in the samples' file, or a file.
+        metric: See :attr:`paretune.OnnxWorkload.metric`.
         folder: Where to write; ``MODEL-study`` in the current folder by default.
 
     Raises:
@@ -92,17 +92,22 @@ def write_onnx_study(
         ),
     }
     there = {n: (folder / n).read_text("utf-8") for n in files if (folder / n).is_file()}
-    if there.get("workload.py") == files["workload.py"]:
+    if _settings(there.get("workload.py", "")) == _settings(files["workload.py"]):
         files = {name: text for name, text in files.items() if name not in there}
     elif any(_MARK not in text for text in there.values()) or (folder / "results").exists():
         raise StudyError(
-            f"{folder} holds a study of other files or of another metric: go on with it by "
+            f"{folder} holds a study of other files or of another metric: continue it with "
             f"`paretune search {folder / 'study.yaml'}`, or write this one elsewhere with --out DIR"
         )
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
     return folder / "study.yaml"
+
+
+def _settings(workload: str) -> str:
+    """Return the part of a written workload that says which study it is: its class attributes."""
+    return workload.partition("    model = ")[2]
 
 
 def _relative(file: str | Path, folder: Path) -> str:

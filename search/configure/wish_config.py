@@ -1,4 +1,4 @@
-"""The section of the study file that says what will be picked."""
+"""The section of the study file about the point that will be picked."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _Drop = Annotated[float, Field(strict=True, ge=0.0, allow_inf_nan=False)]
 
 
 class WishConfig(Section):
-    """What you mean to pick: it steers the search, forbids nothing, and may change every night."""
+    """What you want to pick: it steers the search, forbids nothing, and may change every night."""
 
-    max_latency_ms: Duration | None = Field(None, description="latency budget of one call")
+    max_latency_ms: Duration | None = Field(None, description="latency budget per call")
     percentile: Literal["p50", "p90", "p95", "p99"] = Field(
-        "p95", description="which latency the budget is about"
+        "p95", description="latency percentile of the budget"
     )
     max_accuracy_drop: _Drop | None = Field(
         None,
-        description="largest loss of accuracy (or other quality) against the baseline; without a "
-        "limit on quality, a tenth of the baseline's",
+        description="maximum loss of accuracy (or other quality) against the baseline; default "
+        "without a limit on quality: a tenth of the baseline's",
     )
-    min_accuracy: Limit | None = Field(None, description="lowest accuracy (or other quality)")
+    min_accuracy: Limit | None = Field(None, description="minimum accuracy (or other quality)")
     batch_size: Positive | None = Field(None, description="the batch size that will be used")
 
     def interest(self, batch_sizes: Sequence[int], told: Mapping[str, Any]) -> Interest:
-        """Return what a search is steered to.
+        """Return the interest that steers a search.
 
         Args:
-            batch_sizes: Those of the space.
-            told: What was said for this search alone, by attribute of :class:`Interest`; it goes
-                before what the file says.
+            batch_sizes: The batch sizes of the space.
+            told: Values for this search alone, by attribute of :class:`Interest`; they override
+                the file.
 
         Raises:
             ConfigError: If the batch size is not one of the space.
@@ -51,7 +51,7 @@ class WishConfig(Section):
         interest = replace(written, **told)
         if interest.batch_size is not None and interest.batch_size not in batch_sizes:
             raise ConfigError(
-                f"the batch size wished for must be one of the space, {list(batch_sizes)}; got "
-                f"{interest.batch_size}; wish for one of these, or add it to `space: batch_size`"
+                f"the wish's batch size must be one of the space's, {list(batch_sizes)}; got "
+                f"{interest.batch_size}; choose one of these, or add it to `space: batch_size`"
             )
         return interest

@@ -1,4 +1,4 @@
-"""A YAML file with the line on which each of its values stands."""
+"""A YAML file with the line of each value."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +19,9 @@ class YamlSource:
 
     Attributes:
         path: The file.
-        values: What it holds.
+        values: Its values.
         lines: Line (from 1) of each key and list item, by location.
-        repeated: Location of each key that stands twice in one mapping.
+        repeated: Location of each key that appears twice in one mapping.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class YamlSource:
 
 
 def read_yaml(path: Path) -> YamlSource:
-    """Read a YAML file whose top is a mapping. Only plain values are made of it, never objects.
+    """Read a YAML file whose top is a mapping. It creates plain values only, never objects.
 
     Raises:
         ConfigError: If the file is missing, is not YAML, or is not a mapping.
@@ -74,7 +74,7 @@ def _walk(node: Any, location: Location, source: YamlSource, inside: set[int]) -
     if id(node) in inside:
         raise ConfigError(f"{source.path}: line {source.line(location)}: a value contains itself")
     if len(source.lines) > _MOST_VALUES:
-        # A few nested aliases stand for billions of values.
+        # A few nested aliases can expand to billions of values.
         raise ConfigError(f"{source.path} holds more than {_MOST_VALUES:,} values; write fewer")
     inside = inside | {id(node)}
     if isinstance(node, yaml.MappingNode):

@@ -1,9 +1,9 @@
 """Confirmation: the plausible frontier measured again; only these fresh values are published.
 
-A search reports the best of many noisy values, and the best of many is lucky: points of its
-frontier were measured on a good minute, or their quality on samples that suited them (the winner's
-curse). So what may be on the frontier is measured once more, in fresh processes that take turns,
-with the careful protocol, and its quality comes from the test split, which the search never saw.
+A search reports the best of many noisy values, and the best of many is partly luck: some points of
+its frontier were measured in a good minute, or on samples that suited them (the winner's curse). So
+every point that may be on the frontier is measured again, in fresh processes that take turns, with
+the careful protocol, and with quality from the test split, which the search never saw.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LARGEST_SHARE = 0.35
 _LOG = logging.getLogger("paretune")
 
 Progress = Callable[[int, int, int], None]
-"""Told the round, the points that need more, and all points."""
+"""Called with the round, the points that need more launches, and all points."""
 
 
 class Confirmation:
@@ -52,10 +52,11 @@ class Confirmation:
     Args:
         history: The study.
         evaluator: Measures on the test split, with the careful settings.
-        progress: Told about each round.
+        progress: Called for each round.
 
     Attributes:
-        interruption: What ended it early (Ctrl-C, SIGTERM): then what it gives is what there was.
+        interruption: What ended it early (Ctrl-C, SIGTERM); the result is then what was confirmed
+            so far.
     """
 
     def __init__(
@@ -73,22 +74,22 @@ class Confirmation:
         self._expected_s = 0.0
 
     def seconds(self, budget_s: float) -> float:
-        """Return the time to keep for it, of a budget: at most about a third."""
-        # The loop asks again and again, and in a long study the answer takes a while.
+        """Return the seconds of a budget to keep for confirmation: at most about a third."""
+        # The loop asks often, and in a long study the answer takes a while.
         if len(self.history.records) != self._trials:
             self._trials = len(self.history.records)
             self._expected_s = len(self._wanted()) * self._seconds_a_point()
         return min(self._expected_s, _LARGEST_SHARE * budget_s)
 
     def run(self, deadline: float | None = None) -> list[Confirmed]:
-        """Measure what may be on the frontier, and the baseline.
+        """Measure the plausible points and the baseline.
 
         Args:
-            deadline: On :func:`time.monotonic`. Points for which there is no time are left out, the
-                unlikeliest first.
+            deadline: On :func:`time.monotonic`. If time is short, the least likely points are left
+                out first.
 
         Returns:
-            What was confirmed, by trial number.
+            The confirmed points, by trial number.
         """
         wanted = self._wanted()
         if deadline is not None:
@@ -104,7 +105,7 @@ class Confirmation:
                         self._campaign.entries.append(point.entry)
                 self._measure(points, deadline)
         except DeviceBusyError as busy:
-            _LOG.warning("the confirmation ends early: %s", busy)
+            _LOG.warning("the confirmation ended early: %s", busy)
         except KeyboardInterrupt as interruption:
             self.interruption = interruption
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
@@ -112,13 +113,13 @@ class Confirmation:
         return self._judge(whole)
 
     def _wanted(self) -> list[TrialRecord]:
-        """Return what to measure: first the baseline, which everything is compared with."""
+        """Return the trials to measure, first the baseline."""
         history, base = self.history, self.history.baseline
         points = [each for each in plausible(history) if history.is_of_interest(each)]
         return points if base is None else [base, *(each for each in points if each is not base)]
 
     def _seconds_a_point(self) -> float:
-        """Return what a point is expected to take, from what the search's launches took."""
+        """Return the expected seconds per point, from the search's launches."""
         spent = [
             record.stage_seconds["measure"] / record.measurement.launches
             for record in self.history.measured
@@ -129,7 +130,7 @@ class Confirmation:
         return (settings.launches + _STABLE_ROUNDS) * (launch_s + settings.min_seconds) + launch_s
 
     def _point(self, record: TrialRecord) -> Point | None:
-        """Return a point with its quality on the test split, or ``None`` if it no longer works."""
+        """Return a point with its quality on the test split, or ``None`` if that fails."""
         measurement, evaluator = record.measurement, self.evaluator
         model = evaluator.store.get(measurement.artifact) if measurement else None
         if model is None:
@@ -153,13 +154,13 @@ class Confirmation:
         return Point(record, Entry(model, run), quality, known)
 
     def _drop(self, record: TrialRecord, reason: str) -> None:
-        """Say why a plausible point is not measured again."""
+        """Log why a plausible point is not measured again."""
         _LOG.warning("trial %s is left out of the confirmation: %s", record.number, reason)
 
     def _measure(self, points: list[Point], deadline: float | None) -> None:
-        """Measure in rounds until every interval is tight, or the frontier stays what it is.
+        """Measure in rounds until every interval is tight, or the frontier cannot change.
 
-        What is clearly dominated by then is left out of further rounds.
+        Clearly dominated points are left out of further rounds.
         """
         settings, campaign = self.evaluator.settings, self._campaign
         entries = campaign.entries
@@ -184,7 +185,7 @@ class Confirmation:
                     before = numbers
 
     def _hopeless(self, fresh: FreshPoints) -> list[Entry]:
-        """Return the entries that are dominated whatever the noise; the baseline stays."""
+        """Return the entries that are dominated despite all noise; the baseline stays."""
         share = probability_non_dominated(fresh.draws)
         return [
             point.entry
@@ -199,14 +200,14 @@ class Confirmation:
         return FreshPoints(points, launches, history.objectives, history.quality_metric, trials)
 
     def _verdicts(self, fresh: FreshPoints, left_out: Mapping[Point, str]) -> dict[Point, Verdict]:
-        """Return the verdict on each point that is judged; places are those among the judged."""
+        """Return the verdict on each judged point; places refer to the judged points."""
         places = [i for i, point in enumerate(fresh.points) if point not in left_out]
         values = losses([fresh.metrics(i) for i in places], self.history.objectives)
         verdicts = publish(values, fresh.draws[:, places])
         return dict(zip((fresh.points[i] for i in places), verdicts, strict=True))
 
     def _judge(self, points: list[Point]) -> list[Confirmed]:
-        """Return the fresh values, which are published, and why the others are not."""
+        """Return the fresh values, which points are published, and why the others are not."""
         if not points:
             return []
         fresh, left_out = self._together(points), self._left_out(points)
@@ -241,13 +242,14 @@ class Confirmation:
         )
 
     def _left_out(self, points: Sequence[Point]) -> dict[Point, str]:
-        """Return why points are not to be judged, by their fresh values: those that are not."""
+        """Return the points that are not judged, with the reason from their fresh values."""
         fresh = {point: self._as_record(point) for point in points}
         base = next((each.metrics for each in fresh.values() if each.number == 0), None)
         reasons = {}
         for point, record in fresh.items():
             broken = [
-                f"breaks a limit of the study: {limit.metric} {record.metrics[limit.metric]:g} "
+                f"breaks a constraint of the study: {limit.metric} "
+                f"{record.metrics[limit.metric]:g} "
                 f"against {limit.bound:g}"
                 for limit in self.history.constraints
                 if limit.violation(record.metrics[limit.metric]) > 0
@@ -259,7 +261,7 @@ class Confirmation:
         return reasons
 
     def _as_record(self, point: Point) -> TrialRecord:
-        """Return a point's trial with its fresh values, as far as limits may ask for them."""
+        """Return a point's trial with its fresh values, as far as limits need them."""
         old = point.record.measurement
         if old is None or not point.entry.launches:
             return point.record
@@ -285,13 +287,14 @@ class Confirmation:
 
 
 def _why_not(verdict: Verdict, points: Sequence[Point]) -> str:
-    """Return why a point is neither published nor a tie; empty if it is one of them."""
+    """Return why a point is neither published nor a tie; empty if it is either."""
     if verdict.is_published:
         return ""
     if verdict.dominator is not None:
         better = points[verdict.dominator].record.number
         return f"trial {better} is no worse in any objective and better in one"
     return (
-        f"not sure enough to be non-dominated: probability {verdict.row_probability or 0:.2f}; the "
+        f"not likely enough to be non-dominated: probability {verdict.row_probability or 0:.2f}; "
+        "the "
         f"mean over all published rows must stay at {LEAST_MEAN_PROBABILITY:.2f}"
     )

@@ -1,4 +1,4 @@
-"""What is known of points that were measured again."""
+"""Statistics and draws for the points that were measured again."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from paretune.search.record.objective import Objective
 from paretune.search.record.trial import TrialRecord
 
 DRAWS = 1000
-"""Ways the truth may be that are drawn: a probability of 0.9 is then known to ± 0.01."""
+"""Number of draws of the possible truth: a probability of 0.9 is then known to ± 0.01."""
 
 _NO_STEP = 1e-9
-"""Differences of qualities below it are rounding."""
+"""Smaller differences of qualities are rounding errors."""
 
 Name = tuple[str, float]
 
@@ -35,10 +35,10 @@ class Point:
     """A trial that is measured again.
 
     Attributes:
-        record: The trial, with what the search measured.
+        record: The trial, with the search's measurement.
         entry: Its launches.
         quality: Its quality on the test split.
-        resampled: Its quality on bootstrap samples of that split; empty if it is not known.
+        resampled: Its quality on bootstrap samples of that split; empty if unknown.
     """
 
     record: TrialRecord
@@ -48,14 +48,14 @@ class Point:
 
 
 class FreshPoints:
-    """What the launches of points say together.
+    """The joint statistics of all points' launches.
 
     Args:
         points: The points; at least one.
-        launches: Of each point those that count; at least one.
+        launches: For each point, the launches that count; at least one.
         objectives: The study's.
         quality_metric: Name of the workload's quality metric.
-        trials: Measured trials whose qualities tell something of the points' ones, too.
+        trials: Measured trials whose qualities help to estimate those of the points.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class FreshPoints:
         }
 
     def statistics(self, place: int) -> dict[str, Statistic]:
-        """Return a point's times with the intervals in which the next measurement is expected.
+        """Return a point's times with their prediction intervals.
 
-        Not there are metrics that some launch of some point lacks.
+        Metrics that any launch of any point lacks are left out.
         """
         return {
             name: found[place].statistic(self._drifts[name].repetition(RESOLUTION)).for_repetition()
@@ -90,7 +90,7 @@ class FreshPoints:
         }
 
     def metrics(self, place: int) -> dict[str, float]:
-        """Return the value of each objective of a point, as it is published."""
+        """Return a point's published value of each objective."""
         point, values = self.points[place], self._values[place]
         found = {}
         for goal in self.objectives:
@@ -104,11 +104,11 @@ class FreshPoints:
 
     @cached_property
     def draws(self) -> NDArray[np.float64]:
-        """Ways the truth may be: losses of shape (draws, points, objectives).
+        """Draws of the possible truth: losses of shape (draws, points, objectives).
 
-        A draw takes a bootstrap sample of each point's launches, spread as far as launches of all
-        points tell, and of the test split (the same samples for every point), and what differs from
-        one measurement to the next on top.
+        A draw takes a bootstrap sample of each point's launches (scaled to the spread that all
+        points' launches show) and of the test split (the same samples for every point), and adds
+        the variation between measurements.
         """
         rng = np.random.default_rng(len(self.points))
         qualities = self._qualities(rng)
@@ -118,13 +118,13 @@ class FreshPoints:
     def _qualities(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return draws of the qualities: shape (points, draws).
 
-        Where the study tells how quality follows from the axes, that is used (see
-        :mod:`search.confirm.true_quality`). If not, a draw is a bootstrap sample. A bootstrap of
-        two models that answer all samples but one alike knows for sure which is better; others
-        would tell otherwise. So each model gets half a sample of doubt, as half a right and half a
-        wrong answer are added to a share (Jeffreys' prior; Brown, Cai and DasGupta, "Interval
-        Estimation for a Binomial Proportion", 2001). What one sample weighs is the smallest step
-        between the bootstrap's qualities: next to nothing if they are continuous.
+        If the study shows how quality depends on the axes, that is used (see
+        :mod:`paretune.search.confirm.true_quality`). Otherwise a draw is a bootstrap sample. If two
+        models differ on one sample only, the bootstrap is certain which is better, although other
+        samples might show the opposite. So each model gets half a sample of doubt, as half a right
+        and half a wrong answer are added to a share (Jeffreys' prior; Brown, Cai and DasGupta,
+        "Interval Estimation for a Binomial Proportion", 2001). The weight of one sample is the
+        smallest step between the bootstrap's qualities: almost zero if they are continuous.
         """
         known = [point.resampled or [point.quality] for point in self.points]
         resampled = np.array([np.resize(each, DRAWS) for each in known])
@@ -143,7 +143,7 @@ class FreshPoints:
         return found
 
     def _models(self) -> dict[Name, Model]:
-        """Return what each model scored, by what tells models apart."""
+        """Return each model's scores, by the key that distinguishes models."""
         records = {self._name(r): r for r in (*self.trials, *(p.record for p in self.points))}
         tests = {self._name(p.record): Score(p.quality, p.resampled) for p in self.points}
         known = {name: _resampled(record) for name, record in records.items()}
@@ -158,7 +158,7 @@ class FreshPoints:
         return models
 
     def _name(self, record: TrialRecord) -> Name:
-        """Return what tells a trial's model from others: its file, and what its runtime answers."""
+        """Return the key of a trial's model: its file, and how its runtime computes the outputs."""
         artifact = record.measurement.artifact if record.measurement else ""
         return artifact, record.metrics.get(self.quality_metric, 0.0)
 
@@ -177,7 +177,7 @@ class FreshPoints:
                 spread = self._spreads[goal.metric][place]
                 drawn = _scaled(np.array(values[goal.metric])[rows], spread, rng)
                 if goal.is_ratio_scale:
-                    # What all points share changes no ranking, and is left out.
+                    # The shift that all points share changes no ranking, and is left out.
                     between = np.exp(shift * max(self._drifts[goal.metric].own, RESOLUTION / 2))
                     drawn = drawn / between if goal.direction == "maximize" else drawn * between
             else:
@@ -191,7 +191,7 @@ def _resampled(record: TrialRecord) -> Sequence[float]:
 
 
 def _values(point: Point, launches: Sequence[Launch]) -> dict[str, list[float]]:
-    """Return one value a launch, by metric: those that every launch has, and above 0."""
+    """Return one value per launch, for metrics that every launch has, above 0."""
     batch_size = point.record.candidate.run.batch_size
     each = [summarize([launch], batch_size) for launch in launches]
     return {
@@ -202,11 +202,11 @@ def _values(point: Point, launches: Sequence[Launch]) -> dict[str, list[float]]:
 
 
 def _before(record: TrialRecord, name: str) -> tuple[float, int]:
-    """Return what the search measured, and over how many launches; a value of 0 for nothing."""
+    """Return the search's value and its number of launches; a value of 0 means none."""
     old = record.measurement
     is_here = old is not None and fingerprint().items() <= old.environment.items()
     if old is None or not is_here or name not in old.statistics:
-        return 0.0, 1  # what another machine gave says nothing of this one
+        return 0.0, 1  # values from another machine say nothing about this one
     return old.statistics[name].value, old.launches
 
 
@@ -215,8 +215,8 @@ def _scaled(
 ) -> NDArray[np.float64]:
     """Return means of bootstrap samples, of shape (draws,), spread by a standard error.
 
-    A standard error known from a few launches only may itself be off: that is drawn, too, so that
-    the tails are those of the t interval which is published.
+    A standard error from a few launches is itself uncertain: it is drawn as well, so that the tails
+    match the published t interval.
     """
     off = np.log(sampled.mean(axis=1) / spread.mean)
     if off.std() == 0:

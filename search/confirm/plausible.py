@@ -1,4 +1,4 @@
-"""The plausible frontier: what may be on it, given how sure the search's measurements are."""
+"""The plausible frontier: trials that may be on it, given the search's uncertainties."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from paretune.search.record.pareto import dominance
 from paretune.search.record.trial import TrialRecord
 
 CONFIDENCE = 0.95
-"""Share of bootstrap samples in which a quality must be no worse, to be clearly no worse."""
+"""Share of bootstrap samples in which a quality must be no worse to count as clearly no worse."""
 
 
 def plausible(history: History) -> list[TrialRecord]:
-    """Return the feasible trials that no other clearly dominates, likeliest first.
+    """Return the feasible trials that no other clearly dominates, most likely first.
 
     One trial clearly dominates another if it is clearly no worse in every objective, and better in
     one. A time, rate or size is clearly no worse if it is no worse at the bad end of its interval
     than the other's at the good end. Qualities are compared on the same bootstrap samples of the
-    validation split: so one sample answered by luck does not decide. First come the points of the
-    frontier itself, then those that the fewest others dominate by their values alone.
+    validation split, so that one sample answered by luck does not decide. The frontier's own points
+    come first, then those that the fewest others dominate by their values alone.
     """
     records = history.feasible
     if not records:
@@ -35,7 +35,8 @@ def plausible(history: History) -> list[TrialRecord]:
         no_worse, better = bad <= good[row], bad < good[row]
         if resampled is not None:
             column, qualities = resampled
-            # Only what is no worse in all else can dominate: long studies ask this often.
+            # Only trials that are no worse in everything else can dominate: a shortcut for long
+            # studies.
             rivals = np.flatnonzero(np.delete(no_worse, column, axis=1).all(axis=1))
             no_worse[:, column] = better[:, column] = False
             own, others = qualities[row], qualities[rivals]
@@ -53,8 +54,8 @@ def _resampled(
 ) -> tuple[int, NDArray[np.float64]] | None:
     """Return the quality's place among the objectives, and qualities: shape (records, samples).
 
-    ``None`` if quality is no objective, or a trial has none: a workload's metric may need a sample
-    of every class, and trials of the last version have their intervals only.
+    ``None`` if quality is not an objective, or a trial lacks bootstrap samples: a workload's metric
+    may need a sample of every class, and trials of earlier versions have intervals only.
     """
     names = [goal.metric for goal in history.objectives]
     found = [record.measurement.resampled for record in records if record.measurement]

@@ -1,24 +1,24 @@
 """Publication: which of the confirmed points make the published frontier, by one rule.
 
-The rule, for the confirmed points that keep every constraint, each known by joint draws of what its
-objectives may truly be:
+The rule applies to the confirmed points that keep every constraint, each with joint draws of its
+possible true objectives:
 
-1. The *probability* of a point follows from the share of draws in which no other of them dominates
-   it (see :func:`calibrated`).
-2. Points that are not dominated by their values stand for rows, the likeliest first, unless they
-   cannot be told apart from one that stands already: then they are its *ties*. A point that is
-   dominated by its values is a tie of the likeliest row that it cannot be told apart from, if any.
-   So no published point is ever dominated by the published values of another.
-3. The probability of a row follows in the same way from the share of draws in which some point of
-   it is dominated by none.
-4. Rows are published, the likeliest first, while their mean probability is at least 0.96; the
-   likeliest always is, so that a study that measured anything has something to pick. So the
-   expected share of published rows that hold no truly non-dominated point is at most 4 %: the
+1. The *probability* of a point follows from the share of draws in which no other point dominates it
+   (see :func:`calibrated`).
+2. In order of probability, each point that is not dominated by the values begins a row, unless it
+   cannot be told apart from a point that already has one: then it is a *tie* of that row. A point
+   that is dominated by the values is a tie of the most likely row that it cannot be told apart
+   from, if any. So no published point is ever dominated by the published values of another.
+3. The probability of a row follows in the same way from the share of draws in which at least one of
+   its points is dominated by none.
+4. Rows are published in order of probability while their mean probability is at least 0.96. The
+   most likely row is always published, so that every study with measurements has something to pick.
+   The expected share of published rows without a truly non-dominated point is then at most 4 %: the
    Bayesian false discovery rate (Newton et al., "Detecting differential gene expression with a
    semiparametric hierarchical mixture method", Biostatistics, 2004,
    https://doi.org/10.1093/biostatistics/5.2.155).
 
-``experiments/benchmarks/calibration.py`` holds the probabilities and the error rate against studies
+``experiments/benchmarks/calibration.py`` checks the probabilities and the error rate on studies
 whose truth is known.
 """
 
@@ -33,37 +33,37 @@ from numpy.typing import NDArray
 from paretune.search.record.pareto import dominance
 
 LEAST_MEAN_PROBABILITY = 0.96
-"""Expected share of the published rows that hold a truly non-dominated point, at least.
+"""Minimum expected share of published rows that hold a truly non-dominated point.
 
-The point that stands for a row is such a point itself a little less often than one of its row is:
-at 0.96 it is so in 95 % (``calibration.py``).
+The point that stands for a row is truly non-dominated itself a little less often: at 0.96, in 95 %
+of rows (``calibration.py``).
 """
 
 _INTERCEPT, _SLOPE = 0.65, 0.81
 """Recalibration of the log-odds of a share of draws (see :func:`calibrated`).
 
 Evidence: fitted to 4,246 confirmed points of 100 simulated studies (``calibration.py``, seeds 0 to
-99), where they put every tenth of probability within 3 points of the truth. Other seeds, and models
-that differ by chance from one training to the next, are in docs/search.md.
+99), where they bring every tenth of probability within 3 points of the truth. docs/evidence.md has
+other seeds, and models that differ by chance from one training to the next.
 """
 
 _CONFIDENCE = 0.95
 _NO_SPREAD = 1e-12
-"""Standard deviation of a difference, in an objective's own scale, that counts as none."""
+"""Standard deviation of a difference, in an objective's scale, that counts as zero."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What publication says of one point.
+    """The verdict of publication on one point.
 
     Attributes:
         probability: The probability that no other point dominates it.
         row: The place of the point that stands for its row; ``None`` if it belongs to no row.
-        row_probability: The probability that a point of its row is dominated by none; ``None``
-            without a row.
+        row_probability: The probability that at least one point of its row is dominated by none;
+            ``None`` without a row.
         is_published: Whether its row is published.
-        dominator: The place of a point that dominates it by its values, the likeliest of them;
-            ``None`` if none does.
+        dominator: The place of the most likely point that dominates it by its values; ``None`` if
+            none does.
     """
 
     probability: float
@@ -74,11 +74,11 @@ class Verdict:
 
 
 def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Verdict]:
-    """Return the verdict on each of the points that may be published, by the rule of this module.
+    """Return the verdict on each point that may be published, by the rule of this module.
 
     Args:
         values: Losses of shape (points, objectives): the published values.
-        draws: Losses of shape (draws, points, objectives): each draw is one way the truth may be.
+        draws: Losses of shape (draws, points, objectives): each draw is one possible truth.
 
     Returns:
         One verdict per point, in order.
@@ -91,7 +91,7 @@ def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Ver
     likeliest = sorted(range(len(values)), key=lambda place: (-chances[place], place))
     rows: dict[int, list[int]] = {}
     row_of: dict[int, int] = {}
-    # First what no value dominates: only such a point may stand for a row.
+    # First the points that no value dominates: only such a point may stand for a row.
     for place in sorted(likeliest, key=lambda place: bool(beats[:, place].any())):
         twin = next((r for r in rows if is_tie(draws[:, place], draws[:, r])), None)
         if twin is not None:
@@ -119,24 +119,24 @@ def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Ver
 
 
 def _likeliest_rows(chances: dict[int, float]) -> set[int]:
-    """Return the largest set of likeliest rows whose mean probability is high enough.
+    """Return the largest set of most likely rows whose mean probability is high enough.
 
-    The likeliest is among them however unlikely it is.
+    The most likely row is always included.
     """
     order = sorted(chances, key=lambda row: (-chances[row], row))
     means = np.cumsum([chances[row] for row in order]) / np.arange(1, len(order) + 1)
-    # The mean only falls, since the likeliest come first.
+    # The mean only falls, because the most likely rows come first.
     return set(order[: max(1, int((means >= LEAST_MEAN_PROBABILITY).sum()))])
 
 
 def calibrated(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probability that a point is non-dominated, from the share of draws in which it is.
+    """Return the probability that a point is non-dominated, from its share of draws.
 
-    The draws know the noise, but not all that is known before: what is slower is mostly the more
-    accurate, so that a point which draws leave in doubt is more often non-dominated than not. So
-    the log-odds of the share are recalibrated by a line (Cox, "Two further applications of a model
-    for binary regression", Biometrika, 1958, https://doi.org/10.1093/biomet/45.3-4.562). Shares of
-    0 and 1 stay what they are, and the order of points is that of the shares.
+    The draws include the noise, but not all prior knowledge: slower models are mostly more
+    accurate, so a point that the draws leave in doubt is more often non-dominated than not. So the
+    log-odds of the share are recalibrated by a line (Cox, "Two further applications of a model for
+    binary regression", Biometrika, 1958, https://doi.org/10.1093/biomet/45.3-4.562). Shares of 0
+    and 1 stay unchanged, and so does the order of points.
 
     Args:
         share: Shares of draws, of any shape.
@@ -162,14 +162,14 @@ def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]
 def is_tie(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     """Tell whether two points cannot be told apart, all objectives taken together.
 
-    They can if no difference at all lies outside the joint 95 % region of their difference: the
+    They cannot if zero difference lies inside the joint 95 % region of their difference: the
     ellipsoid by Mahalanobis distance that holds 95 % of the draws around their mean (Hotelling's
-    T², with the draws in place of its distribution). One test per pair: tested objective by
-    objective, equal points would differ in one of three in 14 % of cases.
+    T², with the draws in place of its distribution). There is one test per pair: with one test per
+    objective, equal points would differ in one of three objectives in 14 % of cases.
 
     Args:
         one: Losses of one point, as draws of shape (draws, objectives).
-        other: Those of the other, paired with them.
+        other: Losses of the other, paired with them.
     """
     differences = one - other
     mean = differences.mean(axis=0)

@@ -1,4 +1,4 @@
-"""What models truly score, as far as a study tells: joint draws."""
+"""The true qualities of models, as far as a study tells: joint draws."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from paretune.spaces import Axis, Candidate
 from paretune.spaces.axis import BUILD_AXES
 
 _FEWEST_MODELS = 8
-"""Fewer models say too little about how quality follows from the axes."""
+"""Fewer models say too little about how quality depends on the axes."""
 
 _MOST_SCATTER = 1.0
-"""Share of the models' variance that no axis explains, at most."""
+"""Maximum share of the models' variance that no axis explains."""
 
 _NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a model scored on a split.
+    """A model's score on a split.
 
     Attributes:
         quality: On the whole split.
@@ -37,11 +37,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the study: one file, as one runtime answers with it.
+    """A model of the study: one file, with the outputs of one runtime.
 
     Attributes:
-        candidate: A candidate that has it.
-        scores: What it scored, by split; at least one.
+        candidate: A candidate with this model.
+        scores: Its scores, by split; at least one.
     """
 
     candidate: Candidate
@@ -49,29 +49,29 @@ class Model:
 
 
 def draw(models: Sequence[Model], step: float, draws: int) -> NDArray[np.float64] | None:
-    """Return ways the qualities may truly be, given both splits and what the axes tell.
+    """Return draws of the true qualities, given both splits and the build axes.
 
     A split of a few hundred samples can hardly order models that are half a point apart. But the
-    models of a study are no strangers: a student pruned a little less, or in a finer quantization,
-    is mostly better. So qualities have a Gaussian process over the build axes as their prior, with
-    a scatter of each model's own, all learnt from the study (empirical Bayes; Rasmussen and
+    models of a study are related: a student that is pruned a little less, or quantized more finely,
+    is mostly better. So the prior of the qualities is a Gaussian process over the build axes, plus
+    individual scatter per model, all learned from the study (empirical Bayes; Rasmussen and
     Williams, "Gaussian Processes for Machine Learning", 2006, chapter 5; Efron and Morris, "Data
-    Analysis Using Stein's Estimator and its Generalizations", 1975). Since every model that was
-    looked at takes part, it does no harm that some were chosen for their luck.
+    Analysis Using Stein's Estimator and its Generalizations", 1975). Because every measured model
+    takes part, it does no harm that some were selected by luck.
 
-    What all models have in common on a split (hard samples) changes no order and is taken out. What
-    is left counts as independent. The bootstrap's own covariances were tried and are worse: they
-    are known from the few samples on which models differ, and with them the prior can explain any
+    The deviation that all models share on a split (hard samples) changes no order and is removed.
+    The rest counts as independent. The bootstrap's own covariances were tried and are worse: they
+    come from the few samples on which models differ, and with them the prior can explain any
     difference away.
 
     Args:
         models: All models of interest.
-        step: What one sample weighs: each model gets half a sample of doubt.
-        draws: How many.
+        step: The weight of one sample: each model gets half a sample of doubt.
+        draws: Number of draws.
 
     Returns:
-        Qualities of shape (models, draws), known up to a constant that all share; ``None`` if the
-        models are too few to learn from, or all alike.
+        Qualities of shape (models, draws), up to a constant that all share; ``None`` if there are
+        too few models to learn from, or all are alike.
     """
     features = _features(models)
     mean, variance = _together(models, step)
@@ -107,7 +107,7 @@ def _together(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each model's quality over all splits, and its variance: shape (models,) both.
 
-    Splits are weighted by their precision, after what all models have in common is taken out.
+    Splits are weighted by their precision, after the shared deviation is removed.
     """
     weighted, precision = np.zeros(len(models)), np.zeros(len(models))
     for split in sorted({name for model in models for name in model.scores}):
@@ -117,7 +117,7 @@ def _together(
         resampled = np.array([score.resampled for score in scores])
         own = (resampled - resampled.mean(axis=0)).var(axis=1) * len(rows) / max(len(rows) - 1, 1)
         own = own + max(step**2 / 2, _NOTHING)
-        # What is known from another split as well puts both on one level.
+        # Models with scores on both splits bring the splits to one level.
         both = precision[rows] > 0
         if both.any():
             known = np.array(rows)[both]

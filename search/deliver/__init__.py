@@ -1,4 +1,4 @@
-"""A point chosen, checked again and handed over as a bundle.
+"""Picks a point, checks it again and writes it as a bundle.
 
 May import review and what it may.
 """

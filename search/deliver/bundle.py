@@ -46,22 +46,22 @@ def write_bundle(
     """Write a trial's model file and the manifest of everything needed to run it as measured.
 
     Args:
-        record: The trial, with the values to promise.
+        record: The trial, with the promised values.
         history: Its study.
-        store: Where the file is.
-        folder: The bundle's folder; made if it is missing. A bundle in it is replaced.
+        store: The store with the file.
+        folder: The bundle's folder; created if missing. A bundle in it is replaced.
         study: The study's name.
-        runner: What runs the file.
-        requirements: What the runner's interpreter was made from, if it was.
-        samples: What it was run on: some go into the bundle, with the answers, to verify it with.
-        rechecks: What was measured when it was picked, beside what was published; if it was.
+        runner: The runner of the file.
+        requirements: The requirements of the runner's interpreter, if it was made from any.
+        samples: Its inputs: some go into the bundle, with the answers, for verification.
+        rechecks: The measurement during the pick, compared with the published values, if any.
 
     Returns:
         The manifest's path.
 
     Raises:
-        StudyError: If the file left the store or was damaged, or the folder has a file of somebody
-            else's where one of the bundle's would go.
+        StudyError: If the file is missing from the store or damaged, or the folder has a foreign
+            file in place of one of the bundle's.
     """
     measurement = record.measurement
     if measurement is None:
@@ -70,9 +70,9 @@ def write_bundle(
     source = store.get(measurement.artifact)
     if source is None:
         raise StudyError(
-            f"the file of trial {record.number} ({measurement.artifact[:12]}…) is no longer whole "
-            f"in {store.root}; restore it, or search under a new `name`, which rebuilds only what "
-            f"is missing"
+            f"the file of trial {record.number} ({measurement.artifact[:12]}…) is missing or "
+            f"damaged in {store.root}; restore it, or search under a new `name`, which rebuilds "
+            "only missing files"
         )
     file = f"model.{runner.model_format}"
     manifest: dict[str, Any] = {
@@ -130,14 +130,14 @@ def write_bundle(
 
 
 def input_files(folder: Path, count: int) -> list[Path]:
-    """Return a bundle's files of samples, one for each of the model's inputs, in order."""
+    """Return a bundle's files of samples, one per input of the model, in order."""
     return [folder / f"inputs{f'_{place}' if place else ''}.npy" for place in range(count)]
 
 
 def _write_samples(
     folder: Path, model: Path, run: RunSpec, runner: ProcessRunner, samples: Samples
 ) -> None:
-    """Write some whole batches of inputs, the model's answers to them, and the pipeline."""
+    """Write some full batches of inputs, the model's answers to them, and the pipeline."""
     count = max(_FEWEST_SAMPLES, 2 * run.batch_size)
     inputs = input_files(folder, len(samples.inputs))
     for file, given in zip(inputs, samples.inputs, strict=True):
@@ -154,7 +154,7 @@ def _write_samples(
 
 
 def _signature(path: Path) -> dict[str, Any]:
-    """Return what an ONNX file takes and gives, and how it was quantized."""
+    """Return inputs, outputs and quantization of an ONNX file."""
     import onnx
 
     model = onnx.load(path, load_external_data=False)

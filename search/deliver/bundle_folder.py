@@ -1,4 +1,4 @@
-"""The folder of a bundle: a new bundle replaces an old one whole and leaves other files alone."""
+"""The folder of a bundle: a new bundle replaces an old one and leaves other files alone."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _ASIDE = ".paretune-"
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Give a folder to write a bundle into, and put its files into the bundle's folder at the end.
+    """Yield a folder to write a bundle into; move its files into the bundle's folder at the end.
 
-    Whatever the old bundle has and the new one does not is removed then. The manifest goes last:
-    until then the old one tells that the model is not its own.
+    Files of the old bundle that the new one lacks are removed. The manifest goes last: until then,
+    the old manifest shows that the model is not its own.
 
     Args:
-        folder: The bundle's folder; made if it is missing.
+        folder: The bundle's folder; created if missing.
 
     Raises:
-        StudyError: If no bundle is in it, but a file where one of the bundle's would go.
+        StudyError: If it holds no bundle, but a file in place of one of the bundle's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{_ASIDE}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    # Within the folder itself: another may be on another disk, and then nothing could be renamed.
+    # Inside the folder: another folder may be on another disk, where renaming fails.
     with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=folder) as name:
         aside = Path(name)
         yield aside
@@ -54,15 +54,15 @@ def replaced(folder: Path) -> Iterator[Path]:
                     old.unlink()
         elif theirs := [path.name for path in new if (folder / path.name).exists()]:
             raise StudyError(
-                f"{folder} is not a bundle and has {', '.join(theirs)}, which a bundle would "
-                f"replace; give another folder, or move those files away"
+                f"{folder} is not a bundle, and a bundle would replace {', '.join(theirs)} in it; "
+                "choose another folder, or move these files away"
             )
         for path in new:
             path.replace(folder / path.name)
 
 
 def _is_bundle(folder: Path) -> bool:
-    """Tell whether a folder has a bundle's manifest, of any version; others use that name, too."""
+    """Tell whether a folder has a bundle's manifest; other tools use that file name as well."""
     try:
         values = json.loads((folder / MANIFEST).read_text("utf-8"))
         return "sha256" in values["model"]

@@ -1,4 +1,4 @@
-"""The model card: a bundle's story for someone who was not there, with a picture."""
+"""The model card: describes a bundle for other people, with a picture."""
 
 from __future__ import annotations
 
@@ -49,11 +49,12 @@ def write_card(
         "",
         f"**{record.candidate.label}**",
         "",
-        f"![where it stands]({_PICTURE})",
+        f"![its place among the other points]({_PICTURE})",
         "",
         f"| metric | value | 95 % interval | baseline |\n|---|---|---|---|\n{chr(10).join(rows)}",
         "",
-        f"{metric} is that of the {split} split, from this file, in the runtime that was timed.",
+        f"{metric} was measured on the {split} split, with this file in the runtime that was "
+        "timed.",
         "",
         *_measured_again(metrics, rechecks or {}),
         "## How it was made",
@@ -67,7 +68,7 @@ def write_card(
         "",
         f"- {run.runner}, {run.execution_provider}, batch size {run.batch_size}, "
         f"{run.intra_op_threads} thread(s); `manifest.json` has the session options",
-        "- `paretune verify .` measures it again, wherever it is run",
+        "- `paretune verify .` checks it again on any machine",
         "",
         "## Where it was measured",
         "",
@@ -78,13 +79,13 @@ def write_card(
 
 
 def _measured_again(metrics: Sequence[str], rechecks: Mapping[str, Recheck]) -> list[str]:
-    """Return lines of what was measured when the point was picked."""
+    """Return lines about the measurement during the pick."""
     told = [f"- {rechecks[name].text}" for name in metrics if name in rechecks]
-    return ["Measured once more when it was picked:", "", *told, ""] if told else []
+    return ["Measured again when it was picked:", "", *told, ""] if told else []
 
 
 def _draw(record: TrialRecord, history: History, path: Path) -> None:
-    """Draw quality against p95 latency: all points that could be picked, this one marked."""
+    """Draw quality against p95 latency for all points, with this one marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The choice: of the points that keep a wish, the best by what is wished for."""
+"""The choice: the best of the points that keep a wish."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from paretune.spaces import StudyError
 
 @dataclass(frozen=True)
 class Wish:
-    """What a picked point must keep, and what is best among those that do.
+    """The limits of a pick, and its preference among the points that keep them.
 
     Attributes:
-        max_latency_ms: Latency budget of one call, or ``None``.
-        percentile: Which latency the budget is about: ``p50``, ``p90``, ``p95`` or ``p99``.
-        min_quality: Lowest quality accepted, or ``None``.
-        max_quality_drop: Largest loss of quality against the baseline accepted, or ``None``.
+        max_latency_ms: Latency budget per call, or ``None``.
+        percentile: Latency percentile of the budget: ``p50``, ``p90``, ``p95`` or ``p99``.
+        min_quality: Minimum quality, or ``None``.
+        max_quality_drop: Maximum loss of quality against the baseline, or ``None``.
         batch_size: Only points with this batch size, or ``None``.
         runner: Only points on this runner, or ``None``.
         limits: Limits on other metrics.
-        prefer: What is best; ``None`` for what follows from the limits (see :attr:`preference`).
+        prefer: The quantity to optimize; ``None`` derives it from the limits (see
+            :attr:`preference`).
     """
 
     max_latency_ms: float | None = None
@@ -43,10 +44,10 @@ class Wish:
 
     @property
     def preference(self) -> Preference:
-        """What is best among the points that keep the limits.
+        """The quantity to optimize among the points that keep the limits.
 
-        Who limits only quality says what may be lost, and wants the speed that it buys: the lowest
-        latency is best. In all other cases the quality is.
+        A limit on quality alone says how much may be lost in exchange for speed: then the lowest
+        latency is best. In all other cases the highest quality is.
         """
         if self.prefer is not None:
             return self.prefer
@@ -61,21 +62,21 @@ class Wish:
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing is limited and nothing preferred."""
+        """Whether there is neither a limit nor a preference."""
         asked = (self.max_latency_ms, self.min_quality, self.max_quality_drop, self.prefer)
         return not self.limits and all(each is None for each in asked)
 
     @property
     def latency_metric(self) -> str:
-        """Name of the latency that the budget is about."""
+        """The metric of the latency budget."""
         return f"latency_{self.percentile}_ms"
 
     def constraints(self, history: History) -> list[Constraint]:
-        """Return everything wished for as limits on metrics.
+        """Return the whole wish as limits on metrics.
 
         Raises:
-            StudyError: If a drop is to be limited and there is no baseline to compare with, or a
-                metric is unknown.
+            StudyError: If a drop is limited without a baseline to compare with, or a metric is
+                unknown.
         """
         quality, found = history.quality_metric, list(self.limits)
         if self.max_latency_ms is not None:
@@ -87,8 +88,8 @@ class Wish:
             if base is None:
                 what = "confirmed baseline" if history.confirmed else "measured baseline yet"
                 raise StudyError(
-                    f"a drop of quality is one against the baseline, and the study has no {what}: "
-                    f"limit the quality itself (--min-accuracy), or run `paretune confirm`"
+                    f"a drop of quality is relative to the baseline, but the study has no {what}: "
+                    "limit the quality itself (--min-accuracy), or run `paretune confirm`"
                 )
             floor = base.metrics[quality] - self.max_quality_drop
             found.append(Constraint(quality, minimum=floor))
@@ -96,16 +97,16 @@ class Wish:
         for limit in found:
             if known and limit.metric not in known:
                 names = ", ".join(sorted(known))
-                raise StudyError(f"no metric {limit.metric!r} was recorded; there are {names}")
+                raise StudyError(f"there is no recorded metric {limit.metric!r}; there are {names}")
         return found
 
 
 def baseline(history: History) -> TrialRecord | None:
-    """Return what points compare with: the baseline, measured again like them if they were.
+    """Return the baseline for comparisons, measured in the same way as the points.
 
     Returns:
-        ``None`` if the points were confirmed and it was not: values of the search and fresh ones
-        do not compare, least of all qualities of two splits.
+        ``None`` if the points were confirmed and the baseline was not: values of the search and
+        fresh ones are not comparable, least of all qualities of two splits.
     """
     if not history.confirmed:
         return history.baseline
@@ -113,15 +114,15 @@ def baseline(history: History) -> TrialRecord | None:
 
 
 def fresh_records(history: History) -> list[TrialRecord]:
-    """Return the confirmed trials with their fresh values, whether they keep the limits or not."""
+    """Return the confirmed trials with their fresh values, also those that break limits."""
     numbers = {record.number: record for record in history.records}
     return [replace(numbers[c.number], outcome=c.measurement) for c in history.confirmed]
 
 
 def points(history: History) -> list[TrialRecord]:
-    """Return what can be picked: the confirmed trials, with their fresh values, if there are any.
+    """Return the points to pick from: the confirmed trials with their fresh values, if any.
 
-    Without a confirmation it is every measured trial, with what the search measured.
+    Without a confirmation, these are all measured trials with the search's values.
     """
     if not history.confirmed:
         return history.feasible
@@ -138,14 +139,13 @@ def choose(history: History, wish: Wish) -> TrialRecord:
 
 
 def rank(history: History, wish: Wish) -> list[TrialRecord]:
-    """Return the points that keep a wish, the one to pick first.
+    """Return the points that keep a wish, beginning with the one to pick.
 
-    Every feasible point is considered, the baseline among them, and ordered by what is preferred
-    (:attr:`Wish.preference`, :class:`Ranking`); the first is never one that another
-    beats in both quality and the latency asked for. A limit on a time, a rate or a size is held
-    against the end of the interval that does not suit it; one on quality against the value (see
-    :func:`excess`). A compressed model that is slower than the reference is not considered
-    (:class:`ReferenceSpeed`).
+    Every feasible point is considered, including the baseline, and ordered by preference
+    (:attr:`Wish.preference`, :class:`Ranking`); no other point beats the first in both quality and
+    the wished latency. A limit on a time, rate or size is compared with the unfavourable end of the
+    interval, a limit on quality with the value (see :func:`excess`). A compressed model that is
+    slower than the reference is not considered (:class:`ReferenceSpeed`).
 
     Raises:
         StudyError: If none fits, with the nearest one and what to relax.
@@ -155,7 +155,7 @@ def rank(history: History, wish: Wish) -> list[TrialRecord]:
 
 
 def equals(fitting: Sequence[TrialRecord], history: History, wish: Wish) -> list[TrialRecord]:
-    """Return the best of fitting points by its value, then those that cannot be told from it.
+    """Return the best fitting point by its value, then those that cannot be told apart from it.
 
     One of them is picked.
     """
@@ -171,7 +171,7 @@ def _fitting(history: History, wish: Wish) -> list[TrialRecord]:
         pool = [record for record in pool if record.candidate.run.batch_size == wish.batch_size]
         if not pool:
             raise StudyError(
-                f"no measured point has batch size {wish.batch_size}; measured were {sizes}"
+                f"no measured point has batch size {wish.batch_size}; there are {sizes}"
             )
     if wish.runner is not None:
         runners = sorted({record.candidate.run.runner for record in pool})
@@ -181,7 +181,7 @@ def _fitting(history: History, wish: Wish) -> list[TrialRecord]:
     reference = ReferenceSpeed(fresh_records(history), history, wish.latency_metric)
     pool = [record for record in pool if not reference.beats(record)]
     if not pool:
-        raise StudyError("the study has no measured point that keeps its own constraints yet")
+        raise StudyError("the study has no measured point yet that keeps its own constraints")
     fitting = [r for r in pool if all(excess(r, c) <= 0 for c in limits)]
     if not fitting:
         raise StudyError(_nothing_fits(pool, limits))
@@ -191,10 +191,10 @@ def _fitting(history: History, wish: Wish) -> list[TrialRecord]:
 def excess(record: TrialRecord, limit: Constraint) -> float:
     """Return how far a point breaks a limit; infinitely far if it lacks the metric.
 
-    Times, rates and sizes are taken at the end of their interval that does not suit the limit: the
-    next measurement may give it. Quality is taken at its value: the file answers the test split
-    alike every time. Its interval is about other samples, and so wide with a few hundred of them
-    that the baseline itself would break a limit of a small drop.
+    Times, rates and sizes are taken at the unfavourable end of their interval, because the next
+    measurement may give that. Quality is taken at its value: the file gives the same answers on the
+    test split every time. Its interval is about other samples, and with a few hundred of them so
+    wide that the baseline itself would break a limit of a small drop.
     """
     worst = _worst(record, limit)
     return np.inf if worst is None else limit.violation(worst)
@@ -231,17 +231,17 @@ def knee(history: History, wish: Wish) -> TrialRecord | None:
 
 
 def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> str:
-    """Say how far away the nearest point is, for each limit."""
-    lines = ["no measured point fits; the nearest, limit by limit:"]
+    """Describe how far away the nearest point is, for each limit."""
+    lines = ["no measured point fits; the nearest point per limit:"]
     for limit in limits:
         having = [r for r in pool if _worst(r, limit) is not None]
-        asked = f"  {limit.metric}: asked for {format_metric(limit.metric, limit.bound)}"
+        asked = f"  {limit.metric}: limit {format_metric(limit.metric, limit.bound)}"
         if len(having) < len(pool):
             without = [r for r in pool if _worst(r, limit) is None]
             runners = ", ".join(sorted({r.candidate.run.target for r in without}))
             lines.append(
                 f"  {limit.metric} was not recorded for {len(without)} of {len(pool)} points "
-                f"({runners}): they cannot keep a limit on it"
+                f"({runners}), which cannot keep a limit on it"
             )
         if not having:
             continue
@@ -249,7 +249,13 @@ def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> 
         near = [r for r in having if all(excess(r, c) <= 0 for c in others)]
         best = min(near or having, key=lambda r: excess(r, limit))
         value = format_metric(limit.metric, _worst(best, limit) or 0.0)
-        kept = "" if len(limits) == 1 else ", the other limits kept" if near else ", by itself"
+        kept = (
+            ""
+            if len(limits) == 1
+            else ", within the other limits"
+            if near
+            else ", without other limits"
+        )
         lines.append(
             f"{asked}, the best is {value}{kept} (trial {best.number}: {best.candidate.label})"
         )

@@ -1,4 +1,4 @@
-"""The promise: a picked point is measured once more, here and now, before it is handed over."""
+"""The fresh check: a picked point is measured again before it is handed over."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MOST_TRIED = 5
 
 @dataclass(frozen=True)
 class Kept:
-    """A point that kept its promise.
+    """A point that kept its limits when measured again.
 
     Attributes:
         record: The point.
-        measurement: What was measured just now.
-        broken: Of each point that would have come before it, why it was not taken.
+        measurement: The new measurement.
+        broken: For each earlier point, why it was not taken.
     """
 
     record: TrialRecord
@@ -33,7 +33,7 @@ class Kept:
 
     @property
     def rechecks(self) -> dict[str, Recheck]:
-        """What was measured just now beside what was published, by metric."""
+        """The new measurement compared with the published values, by metric."""
         return rechecks(self.record, self.measurement)
 
 
@@ -42,15 +42,15 @@ def first_that_keeps(
     limits: Sequence[Constraint],
     measure: Callable[[TrialRecord], Measurement | Failure],
 ) -> Kept:
-    """Measure points in order until one keeps its limits here and now.
+    """Measure points in order until one keeps its limits.
 
     Args:
-        ranked: The points, the one to pick first; at most five are tried.
-        limits: What is wished for. A quality is not measured again: it belongs to the file.
+        ranked: The points, beginning with the one to pick; at most five are tried.
+        limits: The limits of the wish. Quality is not measured again: it belongs to the file.
         measure: Times a point.
 
     Raises:
-        StudyError: If none keeps them, with what each gave.
+        StudyError: If none keeps them, with the values of each.
     """
     broken: list[str] = []
     for record in ranked[:MOST_TRIED]:
@@ -71,8 +71,8 @@ def first_that_keeps(
             return Kept(record, outcome, tuple(broken))
         broken.append(f"trial {record.number}: {', '.join(missed)}")
     raise StudyError(
-        "no point keeps its promise on this machine now:\n  "
+        "no point keeps its limits on this machine now:\n  "
         + "\n  ".join(broken)
-        + "\nIs something else running? Otherwise `paretune confirm` measures the frontier again; "
+        + "\nIs something else running? If not, `paretune confirm` measures the frontier again; "
         "--no-measure picks by the published values"
     )

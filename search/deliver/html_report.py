@@ -1,4 +1,4 @@
-"""The report: one HTML file, which needs no network, for someone who was not there."""
+"""The report: one HTML file, without network, for readers who know nothing of the study."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BUDGETED = "latency_p95_ms"
 
 
 def write_report(history: History, name: str, path: Path) -> None:
-    """Write a study's story: frontier under a budget, comparison, failures, where the time went.
+    """Write a study's report: frontier under a budget, comparison, failures, time spent.
 
     Args:
         history: The study, with at least one measured trial.
@@ -41,7 +41,7 @@ def write_report(history: History, name: str, path: Path) -> None:
             | {"choice": record.number in choice, "shortfalls": shortfalls(record, history)}
             for record in shown.measured
         ],
-        "others": "measured while searching only" if history.confirmed else "breaks a limit",
+        "others": "measured in the search only" if history.confirmed else "breaks a limit",
         "stages": _stage_seconds(history),
         "hypervolume": _hypervolumes(history),
     }
@@ -51,7 +51,7 @@ def write_report(history: History, name: str, path: Path) -> None:
         "SUMMARY": escape(_summary(history)),
         "TABLE": _table(history),
         "FAILURES": _failures(history),
-        # Within a script, a text must not end it.
+        # A text inside a script must not end the script.
         "DATA": json.dumps(data).replace("</", "<\\/"),
         "PLOTLY": get_plotlyjs(),
     }
@@ -87,15 +87,17 @@ def _summary(history: History) -> str:
     text = (
         f"{len(history.records)} trials ({len(history.measured)} measured, "
         f"{len(history.skipped)} skipped, {len(history.failed)} failed), "
-        f"{hours:.2f} h of searching. "
+        f"{hours:.2f} h of search.  "
     )
     if history.published:
         text += (
-            f"{len(history.published)} points are published: measured again, with the test split's "
-            f"quality. {close_calls_text(history)}"
+            f"{len(history.published)} points are published: measured again, with quality from "
+            f"the test split. {close_calls_text(history)}"
         )
     else:
-        text += f"{len(history.frontier)} points are on the search's frontier; none is confirmed."
+        text += (
+            f"{len(history.frontier)} points are on the search's own frontier; none is confirmed."
+        )
     return text
 
 
@@ -136,7 +138,7 @@ def _stage_seconds(history: History) -> dict[str, float]:
 
 
 def _hypervolumes(history: History) -> list[tuple[int, float]]:
-    """Return trial number and hypervolume so far, of each measured trial."""
+    """Return trial number and hypervolume so far, for each measured trial."""
     so_far = History(
         history.objectives,
         history.constraints,

@@ -1,4 +1,4 @@
-"""Paired differences: what two points' qualities differ by on the same bootstrap samples."""
+"""Paired differences: of two points' qualities on the same bootstrap samples."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ from paretune.search.record.history import History
 def quality_draws(history: History, number: int) -> NDArray[np.float64]:
     """Return a confirmed point's quality on bootstrap samples of the test split.
 
-    The samples are the same for every point, so that draws of two points are paired by place.
+    The samples are the same for every point, so draws of two points are paired by index.
 
     Returns:
-        Shape (samples,); empty if the point was not confirmed, or was by a version that kept none.
+        Shape (samples,); empty if the point was not confirmed, or by a version without samples.
     """
     kept = next((point.resampled for point in history.confirmed if point.number == number), ())
     return np.array(kept, dtype=np.float64)
 
 
 def quality_difference(history: History, one: int, other: int) -> Statistic | None:
-    """Return the quality of one confirmed point less that of another, with its 95 % interval.
+    """Return the quality of one confirmed point minus another's, with its 95 % interval.
 
-    Most test samples are answered alike by both, so the difference is known far better than either
-    quality is.
+    Both answer most test samples alike, so the difference is known far better than either quality.
 
     Args:
         history: The study.
         one: A trial's number.
-        other: Another's.
+        other: Another trial's number.
 
     Returns:
         The difference of the published values, with the interval of the paired bootstrap (Efron
         and Tibshirani, An Introduction to the Bootstrap, 1993). ``None`` if there are no paired
-        draws, or the quality could not be resampled (it has no interval then).
+        draws, or the quality could not be resampled and so has no interval.
     """
     ours, theirs = quality_draws(history, one), quality_draws(history, other)
     if not len(ours) or len(ours) != len(theirs):

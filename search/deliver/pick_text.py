@@ -1,4 +1,4 @@
-"""A pick in words: why this point, what it gains, and what was measured just now."""
+"""A pick in words: why this point, its gains, and the new measurement."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from paretune.search.record.words import shown_metrics
 def reason_text(
     record: TrialRecord, equals: Sequence[TrialRecord], history: History, wish: Wish
 ) -> list[str]:
-    """Say what was preferred if nobody said it, and among which equals the point was picked."""
+    """Return why the point was picked: the implied preference, and its equals."""
     quality, lines = history.quality_metric, []
     by_quality = wish.preference == "accuracy"
     if wish.prefer is None and not by_quality:
         lines.append(
-            f"only {quality} is limited, so the lowest {wish.latency_metric} is best "
-            f"(--prefer accuracy for the best {quality})"
+            f"only {quality} is limited, so the lowest {wish.latency_metric} wins (--prefer "
+            f"accuracy picks the best {quality})"
         )
     if len(equals) > 1:
         what = quality if by_quality else wish.preference
         why = "the fastest" if by_quality else f"the one with the best {quality}"
         best = equals[0]
-        others = "" if best.number == record.number else f"; by its value trial {best.number} leads"
+        others = "" if best.number == record.number else f"; trial {best.number} has the best value"
         lines.append(
             f"{len(equals)} points cannot be told apart in {what} (within one standard error): "
             f"this is {why} of them{others}"
@@ -37,7 +37,7 @@ def reason_text(
 
 
 def gains_text(record: TrialRecord, history: History) -> list[str]:
-    """Say what a point gains and costs against the baseline, and how sure the cost is."""
+    """Return a point's gains and losses against the baseline, and the interval of the loss."""
     base = baseline(history)
     if base is None or base.number == record.number:
         return []
@@ -54,7 +54,7 @@ def gains_text(record: TrialRecord, history: History) -> list[str]:
         low, high = drop.ends
         lines.append(
             f"{quality} change {-drop.value:+.4f} (95 %: {-high:+.4f} … {-low:+.4f}, by a paired "
-            f"bootstrap of the test samples)"
+            "bootstrap of the test samples)"
         )
     return lines
 
@@ -64,10 +64,10 @@ def _times(ratio: float, above: str, below: str) -> str:
 
 
 def recheck_text(rechecks: Mapping[str, Recheck], history: History, wish: Wish) -> list[str]:
-    """Say what was measured just now of what was asked for, and of all that differs.
+    """Return the new values of the wished metrics, and of others that differ.
 
-    The latency asked for and limited metrics are always told; other metrics that a frontier shows
-    are if their value is outside the published interval.
+    The wished latency and limited metrics are always included, other metrics of the frontier only
+    if their value is outside the published interval.
     """
     asked = dict.fromkeys([wish.latency_metric, *(limit.metric for limit in wish.limits)])
     names = dict.fromkeys([*asked, *shown_metrics(history)])

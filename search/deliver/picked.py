@@ -1,4 +1,4 @@
-"""The pick: the point that was chosen, why, and what was written of it."""
+"""The pick: the chosen point, the reason, and the files written for it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from paretune.search.record.trial import TrialRecord
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a picked point comes from: what its bundle is made of.
+    """The origin of a picked point: everything needed to make its bundle.
 
     Attributes:
         study: The study's name.
-        store: Has the model file.
+        store: Holds the model file.
         runner: Returns the runner that the point was measured on.
-        requirements: What pip installs for that runner.
-        samples: Returns what the point was confirmed on, if it was.
+        requirements: The packages that pip installs for that runner.
+        samples: Returns the inputs of the confirmation, if there was one.
     """
 
     study: str
@@ -44,17 +44,17 @@ class Pick:
     Attributes:
         record: The trial, with its published values if the study was confirmed.
         history: The study it was picked from.
-        wish: What was wished for.
-        equals: The points among which it was picked: the best by its value of those left, and those
-            that cannot be told from it.
-        origin: What its bundle is made of.
-        manifest: Path of the manifest that was written, or ``None``.
-        checked: What was measured just now, or ``None``.
-        rechecks: The same, each metric beside what was published of it; empty without it.
-        broken: Of each point that would have been picked before it, why it was not.
+        wish: The wish.
+        equals: The points among which it was picked: the best remaining one by its value, and those
+            that cannot be told apart from it.
+        origin: Everything needed to make its bundle.
+        manifest: Path of the written manifest, or ``None``.
+        checked: The new measurement, or ``None``.
+        rechecks: The new measurement compared with the published values, by metric; may be empty.
+        broken: For each point that would have been picked before it, why it was not.
         version: Its version in MLflow's model registry, or ``None``.
-        tracking_uri: Where that registry is.
-        triton: Path of the Triton configuration that was written, or ``None``.
+        tracking_uri: The URI of that registry.
+        triton: Path of the written Triton configuration, or ``None``.
     """
 
     record: TrialRecord
@@ -72,7 +72,7 @@ class Pick:
 
     @property
     def model(self) -> Path | None:
-        """Path of the model file that was written, or ``None``."""
+        """Path of the written model file, or ``None``."""
         if self.manifest is None:
             return None
         name: str = json.loads(self.manifest.read_text("utf-8"))["model"]["file"]

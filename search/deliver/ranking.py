@@ -1,4 +1,4 @@
-"""The ranking: in which order the points that keep a wish are picked."""
+"""The ranking: the order in which points that keep a wish are picked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from paretune.search.record.trial import TrialRecord
 from paretune.spaces import StudyError
 
 Preference = Literal["accuracy", "latency", "throughput", "size", "memory"]
-"""What is best: ``accuracy`` is the workload's quality metric, whatever its name."""
+"""The quantity to optimize: ``accuracy`` is the workload's quality metric, whatever its name."""
 
 _METRICS = {
     "throughput": "throughput_samples_per_s",
@@ -28,32 +28,32 @@ _METRICS = {
 
 
 class Ranking:
-    """Orders points by a preference; of those that it cannot tell apart, by the second.
+    """Orders points by a preference, and points that cannot be told apart by a second one.
 
-    The rule of one standard error (Breiman, Friedman, Olshen and Stone, Classification and
-    Regression Trees, 1984, section 3.4.3): the best point by its value is often only the luckiest.
-    So all whose difference from it is within one standard error of that difference count as its
-    equals. Where quality is preferred, the fastest of them is first, by the latency asked for, then
-    by throughput, then by size; where anything else is, the one of the best quality. The rule is
+    The one-standard-error rule (Breiman, Friedman, Olshen and Stone, Classification and Regression
+    Trees, 1984, section 3.4.3): the best point by its value is often only the luckiest. So every
+    point whose difference from it is within one standard error of that difference counts as its
+    equal. If quality is preferred, the fastest equal comes first, by the wished latency, then by
+    throughput, then by size; for any other preference, the equal with the best quality. The rule is
     then repeated on the rest.
 
-    The standard error of a difference of qualities is that of the paired bootstrap of the test
-    split, plus what its draws leave open. One right answer more is worth about one standard error,
-    and 200 draws tell that to within 5 %: chance would decide whether it counts. Twice the 5 % is
-    added, so that it does not.
+    The standard error of a difference of qualities comes from the paired bootstrap of the test
+    split, enlarged because its draws are few. One more right answer is worth about one standard
+    error, and 200 draws determine that to within 5 %: chance would decide whether it counts. Twice
+    the 5 % is added, so that it does not.
 
-    Without draws (a study confirmed by an older version) it is that of the best point, from its
-    interval, as in the book; for all else it comes from both points' intervals. What has no
-    interval is taken as it is.
+    Without draws (a study confirmed by an older version) it is the best point's standard error,
+    from its interval, as in the book. For all other metrics it comes from both points' intervals.
+    Values without an interval count as exact.
 
     Args:
-        pool: The points; every one has the metric that is preferred.
+        pool: The points; each has the preferred metric.
         history: Their study.
-        preference: What is best.
-        latency_metric: The latency that is meant.
+        preference: The quantity to optimize.
+        latency_metric: The wished latency.
 
     Raises:
-        StudyError: If there is no such preference.
+        StudyError: If the preference is unknown.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Ranking:
         speed = [latency_metric, "throughput_samples_per_s", "size_bytes"]
         metric = {"accuracy": quality, "latency": latency_metric, **_METRICS}[preference]
         second = latency_metric if by_quality else quality
-        # Sorted, so that the best of what is left is always the first of it.
+        # Sorted, so that the best of the rest is always the first.
         self._pool = sorted(pool, key=lambda r: _key(r, [metric, second, *speed]))
         among_equals = [*speed, metric] if by_quality else [second, metric, *speed]
         self._keys = [_key(record, among_equals) for record in self._pool]
@@ -81,14 +81,13 @@ class Ranking:
         self._draws = _paired(self._pool, history) if by_quality else None
 
     def equals(self) -> list[TrialRecord]:
-        """Return the best point by its value, and after it those that cannot be told from it."""
+        """Return the best point by its value, then those that cannot be told apart from it."""
         return [self._pool[row] for row in self._equals(np.arange(len(self._pool)))]
 
     def order(self) -> list[TrialRecord]:
-        """Return all points, the one to pick first.
+        """Return all points, beginning with the one to pick.
 
-        None comes first in what is left of them if another beats it in both the preferred metric
-        and the second.
+        No point comes before one that beats it in both the preferred metric and the second.
         """
         left, found = np.arange(len(self._pool)), []
         while len(left):
@@ -99,7 +98,7 @@ class Ranking:
         return found
 
     def _equals(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return the best of some rows, and those that cannot be told from it."""
+        """Return the best of some rows, and those that cannot be told apart from it."""
         if not len(rows):
             return rows
         best = rows[0]
@@ -134,7 +133,7 @@ def _standard_errors(
     """Return each value's standard error, from its 95 % interval; 0 without one."""
     width = 2 * NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     if is_fresh and metric in METRICS:
-        width *= 2**0.5  # published times have the interval of a repetition
+        width *= 2**0.5  # published times have prediction intervals
     found = []
     for record in pool:
         measured = record.measurement.statistics if record.measurement else {}

@@ -1,4 +1,4 @@
-"""The recheck: what a point's metrics are when it is picked, beside what was published."""
+"""The recheck: a point's metrics when it is picked, compared with the published ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from paretune.search.record.words import format_metric
 
 @dataclass(frozen=True)
 class Recheck:
-    """A metric measured once more.
+    """A metric that was measured again.
 
     Attributes:
         metric: Its name.
-        published: The published value, with the interval in which a repetition is expected.
-        measured: The value just now, with such an interval of its own.
+        published: The published value, with its prediction interval.
+        measured: The new value, with its own prediction interval.
     """
 
     metric: str
@@ -28,7 +28,7 @@ class Recheck:
 
     @property
     def is_inside(self) -> bool:
-        """Whether the value just now is in the published interval."""
+        """Whether the new value is in the published interval."""
         low, high = self.published.ends
         return low <= self.measured.value <= high
 
@@ -41,21 +41,21 @@ class Recheck:
         return f"{self.metric} {now} (published {then}, interval {low} … {high}: {place})"
 
     def as_dict(self) -> dict[str, float | bool | None]:
-        """Return what a manifest says of it."""
+        """Return it as plain values for a manifest."""
         now = self.measured
         return {"value": now.value, "low": now.low, "high": now.high, "inside": self.is_inside}
 
 
 def rechecks(record: TrialRecord, now: Measurement) -> dict[str, Recheck]:
-    """Compare a fresh measurement of a point with what was published of it.
+    """Compare a new measurement of a point with its published values.
 
     Args:
         record: The point, with its published values.
-        now: What was measured of it just now.
+        now: Its new measurement.
 
     Returns:
         Each metric that both have and that was published with an interval, by name. Quality is not
-        among them: it is not measured again, since it belongs to the file.
+        included: it belongs to the file and is not measured again.
     """
     then: Mapping[str, Statistic] = record.measurement.statistics if record.measurement else {}
     return {

@@ -1,4 +1,4 @@
-"""The reference's speed: a compressed model that is slower than it is not worth its quality."""
+"""The reference's speed: a compressed model that is slower is not worth its quality."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _THROUGHPUT = "throughput_samples_per_s"
 class ReferenceSpeed:
     """Tells whether a compressed model is slower than the uncompressed one.
 
-    Values of one kind are compared, never a confirmed one with one of the search. The rule is the
-    first of these for which there is something to compare with:
+    Only values of one kind are compared, never a confirmed value with one of the search. The first
+    of these rules with something to compare applies:
 
-    1. The latency of a confirmed point against that of the fastest uncompressed point which was
+    1. The latency of a confirmed point against that of the fastest uncompressed point that was
        confirmed at the same batch size.
-    2. The latency that the search measured against that of the fastest uncompressed trial which the
-       search measured at the same batch size.
-    3. Against the baseline at its own batch size, both confirmed or else both as the search
-       measured them: it is slower if a call takes longer and fewer samples are done in a second. A
-       larger batch alone makes a call longer, and a smaller one alone does fewer samples.
+    2. The search's latency against that of the fastest uncompressed trial that the search measured
+       at the same batch size.
+    3. The baseline at its own batch size, with both values confirmed or both from the search: the
+       point is slower if a call takes longer and throughput is lower. (A larger batch alone makes a
+       call longer, and a smaller batch alone lowers throughput.)
 
     Args:
         fresh: All confirmed points, with their confirmed values; empty without a confirmation.
         history: The study.
-        latency_metric: The latency that is meant.
+        latency_metric: The latency to compare.
     """
 
     def __init__(self, fresh: Sequence[TrialRecord], history: History, latency_metric: str) -> None:
@@ -40,7 +40,7 @@ class ReferenceSpeed:
         """Tell whether the reference is faster than a point.
 
         Returns:
-            ``False`` for what is not compressed, or if there is no reference.
+            ``False`` for an uncompressed point, or without a reference.
         """
         if not record.candidate.build.is_compressed:
             return False
@@ -57,7 +57,7 @@ class ReferenceSpeed:
 
 
 def _fastest(records: Sequence[TrialRecord], latency_metric: str) -> dict[int, float]:
-    """Return the least latency of uncompressed models, by batch size."""
+    """Return the lowest latency of uncompressed models, by batch size."""
     found: dict[int, float] = {}
     for record in records:
         if not record.candidate.build.is_compressed:

@@ -27,27 +27,29 @@ _TYPES = {  # ONNX's element types as Triton names them
     "bool": "BOOL",
     "string": "STRING",
 }
-_GRAPH_LEVELS = {1: -1, 2: 1}  # as Triton's ONNX Runtime backend counts; without one it does all
+_GRAPH_LEVELS = {
+    1: -1,
+    2: 1,
+}  # as Triton's ONNX Runtime backend counts; without a level it applies all
 _GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
 def write_triton(bundle: Path, repository: Path, name: str) -> Path:
     """Put a bundle's model into a Triton model repository, as its next version.
 
-    The picked batch size is the largest that Triton will form, and the one it waits for; provider,
-    threads and graph optimization are those the model was measured with
-    (Triton's user guide, "Model Configuration").
+    The picked batch size is Triton's maximum and preferred one; provider, threads and graph
+    optimization are those of the measurement (Triton's user guide, "Model Configuration").
 
     Args:
         bundle: A bundle's folder.
-        repository: The repository's folder; made if it is missing.
+        repository: The repository's folder; created if missing.
         name: The model's name in it.
 
     Returns:
         The path of its ``config.pbtxt``.
 
     Raises:
-        StudyError: If Triton has no backend that would run the model the way it was measured.
+        StudyError: If Triton has no backend that runs the model as it was measured.
     """
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
     text = config_pbtxt(manifest, name)
@@ -75,8 +77,8 @@ def config_pbtxt(manifest: Mapping[str, Any], name: str) -> str:
     backend = _BACKENDS.get(run["runtime"])
     if backend is None or "inputs" not in manifest["model"]:
         raise StudyError(
-            f"a Triton repository takes ONNX files for the backends {' and '.join(_BACKENDS)}; "
-            f"this point runs on {run['runtime']}: pick another with `--runner onnxruntime`"
+            f"a Triton repository takes ONNX files for the backends {' and '.join(_BACKENDS)}, "
+            f"but this point runs on {run['runtime']}: pick another with `--runner onnxruntime`"
         )
     inputs, outputs = manifest["model"]["inputs"], manifest["model"]["outputs"]
     batches = all(_has_free_batch(each) for each in [*inputs, *outputs])
@@ -102,7 +104,7 @@ def _tensors(field: str, tensors: Sequence[Mapping[str, Any]], batches: bool) ->
     for tensor in tensors:
         shape = tensor["shape"][1:] if batches else tensor["shape"]
         dims = ", ".join(str(d) if isinstance(d, int) and d > 0 else "-1" for d in shape)
-        # Triton has no tensor without dimensions beside the batch: one of size 1 stands for it.
+        # Triton has no tensor without dimensions besides the batch: one of size 1 replaces it.
         reshape = "" if shape else " reshape { shape: [ ] }"
         lines.append(
             f"{field} {{ name: {_quoted(tensor['name'])} data_type: TYPE_{_TYPES[tensor['type']]} "

@@ -1,4 +1,4 @@
-"""Verification: does a bundle do on this machine what its manifest says?"""
+"""Verification: does a bundle keep its manifest's promises on this machine?"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TOLERANCE = 1e-3
 
 
 class Verdict(IntEnum):
-    """What verification found; the value is the command's exit code."""
+    """The verdict of verification; its value is the command's exit code."""
 
     AS_PROMISED = 0
     SLOWER = 3
@@ -50,13 +50,13 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True)
 class Verification:
-    """What verification found.
+    """The result of verification.
 
     Attributes:
         verdict: The verdict.
-        reason: Why, in words.
-        promised: Times by name: the published values, each with the interval that is compared.
-        measured: The same, measured now.
+        reason: The reason, in words.
+        promised: Times by name: the published values, each with the interval to compare.
+        measured: The same times, measured now.
     """
 
     verdict: Verdict
@@ -68,10 +68,9 @@ class Verification:
 def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verification:
     """Run a bundle's model on its samples, compare the answers, and time it.
 
-    Slower (or faster) means that the intervals of p50 or p95, promised and measured, do not meet.
-    Promised is the published interval. If the measurement when the point was picked was outside it,
-    which whoever picked it was told, the promise reaches from there to here: from the lowest to the
-    highest end of both intervals.
+    Slower (or faster) means that the promised and the measured interval of p50 or p95 do not
+    overlap. The promise is the published interval. If the measurement during the pick was outside
+    (which `pick` reports), the promise spans both intervals, from the lowest to the highest end.
 
     Args:
         folder: The bundle, as ``paretune pick --out`` wrote it.
@@ -104,7 +103,7 @@ def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verificati
             return Verification(Verdict.DOES_NOT_RUN, found.message)
         if run.execution_provider not in found.available:
             there = ", ".join(found.available)
-            reason = f"{run.execution_provider} is not available here; there is {there}"
+            reason = f"{run.execution_provider} is not available here; available: {there}"
             return Verification(Verdict.DOES_NOT_RUN, reason)
         answers = runner.predict(model, run, samples, work, settings)
         if isinstance(answers, Failure):
@@ -118,10 +117,10 @@ def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verificati
     measured = {name: statistics[name] for name in _TIMES}
     promised = {name: _promised(manifest, name) for name in _TIMES}
     verdict, reason = _judge(promised, measured)
-    # Launches that were disturbed are repeated: if many were, a kept promise is one all the same.
+    # Disturbed launches are repeated; even if there were many, a kept promise counts.
     was_restless = timing.contaminated > len(timing.launches)
     if not timing.host_was_idle or (was_restless and verdict is not Verdict.AS_PROMISED):
-        verdict, reason = Verdict.CANNOT_TELL, "something else was running meanwhile"
+        verdict, reason = Verdict.CANNOT_TELL, "something else was running during the measurement"
     return Verification(verdict, reason, promised, measured)
 
 
@@ -139,22 +138,22 @@ def _judge(
 ) -> tuple[Verdict, str]:
     for name in _TIMES:
         then, now = promised[name], measured[name]
-        text = f"{name} {now.value / then.value:.2f} × what was promised"
+        text = f"{name} is {now.value / then.value:.2f} × the promised value"
         (low, high), (promised_low, promised_high) = now.ends, then.ends
         if low > promised_high:
             return Verdict.SLOWER, text
         if high < promised_low:
             return Verdict.FASTER, text
-    return Verdict.AS_PROMISED, "the intervals of promised and measured times meet"
+    return Verdict.AS_PROMISED, "the intervals of promised and measured times overlap"
 
 
 def _difference(answers: np.ndarray, expected: np.ndarray) -> str:
-    """Say how answers differ from those expected; nothing if they do not."""
+    """Describe how answers differ from the expected ones; empty if they do not."""
     if answers.shape != expected.shape:
-        return f"answers of shape {answers.shape} instead of {expected.shape}"
+        return f"answers have shape {answers.shape} instead of {expected.shape}"
     scale = float(np.abs(expected).max()) or 1.0
     off = float(np.abs(answers.astype(np.float64) - expected).max()) / scale
-    return "" if off <= _TOLERANCE else f"answers are off by up to {off:.2%} of the largest"
+    return "" if off <= _TOLERANCE else f"answers differ by up to {off:.2%} of the largest value"
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -163,23 +162,23 @@ def _manifest(folder: Path) -> dict[str, Any]:
         values: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise StudyError(
-            f"{path} cannot be read: {error}; give the folder that `paretune pick --out` wrote"
+            f"cannot read {path}: {error}; name a folder that `paretune pick --out` wrote"
         ) from error
     if values.get("manifest_version") != MANIFEST_VERSION:
         raise StudyError(
-            f"{path} has manifest version {values.get('manifest_version')}; this Paretune reads "
-            f"{MANIFEST_VERSION}: pick again"
+            f"{path} has manifest version {values.get('manifest_version')}; this version of "
+            f"Paretune reads {MANIFEST_VERSION}: pick again"
         )
     if not (folder / "inputs.npy").is_file() or not (folder / "outputs.npy").is_file():
         raise StudyError(
-            f"{folder} has no samples to verify with: pick again from a confirmed study "
-            f"(`paretune confirm`)"
+            f"{folder} has no samples for verification: pick again from a confirmed study "
+            "(`paretune confirm`)"
         )
     return values
 
 
 def _runner(values: Mapping[str, Any]) -> ProcessRunner:
-    """Return the runner of a manifest; its interpreter is made if it is not there."""
+    """Return the runner of a manifest; make its interpreter if missing."""
     python: Path | None = Path(values["python"])
     if python is not None and not python.is_file():
         python = interpreter(values["requirements"]) if values["requirements"] else None

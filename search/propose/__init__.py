@@ -1,4 +1,4 @@
-"""What to try next: samplers, surrogates, costs and learned rules.
+"""Proposes candidates: samplers, surrogates, costs and learned rules.
 
 May import record and configure.
 """

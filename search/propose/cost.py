@@ -1,4 +1,4 @@
-"""What a candidate costs: the stages it still needs, by what such stages have taken so far."""
+"""The cost of a candidate: the stages it still needs, estimated from past stages."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ _MEASURE = "measure"
 _UNKNOWN_SECONDS = 5.0
 
 Work = tuple[str, ...]
-"""A stage and what of a build it depends on."""
+"""A stage and the parts of a build that it depends on."""
 
 
 class CostModel:
     """Expected seconds of candidates, learned from the trials of a study.
 
-    A stage that a trial has run costs nothing to the next candidate that shares it, unless its
-    output has left the store. Any other is expected to take what it took for the same student. If
-    that was never trained, a training is expected to take its epochs by what one was measured to
-    take, times how far off such expectations have been; any other stage what it took on average.
+    A stage that a trial has run costs nothing for the next candidate that shares it, unless its
+    output has left the store. Any other stage is expected to take as long as for the same student.
+    If that student was never trained, the estimate of a training is its epochs times the measured
+    time per epoch, corrected by the error of past estimates; the estimate of any other stage is its
+    average.
 
     Args:
-        history: The study so far; it is read anew whenever it has grown.
-        recipe: How trainings are divided.
-        epoch_seconds: What an epoch of each model takes, as far as it was measured.
+        history: The study so far; read again whenever it has grown.
+        recipe: Determines how trainings are divided.
+        epoch_seconds: Seconds per epoch of each model, as far as measured.
         is_file: Whether the reference is an ONNX file (see :func:`plan`).
     """
 
@@ -65,10 +66,10 @@ class CostModel:
         return self._of_build[build]
 
     def note_stored(self, names: Collection[str]) -> None:
-        """Learn which files the store holds: the stages behind all others have to run again.
+        """Learn which files the store holds; the stages of other files have to run again.
 
         Args:
-            names: Digests of all the store's files. What later trials make is there besides.
+            names: Digests of all files in the store. Files of later trials are added automatically.
         """
         self._catch_up()
         self._gone = {name for name in self._done.values() if name is not None} - set(names)
@@ -91,7 +92,7 @@ class CostModel:
         return _UNKNOWN_SECONDS
 
     def _training_seconds(self, stage: str, student: str) -> float | None:
-        """Return what a training is expected to take by what an epoch was measured to take."""
+        """Return the expected seconds of a training, from the measured seconds per epoch."""
         training = stage.removesuffix("-short")
         is_short = training != stage
         whole = {
@@ -106,7 +107,7 @@ class CostModel:
         return epochs * self.epoch_seconds[student]
 
     def _missing(self, build: BuildSpec) -> list[str]:
-        """Return the stages that a build has to run: all after its last output that is stored.
+        """Return the stages that a build has to run: all after its last stored output.
 
         Outputs before that one are not needed (see :meth:`Builder.missing`).
         """
@@ -129,7 +130,7 @@ class CostModel:
 
     def _learn(self, record: TrialRecord) -> None:
         build = record.candidate.build
-        # A skipped trial says that it has trained, but not which file came of it.
+        # A skipped trial records that it has trained, but not the resulting file.
         for stage in record.stage_quality:
             self._done.setdefault(_work(stage, build), None)
         for stage, output in record.lineage.items():
@@ -139,7 +140,7 @@ class CostModel:
             self._seconds[(stage,)].append(seconds)
             self._seconds[(stage, build.student)].append(seconds)
             expected = self._training_seconds(stage, build.student)
-            # Epochs with rounding simulated take longer than those that were timed.
+            # Epochs with simulated rounding take longer than the timed ones.
             if expected and build.pruning_ratio == 0 and not stage.startswith("qat"):
                 self._off.append(seconds / expected)
 

@@ -1,4 +1,4 @@
-"""What is given up: parts of the space in which every trial fails for one cause."""
+"""Exclusions: parts of the space in which every trial fails for the same reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from paretune.spaces import Candidate, SearchSpace
 from paretune.spaces.axis import BUILD_AXES, Value
 
 Part = tuple[tuple[str, Value], ...]
-"""Values of some axes: the candidates that have all of them."""
+"""Values of some axes; it stands for the candidates that have all of them."""
 
 _RUN_AXES = ("execution_provider", "graph_optimization")
 _MOST_AXES = 2
@@ -20,17 +20,17 @@ _OF_A_RUN = ("measure", "evaluate")
 
 
 class GivenUp:
-    """A rule that a study learns: what has failed again and again for one cause is left out.
+    """A learned rule: it excludes what keeps failing for the same reason.
 
-    A part of the space, given by the values of one axis or two, is given up once at least so many
-    of its trials have failed for one cause, none was measured or skipped, and the failed ones
-    differ in every other axis that may have to do with it, as far as the space's rules let them:
-    then it is to blame, and nothing else.
+    A part of the space, given by the values of one or two axes, is excluded once at least ``least``
+    of its trials have failed for the same reason, none was measured or skipped, and the failed
+    trials differ in every other axis that may matter, as far as the space's rules allow: then this
+    part is to blame, and nothing else.
 
     Args:
-        history: The study; it is read anew at each call.
-        space: What may be tried.
-        least: How many failures are enough.
+        history: The study; read again at each call.
+        space: The search space.
+        least: The number of failures that is enough.
     """
 
     def __init__(self, history: History, space: SearchSpace, least: int) -> None:
@@ -41,7 +41,7 @@ class GivenUp:
         self._failed = 0
 
     def __call__(self, candidate: Candidate) -> str | None:
-        """Return why a candidate is given up, or ``None``."""
+        """Return why a candidate is excluded, or ``None``."""
         self.learn()
         if not self.parts:
             return None
@@ -49,13 +49,13 @@ class GivenUp:
         return next((reason for part, reason in self.parts.items() if _has(params, part)), None)
 
     def learn(self) -> None:
-        """Look for more to blame, if more has failed."""
+        """Look for further exclusions, if more trials have failed."""
         if len(self.history.failed) == self._failed:
             return
         self._failed = len(self.history.failed)
         by_cause: defaultdict[str, list[TrialRecord]] = defaultdict(list)
         for record in self.history.failed:
-            # That the study's own process died again and again says nothing of a part of the space.
+            # Repeated deaths of the study's own process say nothing about a part of the space.
             if record.failure is not None and record.failure.stage != STUDY_STAGE:
                 by_cause[record.failure.cause].append(record)
         for cause, records in by_cause.items():
@@ -67,7 +67,7 @@ class GivenUp:
         axes = [*BUILD_AXES]
         if records[0].failure is not None and records[0].failure.stage in _OF_A_RUN:
             axes += _RUN_AXES
-        # An axis of one value is every candidate's: to blame it would be to blame the whole space.
+        # All candidates share an axis with one value: blaming it would blame the whole space.
         axes = [axis for axis in axes if len(self.space.axis(axis).values) > 1]
         for part in _parts([record.candidate.params for record in records], axes):
             if any(set(known) <= set(part) for known in self.parts):
@@ -79,11 +79,11 @@ class GivenUp:
             others = [axis for axis in axes if axis not in named]
             if all(self._is_no_reason(axis, inside) for axis in others):
                 values = " and ".join(f"{axis} {value}" for axis, value in part)
-                reason = f"{values}: all {len(inside)} trials failed for one cause ({cause})"
+                reason = f"{values}: all {len(inside)} trials failed for the same reason ({cause})"
                 self.parts[part] = reason
 
     def _is_no_reason(self, axis: str, failed: Sequence[TrialRecord]) -> bool:
-        """Tell whether failed trials differ in an axis, or could not."""
+        """Tell whether failed trials differ in an axis, or cannot differ."""
         values = {record.candidate.params[axis] for record in failed}
         others = set(self.space.axis(axis).values) - values
         return len(values) > 1 or not any(

@@ -1,4 +1,4 @@
-"""The forecast: what candidates are expected to give, whether they work, and what they keep."""
+"""The forecast: expected metrics of candidates, and probabilities to work and keep limits."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _LEAST_CHANCE_TO_KEEP = 1e-6
 
 
 class Forecast:
-    """A Gaussian process for each metric, and one for whether a candidate works.
+    """One Gaussian process per metric, and one for whether a candidate works.
 
     Metrics of the build (quality, size) are learned from the build axes alone, one point per build,
     because how an artifact is run does not change them.
 
     Args:
-        space: What may be tried.
+        space: The search space.
         of_build: Names of the metrics that depend on the build alone.
         seed: Seed of the surrogates.
-        sizes: Something that grows with a student's size, by student, as far as it is known.
+        sizes: A value that grows with a student's size, by student, as far as known.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Forecast:
             learned = {
                 same[0]: float(np.mean([learned[c] for c in same])) for same in of_build.values()
             }
-        # The build axes come first, so their features do.
+        # The build axes come first, and so do their features.
         known = encode(list(learned), axes, self.sizes)
         surrogate = self._surrogates[name]
         surrogate.fit(known, np.array(list(learned.values())))
@@ -102,7 +102,7 @@ class Forecast:
 
 
 def limit_losses(objectives: Sequence[Objective], limits: Sequence[Constraint]) -> Array:
-    """Return the loss at which each objective's limit lies, infinite without one: (objectives,)."""
+    """Return the loss of each objective's limit, infinite without a limit: (objectives,)."""
     return np.array(
         [
             min((goal.loss(o.bound) for o in limits if o.metric == goal.metric), default=np.inf)
@@ -112,7 +112,7 @@ def limit_losses(objectives: Sequence[Objective], limits: Sequence[Constraint]) 
 
 
 def log_chance_below(ends: Array, means: Array, deviations: Array) -> Array:
-    """Return logarithms of the probability that every loss is below its end: shape (points,).
+    """Return log probabilities that every loss is below its limit: shape (points,).
 
     Args:
         ends: Shape (objectives,).

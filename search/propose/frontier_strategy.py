@@ -1,4 +1,4 @@
-"""Paretune's own strategy: what is expected to add most to the frontier, for what it costs."""
+"""Paretune's own strategy: the candidate that is expected to add most to the frontier."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ _OF_THE_FILE = ("size_bytes",)
 class FrontierStrategy:
     """A few informative candidates, then the largest expected hypervolume improvement.
 
-    The first are those that cost little and bound the rest: the baseline, the reference in every
-    quantization, the last student; each, but the first two, run another way, so that they tell
-    about the run axes too. Whatever else has to be trained is proposed when it is worth it.
+    The first candidates cost little and bound the rest: the baseline, the reference in every
+    quantization, the last student. From the third on, each has other run settings, so that they
+    also inform about the run axes. Other trainings are proposed when they are worth their cost.
 
-    Candidates are scored, the neighbours of the frontier and some thousands of others: a Gaussian
-    process a metric says what each is expected to give, and the improvement is what that adds to
-    the frontier measured so far. Quality and size are learned from the build axes alone, one point
-    a build, because how an artifact is run does not change them.
+    The strategy then scores the neighbours of the frontier and some thousands of other candidates:
+    one Gaussian process per metric predicts their values, and the improvement is what these add to
+    the frontier measured so far. Quality and size are learned from the build axes alone, with one
+    point per build, because run settings do not change them.
 
-    As a study grows, more proposals are drawn up at once, each as if those before it had given what
-    was expected, so that to ask stays cheap.
+    As a study grows, more proposals are computed at once, each as if the previous ones had yielded
+    the expected values, so that asking stays cheap.
 
     Args:
-        space: What may be tried.
-        objectives: What to optimize: at most three.
-        constraints: Limits: the improvement counts as far as they are likely to be kept.
+        space: The search space.
+        objectives: The objectives, at most three.
+        constraints: Limits: the improvement is weighted with the probability to keep them.
         quality_metric: The workload's quality.
-        seed: Seed of what is drawn; together with what was observed it decides every proposal.
-        cost: Expected seconds of a candidate, if time is what the search is short of.
-        sizes: Something that grows with a student's size, by student, as far as it is known.
-        interest: What a person means to pick: the improvement counts as far as that is likely to be
-            kept. Until something is, what comes nearest to it is proposed.
+        seed: Seed of all draws; together with the observations it determines every proposal.
+        cost: Expected seconds of a candidate, if the budget is time.
+        sizes: A value that grows with a student's size, by student, as far as known.
+        interest: What a person wants to pick: the improvement is weighted with the probability to
+            match it. Until something matches, the nearest candidates are proposed.
     """
 
     def __init__(
@@ -109,11 +109,11 @@ class FrontierStrategy:
         return candidate not in taken and self.space.reason_against(candidate) is None
 
     def _probe(self, taken: Collection[Candidate]) -> Candidate | None:
-        """Return a way to run what was trained last: as what is best in an objective is run.
+        """Return run settings for the last training: those that are best in some objective.
 
-        What a training is worth shows at the ends of the frontier, and to look there costs little.
-        The first training is run at all ends of the run axes, because what threads are worth, say,
-        depends on the batch.
+        The value of a training shows at the ends of the frontier, and it costs little to look
+        there. The first training is run at all ends of the run axes, because the gain of threads,
+        for example, depends on the batch size.
         """
         known = self._feasible() if self.cost is not None else {}
         known = {c: m for c, m in known.items() if self.interest.has_batch(c)} or known
@@ -138,14 +138,14 @@ class FrontierStrategy:
 
     @cached_property
     def _everyone(self) -> list[Candidate] | None:
-        """All candidates, unless there are too many to list; rules may change while it is used."""
+        """All candidates, unless there are too many to list; rules may change meanwhile."""
         space = replace(self.space, rules=())
         return None if space.size > _ENUMERATED else list(space.candidates())
 
     def _pool(self, taken: set[Candidate], rng: random.Random) -> list[Candidate]:
         """Return the free candidates to score.
 
-        Those of another batch size than the one wished for come in once no other is left.
+        Other batch sizes than the wished one join only when no other candidate is left.
         """
         batch_size = self.interest.batch_size
         pool = self._pool_of(taken, rng, batch_size)
@@ -154,7 +154,7 @@ class FrontierStrategy:
     def _pool_of(
         self, taken: set[Candidate], rng: random.Random, batch_size: int | None
     ) -> list[Candidate]:
-        """Return the frontier's neighbours and a sample; of one batch size, if one is given."""
+        """Return the frontier's neighbours and a sample, of one batch size if given."""
 
         def is_free(candidate: Candidate) -> bool:
             fits = batch_size in (None, candidate.run.batch_size)
@@ -178,7 +178,7 @@ class FrontierStrategy:
         return list(islice(filter(is_free, self.space.candidates()), _SCORED))
 
     def _neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
-        """Yield the candidates that differ in one axis: by a step, or in a name."""
+        """Yield the candidates that differ in one axis, by one step or in a name."""
         params = candidate.params
         for axis in self.space.axes:
             at = axis.values.index(params[axis.name])
@@ -194,7 +194,7 @@ class FrontierStrategy:
         return list(compress(fine, best))
 
     def _best(self, pool: list[Candidate], pending: list[Candidate]) -> list[Candidate]:
-        """Return the next proposals from a pool: those expected to be worth most together."""
+        """Return the next proposals from a pool: those with the highest joint expected value."""
         points = self._forecast.points([*pool, *pending])
         data = self._data()
         columns = [self._forecast.losses(goal, data, points) for goal in self.objectives]
@@ -219,9 +219,9 @@ class FrontierStrategy:
             weight = weight / seconds
         reference = self._reference()
         improvement = Improvement(front, reference)
-        # Scored in full is what looks best two deviations to the good.
+        # Only the candidates that look best at two deviations to the good are fully scored.
         hopes = improvement.of(np.maximum(means - 2 * deviations, least)) * weight
-        # Where nothing is expected to count, it is what comes nearest to where something would.
+        # If no candidate is expected to count, take those nearest to the region that counts.
         nearness = log_chance_below(np.minimum(ends, reference), means, deviations)
         nearness = nearness + np.log(chance / seconds)
         short = np.lexsort((-nearness, -hopes))[:_SHORTLIST]
@@ -234,7 +234,7 @@ class FrontierStrategy:
             scores = expected * weight[short] + hopes[short] * 1e-9
             chosen = short[int(np.argmax(scores if scores.any() else nearness[short]))]
             if best and seconds[chosen] > _MUCH_MORE * seconds.min():
-                break  # By the time that is begun, more is known.
+                break  # More is known by the time it begins.
             best.append(pool[chosen])
             short = short[short != chosen]
             front = np.vstack([front, np.maximum(means[chosen], least[chosen])])
@@ -242,7 +242,7 @@ class FrontierStrategy:
         return best
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:
-        """Return what to learn from: everything measured, or in a long study a part of it."""
+        """Return the data to learn from: all measurements, or a part of them in a long study."""
         measured = {c: m for c, m in self._metrics.items() if m is not None}
         if len(measured) <= _LEARNED:
             return measured
@@ -252,10 +252,10 @@ class FrontierStrategy:
         return {c: measured[c] for c in list(dict.fromkeys(kept))[:_LEARNED]}
 
     def _draws(self) -> Array:
-        """Return standard normal draws; all that depends on how it is run shares one.
+        """Return standard normal draws; all metrics that depend on run settings share one.
 
-        A call that is slower than expected has less throughput, too: draws of their own would make
-        a candidate look good in both.
+        A call that is slower than expected also has less throughput: independent draws would make a
+        candidate look good in both.
         """
         from scipy.stats import norm, qmc
 
@@ -266,7 +266,7 @@ class FrontierStrategy:
         return draws
 
     def _feasible(self) -> dict[Candidate, Mapping[str, float]]:
-        """Return what was measured and keeps every limit."""
+        """Return the measured candidates that keep every limit."""
         return {
             candidate: metrics
             for candidate, metrics in self._metrics.items()
@@ -274,15 +274,15 @@ class FrontierStrategy:
         }
 
     def _base(self) -> Mapping[str, float]:
-        """Return the baseline's metrics, or those of what was measured first."""
+        """Return the baseline's metrics, or those of the first measured candidate."""
         return self._metrics.get(self.space.baseline) or next(filter(None, self._metrics.values()))
 
     def _wished(self) -> tuple[Constraint, ...]:
-        """Return the limits that are wished for."""
+        """Return the limits of the wish."""
         return self.interest.limits(self._base(), self._quality)
 
     def _wished_losses(self) -> Array:
-        """Return the losses of what was measured and is as it is wished for."""
+        """Return the losses of the measured candidates that match the wish."""
         limits = self._wished()
         rows = [
             metrics

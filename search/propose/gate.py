@@ -1,4 +1,4 @@
-"""The gate: before training is paid for, may its candidate still reach the frontier?"""
+"""The gate: decides before a training whether its candidate may still reach the frontier."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Gate:
       rest of such a training has brought in this study (from three of them on),
 
     plus a margin: the most by which any build so far exceeded the first bound, and at least 1 % of
-    the baseline's quality. Everything else is taken at the favourable end of its measured interval.
-    A candidate that is dominated, or breaks a limit, even so is not worth its training.
+    the baseline's quality. All other metrics are taken at the favourable end of their measured
+    intervals. A candidate that is still dominated, or breaks a limit, is not worth its training.
 
     Args:
-        history: The study so far; it is read anew at each judgement.
+        history: The study so far; read again at each judgement.
     """
 
     def __init__(self, history: History) -> None:
@@ -45,13 +45,13 @@ class Gate:
         before: str,
         stage_quality: Mapping[str, float],
     ) -> Skip | None:
-        """Return why a candidate is to be skipped, or ``None`` if it may reach the frontier.
+        """Return why to skip a candidate, or ``None`` if it may reach the frontier.
 
         Args:
-            candidate: What is tried.
+            candidate: The candidate.
             skeleton: Its measurement without (full) training.
-            before: The training stage that would be next.
-            stage_quality: Qualities after the stages before, by stage.
+            before: The next training stage.
+            stage_quality: Qualities after the previous stages, by stage.
         """
         bound = self.quality_bound(candidate.build, before, stage_quality)
         if bound is None:
@@ -63,7 +63,7 @@ class Gate:
                 return Skip(before, reason, bound, skeleton)
         goals = self.history.objectives
         if any(goal.is_ratio_scale and best[goal.metric] <= 0 for goal in goals):
-            return None  # Too few launches to say anything: the interval reaches zero.
+            return None  # With too few launches the interval reaches zero.
         for record in self.history.frontier:
             if all(g.loss(record.metrics[g.metric]) <= g.loss(best[g.metric]) for g in goals):
                 at_best = ", ".join(f"{g.metric} {best[g.metric]:.4g}" for g in goals)
@@ -74,7 +74,7 @@ class Gate:
     def quality_bound(
         self, build: BuildSpec, before: str = "", stage_quality: Mapping[str, float] | None = None
     ) -> float | None:
-        """Return the quality that a build is not expected to exceed, if anything is known."""
+        """Return an upper bound on a build's quality, if anything is known."""
         self._catch_up()
         if self.history.baseline is None:
             return None
@@ -113,7 +113,7 @@ class Gate:
 
 
 def _favourable(measurement: Measurement, history: History) -> dict[str, float]:
-    """Return each metric at the end of its interval that suits its objective or limit."""
+    """Return each metric at the favourable end of its interval for its objective or limit."""
     values = measurement.metrics
     for goal in history.objectives:
         if statistic := measurement.statistics.get(goal.metric):

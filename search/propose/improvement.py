@@ -1,4 +1,4 @@
-"""Expected hypervolume improvement: how much frontier a candidate is expected to add."""
+"""Expected hypervolume improvement: how much a candidate is expected to add to the frontier."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Improvement:
 
     Two coordinates of the frontier cut the space into cells; over each cell the frontier has one
     height in the third (a box decomposition: Lacour, Klamroth and Fonseca, 2017,
-    https://doi.org/10.1016/j.cor.2016.09.022). What a point adds is the sum, over the cells it
-    reaches, of area by height gained. A frontier of more than 48 distinct values in a coordinate is
-    taken to lie on 48 of them, each of its points moved to the better side by less than a step.
+    https://doi.org/10.1016/j.cor.2016.09.022). A point adds, summed over the cells it reaches, area
+    times gained height. If a frontier has more than 48 distinct values in a coordinate, its points
+    are moved to 48 of them, each to the better side by less than a step.
 
     Args:
         front: Array of shape (points, objectives), at most three objectives; lower is better.
@@ -43,7 +43,7 @@ class Improvement:
         self.heights: Array = np.minimum.accumulate(lowest, axis=1)
 
     def of(self, points: Array) -> Array:
-        """Return what each of the points, shape (points, objectives), would add by itself."""
+        """Return how much each of the points, shape (points, objectives), would add alone."""
         parts = [self._of(points[i : i + _AT_ONCE]) for i in range(0, len(points), _AT_ONCE)]
         return np.concatenate(parts)
 
@@ -68,14 +68,15 @@ def expected_improvement(
     """Return the mean improvement over draws from the objectives' distributions.
 
     Emmerich, "Single- and Multi-objective Evolutionary Optimization Assisted by Gaussian Random
-    Field Metamodels", 2005; by Monte Carlo over one set of draws, so that candidates compare.
+    Field Metamodels", 2005; by Monte Carlo over one set of draws, so that candidates are
+    comparable.
 
     Args:
-        improvement: The frontier as it is.
+        improvement: The current frontier.
         means: Shape (candidates, objectives).
         deviations: Standard deviations, the same shape.
         draws: Standard normal, shape (draws, objectives).
-        least: What no draw may fall below, of the means' shape, if anything is known of that.
+        least: Lower limit of the draws, of the means' shape, if known.
     """
     drawn = means[:, None, :] + deviations[:, None, :] * draws[None, :, :]
     if least is not None:

@@ -1,4 +1,4 @@
-"""The opening of a search: candidates that cost little and bound the rest."""
+"""The first candidates of a search: they cost little and bound the rest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from paretune.spaces.axis import Value
 
 
 def run_ends(space: SearchSpace, batch_size: int | None = None) -> list[dict[str, Value]]:
-    """Return the ends of the run axes, all together: most threads with either batch first.
+    """Return all combinations of the run axes' ends, first most threads with either batch size.
 
     Args:
-        space: What may be tried.
+        space: The search space.
         batch_size: The only batch size of interest, if there is one.
     """
     names = ("intra_op_threads", "execution_provider", "batch_size")
@@ -27,11 +27,11 @@ def run_ends(space: SearchSpace, batch_size: int | None = None) -> list[dict[str
 def first_candidates(
     space: SearchSpace, ways: Sequence[Mapping[str, Value]], batch_size: int | None = None
 ) -> list[Candidate]:
-    """Return what is tried first, the baseline before all.
+    """Return the first candidates to try, beginning with the baseline.
 
     Args:
-        space: What may be tried.
-        ways: Ways to run (see :func:`run_ends`), taken in turn from the third candidate on.
+        space: The search space.
+        ways: Run settings (see :func:`run_ends`), used in turn from the third candidate on.
         batch_size: The only batch size of interest, if there is one; the baseline keeps its own.
     """
     fixed: dict[str, Value] = {} if batch_size is None else {"batch_size": batch_size}

@@ -1,4 +1,4 @@
-"""Caution: what may be otherwise than a model of the metrics says, and what may not."""
+"""Corrections of the surrogates: doubt where they are overconfident, bounds where they err."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _MARGIN = 0.01
 # A width that does not suit a machine's vector units cost a quarter of the time: log(1.25).
 _SURPRISE = 0.22
 _DOUBT = 0.4
-"""How far off the quality that an unmeasured build is expected to lose may be, as its share.
+"""Uncertainty of an unmeasured build's expected loss of quality, as a share of that loss.
 
-Evidence, benchmarks/evening.py, both workloads: of seeds 10 to 21, 3 of 24 searches with a wish
-found nothing that kept it at 0, none at 0.3 and 0.5, 2 at 1; of seeds 22 to 45, 3 of 48 at 0.3 and
-1 at 0.4.
+Evidence, benchmarks/evening.py, both workloads: on seeds 10 to 21, the number of searches (of 24
+with a wish) that found nothing to match it was 3 at 0, none at 0.3 and 0.5, and 2 at 1; on seeds 22
+to 45 it was 3 of 48 at 0.3, and 1 at 0.4.
 """
 
 
 def training_of(candidate: Candidate) -> tuple[str, float]:
-    """Return what of a candidate has to be trained: its student and pruning ratio."""
+    """Return the training of a candidate: its student and pruning ratio."""
     return candidate.build.student, candidate.build.pruning_ratio
 
 
 def surprises(
     pool: Sequence[Candidate], known: Collection[Candidate], objectives: Sequence[Objective]
 ) -> Array:
-    """Return standard deviations of what no model knows, of shape (pool, objectives).
+    """Return extra standard deviations for new trainings, of shape (pool, objectives).
 
-    The first artifact of a training can surprise: a width may suit the machine, or not.
+    The first artifact of a training can surprise: a width may suit the machine or not.
 
     Args:
         pool: Candidates.
-        known: What was tried.
+        known: The candidates tried so far.
         objectives: The goals.
     """
     trained = {training_of(candidate) for candidate in known}
@@ -55,18 +55,18 @@ def doubts(
     means: Array,
     baseline: Mapping[str, float],
 ) -> Array:
-    """Return how far a model may be wrong about builds never measured: shape (pool, objectives).
+    """Return extra deviations for builds never measured: shape (pool, objectives).
 
-    From a few builds a model is sure of the others far too soon; held against a limit on quality it
-    would rule out what turns out to keep it.
+    After a few builds, a surrogate is far too sure of the others; compared with a limit on quality,
+    it would rule out builds that turn out to keep the limit.
 
     Args:
         pool: Candidates.
         known: Metrics of what was tried, ``None`` where it failed.
         objectives: The goals.
         quality_metric: The one that this is true of.
-        means: Expected losses of the pool, of the result's shape.
-        baseline: The baseline's metrics: nothing of its quality is lost.
+        means: Expected losses of the pool, with the result's shape.
+        baseline: The baseline's metrics, from which losses of quality count.
     """
     builds = {candidate.build for candidate, metrics in known.items() if metrics}
     is_new = np.array([candidate.build not in builds for candidate in pool], dtype=float)
@@ -84,9 +84,9 @@ def least_losses(
     objectives: Sequence[Objective],
     quality_metric: str,
 ) -> Array:
-    """Return losses that no candidate is expected to fall below, of shape (pool, objectives).
+    """Return lower bounds on the candidates' losses, of shape (pool, objectives).
 
-    A build is hardly better than what was measured of one that is compressed less.
+    A build is hardly better than a measured build that is compressed less.
 
     Args:
         pool: Candidates.

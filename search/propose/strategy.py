@@ -23,13 +23,13 @@ _FAILED = "failed"
 
 
 class Strategy(Protocol):
-    """Proposes candidates and learns from what became of them."""
+    """Proposes candidates and learns from their outcomes."""
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left.
 
         Args:
-            pending: Candidates that others are working on; they are not proposed again.
+            pending: Candidates in work; they are not proposed again.
         """
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
@@ -37,22 +37,22 @@ class Strategy(Protocol):
 
 
 class OptunaStrategy:
-    """The informative candidates first, then what an Optuna sampler proposes.
+    """The informative candidates first, then the proposals of an Optuna sampler.
 
-    The sampler works on a study of its own in memory: it holds an encoding that suits samplers
-    (ordered axes as integers, logarithms of times and rates, failures as the worst value seen and
-    an unmet constraint), while the stored study holds what was measured. A proposal that was
-    observed before, or that a rule forbids, becomes its nearest neighbour that was not.
+    The sampler works on a separate study in memory, in an encoding that suits samplers (ordered
+    axes as integers, logarithms of times and rates, failures as the worst value seen plus an unmet
+    constraint), while the stored study holds the measurements. A proposal that was observed before,
+    or that a rule forbids, is replaced by the nearest valid, unobserved candidate.
 
     Args:
-        space: What may be tried.
-        objectives: What to optimize.
+        space: The search space.
+        objectives: The objectives.
         constraints: Limits that steer the sampler.
         sampler: ``gp``, ``tpe``, ``nsga2`` or ``random``; ``auto`` is a Gaussian process for the
             first 200 trials, where it is best but slow to ask, then TPE.
-        seed: Seed; a resumed strategy draws on from it instead of repeating the first proposals.
+        seed: Seed; a resumed strategy continues to draw instead of repeating the first proposals.
         quality_metric: The workload's quality.
-        interest: What a person means to pick: to the sampler a limit like the others.
+        interest: What a person wants to pick; the sampler treats it as another limit.
     """
 
     def __init__(
@@ -131,9 +131,9 @@ class OptunaStrategy:
             self._study.sampler = _sampler(name, self.seed + 7919 * count)
             self._sampler_in_use = name
         trial = self._study.ask(self._distributions)
-        # What becomes of the proposal is added by observe(); this trial would count it twice.
+        # observe() adds the outcome of the proposal; this trial would count it twice.
         self._study.tell(trial, state=TrialState.FAIL)
-        # NSGA-II notes there which generation it belongs to.
+        # NSGA-II stores its generation there.
         self._notes = dict(self._study.trials[trial.number].system_attrs)
         return self._decode(trial.params)
 
@@ -180,7 +180,7 @@ class OptunaStrategy:
         )
 
     def _nearest(self, wanted: Candidate) -> Candidate | None:
-        """Return the candidate nearest to the one wanted that is valid and was never observed."""
+        """Return the valid, never observed candidate nearest to the wanted one."""
         rng = random.Random(self.seed + len(self._observed))
         free: list[Candidate] = []
         if self.space.size > _NEAREST_AMONG:
@@ -199,7 +199,7 @@ class OptunaStrategy:
         return not taken and self.space.reason_against(candidate) is None
 
     def _distance(self, one: Candidate, other: Candidate) -> float:
-        """Return the sum over axes: 1 for another name, the share of the range for a number."""
+        """Return the sum over axes: 1 for a different name, the share of the range for a number."""
         a, b = self._encode(one), self._encode(other)
         return sum(
             abs(a[axis.name] - b[axis.name]) / max(len(axis.values) - 1, 1)
@@ -222,10 +222,10 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
 
 
 class ExhaustiveStrategy:
-    """Everything there is, the baseline first, then build after build.
+    """Every candidate, the baseline first, then build by build.
 
     Args:
-        space: What may be tried.
+        space: The search space.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -238,17 +238,17 @@ class ExhaustiveStrategy:
         return next((c for c in free if self.space.reason_against(c) is None), None)
 
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
-        """Strike a candidate off."""
+        """Mark a candidate as tried."""
         self._left.pop(candidate, None)
 
 
 class WarmStart:
-    """What is known to be good from elsewhere first, then another strategy.
+    """Known good candidates first, then another strategy.
 
     Args:
-        inner: The strategy that goes on.
-        space: What may be tried; candidates outside it are left out.
-        candidates: What to try first, after the baseline.
+        inner: The strategy that continues.
+        space: The search space; candidates outside it are left out.
+        candidates: The candidates to try first, after the baseline.
     """
 
     def __init__(

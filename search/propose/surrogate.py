@@ -1,4 +1,4 @@
-"""Surrogates: what a metric is expected to be where nothing was measured yet."""
+"""Surrogates: predictions of a metric for candidates that were not measured yet."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def encode(
 ) -> Array:
     """Return candidates as points: shape (candidates, features), each feature within [0, 1].
 
-    Counts (batch size, threads) are spaced by their logarithms, ratios by their size; names become
-    one feature each.
+    Counts (batch size, threads) are encoded by their logarithms, ratios by their values; each name
+    becomes one feature.
 
     Args:
-        candidates: What to encode.
+        candidates: The candidates to encode.
         axes: The axes to encode, in order.
-        sizes: Something that grows with a student's size, by student: a feature, too, if given.
+        sizes: A value that grows with a student's size, by student; another feature, if given.
     """
     columns: list[Array] = []
     for axis in axes:
@@ -56,11 +56,11 @@ def _position(value: str | float) -> float:
 
 
 class Surrogate:
-    """A Gaussian process over encoded candidates: a linear part, and a smooth part for the rest.
+    """A Gaussian process over encoded candidates: a linear part plus a smooth part.
 
     The logarithm of a latency is nearly a sum over the axes, which the linear part learns from few
     points (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, section 2.7).
-    Hyperparameters maximize the marginal likelihood; they are sought anew whenever the data have
+    Hyperparameters maximize the marginal likelihood; they are fitted again whenever the data have
     grown by a fifth.
     """
 
@@ -94,11 +94,11 @@ class Surrogate:
 
 
 def kernel(features: int, most_noise: float = _MOST_NOISE) -> Any:
-    """Return a kernel: a linear part, a smooth part and noise, with what is to be learnt of each.
+    """Return a kernel: a linear part, a smooth part and noise, with their hyperparameters.
 
     Args:
-        features: How many features a point has.
-        most_noise: Largest variance of the noise, as a share of that of the values.
+        features: Number of features per point.
+        most_noise: Maximum variance of the noise, as a share of the variance of the values.
     """
     from sklearn.gaussian_process.kernels import (
         ConstantKernel,
@@ -107,7 +107,7 @@ def kernel(features: int, most_noise: float = _MOST_NOISE) -> Any:
         WhiteKernel,
     )
 
-    # That a knob seems to change nothing where it was tried must not mean that it never does.
+    # A knob that seems to change nothing where it was tried may still matter elsewhere.
     linear = ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
     smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), _LENGTHS, nu=2.5)
     return linear + smooth + WhiteKernel(1e-3, (_LEAST_NOISE, most_noise))

@@ -1,4 +1,4 @@
-"""What can still be afforded: nothing is begun that cannot be finished by the deadline."""
+"""The time limit: nothing starts that cannot finish by the deadline."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from paretune.spaces import Candidate
 
 
 class Affordable:
-    """A rule of the hour: leaves out what is expected to take longer than there is time.
+    """A rule that excludes candidates that are expected to take longer than the time left.
 
     Args:
-        cost: Says what candidates are expected to take.
-        clock: Says what time it is, in seconds.
+        cost: Estimates the seconds of candidates.
+        clock: Returns the time in seconds.
 
     Attributes:
-        deadline: On that clock; everything can be afforded while it is ``None``.
+        deadline: On that clock; ``None`` allows everything.
     """
 
     def __init__(self, cost: CostModel, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,11 +26,13 @@ class Affordable:
         self.deadline: float | None = None
 
     def __call__(self, candidate: Candidate) -> str | None:
-        """Return why a candidate cannot be afforded, or ``None``."""
+        """Return why there is no time for a candidate, or ``None``."""
         if self.deadline is None:
             return None
         left_s = self.deadline - self.clock()
         expected_s = self.cost.seconds(candidate)
         if expected_s <= left_s:
             return None
-        return f"it is expected to take {expected_s:.0f} s, and {max(left_s, 0):.0f} s are left"
+        return (
+            f"it is expected to take {expected_s:.0f} s, but only {max(left_s, 0):.0f} s are left"
+        )

@@ -1,4 +1,4 @@
-"""What is known: trials, history, objectives, dominance and hypervolume.
+"""The knowledge of a study: trials, history, objectives, dominance and hypervolume.
 
 May import spaces and runners.
 """

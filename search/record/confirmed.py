@@ -1,4 +1,4 @@
-"""What confirmation found out about a point: the values that are published."""
+"""The result of confirmation for a point: the values that are published."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from paretune.runners.measure.measurement import Measurement
 
 CLOSE_CALL = 0.5
-"""Probability from which a point that is not published is named below the table."""
+"""Unpublished points with at least this probability are listed below the table."""
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A trial measured again.
+    """A trial that was measured again.
 
     Attributes:
         number: The trial's number.
@@ -22,10 +22,10 @@ class Confirmed:
             interval.
         probability: The probability that no other confirmed feasible point dominates it.
         is_published: Whether it stands for a row of the published frontier.
-        same_as: The published trial whose row names it: the two cannot be told apart, all
-            objectives taken together. ``None`` if there is none.
-        row_probability: Of a published point: the probability that it, or a point of its row, is
-            dominated by no confirmed feasible point. ``None`` for all others.
+        same_as: The published trial whose row it shares: the two cannot be told apart in all
+            objectives together. ``None`` if there is none.
+        row_probability: For a published point, the probability that at least one point of its row
+            is dominated by no confirmed feasible point. ``None`` for all others.
         why_not: Why it is neither published nor a tie; empty if it is.
         resampled: Its quality on bootstrap samples of the test split; the same samples for every
             point of a confirmation, so that points are compared sample by sample. May be empty.

@@ -1,4 +1,4 @@
-"""Gains: what a model gives and costs against the study's baseline."""
+"""Gains: a model's gains and losses against the study's baseline."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _LATENCY = "latency_p"
 
 @dataclass(frozen=True)
 class Gains:
-    """A model against the baseline; each is as it was measured, at its own batch size.
+    """A model against the baseline, both as measured, each at its own batch size.
 
     Attributes:
-        latency_metric: The latency that is compared.
-        times_faster: The baseline's latency ÷ this one's, per call: above 1 it answers sooner. A
-            call with a larger batch does more: ``throughput_ratio`` tells how much.
-        throughput_ratio: This one's samples per second ÷ the baseline's: above 1 it does more.
-        quality_change: This one's quality − the baseline's, in the quality's unit: below 0 it lost.
-        times_smaller: The baseline's file size ÷ this one's: above 1 it is smaller.
+        latency_metric: The metric of the compared latency.
+        times_faster: The baseline's latency ÷ the model's, per call: above 1 it is faster. A call
+            with a larger batch does more; ``throughput_ratio`` shows how much.
+        throughput_ratio: The model's samples per second ÷ the baseline's: above 1 it does more.
+        quality_change: The model's quality − the baseline's, in its unit: negative is a loss.
+        times_smaller: The baseline's file size ÷ the model's: above 1 it is smaller.
     """
 
     latency_metric: str
@@ -32,17 +32,17 @@ class Gains:
 
 
 def gains(metrics: Mapping[str, float], baseline: Mapping[str, float], history: History) -> Gains:
-    """Return what a model gives and costs against the baseline.
+    """Return a model's gains against the baseline.
 
-    Both are to be of one kind: both as the search measured them, or both as confirmation did.
+    Both must be of one kind: both from the search, or both from the confirmation.
 
     Args:
-        metrics: The metrics of the model, by name: those of a measured trial or a confirmed point.
-        baseline: Those of the baseline.
-        history: The study, which says what its latency and its quality are.
+        metrics: The model's metrics, by name, from a measured trial or a confirmed point.
+        baseline: The baseline's metrics.
+        history: The study, which determines the latency and the quality.
 
     Raises:
-        KeyError: If either lacks one of the metrics, as a skipped trial lacks its quality.
+        KeyError: If either lacks a metric, as a skipped trial lacks its quality.
     """
     latency, quality = latency_metric(history), history.quality_metric
     throughput, size = "throughput_samples_per_s", "size_bytes"

@@ -1,4 +1,4 @@
-"""The history of a study: its finished trials, and what follows from them."""
+"""The history of a study: its finished trials, and values derived from them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from paretune.spaces import Candidate
 class History:
     """Finished trials under a study's objectives and constraints.
 
-    What follows from the trials is kept up to date with each that is added, so that a trial costs
-    as little in a long study as in a short one.
+    Derived values are updated with each new trial, so that a trial costs as little in a long study
+    as in a short one.
 
     Args:
-        objectives: What the study optimizes.
-        constraints: The limits it keeps.
+        objectives: The study's objectives.
+        constraints: The study's limits.
         quality_metric: Name of the workload's quality metric.
         records: Finished trials, in any order.
-        interest: What a person means to pick.
+        interest: What a person wants to pick.
 
     Attributes:
-        records: Every trial, in the order in which they came.
+        records: Every trial, in order of arrival.
         measured: Those with a measurement.
-        skipped: Those whose training was not worth paying for.
+        skipped: Those whose training was not worth its cost.
         failed: Those that could not be built or measured.
         feasible: Those measured that keep every constraint.
-        frontier: The search frontier: the non-dominated feasible ones by what the search measured,
-            the first objective's best first.
+        frontier: The search frontier: the non-dominated feasible trials by the search's values, the
+            first objective's best first.
         baseline: Trial 0, the uncompressed reference, if it was measured.
-        confirmed: What was measured again, if the study was confirmed.
+        confirmed: The points that were measured again, if the study was confirmed.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class History:
         """Add a finished trial.
 
         Raises:
-            ValueError: If an objective's value is NaN, or has no logarithm where one is needed.
+            ValueError: If an objective's value is NaN, or lacks a logarithm that is needed.
         """
         if record.measurement:
             if self.is_feasible(record):
@@ -101,11 +101,10 @@ class History:
     def is_of_interest(
         self, point: TrialRecord | Confirmed, baseline: Mapping[str, float] | None = None
     ) -> bool:
-        """Tell whether a measured point is near enough to what is wished for to be looked at again.
+        """Tell whether a measured point is near enough to the wish to be measured again.
 
-        It is, if its quality is not below the end of the quality that counts (see
-        :meth:`Interest.holds`) and, where a limit or a batch size is wished for,
-        it keeps those, the limits by a little more. The baseline always is.
+        It is if its quality is not below the quality that counts (see :meth:`Interest.holds`) and
+        it roughly keeps the limits and the batch size of the wish, if any. The baseline always is.
 
         Args:
             point: A measured trial, or a confirmed point.
@@ -122,7 +121,7 @@ class History:
 
     @property
     def reference(self) -> NDArray[np.float64] | None:
-        """The losses that the hypervolume is measured from; ``None`` without a baseline.
+        """The losses of the hypervolume's reference point; ``None`` without a baseline.
 
         See :func:`reference_point`.
         """
@@ -136,7 +135,7 @@ class History:
         """The exact hypervolume of the frontier; ``None`` without a measured baseline.
 
         In the objectives' own scale (logarithms of times, rates and sizes), from
-        :attr:`reference`. It only grows as trials come in, as long as the wish stays the same.
+        :attr:`reference`. As long as the wish stays the same, it only grows with new trials.
         """
         if self._volume is None and (reference := self.reference) is not None:
             self._volume = hypervolume(self._points, reference)
@@ -144,22 +143,22 @@ class History:
 
     @property
     def published(self) -> list[Confirmed]:
-        """The published frontier, by fresh values alone, the first objective's best first."""
+        """The published frontier, by fresh values only, the first objective's best first."""
         first = self.objectives[0]
         points = [point for point in self.confirmed if point.is_published]
         return sorted(points, key=lambda p: (first.loss(p.metrics[first.metric]), p.number))
 
     @property
     def close_calls(self) -> list[Confirmed]:
-        """Confirmed points that are more likely non-dominated than not, yet not published."""
+        """Confirmed points that are more likely non-dominated than not, but not published."""
         found = [p for p in self.confirmed if not p.is_published and p.same_as is None]
         found = [p for p in found if p.probability >= CLOSE_CALL and self.is_feasible(p)]
         return sorted(found, key=lambda point: (-point.probability, point.number))
 
     def as_published(self) -> History:
-        """Return the history to show: a confirmed trial has its fresh values.
+        """Return the history to show, in which confirmed trials have their fresh values.
 
-        Its frontier is the published one. With nothing published it is this history itself.
+        Its frontier is the published one. Without published points it is this history itself.
         """
         if not self.published:
             return self
@@ -178,20 +177,20 @@ class History:
 
     @property
     def failures_by_cause(self) -> list[tuple[str, int]]:
-        """Causes of failure and how often each occurred, the commonest first."""
+        """Causes of failure with their counts, the most frequent first."""
         return self._causes.most_common()
 
     @property
     def common_cause(self) -> str | None:
-        """The cause of failure of every trial so far, if none was measured and all share one."""
+        """The cause of failure that all trials so far share, if none was measured."""
         causes = self.failures_by_cause
         return causes[0][0] if len(causes) == 1 and len(self.failed) == len(self.records) else None
 
     def _rank(self, record: TrialRecord) -> None:
-        """Put a feasible trial on the frontier, in place of those it dominates, or leave it."""
+        """Put a feasible, non-dominated trial on the frontier, in place of those it dominates."""
         point = losses([record.metrics], self.objectives)
         if np.isnan(point).any():
-            raise ValueError(f"trial {record.number} has an objective that is NaN")
+            raise ValueError(f"trial {record.number} has an objective with the value NaN")
         no_worse = (self._points <= point).all(axis=1)
         no_better = (self._points >= point).all(axis=1)
         if (no_worse & ~no_better).any():

@@ -1,4 +1,4 @@
-"""The interest: what a person will want to pick in the morning, told in the evening."""
+"""The interest: what a person will want to pick in the morning, stated in the evening."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from paretune.spaces import Candidate
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What a search is steered to. It forbids nothing: what lies outside stays a valid trial.
+    """The aim of a search. It forbids nothing: trials outside of it stay valid.
 
     Attributes:
-        max_latency_ms: Latency budget of one call in milliseconds, or ``None``.
-        percentile: Which latency the budget is about: ``p50``, ``p90``, ``p95`` or ``p99``.
-        max_quality_drop: Largest loss of quality against the baseline, in the quality's own unit,
-            or ``None``.
-        min_quality: Lowest quality, or ``None``.
+        max_latency_ms: Latency budget per call in milliseconds, or ``None``.
+        percentile: Latency percentile of the budget: ``p50``, ``p90``, ``p95`` or ``p99``.
+        max_quality_drop: Maximum loss of quality against the baseline, in the quality's unit, or
+            ``None``.
+        min_quality: Minimum quality, or ``None``.
         batch_size: The batch size that will be used, or ``None``.
     """
 
@@ -33,10 +33,10 @@ class Interest:
     batch_size: int | None = None
 
     def limits(self, baseline: Mapping[str, float], quality_metric: str) -> tuple[Constraint, ...]:
-        """Return what is wished for as limits on metrics.
+        """Return the wish as limits on metrics.
 
         Args:
-            baseline: The baseline's metrics, of the split that the limits will be held against.
+            baseline: The baseline's metrics, on the split that the limits apply to.
             quality_metric: The workload's quality; higher is better.
         """
         found = []
@@ -56,7 +56,7 @@ class Interest:
         quality_metric: str,
         batch_size: int,
     ) -> NDArray[np.float64]:
-        """Return the losses that hypervolumes are measured from: shape (objectives,).
+        """Return the losses of the hypervolume's reference point: shape (objectives,).
 
         Args:
             baseline: The baseline's metrics.
@@ -75,10 +75,10 @@ class Interest:
         objectives: Sequence[Objective],
         quality_metric: str,
     ) -> bool:
-        """Tell whether a point is worth another look: no worse than the reference where it counts.
+        """Tell whether a point is worth measuring again: no worse than the reference point.
 
-        That is in the quality, and in each metric with a limit wished for. How far a time may be
-        from the baseline's is no matter without one: a large batch takes long.
+        Only the quality counts, and each metric with a limit in the wish. Without a limit, a time
+        may be far above the baseline's, because a large batch takes long.
 
         Args:
             metrics: The point's metrics.
@@ -93,12 +93,12 @@ class Interest:
         return bool((losses([metrics], goals)[0] <= ends).all())
 
     def has_batch(self, candidate: Candidate) -> bool:
-        """Tell whether a candidate is run in the batch size wished for, if one is."""
+        """Tell whether a candidate has the wish's batch size, if there is one."""
         return self.batch_size is None or candidate.run.batch_size == self.batch_size
 
     @property
     def text(self) -> str:
-        """What is wished for, in words; empty if nothing is."""
+        """The wish in words; empty without a wish."""
         words = []
         if self.max_latency_ms is not None:
             words.append(f"latency_{self.percentile}_ms ≤ {self.max_latency_ms:g}")
@@ -111,9 +111,9 @@ class Interest:
         return ", ".join(words)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is wished for, as JSON."""
+        """Return the wish as JSON."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 ANYTHING = Interest()
-"""No wish: what counts is all that is not much worse than the baseline."""
+"""No wish: everything counts that is not much worse than the baseline."""

@@ -1,4 +1,4 @@
-"""What a study optimizes, and the limits it keeps."""
+"""The objectives and constraints of a study."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,24 +13,24 @@ from paretune.runners.metric import METRICS
 Direction = Literal["maximize", "minimize"]
 
 MOST_OBJECTIVES = 3
-"""As many as our own strategy takes: its boxes are exact up to three dimensions."""
+"""The maximum for our own strategy: its boxes are exact up to three dimensions."""
 
 _WORST_RATIO = 10.0
-"""How much worse than the baseline a time, rate or size may be and still count."""
+"""Factor by which a time, rate or size may be worse than the baseline's and still count."""
 
 _LARGEST_DROP = 0.1
 """Share of the baseline's quality that may be lost and still count.
 
-Twice what people accept when they are asked (1 to 5 %), because what lies at the reference point
-itself counts nothing. Measured from quality 0, the few points near the baseline's quality, which
-are those that are picked, were worth hardly more than fast ones of no use: on a frontier of digits
-giving up the best accuracy cost 0.8 % of the hypervolume.
+Twice what people accept when asked (1 to 5 %), because the reference point itself counts nothing.
+Measured from quality 0, the few points near the baseline's quality, which are the points that
+people pick, were worth hardly more than fast but useless ones: on a frontier of digits, giving up
+the best accuracy cost 0.8 % of the hypervolume.
 """
 
 _BEYOND = 0.25
-"""How far beyond a wished limit the reference point lies, so that what just keeps it counts.
+"""Distance of the reference point beyond a limit of the wish, so that points just inside count.
 
-Values from 0.1 to 1 made no difference that 24 simulated searches could show.
+Evidence: 24 simulated searches showed no difference between values from 0.1 to 1.
 """
 
 _LEAST_BEYOND = 1e-3
@@ -55,10 +55,10 @@ class Objective:
         return self.metric in METRICS and METRICS[self.metric].is_ratio_scale
 
     def loss(self, value: float) -> float:
-        """Return a number that is lower the better the value, on a scale where steps are equal.
+        """Return a number that is lower for a better value, on a scale of equal steps.
 
-        Times, rates and sizes become natural logarithms: half the latency is worth as much at
-        1 ms as at 100 ms.
+        Times, rates and sizes become natural logarithms: halving the latency is worth as much at 1
+        ms as at 100 ms.
         """
         scaled = math.log(value) if self.is_ratio_scale else value
         return -scaled if self.direction == "maximize" else scaled
@@ -80,8 +80,8 @@ class Constraint:
 
     Attributes:
         metric: Name of the metric.
-        minimum: Lowest value allowed, if any.
-        maximum: Highest value allowed, if any.
+        minimum: Minimum, if any.
+        maximum: Maximum, if any.
     """
 
     metric: str
@@ -90,12 +90,12 @@ class Constraint:
 
     @property
     def bound(self) -> float:
-        """The value asked for: the highest allowed if there is one, else the lowest."""
+        """The limit: the maximum if there is one, else the minimum."""
         return self.maximum if self.maximum is not None else self.minimum or 0.0
 
     @property
     def direction(self) -> Direction:
-        """The direction that leads away from the limit, to where it is kept."""
+        """The direction away from the limit, towards values that keep it."""
         return "minimize" if self.maximum is not None else "maximize"
 
     def violation(self, value: float) -> float:
@@ -115,7 +115,7 @@ def default_objectives(quality_metric: str) -> tuple[Objective, ...]:
 
 
 def natural_direction(metric: str) -> Direction:
-    """Return the direction in which a metric is better; a workload's quality is better higher."""
+    """Return the direction in which a metric is better; a workload's quality is maximized."""
     higher = metric not in METRICS or METRICS[metric].higher_is_better
     return "maximize" if higher else "minimize"
 
@@ -128,21 +128,21 @@ def reference_point(
 ) -> NDArray[np.float64]:
     """Return the losses that hypervolumes are measured from: shape (objectives,).
 
-    Where a limit is wished for, the reference lies a little beyond it: a quarter in times, rates
-    and sizes; in a quality a quarter of the drop from the baseline to the limit, and at least 0.1 %
-    of the baseline's quality.
+    For a metric with a limit in the wish, the reference lies a little beyond the limit: a quarter
+    for times, rates and sizes; for a quality, a quarter of the drop from the baseline to the limit,
+    but at least 0.1 % of the baseline's quality.
 
-    Elsewhere it is the baseline made worse. In times, rates and sizes ten times; if larger calls
-    are wished for, what is better low (a time) by as many times more as they are larger. In a
-    quality by a tenth of the way to zero (accuracy 0.98: 0.882). A negative quality, which is an
-    error with its sign turned, may double. A quality that is zero itself, as an error against the
-    model's own outputs is, has no scale of its own, and 1 is taken.
+    For any other metric it is the baseline made worse: for times, rates and sizes by a factor of
+    ten (and if the wish is for larger batches, times by the ratio of batch sizes on top); for a
+    quality by a tenth of its value (accuracy 0.98: 0.882). A negative quality, which is a negated
+    error, may double. A quality of zero, such as an error against the model's own outputs, has no
+    scale, and 1 is used.
 
     Args:
         baseline: The baseline's metrics.
         objectives: The goals, in the order of the result.
-        wished: Limits that a person means to pick by; those on other metrics change nothing.
-        batches: How many times the baseline's batch a call will hold.
+        wished: Limits of the wish; limits on other metrics change nothing.
+        batches: Ratio of the future batch size to the baseline's.
     """
     reference = []
     for goal in objectives:
@@ -163,7 +163,7 @@ def reference_point(
 
 
 def _default_drop(loss: float) -> float:
-    """Return how much quality may be lost and still count, from the baseline's loss."""
+    """Return the loss of quality that still counts, from the baseline's loss."""
     if abs(loss) < _NO_SIZE:
         return 1.0
     return abs(loss) * (_LARGEST_DROP if loss < 0 else 1.0)

@@ -74,8 +74,8 @@ def _distinct(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 def _front_of(distinct: NDArray[np.float64]) -> list[int]:
     """Return the places of the non-dominated ones among distinct points in lexicographic order.
 
-    What dominates a point stands before it: so the first point that is left is never dominated, and
-    drops those that it dominates. As many steps as the front has points.
+    A point's dominators come before it, so the first remaining point is never dominated, and
+    removes the points that it dominates. The number of steps is the size of the front.
     """
     found = []
     left = np.arange(len(distinct))

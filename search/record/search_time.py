@@ -1,4 +1,4 @@
-"""How long a search takes, by the clock on the wall: trials of several workers overlap."""
+"""The wall-clock time of a search, in which trials of several workers overlap."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ def seconds_per_trial(ends: Sequence[float]) -> float:
     """Return the seconds between the ends of a search's last ten trials.
 
     Args:
-        ends: When the search began, and when each trial of it has ended; at least two.
+        ends: The start of the search and the end of each of its trials; at least two.
     """
     recent = ends[-11:]
     return (recent[-1] - recent[0]) / (len(recent) - 1)
 
 
 def busy_seconds(records: Sequence[TrialRecord]) -> float:
-    """Return the seconds in which at least one trial went on; 0 without trials."""
+    """Return the seconds during which at least one trial was running; 0 without trials."""
     busy, until = 0.0, float("-inf")
     for record in sorted(records, key=lambda record: record.started_at):
         busy += max(record.finished_at - max(record.started_at, until), 0.0)

@@ -1,4 +1,4 @@
-"""Tracking: a place where runs are reviewed. A view of the storage, brought up to date by it."""
+"""Tracking: where runs are reviewed; a view of the storage, updated from it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 Phase = Literal["searching", "confirming"]
 
 ENDINGS: dict[Status, str] = {"FINISHED": "done", "FAILED": "failed", "KILLED": "interrupted"}
-"""What a study that has ended is, by the status of its run."""
+"""The state of an ended study, by the status of its run."""
 
 
 class UnusableTrackingError(StudyError):
-    """A tracking that cannot be opened however long one waits: it is set up wrongly."""
+    """A tracking that can never be opened, because it is configured wrongly."""
 
 
 class Tracking(Protocol):
-    """A place that shows trials while they come in."""
+    """A place that shows trials as they finish."""
 
     def bring_up_to_date(self, history: History) -> None:
-        """Show what the history holds and is not shown yet."""
+        """Show what the history holds but the view does not."""
 
     def start(self, phase: Phase, history: History) -> None:
         """Show that the study is being searched or confirmed."""
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
-        """Show a finished trial, and what it changed."""
+        """Show a finished trial and what it changed."""
 
     def log_confirmed(self, history: History) -> None:
-        """Show what was confirmed, and what is published."""
+        """Show the confirmed and the published points."""
 
     def finish(self, history: History, reason: str, status: Status) -> None:
-        """Show the study as it stands at the end of a search or a confirmation."""
+        """Show the study at the end of a search or a confirmation."""
 
 
 class NoTracking:

@@ -11,19 +11,18 @@ from paretune.runners.measure.measurement import Measurement
 from paretune.spaces import Candidate
 
 STUDY_STAGE = "study"
-"""The stage of a trial that failed because the study's own process died while it was under way."""
+"""The stage of a trial that failed because the study's own process died during it."""
 
 
 @dataclass(frozen=True)
 class Skip:
-    """Why a candidate was not trained to the end: not even at its best could it matter.
+    """Why a candidate was not fully trained: even at its best it could not matter.
 
     Attributes:
-        before: The stage that was not paid for.
-        reason: What it could have reached, and what that is not enough against.
-        quality_bound: The quality that it was not expected to exceed.
-        skeleton: Its measurement with weights that are not, or not fully, trained: everything but
-            the quality.
+        before: The stage that was skipped.
+        reason: The best it could have reached, and why that is not enough.
+        quality_bound: The upper bound on its quality.
+        skeleton: Its measurement without full training: everything but the quality.
     """
 
     before: str
@@ -43,17 +42,17 @@ class Skip:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What is known of a finished trial.
+    """The record of a finished trial.
 
     Attributes:
         number: Its number in the study; the baseline is 0.
-        candidate: What was tried.
+        candidate: The candidate.
         outcome: The measurement, or why there is none: it failed, or was skipped.
         stage_seconds: Time spent on each stage that had to run, by name.
-        lineage: Digest of what each stage gave, by stage name; the last is the artifact.
-        saved_seconds: What the stages that were reused had taken when they were run.
+        lineage: Digest of each stage's output, by stage name; the last is the artifact.
+        saved_seconds: Original seconds of the reused stages.
         stage_quality: The model's quality in training, by the stage that ended with it. Evidence
-            for the search; what is published comes from the artifact.
+            for the search; published quality comes from the artifact.
         train_losses: The training loss of each epoch, by the training stages that ran in it.
         started_at: Seconds since the epoch.
         finished_at: Seconds since the epoch.

@@ -1,8 +1,9 @@
-"""What is under way: the trials that are being built or measured at this moment.
+"""The trials under way: those that are being built or measured at this moment.
 
-If the process dies, one of these may have killed it. What only waited did not. It is kept in a file
-beside the study and not in its storage, because it must be cleared when the study ends by an error,
-and the error may be that the storage is away or the disk is full: a file can still be removed then.
+If the process dies, one of these trials may have killed it; a waiting trial did not. They are kept
+in a file next to the study and not in its storage, because they must be cleared when the study ends
+with an error, and the error may be that the storage does not answer or the disk is full: a file can
+still be removed then.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Death:
     """The end of a process that did not end by itself.
 
     Attributes:
-        session: Which process it was; two never have the same.
+        session: Unique id of the process.
         numbers: The trials that were under way.
     """
 
@@ -28,9 +29,10 @@ class Death:
 
 
 class UnderWay:
-    """Says which trials are under way, for the process that comes after this one.
+    """Records which trials are under way, for the next process.
 
-    Whatever ends it as a context manager, an error too, no trial ended the process: it is cleared.
+    As a context manager, it is cleared at the end, also after an error: then no trial ended the
+    process.
 
     Args:
         path: The file.
@@ -48,26 +50,26 @@ class UnderWay:
         self.clear()
 
     def death(self) -> Death | None:
-        """Return how the last process died; ``None`` if it ended by itself, or nobody knows."""
+        """Return how the last process died; ``None`` if it ended normally or that is unknown."""
         try:
             values = json.loads(self._path.read_text("utf-8"))
             return Death(values["session"], tuple(values["numbers"]))
         except (OSError, ValueError, TypeError, KeyError):
-            return None  # Killed while it was written, it blames nobody.
+            return None  # If a kill interrupted the write, it blames no trial.
 
     def note(self, numbers: Collection[int]) -> None:
-        """Note what is under way from now on."""
+        """Record what is under way from now on."""
         now = sorted(numbers)
         if now == self._noted:
             return
         try:
             self._path.write_text(json.dumps({"session": self._session, "numbers": now}), "utf-8")
         except OSError:
-            self.clear()  # Rather blame nobody than what was under way before.
+            self.clear()  # Better to blame no trial than those that were under way before.
         else:
             self._noted = now
 
     def clear(self) -> None:
-        """Note that this process ends by itself: nothing is to blame."""
+        """Record that this process ends normally: no trial is to blame."""
         self._path.unlink(missing_ok=True)
         self._noted = []

@@ -1,4 +1,4 @@
-"""The unfinished: a trial that was in flight when its process ended."""
+"""Unfinished trials: those in flight when their process ended."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Unfinished:
 
     Attributes:
         number: Its number.
-        candidate: What it was to try.
-        deaths: How many processes died while it was under way.
+        candidate: Its candidate.
+        deaths: Number of processes that died while it was under way.
     """
 
     number: int

@@ -10,7 +10,7 @@ DEFAULT_METRICS = ("latency_p50_ms", "latency_p95_ms", "throughput_samples_per_s
 
 
 def format_metric(name: str, value: float) -> str:
-    """Return a value with the digits that mean something, in the unit its name says."""
+    """Return a value with its significant digits, in the unit of its name."""
     if name.endswith("_bytes"):
         return f"{value:,.0f}"
     if name.endswith("_per_s"):
@@ -21,12 +21,12 @@ def format_metric(name: str, value: float) -> str:
 
 
 def shown_metrics(history: History) -> list[str]:
-    """Return the objectives' metrics, then the usual ones that are not among them."""
+    """Return the objectives' metrics, then the other usual ones."""
     return list(dict.fromkeys([*(o.metric for o in history.objectives), *DEFAULT_METRICS]))
 
 
 def trial_params(record: TrialRecord) -> dict[str, str | int | float]:
-    """Return what was tried, by name: the candidate's value on each axis, and what follows."""
+    """Return the candidate's value on each axis and derived values, by name."""
     build = record.candidate.build
     return {
         **record.candidate.params,
@@ -37,10 +37,10 @@ def trial_params(record: TrialRecord) -> dict[str, str | int | float]:
 
 
 def trial_numbers(record: TrialRecord, history: History) -> dict[str, float]:
-    """Return every number of a trial by name: metrics, intervals, knobs and times spent.
+    """Return every number of a trial by name: metrics, intervals, knobs and seconds.
 
-    Knobs are among them because MLflow compares params as texts. Intervals (``NAME_low``,
-    ``NAME_high``) are those of objectives and limits: to log a number takes a third of a
+    Knobs are included because MLflow compares params as texts. Intervals (``NAME_low``,
+    ``NAME_high``) are those of objectives and limits: logging a number takes a third of a
     millisecond, and :func:`trial_markdown` has the others.
     """
     numbers = {k: float(v) for k, v in trial_params(record).items() if not isinstance(v, str)}
@@ -56,7 +56,7 @@ def trial_numbers(record: TrialRecord, history: History) -> dict[str, float]:
 
 
 def trial_markdown(record: TrialRecord, history: History) -> str:
-    """Return one trial's story in Markdown."""
+    """Return one trial as Markdown."""
     lines = [f"**{record.candidate.label}**", ""]
     if record.failure:
         lines += [
@@ -88,13 +88,13 @@ def trial_markdown(record: TrialRecord, history: History) -> str:
 
 
 def close_calls_text(history: History) -> str:
-    """Return a sentence about what is likely and not published; empty if there is nothing."""
+    """Return a sentence about likely but unpublished points; empty if there are none."""
     points = ", ".join(f"{point.number} ({point.probability:.2f})" for point in history.close_calls)
     return f"Close calls, not listed but available to `pick`: trial {points}." if points else ""
 
 
 def gain_texts(gained: Gains) -> list[str]:
-    """Return × faster, Δ quality and × smaller as they are shown to people."""
+    """Return × faster, Δ quality and × smaller as texts for people."""
     return [
         f"{gained.times_faster:.1f}×",
         f"{gained.quality_change:+.4f}",

@@ -1,4 +1,4 @@
-"""What a study looks like: tables, plots, and MLflow as a view.
+"""Shows a study: tables, plots, and MLflow as a view.
 
 May import run and what it may.
 """

@@ -1,4 +1,4 @@
-"""What the command line shows: progress with ETA, and tables."""
+"""The output of the command line: progress with ETA, and tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from paretune.search.run.budget import Budget
 from paretune.spaces import Candidate, SearchSpace
 
 WIDE = 180
-"""Columns from which tables show intervals."""
+"""Minimum width of the terminal for tables with intervals."""
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -29,10 +29,10 @@ if not console.is_terminal:
 
 
 class ConsoleReporter:
-    """Prints a line a trial, with a progress bar below it on a terminal.
+    """Prints one line per trial, on a terminal with a progress bar below.
 
     Args:
-        out: Where to print; standard output by default.
+        out: The console to print on; standard output by default.
     """
 
     def __init__(self, out: Console | None = None) -> None:
@@ -44,14 +44,14 @@ class ConsoleReporter:
         self._budget = Budget(1)
 
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
-        """Say what is searched and how much is left to do."""
+        """Print the space, the objectives and the budget."""
         self._budget = budget
         self._ends = [time.monotonic()]
         self._before = len(history.records)
         goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
         self.console.print(
             f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for {goals}"
-            + (f"; wished for: {wish}" if (wish := history.interest.text) else ""),
+            + (f"; wish: {wish}" if (wish := history.interest.text) else ""),
             soft_wrap=True,
         )
         limit = f" or {budget.hours:g} h" if budget.hours else ""
@@ -69,7 +69,7 @@ class ConsoleReporter:
             self._bar.start()
 
     def trial_started(self, number: int, candidate: Candidate) -> None:
-        """Show what is being tried."""
+        """Show the trial that begins."""
         if self._bar:
             self._bar.update(self._bar.task_ids[0], description=escape(candidate.label))
 
@@ -88,11 +88,11 @@ class ConsoleReporter:
             self._bar.update(self._bar.task_ids[0], completed=done, eta=eta)
 
     def gave_up(self, reason: str) -> None:
-        """Say what is not tried any more."""
-        self.console.print(f"[yellow]not tried any more:[/] {escape(reason)}", soft_wrap=True)
+        """Print what is excluded from now on."""
+        self.console.print(f"[yellow]no longer tried:[/] {escape(reason)}", soft_wrap=True)
 
     def confirming(self, round_number: int, left: int, points: int) -> None:
-        """Say how confirmation goes on."""
+        """Print the progress of the confirmation."""
         if round_number == 0 and left == points:
             self.stop()
             self.console.print(
@@ -102,7 +102,7 @@ class ConsoleReporter:
             self.console.print(f"  round {round_number}: {left} of {points} are not settled yet")
 
     def stop(self) -> None:
-        """Take the progress bar away."""
+        """Remove the progress bar."""
         if self._bar:
             self._bar.stop()
             self._bar = None
@@ -126,7 +126,7 @@ def failure_table(history: History) -> Table:
 
 
 def device_table(devices: Sequence[Device]) -> Table:
-    """Return what can run here and what cannot."""
+    """Return the execution providers, with whether they run here, as a table."""
     table = Table()
     for name in ("runs", "runner", "execution provider", "why"):
         table.add_column(name, overflow="fold")
@@ -155,14 +155,14 @@ def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> 
 
 
 class _Best:
-    """The fastest call at, or within one percent of, the baseline's quality."""
+    """The fastest trial whose quality is at most one percent below the baseline's."""
 
     def __init__(self) -> None:
         self._seen = 0
         self._best: tuple[float, int] | None = None
 
     def so_far(self, history: History) -> str:
-        """Name it, having looked at the trials that are new."""
+        """Return it in words, after including new trials."""
         base, metric, quality = history.baseline, "latency_p95_ms", history.quality_metric
         if base is None:
             return ""
@@ -179,7 +179,7 @@ class _Best:
 
 
 def short_name(metric: str) -> str:
-    """Return a metric as it heads a column."""
+    """Return a metric's name for a column head."""
     short = {"throughput_samples_per_s": "samples/s", "size_bytes": "bytes"}
     name = short.get(metric, metric.removeprefix("latency_"))
     return name.removesuffix("_ms") + " ms" if name.endswith("_ms") else name

@@ -1,4 +1,4 @@
-"""The rows of a frontier: what table, JSON, CSV, Python, report and MLflow all show."""
+"""The rows of a frontier, for table, JSON, CSV, Python, report and MLflow."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class FrontierRow:
     """One row of a frontier.
 
     Attributes:
-        record: The trial, with the values that are shown: fresh ones if it was confirmed, unless
-            the search's own were asked for.
-        kind: ``published``; ``searched``, of the search's own frontier; or ``baseline``, which is
-            always a row and is no point of the frontier if it has this kind.
-        gains: What it gives and costs against the baseline, both measured in the same way; ``None``
-            if the baseline was not.
-        probability: Of a published row: the probability that a point of it is dominated by no
-            confirmed feasible point. ``None`` for others.
+        record: The trial with the values to show: fresh ones if it was confirmed, unless the
+            search's own are requested.
+        kind: ``published``; ``searched``, on the search's own frontier; or ``baseline``, a row that
+            is always included although the baseline is not on the frontier.
+        gains: Its gains against the baseline, both measured in the same way; ``None`` if the
+            baseline was not measured so.
+        probability: For a published row, the probability that at least one of its points is
+            dominated by no confirmed feasible point. ``None`` for others.
         ties: Numbers of the trials that cannot be told apart from it.
     """
 
@@ -45,7 +45,7 @@ class FrontierRow:
 
     @property
     def candidate(self) -> Candidate:
-        """What was tried."""
+        """The candidate."""
         return self.record.candidate
 
     @property
@@ -60,10 +60,10 @@ class FrontierRow:
 
 
 def frontier_rows(history: History, *, searched: bool = False) -> list[FrontierRow]:
-    """Return the published frontier; before there is one, or on request, the search's own.
+    """Return the published frontier, or the search's own if requested or none is published.
 
-    The baseline is always a row: the first, unless it is on the frontier itself. The others come in
-    the order of the first objective, the best first.
+    The baseline is always a row, the first one unless it is on the frontier. The others are ordered
+    by the first objective, the best first.
     """
     is_published = bool(history.published) and not searched
     shown = history.as_published() if is_published else history
@@ -90,8 +90,7 @@ def frontier_rows(history: History, *, searched: bool = False) -> list[FrontierR
 def row_values(row: FrontierRow, history: History) -> dict[str, Any]:
     """Return a row as plain values by name, ready for JSON: the same names for every row.
 
-    Values that a row does not have are ``None``. Intervals are 95 % ones, ``NAME_low`` and
-    ``NAME_high``.
+    Missing values are ``None``. Intervals are 95 % intervals, ``NAME_low`` and ``NAME_high``.
     """
     values: dict[str, Any] = {"trial": row.number, "kind": row.kind}
     values |= {name: row.candidate.params[name] for name in AXIS_NAMES}

@@ -18,10 +18,10 @@ _NUMBERS = ("trial", "prune", "batch", "threads")
 
 
 def frontier_table(history: History, *, searched: bool = False) -> Table:
-    """Return the published frontier as a table; before there is one, or on request, the search's.
+    """Return the published frontier as a table, or the search's own if none is published.
 
-    The baseline is always a row. On a wide terminal objectives have the half width of their 95 %
-    interval. Axes on which all rows are alike are told below the table.
+    The baseline is always a row. On a wide terminal, objectives have the half-width of their 95 %
+    interval. Axes with the same value in all rows are listed below the table.
     """
     rows = frontier_rows(history, searched=searched)
     is_published = any(row.kind == "published" for row in rows)
@@ -62,15 +62,16 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
 
 def _title(history: History, is_published: bool) -> str:
     if is_published:
-        return f"published frontier: {len(history.published)} points, measured again"
+        count = len(history.published)
+        return f"published frontier: {count} {'point' if count == 1 else 'points'}, measured again"
     return (
         f"search frontier: {len(history.frontier)} of {len(history.measured)} measured trials, "
-        f"values not confirmed"
+        "values not confirmed"
     )
 
 
 def _caption(history: History, rows: Sequence[FrontierRow], alike: dict[str, str]) -> str:
-    """Return what a reader of the table must know."""
+    """Return the notes below the table."""
     lines = ["Gains are against the baseline, trial 0."]
     if any(row.kind == "published" for row in rows):
         lines = [
@@ -86,7 +87,7 @@ def _caption(history: History, rows: Sequence[FrontierRow], alike: dict[str, str
 
 
 def _knobs(row: FrontierRow) -> dict[str, str]:
-    """Return what was tried, by the column's name."""
+    """Return a candidate's values, by column name."""
     params, run = row.candidate.params, row.candidate.run
     return {
         "trial": str(row.number),
@@ -101,7 +102,7 @@ def _knobs(row: FrontierRow) -> dict[str, str]:
 
 
 def _alike(knobs: Sequence[dict[str, str]]) -> dict[str, str]:
-    """Return the knobs that have one value in all rows."""
+    """Return the knobs with the same value in all rows."""
     if len(knobs) < 2:
         return {}
     first = knobs[0]

@@ -1,4 +1,4 @@
-"""A tracking that may be away: the study goes on without it, and it catches up later."""
+"""A tracking that may fail: the study continues without it, and it catches up later."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _LOG = logging.getLogger("paretune")
 
 
 class GuardedTracking:
-    """Keeps a tracking that fails, or is not there yet, from ending the study.
+    """Keeps a failing or unreachable tracking from ending the study.
 
-    Once it failed it is left alone for some minutes, then opened anew, which shows all that was
-    missed. It is also tried again when a confirmation begins, and at the end.
+    After a failure it is left alone for some minutes, then opened again, which adds everything that
+    is missing. It is also tried again when a confirmation begins, and at the end.
 
     Args:
         open_view: Opens the tracking.
-        retry_s: Seconds after which it is tried again; later if a try takes so long that trying
-            would cost more than a twentieth of the time.
+        retry_s: Seconds between attempts; more if attempts would otherwise cost more than a
+            twentieth of the time.
     """
 
     def __init__(self, open_view: Callable[[], Tracking], retry_s: float = _RETRY_S) -> None:
@@ -37,10 +37,10 @@ class GuardedTracking:
         self._has_failed = False
 
     def bring_up_to_date(self, history: History) -> None:
-        """Open the tracking, which shows what is not shown yet.
+        """Open the tracking, which adds everything that is missing.
 
         Raises:
-            UnusableTrackingError: If waiting would not help.
+            UnusableTrackingError: If waiting does not help.
         """
         self._try(history, lambda view: None)
 
@@ -52,7 +52,7 @@ class GuardedTracking:
         self._try(history, lambda view: view.start(phase, history))
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
-        """Pass it on; or try again, if it is time to, which shows the trial with all others."""
+        """Pass it on; or try again if it is time, which adds the trial with all others."""
         if self._view is not None:
             self._try(history, lambda view: view.log_trial(record, history))
         elif time.monotonic() >= self._next_try:
@@ -63,10 +63,10 @@ class GuardedTracking:
         self._try(history, lambda view: view.log_confirmed(history))
 
     def finish(self, history: History, reason: str, status: Status) -> None:
-        """Pass it on, after what was missed."""
+        """Pass it on, after adding what is missing."""
         self._try(history, lambda view: view.finish(history, reason, status))
         if self._view is None:
-            _LOG.warning("MLflow is behind: bring it up to date with `paretune sync`")
+            _LOG.warning("MLflow is not up to date: run `paretune sync`")
 
     def _try(self, history: History, call: Callable[[Tracking], None]) -> None:
         began = time.monotonic()
@@ -80,9 +80,9 @@ class GuardedTracking:
             self._next_try = now + max(self.retry_s, (now - began) / _MOST_TIME)
             if not self._has_failed:
                 _LOG.warning(
-                    "MLflow failed (%s: %s); the study goes on without it. Nothing is lost: it is "
-                    "tried again every few minutes and at the end, and `paretune sync` brings it "
-                    "up to date later.",
+                    "MLflow failed (%s: %s); the study continues without it. Nothing is lost: it "
+                    "is tried again every few minutes and at the end, and `paretune sync` brings "
+                    "it up to date later.",
                     type(error).__name__,
                     error,
                 )

@@ -8,11 +8,11 @@ import numpy as np
 
 
 def write_histogram(samples: Path, title: str, picture: Path) -> None:
-    """Draw how long calls took, one outline a launch, with the median and the 95th percentile.
+    """Draw call latencies, one outline per launch, with the median and the 95th percentile.
 
     Args:
         samples: The raw samples: an ``.npz`` file with the times of each launch in ms.
-        title: What was measured.
+        title: The title.
         picture: The ``.png`` file to write.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -32,8 +32,8 @@ def write_histogram(samples: Path, title: str, picture: Path) -> None:
     for percentile, color in ((50, "#0072b2"), (95, "#c23b5a")):
         at = float(np.percentile(calls, percentile))
         axes.axvline(at, color=color, lw=1.5, label=f"p{percentile} {at:.4g} ms")
-    axes.set_title(f"{title}\n{len(launches)} launches, a line each", fontsize=9)
-    axes.set_xlabel("latency of a call, ms (the slowest 0.5 % are not shown)")
+    axes.set_title(f"{title}\n{len(launches)} launches, one line each", fontsize=9)
+    axes.set_xlabel("latency per call, ms (the slowest 0.5 % are not shown)")
     axes.set_yticks([])
     axes.legend(frameon=False)
     figure.savefig(picture)

@@ -17,12 +17,12 @@ _FEWEST_TRIALS = 8
 def importances(history: History) -> dict[str, dict[str, float]]:
     """Return, for each objective, how much each axis decides whether a trial is among the best.
 
-    By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023, https://arxiv.org/abs/2304.10255), as
-    Optuna has it: what share of the difference between the better trials and all of them each axis
-    has. The shares of an objective sum to 1; axes that were not varied are left out.
+    By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023, https://arxiv.org/abs/2304.10255), in
+    Optuna's implementation: each axis's share of the difference between the better trials and all
+    trials. The shares of an objective sum to 1; axes with a single value are left out.
 
     Returns:
-        Shares by axis, by objective; nothing while fewer than eight trials were measured.
+        Shares by axis, by objective; empty with fewer than eight measured trials.
     """
     if len(history.measured) < _FEWEST_TRIALS:
         return {}

@@ -1,4 +1,4 @@
-"""How measurements of single model files are shown."""
+"""The output for measurements of single model files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _OPERATORS = 6
 
 
 def print_reports(reports: Sequence[ModelReport]) -> None:
-    """Print a table of metrics with a column a batch size, then operators and bottleneck."""
+    """Print a table of metrics with one column per batch size, then operators and bottleneck."""
     if not reports:
         return
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -62,7 +62,7 @@ def print_reports(reports: Sequence[ModelReport]) -> None:
             f"\nbatch {each.run.batch_size}: {_proof(each)}; {_cost(each)}", soft_wrap=True
         )
         if not each.timing.host_was_idle:
-            console.print("the host was busy all the time")
+            console.print("the host was never idle")
         console.print(f"bottleneck: {escape(each.bottleneck)}", soft_wrap=True)
         for operator in each.operators[:_OPERATORS]:
             console.print(
@@ -73,7 +73,7 @@ def print_reports(reports: Sequence[ModelReport]) -> None:
 
 
 def reports_as_json(reports: Sequence[ModelReport]) -> list[dict[str, Any]]:
-    """Return everything that was measured as plain values, raw samples included."""
+    """Return all measurements as plain values, raw samples included."""
     return [
         {
             "model": str(each.model),
@@ -94,7 +94,7 @@ def reports_as_json(reports: Sequence[ModelReport]) -> list[dict[str, Any]]:
 
 
 def write_histograms(reports: Sequence[ModelReport], path: Path) -> None:
-    """Write the latency histogram of each report, a color a launch, as one HTML file."""
+    """Write the latency histograms of all reports, one color per launch, as one HTML file."""
     from plotly.graph_objects import Histogram
     from plotly.subplots import make_subplots
 

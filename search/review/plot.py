@@ -29,14 +29,13 @@ _FRONTIER_LINE = "#c23b5a"
 
 
 def pareto_figure(history: History, name: str, *, searched: bool = False) -> Figure:
-    """Return an interactive figure of all measured trials, a pair of objectives at a time.
+    """Return an interactive figure of all measured trials, for one pair of objectives at a time.
 
-    What was confirmed is shown with its fresh values, and the frontier is the published one then,
-    unless the search's own is asked for.
-    Color is the quantization; a ring marks the frontier over all objectives, a star the baseline;
-    the line is the best that can be had in the two objectives shown. After a confirmation it runs
-    through confirmed points only, and what was not confirmed is hollow and says so: its quality is
-    that of the validation split, and its values those of the search.
+    After a confirmation, confirmed points have their fresh values and the frontier is the published
+    one, unless the search's own is requested. The color is the quantization; a ring marks the
+    frontier over all objectives, a star the baseline; the line connects the best points in the two
+    objectives shown. After a confirmation the line runs through confirmed points only, and other
+    points are hollow: their values are the search's, with quality from the validation split.
     """
     from plotly.graph_objects import Figure
 
@@ -128,7 +127,7 @@ def _points(
     marker: dict[str, Any],
     legend: bool = True,
 ) -> Any:
-    """Return trials as markers; with none, only the entry in the legend."""
+    """Return trials as markers; without trials, only the legend entry."""
     from plotly.graph_objects import Scatter
 
     return Scatter(
@@ -145,7 +144,7 @@ def _points(
 
 
 def _best_line(records: Sequence[TrialRecord], x: Objective, y: Objective) -> Any:
-    """Return the stepped line through the points that are best in the two objectives shown."""
+    """Return the stepped line through the best points in the two objectives shown."""
     from plotly.graph_objects import Scatter
 
     values = losses([record.metrics for record in records], [x, y])
@@ -170,7 +169,7 @@ def _hover(record: TrialRecord, history: History) -> str:
     head = f"<b>trial {record.number}{' (baseline)' if record.number == 0 else ''}</b>"
     lines = [head, *record.candidate.label.split(" · ")]
     if history.confirmed and all(record.number != point.number for point in history.confirmed):
-        lines.append("not confirmed: values of the search, quality of the validation split")
+        lines.append("not confirmed: the search's values, quality from the validation split")
     for name in shown_metrics(history):
         line = f"{name}: {format_metric(name, record.metrics[name])}"
         if history.baseline and record.number and name in METRICS:

@@ -17,8 +17,8 @@ class FrontierRows(Sequence[FrontierRow]):
 
     Args:
         history: The study.
-        searched: Take the search's own frontier, of values that are not confirmed.
-        kinds: Take only rows of these kinds.
+        searched: Use the search's own frontier, with unconfirmed values.
+        kinds: Use only rows of these kinds.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class FrontierRows(Sequence[FrontierRow]):
     def to_frame(self) -> DataFrame:
         """Return a data frame, one row per point, with the columns of ``frontier --format csv``.
 
-        Units are in the columns' names; intervals are 95 % ones, ``NAME_low`` and ``NAME_high``.
+        Units are in the column names; intervals are 95 % intervals, ``NAME_low`` and ``NAME_high``.
         """
         from pandas import DataFrame
 
@@ -64,7 +64,7 @@ class FrontierRows(Sequence[FrontierRow]):
         return html
 
     def _shown(self) -> DataFrame:
-        """Return what fits a screen: axes that vary, objectives, gains."""
+        """Return the columns that fit a screen: axes that vary, objectives, gains."""
         frame = self.to_frame()
         axes = [axis for axis in self.rows[0].candidate.params if frame[axis].nunique() > 1]
         objectives = [goal.metric for goal in self.history.objectives]

@@ -1,4 +1,4 @@
-"""Shortfalls: where a compression did not give what it is for."""
+"""Shortfalls: compressions that made a model neither smaller nor faster where they should."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _SIZE = "size_bytes"
 
 
 def shortfalls(record: TrialRecord, history: History) -> list[str]:
-    """Say where a compressed model is no smaller or no faster than the one it came from.
+    """Describe where a compressed model is not smaller or not faster than the one it came from.
 
-    It came from the candidates, as far as they were measured, that are run in the same way and
-    differ in one thing: not distilled, not pruned, or not quantized. Sizes are compared as they are
-    and p50 latencies by their intervals, as the search measured both.
+    It came from the measured candidates with the same run settings that differ in one thing: not
+    distilled, not pruned, or not quantized. Sizes are compared exactly and p50 latencies by their
+    intervals, both with the search's values.
 
     Args:
         record: A trial.
         history: The study.
 
     Returns:
-        A sentence for each that falls short of its parent; none for a trial without measurement.
+        One sentence per parent that it does not improve on; none without a measurement.
     """
     own = history.measured_as(record.candidate)
     if own is None:
@@ -51,7 +51,7 @@ def shortfalls(record: TrialRecord, history: History) -> list[str]:
 
 
 def _parents(build: BuildSpec) -> dict[str, BuildSpec]:
-    """Return what a build came from, by what was done to it."""
+    """Return the parents of a build, by the step that changed them."""
     found = {}
     if build.student != REFERENCE:
         found["distilled"] = replace(build, student=REFERENCE)

@@ -1,4 +1,4 @@
-"""A study's story in Markdown: the description of its run in MLflow."""
+"""A study in Markdown: the description of its run in MLflow."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _FRONTIER_ROWS = 30  # MLflow cuts a description at 8,000 characters
 
 
 def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -> str:
-    """Return a study's story in Markdown.
+    """Return a study as Markdown.
 
     Args:
         name: The study's name.
-        history: Its trials: goals, best trade-offs, failures, frontier.
-        definition: What it was created with: its space, code and machine.
+        history: Its trials.
+        definition: Its definition: space, code and machine.
     """
     goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
     rows = frontier_rows(history)
@@ -26,7 +26,7 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
     tag = "published" if history.published else "frontier"
     measured_again = (
         f" Measured again, {len(history.published)} of {len(history.confirmed)} plausible points "
-        f"are published: their fresh values stand below. {close_calls_text(history)}"
+        f"are published: their fresh values are below. {close_calls_text(history)}"
     )
     lines = [
         f"# {name}",
@@ -63,7 +63,7 @@ def _row_markdown(row: FrontierRow, metrics: Sequence[str]) -> str:
 
 
 def _best_trade_offs(history: History) -> list[str]:
-    """Say which point is best in each objective, and at what price in the others."""
+    """List the best point per objective, with its values in the others."""
     points = history.frontier
     if not points:
         return []
@@ -81,7 +81,7 @@ def _best_trade_offs(history: History) -> list[str]:
 
 
 def _setting(history: History, definition: Mapping[str, Any]) -> list[str]:
-    """Say what was searched, with which code and where."""
+    """List the space, the code and the machine."""
     lines = ["## Setting", ""]
     for axis, values in definition.get("space", {}).items():
         lines.append(f"- {axis}: {', '.join(map(str, values))}")

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 def trials_frame(history: History) -> DataFrame:
     """Return every trial as a row, in the order of numbers.
 
-    Columns are the trial's number and state (``measured``, ``skipped`` or ``failed``), why there is
-    no measurement, the axes, and every metric that any trial has, with units in their names and the
-    ends of their 95 % intervals. Values are the search's own: those of the published frontier are
-    in :class:`~paretune.search.review.row_list.FrontierRows`.
+    Columns are the trial's number and state (``measured``, ``skipped`` or ``failed``), the reason
+    for a missing measurement, the axes, and every metric that any trial has, with units in their
+    names and the ends of their 95 % intervals. Values are the search's own; the published frontier
+    is in :class:`~paretune.search.review.row_list.FrontierRows`.
     """
     from pandas import DataFrame
 

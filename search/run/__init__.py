@@ -1,4 +1,4 @@
-"""The study loop: attempts, budgets, what ends it.
+"""The study loop: attempts, budgets, the end of a study.
 
 May import record, storage, configure, propose and confirm.
 """

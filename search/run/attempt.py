@@ -24,23 +24,23 @@ _MOST_DEATHS = 3
 _WORTH_IT = 2.0
 
 Jobs = Generator[Job, Outcome, TrialRecord]
-"""Yields what is to be done, is sent what came of it, returns the record."""
+"""Yields jobs, receives their outcomes, returns the record."""
 
 
 @dataclass
 class Attempt:
     """One trial from its candidate to its record.
 
-    If training is missing that costs more than finding out whether it is worth it, the candidate's
+    If a missing training costs more than finding out whether it is worth it, the candidate's
     skeleton is built and timed first, and the gate is asked before each part of the training.
 
     Attributes:
         trial: The trial.
         site: Where the candidate is built and measured.
-        gate: Judges whether the candidate may still reach the frontier.
-        cost: Says what stages are expected to take.
-        latency_first: Whether to time skeletons: ``auto`` does where it is cheaper than training.
-        occasion: Names the trial, unlike any other's: that is what its jobs are done for.
+        gate: Decides whether the candidate may still reach the frontier.
+        cost: Estimates the seconds of stages.
+        latency_first: Whether to time skeletons; ``auto`` does so if it is cheaper than training.
+        occasion: Names the trial uniquely, for the keys of its jobs.
     """
 
     trial: Unfinished
@@ -59,7 +59,7 @@ class Attempt:
     _saved: float = field(default=0.0, init=False)
 
     def jobs(self) -> Jobs:
-        """Yield what is to be done, take what came of it, return the record."""
+        """Yield the jobs, receive their outcomes, return the record."""
         if self.trial.deaths >= _MOST_DEATHS:
             times = self.trial.deaths
             message = f"the study's process died {times} times while this was built or measured"
@@ -80,7 +80,7 @@ class Attempt:
         return self._record(outcome)
 
     def _look_ahead(self) -> Generator[Job, Outcome, Skip | Failure | None]:
-        """Train as far as it may be worth it; return why it is not worth going on, if so."""
+        """Train as long as it may be worth it; return why to stop, if so."""
         build, run = self.trial.candidate.build, self.trial.candidate.run
         if self.latency_first == "never" or self.gate.quality_bound(build) is None:
             return None
@@ -119,7 +119,7 @@ class Attempt:
         return expected > _WORTH_IT * skeleton
 
     def _do(self, job: Job) -> Generator[Job, Outcome, Outcome]:
-        """Have a job done for this trial, where its candidate is built and measured."""
+        """Yield a job with what makes its key: the site and the trial."""
         outcome = yield replace(job, given=self.site.given(job), occasion=self.occasion)
         return outcome
 
@@ -157,5 +157,5 @@ class Attempt:
 
 
 def _for_good(failure: Failure) -> Failure | None:
-    """Return a failure that training cannot mend; any other is no reason to leave the candidate."""
+    """Return a failure that training cannot fix; others are no reason to drop the candidate."""
     return failure if failure.kind is FailureKind.UNSUPPORTED else None

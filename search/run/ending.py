@@ -1,4 +1,4 @@
-"""The end of a study's run: said once, in the storage and in its views."""
+"""The end of a study's run, recorded once, in the storage and in its views."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from paretune.spaces import StudyError
 def ending(
     storage: StudyStorage, tracking: Tracking, history: History, reason: str
 ) -> Iterator[None]:
-    """Say that a study ended, once what is done within is over, and how.
+    """Record at the end of this context that a study ended, and how.
 
-    A process that is killed within says nothing: the study did not end, it was killed.
+    A process that is killed inside records nothing: the study did not end, it was killed.
 
     Args:
-        storage: Where the study is kept.
+        storage: The study's storage.
         tracking: Its view.
         history: Its trials.
-        reason: Why it ended, in words, unless something within was interrupted or failed.
+        reason: Why it ended, in words, unless it is interrupted or fails inside.
     """
 
     def end(why: str, status: Status) -> None:
@@ -36,7 +36,7 @@ def ending(
         end("interrupted", "KILLED")
         raise
     except BaseException as error:
-        # It may be the storage that failed: then that is the error to tell.
+        # The storage itself may have failed: then report that error.
         with suppress(StudyError):
             end(f"stopped: {error}", "FAILED")
         raise

@@ -20,9 +20,9 @@ class Flight:
     Attributes:
         trial: The trial.
         site: Where its candidate is built and measured.
-        jobs: What is left of it.
+        jobs: Its remaining jobs.
         slot: The slot of the job that it waits for.
-        future: What will come of that job.
+        future: The outcome of that job, once it is done.
     """
 
     trial: Unfinished
@@ -33,16 +33,16 @@ class Flight:
 
     @property
     def is_ready(self) -> bool:
-        """Whether its job is done, so that it can go on."""
+        """Whether its job is done, so that it can continue."""
         return self.future is not None and self.future.done()
 
 
 def at_work(flights: Iterable[Flight], capacity: Callable[[str], int]) -> list[Flight]:
-    """Return the flights whose job is being done, or is suspended in the middle.
+    """Return the flights whose job is running or suspended, and not waiting for its slot.
 
     Args:
-        flights: All of them, in the order in which their jobs were submitted.
-        capacity: How many jobs a slot takes at once; those beyond that wait, first come first.
+        flights: All flights, in the order in which their jobs were submitted.
+        capacity: Returns how many jobs a slot takes at once; slots serve in order of submission.
     """
     busy: Counter[str] = Counter()
     found = []

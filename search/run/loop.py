@@ -1,7 +1,7 @@
 """The loop: ask → build → measure → tell, until the budget is spent.
 
-As many trials are in flight as builds can run side by side. Each gives one job after the other to
-the executor, and the loop goes on with whichever is ready.
+As many trials are in flight as builds can run in parallel. Each submits one job at a time to the
+executor, and the loop continues with whichever is ready.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from paretune.spaces import DeviceBusyError, SearchSpace, StudyError
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search gives back.
+    """The result of a search.
 
     Attributes:
         history: Every finished trial of the study.
         reason: Why the search ended, in words.
-        wants_confirmation: Whether the study publishes only what was measured again.
+        wants_confirmation: Whether the study publishes only points that were measured again.
     """
 
     history: History
@@ -52,28 +52,28 @@ class SearchResult:
 
 @dataclass
 class Loop:
-    """One search: everything it holds open, and the loop itself.
+    """One search: everything it uses, and the loop itself.
 
     Attributes:
         name: The study's name.
-        space: What may be tried.
-        storage: Where trials are kept.
+        space: The search space.
+        storage: The storage of trials.
         history: The finished trials of earlier searches.
-        unfinished: Trials that were in flight when the last search ended. Those that cannot be
-            finished in time stay there, for a later search.
-        under_way: Told which trials are being built or measured, in case the process dies.
-        strategy: Proposes candidates; it is told the history.
-        executor: Builds artifacts and measures them.
-        cost: Says what candidates are expected to take.
+        unfinished: Trials that were in flight when the last search ended. Trials that cannot be
+            finished in time stay there for a later search.
+        under_way: Records which trials are being built or measured, in case the process dies.
+        strategy: Proposes candidates; it observes the history.
+        executor: Builds and measures artifacts.
+        cost: Estimates the seconds of candidates.
         tracking: Shows trials.
-        reporter: Told about progress.
-        identical_failures: The first trials stop the study when so many fail for one cause.
+        reporter: Reports progress.
+        identical_failures: The study stops if this many first trials fail for the same reason.
         latency_first: Whether skeletons are timed before training is paid for.
-        reserve: Says how many seconds of a budget's to keep for what comes after the search.
-        given_up: The rule of the space that leaves out what keeps failing.
-        affordable: The rule of the space that leaves out what cannot be finished in time.
-        store_limit: Keeps the artifact store within its size, if there is one.
-        clock: Says what time it is, in seconds; the executor's, if that simulates one.
+        reserve: Returns the seconds of a budget to keep for the time after the search.
+        given_up: The rule of the space that excludes what keeps failing.
+        affordable: The rule of the space that excludes what cannot finish in time.
+        store_limit: Limits the size of the artifact store, if it is limited.
+        clock: Returns the time in seconds; the executor's time, if that simulates one.
         started: When the budget's hours began, on that clock; now by default.
     """
 
@@ -108,10 +108,10 @@ class Loop:
             self._teach(record)
 
     def run(self, budget: Budget) -> SearchResult:
-        """Try candidates until the budget is spent, the space is, or nothing can work.
+        """Try candidates until the budget is spent, the space is exhausted, or nothing can work.
 
-        An interruption or an error ends the study; a search that is done does not, since what it
-        found is still to be confirmed.
+        An interruption or an error ends the study; a finished search does not, because its result
+        is still to be confirmed.
         """
         self.storage.begin()
         self.tracking.start("searching", self.history)
@@ -127,7 +127,7 @@ class Loop:
             self._end("interrupted", "KILLED")
             raise
         except BaseException as error:
-            # It may be the storage that failed: then that is the error to tell.
+            # The storage itself may have failed: then report that error.
             with suppress(StudyError):
                 self._end(f"stopped: {error}", "FAILED")
             raise
@@ -138,7 +138,7 @@ class Loop:
         self.tracking.finish(self.history, reason, status)
 
     def _deadline(self, budget: Budget) -> float | None:
-        """Return when the search must be over."""
+        """Return the deadline of the search."""
         if budget.hours is None:
             return None
         seconds = budget.hours * 3600
@@ -148,7 +148,7 @@ class Loop:
         reason, size = None, self.executor.capacity(BUILD)
         while True:
             deadline = self._deadline(budget)
-            # Nothing may be in flight while files are removed.
+            # No trial may be in flight while files are removed.
             is_full = self.store_limit is not None and self.store_limit.is_reached()
             if self.store_limit is not None and is_full and not self._flights:
                 self.store_limit.enforce()
@@ -157,7 +157,7 @@ class Loop:
                 with waiting_until(deadline):
                     reason = self._start_one(budget, deadline)
             if not self._flights and reason is not None:
-                self.executor.wait(0.0)  # so that it lets go of what it held for the last one
+                self.executor.wait(0.0)  # It releases what it held for the last job.
                 return reason
             with waiting_until(deadline):
                 went_on = self._advance(deadline)
@@ -166,10 +166,10 @@ class Loop:
                 return f"the search's share of {budget.hours:g} h is over"
 
     def _start_one(self, budget: Budget, deadline: float | None) -> str | None:
-        """Start a trial: one that was in flight when the study last ended, or a new one.
+        """Start a trial: an unfinished one from the last search, or a new one.
 
         Returns:
-            Why no other is to be started, or ``None``.
+            Why no further trial can start, or ``None``.
 
         Raises:
             StudyError: If another process has taken the study over.
@@ -178,14 +178,14 @@ class Loop:
         done = len(self.history.records) + len(self._flights)
         if done >= budget.trials:
             return f"{budget.trials} of {budget.trials} trials are done"
-        # Until something was measured, nothing is known of what anything takes.
+        # Until something was measured, no durations are known.
         self.affordable.deadline = deadline if self.history.measured else None
         for trial in self.unfinished:
             if self.affordable(trial.candidate) is None:
                 self.unfinished.remove(trial)
                 self._begin(trial)
                 return None
-        # What was passed over is still a trial of the study, only not one for today.
+        # A postponed trial still counts as a trial of the study.
         candidate = None
         if done + len(self.unfinished) < budget.trials:
             trials = [*self.unfinished, *(flight.trial for flight in self._flights)]
@@ -194,7 +194,7 @@ class Loop:
             self._begin(Unfinished(self.storage.start(candidate), candidate))
             return None
         if self.affordable.deadline is not None:
-            return f"nothing more can be finished in the search's share of {budget.hours:g} h"
+            return f"no further trial can finish in the search's share of {budget.hours:g} h"
         return "every candidate of the space was tried"
 
     def _begin(self, trial: Unfinished) -> None:
@@ -207,7 +207,7 @@ class Loop:
         self._go_on(flight, None)
 
     def _advance(self, deadline: float | None) -> bool:
-        """Go on with what is ready, after waiting for it if need be; ``False`` if time is up."""
+        """Continue the trials that are ready, or wait for one; ``False`` if time is up."""
         left_s = None
         if any(flight.is_ready for flight in self._flights):
             left_s = 0.0
@@ -216,7 +216,7 @@ class Loop:
             if left_s <= 0:
                 if all(flight.slot == BUILD for flight in self._flights):
                     return False
-                left_s = None  # What is built is measured all the same.
+                left_s = None  # A trial that is built is still measured.
         self._wait(left_s)
         for flight in [flight for flight in self._flights if flight.is_ready]:
             if flight.future is not None:
@@ -224,7 +224,7 @@ class Loop:
         return True
 
     def _go_on(self, flight: Flight, outcome: Outcome | None) -> None:
-        """Give a flight what came of its job, and submit its next one."""
+        """Pass a flight the outcome of its job, and submit its next job."""
         flight.future = None
         try:
             job = next(flight.jobs) if outcome is None else flight.jobs.send(outcome)
@@ -233,7 +233,7 @@ class Loop:
             self._note_under_way()
             self._keep(end.value)
             return
-        # Slots serve whoever comes first, and so the flights are kept in that order.
+        # Slots serve in order of submission, so flights are kept in that order.
         self._flights.remove(flight)
         self._flights.append(flight)
         flight.slot = flight.site.slot(job)
@@ -241,12 +241,12 @@ class Loop:
         self._note_under_way()
 
     def _note_under_way(self) -> None:
-        """Note what is built or measured; what waits for its turn is not among it."""
+        """Record which trials are being built or measured; waiting trials are not included."""
         busy = at_work(self._flights, self.executor.capacity)
         self.under_way.note([flight.trial.number for flight in busy])
 
     def _wait(self, left_s: float | None) -> None:
-        """Wait until a job has ended, the time is up, or it is time to look who owns the study.
+        """Wait for the end of a job, the deadline, or the next check of who owns the study.
 
         Raises:
             StudyError: If another process has taken the study over.
@@ -257,22 +257,22 @@ class Loop:
         self.storage.check_owner()
 
     def _abandon(self) -> None:
-        """Leave what is in flight; the next search starts it again."""
+        """Abandon the trials in flight; the next search starts them again."""
         self.executor.cancel()
         self._flights.clear()
 
     def _teach(self, record: TrialRecord) -> None:
-        """Tell the strategy what is known; of a skipped candidate, what it was at best."""
+        """Pass a trial to the strategy; for a skipped candidate, its best possible metrics."""
         metrics = record.metrics
         if record.skip:
             metrics |= {self.history.quality_metric: record.skip.quality_bound}
         self.strategy.observe(record.candidate, metrics or None)
 
     def _keep(self, record: TrialRecord) -> None:
-        """Commit a record, then bring the views up to date.
+        """Commit a record, then update the views.
 
-        Until something has been measured, failures are only held: if the environment is broken,
-        they say nothing about the candidates, and the next start tries them again.
+        Until something has been measured, failures are only held back: if the environment is
+        broken, they say nothing about the candidates, and the next start tries them again.
         """
         self.history.add(record)
         if self.history.measured:
@@ -293,7 +293,7 @@ class Loop:
         cause = self.history.common_cause
         if cause and len(self.history.records) >= self.identical_failures:
             raise StudyError(
-                f"stopped: each of the first {len(self.history.records)} candidates failed for one "
-                f"cause:\n  {record.failure.message if record.failure else cause}\n"
-                f"Fix it and run the same command again: these trials will be tried anew"
+                f"stopped: each of the first {len(self.history.records)} candidates failed for "
+                f"the same reason:\n  {record.failure.message if record.failure else cause}\n"
+                f"Fix it and run the same command again: these trials will be tried again"
             )

@@ -1,4 +1,4 @@
-"""The reporter: whoever is told what a search is doing."""
+"""The reporter: receives the progress of a search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paretune.spaces import Candidate, SearchSpace
 
 
 class Reporter(Protocol):
-    """Told what a search is doing."""
+    """Receives the progress of a search."""
 
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
         """The search begins, with the trials of earlier runs in the history."""
@@ -23,7 +23,7 @@ class Reporter(Protocol):
         """A trial has ended."""
 
     def gave_up(self, reason: str) -> None:
-        """A part of the space is left out from now on."""
+        """A part of the space is excluded from now on."""
 
     def confirming(self, round_number: int, left: int, points: int) -> None:
         """A round of confirmation begins: some of the points need more launches."""

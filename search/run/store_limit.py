@@ -1,4 +1,4 @@
-"""The store's limit: what is removed when the artifact store has grown too large."""
+"""The store's limit: removes files when the artifact store has grown too large."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LOG = logging.getLogger("paretune")
 def needed_files(history: History) -> set[str]:
     """Return the digests of the files that a study publishes, or may have to measure again.
 
-    They are those of the baseline, of the search's frontier, of what confirmation would measure,
-    and of what it has measured.
+    These are the files of the baseline, of the search's frontier, of the points that confirmation
+    would measure, and of the confirmed points.
     """
     base = history.baseline
     records = [*history.frontier, *plausible(history), *([base] if base else [])]
@@ -29,22 +29,22 @@ def needed_files(history: History) -> set[str]:
 
 
 class StoreLimit:
-    """Keeps an artifact store below a size.
+    """Limits the size of an artifact store.
 
-    What is removed first is what is cheapest to make again, for its size. What any study of the
-    store needs stays (see :func:`needed_files`), and so do the reference's weights: everything
-    starts from them. While another study uses the store nothing is removed.
+    Files that are cheapest to make again, for their size, go first. Files that any study of the
+    store needs stay (see :func:`needed_files`), and so do the reference's weights, from which
+    everything starts. While another study uses the store, nothing is removed.
 
-    Each study pins what it needs. While it goes on it pins all that it measures, which costs a line
-    per trial: a search that is killed leaves too many pins and never too few.
+    Each study pins the files it needs. While it runs, it pins everything it measures, which costs a
+    line per trial: a killed search leaves too many pins, never too few.
 
     Args:
         store: The artifact store.
-        limit_gb: Its size in gigabytes (10⁹ bytes), or ``None`` for no limit.
+        limit_gb: The limit in gigabytes (10⁹ bytes), or ``None`` for no limit.
         history: The study.
-        pins: What the study pins.
+        pins: The study's pins.
         use: The study's use of the store.
-        cost: Told what is left after files were removed.
+        cost: Informed about the remaining files after files were removed.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class StoreLimit:
         self._told: set[str] = set()
 
     def pin(self) -> None:
-        """Pin what the study needs as it stands, and nothing else."""
+        """Pin the files that the study needs now, and nothing else."""
         self._pinned = len(self.history.measured)
         self.pins.replace(needed_files(self.history))
 
     def is_reached(self) -> bool:
-        """Tell whether the store is too large, looked at every few trials; pin what is new."""
+        """Tell whether the store is too large, checked every few trials; pin new files."""
         new = self.history.measured[self._pinned :]
         self._pinned += len(new)
         self.pins.add(record.measurement.artifact for record in new if record.measurement)
@@ -84,7 +84,7 @@ class StoreLimit:
         return self._is_reached
 
     def enforce(self) -> None:
-        """Remove files until there is some room again, unless another study uses the store."""
+        """Remove files until there is room again, unless another study uses the store."""
         self._is_reached = False
         if self.limit_bytes is None:
             return
@@ -94,16 +94,17 @@ class StoreLimit:
                 self.store.evict(int(_ROOM * self.limit_bytes))
         if not is_alone:
             self._tell(
-                f"the artifact store {self.store.root} is above budget.store_gb, and another study "
-                f"uses it: nothing is removed until that one has ended"
+                f"the artifact store {self.store.root} is above budget.store_gb, but another "
+                "study uses it: nothing is removed until that study has ended"
             )
             return
         self.cost.note_stored(self.store.names())
         if self.store.size_bytes() > self.limit_bytes:
             self._tell(
-                f"the artifact store {self.store.root} stays above budget.store_gb: the rest is "
-                f"needed by {', '.join(sorted(self.store.pinned()))}, or was made by no stage; "
-                f"raise budget.store_gb, or delete the file of a study that is gone from "
+                f"the artifact store {self.store.root} stays above budget.store_gb: the remaining "
+                f"files are needed by {', '.join(sorted(self.store.pinned()))}, or no stage made "
+                "them; raise budget.store_gb, or, if a study no longer exists, delete its file "
+                "from "
                 f"{self.store.pins}"
             )
 

@@ -1,4 +1,4 @@
-"""Reading thousands of rows at once."""
+"""Faster reading of thousands of rows."""
 
 import gc
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Keep Python's cycle collector from running meanwhile.
+    """Switch off Python's cycle collector inside this context.
 
-    It looks through everything that was read whenever that has grown by some, and finds nothing,
-    because all of it is kept: half the time that a database mapper takes for thousands of rows.
+    Otherwise it repeatedly scans everything that was read and finds nothing to free, because all of
+    it is kept: that is half of a database mapper's time for thousands of rows.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -1,7 +1,7 @@
-"""Confirmed points in a study's attributes: a confirmation is there as a whole, or not at all.
+"""Confirmed points in a study's attributes: a confirmation is stored completely or not at all.
 
-Each confirmation writes its points under an id of its own, then the index that names them: killed
-in between, it leaves the last one as it was, and some attributes that nothing names.
+Each confirmation writes its points under its own id, then the index that names them. A kill in
+between leaves the last confirmation as it was, and some attributes that nothing refers to.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _INDEX = "paretune_confirmed"
 
 @dataclass(frozen=True)
 class ConfirmedPoints:
-    """What a confirmation found.
+    """The result of a confirmation.
 
     Attributes:
         points: The points, by trial number.
-        trials: How many trials the study had; 0 if it is to be confirmed again.
-        samples: What the points were run on (see ``Samples.as_dict``); ``None`` if it was never
+        trials: Number of trials in the study; 0 if it must be confirmed again.
+        samples: The inputs of the points (see ``Samples.as_dict``); ``None`` if it was never
             confirmed.
     """
 
@@ -33,17 +33,17 @@ class ConfirmedPoints:
 
     @property
     def fewest_launches(self) -> int:
-        """The launches of the point that has fewest; 0 without points."""
+        """The minimum number of launches of a point; 0 without points."""
         return min((point.measurement.launches for point in self.points), default=0)
 
     def __str__(self) -> str:
         return f"{len(self.points)} points with at least {self.fewest_launches} launches each"
 
     def may_replace(self, earlier: ConfirmedPoints) -> bool:
-        """Tell whether nothing is lost if it takes another's place, though it was cut short.
+        """Tell whether an interrupted confirmation may replace another without a loss.
 
-        It has at least as many points, and its least measured one has at least as many launches as
-        the other's least measured one.
+        It may if it has at least as many points, and its least measured point has at least as many
+        launches as the other's least measured point.
         """
         return (
             len(self.points) >= len(earlier.points)
@@ -51,10 +51,10 @@ class ConfirmedPoints:
         )
 
     def write(self, put: Callable[[str, Any], None]) -> None:
-        """Write it in place of the last one.
+        """Write it in place of the last confirmation.
 
         Args:
-            put: Sets an attribute of the study; it is there for good when that returns.
+            put: Sets an attribute of the study durably.
         """
         campaign = uuid.uuid4().hex
         for point in self.points:
@@ -66,7 +66,7 @@ class ConfirmedPoints:
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> ConfirmedPoints:
-        """Return the last one that was written as a whole; without points if there is none."""
+        """Return the last completely written confirmation; without points if there is none."""
         index = attributes.get(_INDEX)
         if index is None:
             return cls()

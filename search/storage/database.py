@@ -1,4 +1,4 @@
-"""Optuna's database: opened, and made if it is not there."""
+"""Optuna's database: opened, and created if it is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RETRY_S = 0.25
 
 
 def open_database(url: str) -> optuna.storages.RDBStorage:
-    """Open an Optuna storage; an empty database is given its tables.
+    """Open an Optuna storage, and create the tables in an empty database.
 
     Args:
         url: Its URL.
@@ -30,14 +30,14 @@ def open_database(url: str) -> optuna.storages.RDBStorage:
             tried += 1
             if tried == _TRIES or not _is_made_by_another(error):
                 raise StudyError(
-                    f"the Optuna storage {url} cannot be opened: {error}; check the folder or "
-                    f"server, or give another `storage`"
+                    f"cannot open the Optuna storage {url}: {error}; check the folder or server, "
+                    "or set another `storage`"
                 ) from error
         time.sleep(_RETRY_S)
 
 
 def _is_made_by_another(error: Exception) -> bool:
-    """Tell whether another process makes the tables at this moment: each looks, then creates."""
+    """Tell whether another process is creating the tables: each checks, then creates."""
     return isinstance(error, sqlalchemy.exc.IntegrityError) or (
         isinstance(error, sqlalchemy.exc.DBAPIError) and "already exists" in str(error)
     )

@@ -1,4 +1,4 @@
-"""The definition: what makes a study this one, and the checks that a stored study is."""
+"""The definition: what identifies a study, and the checks of a stored study against it."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _OURS = "paretune_"
 def refuse_changed(
     existing: Mapping[str, Any], definition: Mapping[str, Any], name: str, url: str
 ) -> None:
-    """Check that a study is continued as what it was started as.
+    """Check that a study is continued with the definition it was started with.
 
     Args:
-        existing: What the study was created with.
-        definition: What it is now.
+        existing: The definition that the study was created with.
+        definition: The current definition.
         name: Its name.
         url: Its storage.
 
     Raises:
-        StudyError: If anything differs, with what.
+        StudyError: If anything differs; the message names it.
     """
     known = {**existing, "space": {**OPTIONAL_AXES, **existing.get("space", {})}}
     changed = [key for key, value in definition.items() if known.get(key) != value]
     if changed:
         raise StudyError(
             f"the study {name!r} in {url} was started with another "
-            f"{', '.join(changed)}; give the changed study a new `name` (its builds are "
-            f"reused all the same), or undo the change"
+            f"{', '.join(changed)}; set a new `name` for the changed study (its builds are still "
+            "reused), or undo the change"
         )
 
 
 def refuse_foreign(study: optuna.Study, objectives: Sequence[Objective], url: str) -> None:
-    """Leave alone what another program keeps under a study's name.
+    """Refuse a study of another program with the same name.
 
-    An empty study without attributes may be taken: this program, killed, leaves one, too.
+    An empty study without attributes is accepted: this program leaves one if it is killed.
 
     Raises:
         StudyError: If the study has trials, attributes of others, or other directions.
@@ -51,6 +51,6 @@ def refuse_foreign(study: optuna.Study, objectives: Sequence[Objective], url: st
     if study.trials or others or directions != wanted:
         raise StudyError(
             f"{url} holds a study {study.study_name!r} that Paretune did not create "
-            f"({len(study.trials)} trials, directions {', '.join(directions)}); give this study "
-            f"another `name`, or another `storage`"
+            f"({len(study.trials)} trials, directions {', '.join(directions)}); set another "
+            "`name` or another `storage`"
         )

@@ -11,7 +11,7 @@ from paretune.spaces import StudyError
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file; the operating system lets go of it when the process ends, however it ends.
+    """Hold a lock file; the operating system releases it when the process ends, in whatever way.
 
     Raises:
         StudyError: If another process holds it.
@@ -24,7 +24,7 @@ def exclusive(path: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode() or "another process"
             raise StudyError(
-                f"this study is being searched by process {holder}; wait for it, or end it first"
+                f"this study is being searched by process {holder}; wait for it or end it first"
             ) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())

@@ -1,17 +1,17 @@
-"""Ownership: one coordinator writes to a study, wherever its storage is and on whatever host.
+"""Ownership: one coordinator writes to a study, for any storage and any host.
 
-The owner keeps its name in the study itself, and beats: every few seconds it writes there that it
-is alive. A newcomer that finds a name
+The owner keeps its name in the study itself and writes a heartbeat there every few seconds. A
+newcomer that finds a name
 
 1. takes over at once if that process is known to be gone (same host, same boot, no such process);
-2. else watches for as long as a heart may stand still, by its own clock. It never compares clocks:
-   that of another host may be hours off. If anything changes meanwhile, the owner is alive, and the
-   newcomer is refused; if nothing does, it takes over.
+2. otherwise watches until the heartbeat would have expired, by its own clock. It never compares
+   clocks: another host's clock may be hours off. If anything changes meanwhile, the owner is alive
+   and the newcomer is refused; if nothing changes, it takes over.
 
-Names are written by compare-and-swap, so of several newcomers one wins. An owner that was only
-slow (suspended, cut off) may find that it was taken for dead. It must not write any more, and
-cannot: each of its transactions reads the name before it commits, and holds that row, so that
-nobody can take over in between.
+Names are written by compare-and-swap, so one of several newcomers wins. An owner that was only slow
+(suspended, cut off) may find that it was taken for dead. It must not write any more, and it cannot:
+each of its transactions reads the name before it commits, and locks that row, so that nobody can
+take over in between.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ OWNER = "paretune_owner"
 """The study attribute that holds the owner's name."""
 
 BEAT_S = 10.0
-"""Seconds from beat to beat: a write of a few milliseconds each."""
+"""Seconds between heartbeats; each is a write of a few milliseconds."""
 
 EXPIRY_S = 60.0
-"""Seconds without a beat after which an owner counts as dead: six beats lost. Untested guess at
-the longest that a busy host keeps a thread from running."""
+"""Seconds without a heartbeat after which an owner counts as dead: six lost heartbeats. Untested
+guess at the longest that a busy host keeps a thread from running."""
 
 _LOOK_S = 1.0
 _HELD: set[str] = set()
@@ -59,7 +59,7 @@ class Ownership:
         name: The study's name, for messages.
         storage: Its database.
         study_id: Optuna's id of it.
-        url: Where the database is, for messages.
+        url: The database, for messages.
 
     Raises:
         StudyError: On entry, if another process is alive and owns the study.
@@ -98,7 +98,7 @@ class Ownership:
         self._heart.join(timeout=BEAT_S)
         event.remove(self._storage.scoped_session, "before_commit", self._fence)
         _HELD.discard(self._me.token)
-        # If it cannot be reached now, the next one finds that this process is gone.
+        # If the storage cannot be reached now, the next owner finds that this process is gone.
         with suppress(optuna.exceptions.StorageInternalError):
             self._attribute.swap(self._me.as_json(), None)
 
@@ -117,29 +117,30 @@ class Ownership:
             if seen is not None:
                 known = Owner.from_json(seen)
                 if known.token == self._me.token:
-                    return  # It was written, only the answer was lost.
+                    return  # It was written; only the answer was lost.
                 if not _is_gone(known) and not self._stands_still(seen):
                     continue
             if self._swap(seen, self._me):
                 return
 
     def _stands_still(self, seen: str) -> bool:
-        """Watch an owner for as long as a heart may stand still.
+        """Watch an owner until its heartbeat would have expired.
 
         Returns:
-            Whether nothing changed; ``False`` if it let go.
+            Whether nothing changed; ``False`` if it gave up the study.
 
         Raises:
             StudyError: If it is alive, or another newcomer was quicker.
         """
         owner = Owner.from_json(seen)
         _LOG.warning(
-            "the study %r belongs to %s; watching for up to %g s whether that is still alive",
+            "the study %r belongs to %s; watching for up to %g s whether that process is still "
+            "alive",
             self.name,
             owner,
             EXPIRY_S,
         )
-        # Looks are counted, not seconds: while the storage is away, nobody's heart can be heard.
+        # Count looks, not seconds: while the storage does not answer, no heartbeat can be seen.
         for _ in range(max(1, round(EXPIRY_S / _LOOK_S))):
             self._ended.wait(_LOOK_S)
             now = self._patiently(self._attribute.read)
@@ -147,8 +148,8 @@ class Ownership:
                 return False
             if now != seen:
                 raise StudyError(
-                    f"the study {self.name!r} is being searched by {Owner.from_json(now)}; "
-                    f"wait for it, or end it there first"
+                    f"the study {self.name!r} is being searched by {Owner.from_json(now)}; wait "
+                    "for it, or end it there first"
                 )
         return True
 
@@ -157,7 +158,7 @@ class Ownership:
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S) and self._lost is None:
-            # What the storage's failure is, the study's own thread is told.
+            # The study's own thread reports failures of the storage.
             with suppress(optuna.exceptions.StorageInternalError):
                 self._beat_once()
 
@@ -168,23 +169,24 @@ class Ownership:
             return
         now = self._attribute.read()
         if not self._is_lost(now) and now:
-            self._me = Owner.from_json(now)  # A beat was written, only the answer was lost.
+            self._me = Owner.from_json(now)  # A heartbeat was written; only the answer was lost.
 
     def _is_lost(self, now: str | None) -> bool:
-        """Compare what is in the storage with this process, and keep what comes of it."""
+        """Compare the name in the storage with this process, and remember the result."""
         owner = Owner.from_json(now) if now else None
         if owner is not None and owner.token == self._me.token:
             return False
         self._lost = StudyError(
-            f"the study {self.name!r} was taken over by {owner or 'another process, which ended'}, "
-            f"because this process was not heard of for {EXPIRY_S:g} s (suspended, or cut off from "
-            f"the storage); what it had finished is safe, nothing more was written. Let the other "
-            f"one go on, or end it and run the same command again"
+            f"the study {self.name!r} was taken over by "
+            f"{owner or 'another process, which ended'}, because this process sent no heartbeat "
+            f"for {EXPIRY_S:g} s (suspended, or cut off from the storage). Finished trials are "
+            "safe; nothing more was written. Let the other process continue, or end it and run "
+            "the same command again"
         )
         return True
 
     def _fence(self, session: Session) -> None:
-        """Let nothing be committed that is not the owner's; SQLAlchemy calls it before a commit."""
+        """Allow commits of the owner only; SQLAlchemy calls this before a commit."""
         session.flush()
         if self._is_lost(self._attribute.read_in(session)):
             self.check()
@@ -194,7 +196,7 @@ class Ownership:
 
 
 def _is_gone(owner: Owner) -> bool:
-    """Tell whether an owner is known to be gone: its process, or what it did in this one."""
+    """Tell whether an owner is known to be gone: its process, or its work in this process."""
     here = Owner.this_process("")
     if (owner.place, owner.pid, owner.started) == (here.place, here.pid, here.started):
         return owner.token not in _HELD
@@ -202,7 +204,7 @@ def _is_gone(owner: Owner) -> bool:
 
 
 def who_owns(storage: optuna.storages.RDBStorage, study_id: int) -> Owner | None:
-    """Return who writes to a study, as far as is known without watching."""
+    """Return who writes to a study, as far as known without watching."""
     seen = StudyAttribute(storage, study_id, OWNER).read()
     owner = Owner.from_json(seen) if seen else None
     return None if owner is None or _is_gone(owner) else owner

@@ -1,4 +1,4 @@
-"""Patience: a storage that does not answer is given some minutes to come back."""
+"""Patience: retries for some minutes while a storage does not answer."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ Result = TypeVar("Result")
 
 
 def patiently(access: Callable[[], Result], url: str) -> Result:
-    """Read or write, again and again while the storage does not answer.
+    """Read or write, with retries while the storage does not answer.
 
     Args:
-        access: Reads or writes. It may be asked again although an earlier try was carried out: an
-            answer can be lost on its way.
+        access: Reads or writes. It may be called again although an earlier call succeeded, because
+            an answer can be lost.
         url: The storage, for messages.
 
     Raises:
-        StudyError: If the storage does not come back within minutes, or cannot by itself.
+        StudyError: If the storage does not come back within minutes, or cannot without help.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
             return access()
         except (optuna.exceptions.StorageInternalError, OSError) as error:
-            # A full disk does not empty itself: who has to make room should know at once.
+            # A full disk does not empty itself: report it at once.
             reason = str(error.__cause__ or error)
             if time.monotonic() > deadline or any(text in reason for text in _FOR_GOOD):
                 raise StudyError(
-                    f"the Optuna storage {url} does not answer: {reason}; what is finished is "
-                    f"safe, fix the storage and run the same command again"
+                    f"the Optuna storage {url} does not answer: {reason}; finished trials are "
+                    "safe: fix the storage and run the same command again"
                 ) from error
             _LOG.warning("%s does not answer; trying again", url)
             time.sleep(_RETRY_S)

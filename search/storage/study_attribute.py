@@ -1,12 +1,12 @@
-"""One attribute of a study in Optuna's database, written only if it is still what was last seen.
+"""One attribute of a study in Optuna's database, written only if it is unchanged.
 
 Optuna's own ``set_user_attr`` overwrites whatever is there, so two processes that both read
-"nobody" would both write their name and both believe it. A token that is read again after a while
-only makes that unlikely. The database can decide it: ``study_user_attributes`` has a unique key
-over study and name, so of two INSERTs one fails; and of two UPDATEs that ask for the old value, the
-second waits for the first and then finds no such row. That holds for every engine that Optuna
-supports (SQLite, PostgreSQL, MySQL) at its default isolation, and the table is the same in all
-versions of Optuna that this project allows.
+"nobody" would both write their name and both believe they own the study. Reading a token again
+after a while only makes that unlikely. The database can decide: ``study_user_attributes`` has a
+unique key over study and name, so of two INSERTs one fails; and of two UPDATEs that ask for the old
+value, the second waits for the first and then finds no such row. That holds for every engine that
+Optuna supports (SQLite, PostgreSQL, MySQL) at its default isolation, and the table is the same in
+all versions of Optuna that this project allows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StudyAttribute:
 
     Args:
         storage: The database.
-        study_id: Optuna's id of the study, which exists.
+        study_id: Optuna's id of an existing study.
         key: The attribute's name.
     """
 
@@ -54,10 +54,10 @@ class StudyAttribute:
             return _only(connection.execute(self._select).all())
 
     def swap(self, old: str | None, new: str | None) -> bool:
-        """Replace the JSON if it still is the old one; ``None`` stands for no such attribute.
+        """Replace the JSON if it still is the old one; ``None`` stands for a missing attribute.
 
         Returns:
-            Whether it was replaced. After an error that is unknown: read it.
+            Whether it was replaced. After an error this is unknown: read it.
 
         Raises:
             StorageInternalError: If the database does not answer.
@@ -80,7 +80,7 @@ class StudyAttribute:
             return done.rowcount == 1
 
     def read_in(self, session: Session) -> str | None:
-        """Return the JSON as a transaction sees it; nobody can change it before its end."""
+        """Return the JSON inside a transaction; nobody can change it before its end."""
         return _only(session.execute(self._select.with_for_update(read=True)).all())
 
     @property
@@ -93,7 +93,7 @@ class StudyAttribute:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        """Yield a connection of its own; what is written is there for all after it, or not at all.
+        """Yield a separate connection; its writes become visible together or not at all.
 
         Raises:
             StorageInternalError: As Optuna's own methods do, if the database does not answer.

@@ -1,4 +1,4 @@
-"""Optuna's storage: the one source of truth. Everything else is a view that can be rebuilt.
+"""Optuna's storage: the one source of truth. All else is a view that can be rebuilt.
 
 Each trial carries its candidate from the start and its record from the end, as one JSON attribute
 each. A trial is finished in two steps, record then state, so that a process killed between them
@@ -65,7 +65,7 @@ class StudyStorage:
 
     @property
     def definition(self) -> dict[str, Any] | None:
-        """What the study was created with, or ``None`` if there is no such study yet."""
+        """The definition of the study, or ``None`` if there is no such study yet."""
         try:
             attributes = self._attributes()
         except KeyError:
@@ -76,11 +76,10 @@ class StudyStorage:
     def create(
         self, definition: Mapping[str, Any], objectives: Sequence[Objective], space: SearchSpace
     ) -> None:
-        """Create the study, or check that the one that exists is the same.
+        """Create the study, or check that the existing one has the same definition.
 
         Raises:
-            StudyError: If the existing study was created with something else, or is not one of
-                Paretune's.
+            StudyError: If the existing study has another definition, or is not Paretune's.
         """
         is_new = False
         if self.definition is None:
@@ -98,7 +97,7 @@ class StudyStorage:
             kept = StudyAttribute(self._database, self._study_id, _DEFINITION)
             made = json.dumps({**definition, "uid": uuid.uuid4().hex})
             is_new = self._patiently(lambda: kept.swap(None, made))
-        # If two create it at once, the first one's definition is the study's.
+        # If two processes create it at once, the first definition counts.
         if not is_new:
             refuse_changed(self.definition or {}, definition, self.name, self.url)
         self._distributions = {
@@ -107,17 +106,17 @@ class StudyStorage:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Own the study within: no other process writes to it, wherever it runs.
+        """Own the study in this context: no other process on any host writes to it.
 
         Raises:
-            StudyError: If another one owns it and is alive. Also from whatever is written after
-                another one has taken over, because this one seemed dead.
+            StudyError: If another living process owns it. Writes raise it as well after another
+                process has taken over, because this one seemed dead.
         """
         with Ownership(self.name, self._database, self._study_id, self.url) as self._ownership:
             yield
 
     def check_owner(self) -> None:
-        """Do nothing while the study is this process's, if it ever was.
+        """Check that the study, if this process ever owned it, still belongs to it.
 
         Raises:
             StudyError: If another process has taken over.
@@ -126,7 +125,7 @@ class StudyStorage:
             self._ownership.check()
 
     def while_owned(self, call: Callable[..., None]) -> Callable[..., None]:
-        """Return a call that is only made while the study is this process's."""
+        """Return a call that only happens while this process owns the study."""
 
         def checked(*arguments: Any) -> None:
             self.check_owner()
@@ -136,7 +135,7 @@ class StudyStorage:
 
     @property
     def owner(self) -> Owner | None:
-        """Which process owns the study, as far as is known at a glance."""
+        """The process that owns the study, as far as known without watching."""
         return self._patiently(lambda: who_owns(self._database, self._study_id))
 
     def start(self, candidate: Candidate) -> int:
@@ -149,7 +148,7 @@ class StudyStorage:
         )
 
         def begin() -> int:
-            # Asked again after an error, it may have been begun all the same.
+            # After an error and a retry, it may already have begun.
             begun = [t for t in self._trials() if not t.state.is_finished()] if failed else []
             for known in begun:
                 if known.user_attrs.get(_CANDIDATE) == candidate.as_dict():
@@ -179,7 +178,7 @@ class StudyStorage:
             state = TrialState.COMPLETE
 
         def close() -> None:
-            # Asked again after an error, it may have been closed all the same.
+            # After an error and a retry, it may already be closed.
             with suppress(optuna.exceptions.UpdateFinishedTrialError):
                 self._storage.set_trial_state_values(self._trial_id(record.number), state, values)
 
@@ -195,7 +194,7 @@ class StudyStorage:
             ]
 
     def torn(self) -> list[str]:
-        """Say what is wrong with finished trials: no record, or one that does not fit."""
+        """Return the problems of finished trials: a missing record, or one that does not fit."""
         states = {
             TrialState.COMPLETE: "measurement",
             TrialState.PRUNED: "skip",
@@ -209,61 +208,61 @@ class StudyStorage:
                 record = TrialRecord.from_dict(trial.user_attrs[_RECORD])
             except (KeyError, TypeError, ValueError) as error:
                 found.append(
-                    f"trial {trial.number} is finished and has no readable record: {error!r}"
+                    f"trial {trial.number} is finished but has no readable record: {error!r}"
                 )
                 continue
             candidate = Candidate.from_dict(trial.user_attrs[_CANDIDATE])
             if record.number != trial.number or record.candidate != candidate:
-                found.append(f"trial {trial.number} has the record of another: {record.number}")
+                found.append(f"trial {trial.number} has the record of trial {record.number}")
             elif getattr(record, states[trial.state]) is None:
-                found.append(f"trial {trial.number} is {trial.state.name} and has no such outcome")
+                found.append(f"trial {trial.number} is {trial.state.name}, but its outcome is not")
         return found
 
     def confirm(self, found: ConfirmedPoints) -> None:
-        """Keep what a confirmation found, in place of the last one."""
+        """Store a confirmation in place of the last one."""
         found.write(self._set_study)
 
     def confirmed(self) -> ConfirmedPoints:
-        """Return what the last confirmation found; without points if there was none."""
+        """Return the last confirmation; without points if there was none."""
         return ConfirmedPoints.read(self._attributes())
 
     def confirmed_on(self) -> dict[str, Any] | None:
-        """Return what the confirmed points were run on, if the study was confirmed."""
+        """Return the inputs of the confirmed points, if the study was confirmed."""
         samples = self.confirmed().samples
         return None if samples is None else dict(samples)
 
     def begin(self) -> None:
-        """Forget how the study last ended: until it ends again it is under way, or was killed."""
+        """Clear how the study last ended: until it ends again, it is running or was killed."""
         self._set_study(_ENDED, None)
 
     def keep_wish(self, wish: Mapping[str, Any]) -> None:
-        """Keep what a search is steered to (see ``Interest.as_dict``), in place of the last one."""
+        """Store the wish of a search (see ``Interest.as_dict``) in place of the last one."""
         self._set_study(_WISH, dict(wish))
 
     @property
     def wish(self) -> dict[str, Any] | None:
-        """What the last search was steered to; ``None`` if none has said."""
+        """The wish of the last search; ``None`` if there was none."""
         return self._attributes().get(_WISH)
 
     def end(self, reason: str, status: Status) -> None:
-        """Keep why and how the study's search, or its confirmation, ended."""
+        """Store why and how the study's search or confirmation ended."""
         self._set_study(_ENDED, [reason, status])
 
     @property
     def ended(self) -> tuple[str, Status] | None:
-        """Why and how the study last ended; ``None`` if it is under way or was killed."""
+        """Why and how the study last ended; ``None`` if it is running or was killed."""
         found = self._attributes().get(_ENDED)
         return (found[0], found[1]) if found else None
 
     def recover(
         self, objectives: Sequence[Objective], death: Death | None = None
     ) -> list[Unfinished]:
-        """Finish trials whose measurement is kept already; return those to be started again.
+        """Finish trials whose record is already stored; return those to start again.
 
         Args:
             objectives: The study's.
-            death: How the last process died, if it did: the trials that were under way then are
-                noted to have been, once however often this is called.
+            death: How the last process died, if it did. Each trial that was under way then is
+                charged with the death once, no matter how often this is called.
         """
         again = []
         for trial in self._trials():
@@ -283,8 +282,8 @@ class StudyStorage:
         return again
 
     def _trials(self) -> list[FrozenTrial]:
-        # Read only, so not copied: Optuna keeps what it has read of finished trials, and a second
-        # reading of thousands of them would cost as much in copies as the first in queries.
+        # Read-only, so not copied: Optuna caches finished trials, and copying thousands of them
+        # would cost as much as the first query.
         with collector_off():
             return self._patiently(
                 lambda: self._storage.get_all_trials(self._study_id, deepcopy=False)

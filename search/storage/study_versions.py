@@ -1,7 +1,8 @@
-"""The versions that a study's timings belong to: of runtimes, and of the cards' drivers.
+"""The versions that a study's times belong to: of runtimes, and of the cards' drivers.
 
-Times of two versions of a runtime are not comparable, so a search keeps to those it was measured
-with so far. Every measurement carries its environment: nothing else has to be kept for this.
+Times of two versions of a runtime are not comparable, so a search continues only with the versions
+of its earlier trials. Every measurement records its environment, so nothing else has to be stored
+for this.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from paretune.search.record.trial import TrialRecord
 from paretune.spaces import RunSpec, SearchSpace, StudyError, split_target
 
 _LOG = logging.getLogger("paretune")
-_NOT_TIMED = "numpy"  # it only feeds what is timed
+_NOT_TIMED = "numpy"  # it only feeds the timed runtime
 
 
 def check_versions(
     records: Iterable[TrialRecord], evaluator: Evaluator, space: SearchSpace
 ) -> None:
-    """Refuse to search on with other versions than the last trials were measured with.
+    """Refuse to continue a search with other versions than those of its last trials.
 
     Args:
-        records: Measured trials. What their environment does not name may be any version.
-        evaluator: Has the runners.
-        space: Says which of them are used, and on which devices.
+        records: Measured trials. If their environment does not name a version, any is accepted.
+        evaluator: Holds the runners.
+        space: Determines which runners are used, and on which devices.
 
     Raises:
         StudyError: If something has another version now.
@@ -35,19 +36,19 @@ def check_versions(
         texts = ", ".join(f"{name} {old} → {new}" for name, old, new in changed)
         before = ", ".join(f"{name} {old}" for name, old, _ in changed)
         raise StudyError(
-            f"this study was measured with other versions: {texts}. Times of both cannot be "
-            f"compared. Install {before} again; or give the study a new `name`: everything is then "
-            f"measured with the new versions, and its builds are reused"
+            f"this study was measured with other versions: {texts}. Their times are not "
+            f"comparable. Install {before} again, or set a new `name`: then everything is "
+            "measured with the new versions, and its builds are reused"
         )
 
 
 def warn_of_new_versions(
     records: Iterable[TrialRecord], evaluator: Evaluator, space: SearchSpace
 ) -> None:
-    """Warn where confirmation measures with other versions than the search did.
+    """Warn if confirmation measures with other versions than the search did.
 
-    That is no mistake: every value that is published is measured anew, in one campaign. But which
-    points come into question was found with the old versions.
+    That is allowed: every published value is measured again, in one campaign. But the plausible
+    points were found with the old versions.
     """
     for name, old, new in _changed(records, evaluator, space):
         _LOG.warning("the search measured with %s %s; confirming with %s", name, old, new)
@@ -56,7 +57,7 @@ def warn_of_new_versions(
 def _changed(
     records: Iterable[TrialRecord], evaluator: Evaluator, space: SearchSpace
 ) -> list[tuple[str, str, str]]:
-    """Return the name, the version known and the one there is, of each that is not the same."""
+    """Return name, recorded version and current version of everything that changed."""
     known: dict[str, Mapping[str, str]] = {
         record.candidate.run.runner: _comparable(record.measurement.environment)
         for record in records
@@ -70,7 +71,7 @@ def _changed(
 
 
 def _current(evaluator: Evaluator, space: SearchSpace) -> dict[str, dict[str, str]]:
-    """Return the versions of a space's runners, with card and driver of each device they use."""
+    """Return the versions of a space's runners, with card and driver of each of their devices."""
     found: dict[str, dict[str, str]] = {}
     for target in map(str, space.axis("execution_provider").values):
         run = RunSpec(*split_target(target), 1, 1)
@@ -82,7 +83,7 @@ def _current(evaluator: Evaluator, space: SearchSpace) -> dict[str, dict[str, st
 
 
 def _comparable(versions: Mapping[str, str]) -> dict[str, str]:
-    """Return the versions that times depend on; of Python the minor one, as patches do not."""
+    """Return the versions that times depend on; for Python the minor version is enough."""
     found = {name: version for name, version in versions.items() if name != _NOT_TIMED}
     if "python" in found:
         found["python"] = ".".join(found["python"].split(".")[:2])

@@ -1,4 +1,4 @@
-"""Assembles all rooms into a study, and the Python functions around it.
+"""Assembles all rooms into a study; the Python functions and the Study object.
 
 May import every room but cli.
 """

@@ -1,4 +1,4 @@
-"""The same as the command line, one short call each."""
+"""The commands as Python functions."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def run(
 ) -> SearchResult:
     """Run a study, or continue it, until its budget is spent.
 
-    What you mean to pick (see :func:`pick`) steers the search and forbids nothing; what is not
-    given is as the study file's ``wish`` says.
+    The wish (what you want to pick, see :func:`pick`) steers the search and forbids nothing;
+    missing values come from the study file's ``wish``.
 
     Args:
         study: The study file.
         trials: Trials in the whole study, instead of the study file's ``budget.trials``.
         hours: Wall-clock hours of this search, instead of ``budget.hours``.
-        max_latency_ms: Latency budget of one call, in milliseconds.
+        max_latency_ms: Latency budget per call, in milliseconds.
         percentile: Which latency it is about: ``p50``, ``p90``, ``p95`` or ``p99``.
-        min_quality: Lowest quality.
-        max_quality_drop: Largest loss of quality against the baseline, in the quality's own unit.
+        min_quality: Minimum quality.
+        max_quality_drop: Maximum loss of quality against the baseline, in the quality's unit.
         batch_size: The batch size that will be used.
         reporter: Told about progress; by default it is printed.
 
@@ -85,12 +85,12 @@ def onnx_study(
     metric: str | None = None,
     folder: str | Path | None = None,
 ) -> Path:
-    """Write a study of an ONNX file, to be run by :func:`run`; return its study file.
+    """Write a study of an ONNX file for :func:`run`; return its study file.
 
     Args:
         model: The ONNX file.
-        data: Samples (see :class:`runners.OnnxWorkload`).
-        labels: What is right: an array's name in the samples' file, or a file.
+        data: Samples (see :class:`paretune.OnnxWorkload`).
+        labels: The labels: name of an array in the samples' file, or a file.
         metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or ``FILE.py:FUNCTION``.
         folder: Where to write; ``MODEL-study`` in the current folder by default.
 
@@ -104,7 +104,7 @@ def onnx_study(
 def confirm(
     study: str | Path, *, hours: float | None = None, reporter: Reporter | None = None
 ) -> History:
-    """Measure the plausible frontier of a study again, and publish what comes of it.
+    """Measure the plausible frontier of a study again, and publish the result.
 
     Args:
         study: The study file.
@@ -123,18 +123,18 @@ def status(study: str | Path) -> History:
 
 
 def frontier(study: str | Path, *, searched: bool = False) -> list[FrontierRow]:
-    """Return the published frontier of a study, the baseline and the first objective's best first.
+    """Return the published frontier of a study: the baseline, then the first objective's best.
 
     Args:
         study: The study file.
-        searched: Return the search's own frontier, of values that are not confirmed. A study that
-            has published nothing yet has no other.
+        searched: Return the search's own frontier, with unconfirmed values. It is also returned if
+            the study has published nothing yet.
     """
     return frontier_rows(load_history(Path(study)), searched=searched)
 
 
 def verify(bundle: str | Path) -> Verification:
-    """Say whether a bundle does on this machine what its manifest says.
+    """Check whether a bundle keeps its manifest's promises on this machine.
 
     Args:
         bundle: The folder that :func:`pick` wrote.
@@ -146,7 +146,7 @@ def verify(bundle: str | Path) -> Verification:
 
 
 def sync(study: str | Path) -> History:
-    """Bring MLflow up to date with a study's storage; doing it twice changes nothing.
+    """Bring MLflow up to date with a study's storage; a second call changes nothing.
 
     Args:
         study: The study file.
@@ -166,12 +166,12 @@ def sync(study: str | Path) -> History:
 
 
 def doctor(study: str | Path) -> list[Check]:
-    """Say whether all that a study wrote is whole and agrees (see :mod:`search.study.doctor`)."""
+    """Check everything a study wrote (see :mod:`paretune.search.study.doctor`)."""
     return examine(Path(study))
 
 
 def report(study: str | Path, out: str | Path) -> None:
-    """Write the story of a study as one HTML file that needs no network.
+    """Write a study as one HTML report that needs no network.
 
     Args:
         study: The study file.
@@ -183,7 +183,7 @@ def report(study: str | Path, out: str | Path) -> None:
     path = Path(study)
     history = load_history(path)
     if not history.measured:
-        raise StudyError("nothing was measured yet: there is no story to tell")
+        raise StudyError("nothing was measured yet, so there is nothing to report")
     write_report(history, read_study_file(path).name, Path(out))
 
 
@@ -206,31 +206,32 @@ def pick(
 ) -> Pick:
     """Return the best point that keeps a wish, and write it to a folder.
 
-    Limits on times, rates and sizes are held against the unfavourable end of the published
-    interval, those on quality against the published value.
+    Limits on times, rates and sizes are compared with the unfavourable end of the published
+    interval, limits on quality with the published value.
 
     Args:
         study: The study file.
         max_latency_ms: Latency budget of one call.
         percentile: Which latency it is about: ``p50``, ``p90``, ``p95`` or ``p99``.
-        min_quality: Lowest quality accepted.
-        max_quality_drop: Largest loss of quality against the baseline accepted.
+        min_quality: Minimum quality.
+        max_quality_drop: Maximum loss of quality against the baseline.
         batch_size: Only points with this batch size.
         runner: Only points on this runner.
         limits: Limits on other metrics.
-        prefer: What is best: ``accuracy`` (the workload's quality), ``latency``, ``throughput``,
-            ``size`` or ``memory``. By default ``latency`` if only quality is limited, else
-            ``accuracy``. Of points that cannot be told apart in it, the fastest is taken, or, if it
-            is not quality, the one of the best quality (:class:`Ranking`).
-        measure: Whether to measure the point once more, here and now; if it breaks a limit, the
-            next one is taken. Only confirmed studies have what it takes.
+        prefer: The quantity to optimize: ``accuracy`` (the workload's quality), ``latency``,
+            ``throughput``, ``size`` or ``memory``. By default ``latency`` if only quality is
+            limited, else ``accuracy``. Among points that cannot be told apart in it, the fastest is
+            taken, or for a preference other than quality, the one with the best quality
+            (:class:`Ranking`).
+        measure: Whether to measure the point again; if it breaks a limit, the next one is taken.
+            Only possible for confirmed studies.
         out: Folder for the model file and ``manifest.json``; nothing is written without it.
         register: Name under which to register the model in MLflow's model registry.
         alias: Alias to point at the registered version, such as ``champion``.
         triton: Folder of a Triton model repository to put the model into.
 
     Raises:
-        StudyError: If nothing fits, with what to relax.
+        StudyError: If nothing fits; the message says what to relax.
     """
     path = Path(study)
     history = load_history(path)

@@ -1,4 +1,4 @@
-"""The doctor: is everything that a study wrote whole, and does it agree? Nothing is changed."""
+"""The doctor: checks that everything a study wrote is complete and consistent; changes nothing."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _SQLITE = "sqlite:///"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """One check and its result.
 
     Attributes:
-        name: What it is about.
-        seen: What was looked at, in words.
-        problems: What is not as it should be; empty if all is well.
-        mend: What to do about them.
+        name: Its subject.
+        seen: What was checked, in words.
+        problems: The problems found; empty if there are none.
+        fix: What to do about them.
     """
 
     name: str
     seen: str
     problems: Sequence[str] = ()
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(path: Path) -> list[Check]:
     """Look at a study's storage, files, processes and MLflow runs.
 
-    While a search is running, only what is finished is looked at.
+    While a search is running, only finished work is checked.
 
     Args:
         path: The study file.
@@ -66,7 +66,7 @@ def examine(path: Path) -> list[Check]:
         except StudyError as error:
             busy = str(error)
         if busy is None and (owner := storage.owner) is not None:
-            busy = f"it belongs to {owner}; a search tells whether that is still alive"
+            busy = f"it belongs to {owner}; a search finds out whether that is still alive"
         checks = [
             _trials(storage, history),
             _duplicates(history),
@@ -76,7 +76,7 @@ def examine(path: Path) -> list[Check]:
             _store(store),
         ]
         if busy is not None:
-            return [*checks, Check("in flight", f"not looked at: {busy}")]
+            return [*checks, Check("in flight", f"not checked: {busy}")]
         return [
             *checks,
             _leftovers(store, paths),
@@ -99,12 +99,12 @@ def _duplicates(history: History) -> Check:
         "duplicates",
         "no candidate was tried twice",
         [f"{candidate.label}: {count} trials" for candidate, count in counts.items() if count > 1],
-        "the later of them cost time, and nothing else; please report how it came about",
+        "the repeated trials cost time and do no other harm; please report how this happened",
     )
 
 
 def _frontier(history: History) -> Check:
-    """Compare the frontier with that by comparing every feasible trial with every other."""
+    """Compare the frontier with one found by brute force: every feasible trial against all."""
     records = [r for r in history.records if r.measurement and history.is_feasible(r)]
     points = losses([record.metrics for record in records], history.objectives)
     best = {
@@ -119,12 +119,12 @@ def _frontier(history: History) -> Check:
         "frontier",
         f"{len(history.frontier)} points, the same by brute force",
         wrong,
-        "please report it: the frontier is worked out anew from the trials at every start",
+        "please report it: the frontier is computed from the trials at every start",
     )
 
 
 def _published(history: History) -> Check:
-    """Hold what is published against all that was confirmed, by the published values alone."""
+    """Check the published points against all confirmed ones, by the published values alone."""
     problems = []
     feasible = [point for point in history.confirmed if history.is_feasible(point)]
     points = losses([point.metrics for point in feasible], history.objectives)
@@ -138,7 +138,7 @@ def _published(history: History) -> Check:
                 if other.same_as != point.number
             ]
         elif not better and point.same_as is None and not point.why_not:
-            problems.append(f"nothing dominates trial {point.number}, and it is not published")
+            problems.append(f"nothing dominates trial {point.number}, but it is not published")
     rows = {point.number for point in history.published}
     problems += [
         f"trial {point.number} is a tie of trial {point.same_as}, which is not published"
@@ -147,10 +147,10 @@ def _published(history: History) -> Check:
     ]
     return Check(
         "published",
-        f"{len(rows)} of {len(history.confirmed)} confirmed points; none is dominated, none of the "
-        f"others left out without a reason",
+        f"{len(rows)} of {len(history.confirmed)} confirmed points; none is dominated, and every "
+        f"other point has a reason",
         problems,
-        "paretune confirm: it measures and publishes anew (an earlier version had another rule)",
+        "run `paretune confirm`: it measures and publishes again (older versions had another rule)",
     )
 
 
@@ -173,8 +173,8 @@ def _files(history: History, store: ArtifactStore, *, may_be_gone: bool) -> Chec
         "files",
         f"{looked_at} measured trials, each with its model and its timed calls",
         problems,
-        "restore the store's folder from a copy; or search under a new `name`, which builds only "
-        "what is missing",
+        "restore the store's folder from a copy, or search under a new `name`, which builds only "
+        "missing files",
     )
 
 
@@ -182,27 +182,27 @@ def _store(store: ArtifactStore) -> Check:
     names = store.names()
     return Check(
         "store",
-        f"{len(names)} files, each with the bytes it is named by",
+        f"{len(names)} files, each with the content of its name",
         [f"{name} is damaged" for name in names if store.state(name) == "damaged"],
-        "nothing to do: a damaged file is removed, and made again, when it is next needed",
+        "nothing to do: a damaged file is removed and made again when it is needed next",
     )
 
 
 def _leftovers(store: ArtifactStore, paths: StudyPaths) -> Check:
     problems = [f"{folder} was left by a killed process" for folder in store.leftovers()]
-    problems += [f"process {p.pid} is still at work: {_command(p)}" for p in _orphans(paths)]
+    problems += [f"process {p.pid} is still running: {_command(p)}" for p in _orphans(paths)]
     aside = [f for pattern in ("tmp*", "*.tmp", "*.new") for f in paths.output.glob(pattern)]
     problems += [f"{path} was left by a killed process" for path in aside]
     return Check(
         "processes",
-        "nothing is searching; no process, folder or temporary file was left behind",
+        "no search is running; no process, folder or temporary file was left behind",
         problems,
-        "end such processes (kill PID); the next search removes the folders",
+        "end these processes (kill PID); the next search removes the folders",
     )
 
 
 def _orphans(paths: StudyPaths) -> Iterator[psutil.Process]:
-    """Yield processes that work in the study's store although nothing searches it."""
+    """Yield processes that use the study's store although no search is running."""
     store = str(paths.store)
     for process in psutil.process_iter():
         if process.pid in (os.getpid(), os.getppid()):
@@ -225,18 +225,18 @@ def _command(process: psutil.Process) -> str:
 def _mlflow(
     config: StudyConfig, paths: StudyPaths, storage: StudyStorage, history: History
 ) -> Check:
-    mend = f"paretune sync {paths.study_file}"
+    fix = f"run `paretune sync {paths.study_file}`"
     if not config.tracking:
         return Check("mlflow", "the study has `tracking: false`")
     uri = paths.tracking_uri
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
-        return Check("mlflow", "", [f"there is no {uri.removeprefix(_SQLITE)}"], mend)
+        return Check("mlflow", "", [f"there is no {uri.removeprefix(_SQLITE)}"], fix)
     uid, ended = (storage.definition or {})["uid"], storage.ended
     try:
         local = paths.artifacts if uri.startswith(_SQLITE) else None
         status = ended[1] if ended else None
         problems = disagreements(uri, config.name, uid, history, status, local)
-    except Exception as error:  # MLflow's clients raise what the server's failure was
+    except Exception as error:  # MLflow's clients raise many types
         problems = [f"MLflow at {uri} does not answer: {error}"]
-        mend = f"start the server, then {mend}"
-    return Check("mlflow", f"{len(history.records)} runs, the same as the storage", problems, mend)
+        fix = f"start the server, then {fix}"
+    return Check("mlflow", f"{len(history.records)} runs, the same as the storage", problems, fix)

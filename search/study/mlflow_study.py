@@ -1,4 +1,4 @@
-"""A study's MLflow: opened and brought up to date, with models of its points."""
+"""A study's MLflow: opened and updated, with models of its points."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def guarded_tracking(
     config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any]
 ) -> Tracking:
-    """Return the tracking of a search, which goes on when MLflow is away; nothing is opened yet."""
+    """Return the tracking of a search, which survives failures of MLflow; open nothing yet."""
     if not config.tracking:
         return NoTracking()
     return GuardedTracking(partial(_view, config, paths, definition))
@@ -58,15 +58,17 @@ def register_point(
             file on ONNX Runtime.
     """
     if not config.tracking:
-        raise StudyError("the study has `tracking: false`: set it to true, and `paretune sync` it")
+        raise StudyError(
+            "the study has `tracking: false`: set it to true, then run `paretune sync`"
+        )
     tracking = _opened(config, paths, definition, history)
     run_id = tracking.runs[record.number]
     models = _log_models(config, paths, tracking.client, {run_id: record})
     if run_id not in models:
         raise StudyError(
             f"MLflow's ONNX flavor runs ONNX files in ONNX Runtime; trial {record.number} is for "
-            f"{record.candidate.run.runner}, was not confirmed or left the store: pick another "
-            f"with `--runner onnxruntime`"
+            f"{record.candidate.run.runner}, was not confirmed, or left the store: pick another "
+            "with `--runner onnxruntime`"
         )
     return register_model(tracking.client, models[run_id], run_id, name, alias)
 
@@ -85,10 +87,10 @@ def _opened(
 
 
 def _view(config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any]) -> MlflowTracking:
-    """Return the study's MLflow, not brought up to date.
+    """Return the study's MLflow without an update.
 
     Raises:
-        UnusableTrackingError: If no server of this kind can be used, whether it answers or not.
+        UnusableTrackingError: If a server of this kind can never be used.
         Exception: MLflow's own, if it does not answer.
     """
     from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
@@ -110,7 +112,7 @@ def _view(config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any])
 
 def _unusable(paths: StudyPaths, error: Exception) -> str:
     return (
-        f"MLflow at {paths.tracking_uri} cannot be used: {type(error).__name__}: {error}; fix "
+        f"cannot use MLflow at {paths.tracking_uri}: {type(error).__name__}: {error}; fix "
         f"`tracking_uri`, start the server, or set `tracking: false` to search without it"
     )
 
@@ -118,7 +120,7 @@ def _unusable(paths: StudyPaths, error: Exception) -> str:
 def _log_models(
     config: StudyConfig, paths: StudyPaths, client: MlflowClient, points: Mapping[str, TrialRecord]
 ) -> dict[str, str]:
-    """Log trials' files as models of their runs; return the ids, by run, of those it can run."""
+    """Log trials' files as models of their runs; return the ids of the possible ones, by run."""
     samples = confirmed_samples(config, paths) if points else None
     if samples is None:
         return {}

@@ -1,4 +1,4 @@
-"""Single model files: measured, and compared with each other."""
+"""Single model files: measure and compare."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ def measure(
 ) -> ModelReport:
     """Measure a model file: latency with intervals, throughput, memory, operators, bottleneck.
 
-    Every launch is a fresh process on an idle machine; a launch that something disturbed is
-    repeated.
+    Every launch is a fresh process on an idle machine; disturbed launches are repeated.
 
     Args:
         model: The file.
         batch_size: Samples in one call.
-        careful: Add launches until the intervals are tight; the search's setting otherwise.
-        setup: How it is run; see :class:`~paretune.runners.measure.model_setup.ModelSetup`, such
-            as ``threads=2`` or ``data="samples.npz"``.
+        careful: Whether to add launches until the intervals are tight, or measure as a search does.
+        setup: How to run it; see :class:`~paretune.runners.measure.model_setup.ModelSetup`, such as
+            ``threads=2`` or ``data="samples.npz"``.
 
     Raises:
-        StudyError: If it cannot be run, with the reason.
+        StudyError: If it cannot run, with the reason.
     """
     file, made = Path(model), _setup(setup)
     runner, provider = made.runner()
@@ -48,10 +47,9 @@ def measure(
 def compare(
     model: str | Path, other: str | Path, *, batch_size: int = 1, launches: int = 7, **setup: Any
 ) -> Comparison:
-    """Say whether one model file is faster than another, or that it cannot be told.
+    """Say whether one model file is faster than another, or cannot be told apart from it.
 
-    Both are timed in turn in the same processes (blocks of ABBA), so that what disturbs one
-    disturbs the other.
+    Both take turns in the same processes (ABBA blocks), so that a disturbance affects both.
 
     Args:
         model: The file to compare with.
@@ -61,7 +59,7 @@ def compare(
         setup: As for :func:`measure`.
 
     Raises:
-        StudyError: If one of them cannot be run, with the reason.
+        StudyError: If one of them cannot run, with the reason.
     """
     file, made = Path(model), _setup(setup)
     runner, provider = made.runner()
@@ -72,7 +70,7 @@ def compare(
 
 
 def _setup(values: dict[str, Any]) -> ModelSetup:
-    """Return a setup; paths may be texts."""
+    """Return a setup; paths may be strings."""
     paths = {name: Path(values[name]) for name in ("data", "python") if values.get(name)}
     return ModelSetup(**values | paths)
 

@@ -1,4 +1,4 @@
-"""What a study is made of: its space, its runners, what measures it."""
+"""The parts of a study: its space, runners and evaluator."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def split_samples(
 
 
 def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
-    """Return where a study's build workers work, and what each may take."""
+    """Return the settings and limits of a study's build workers."""
     gigabytes = config.budget.build_memory_gb
     return WorkerSettings(
         workload=config.workload,
@@ -76,7 +76,7 @@ def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
 
 
 def default_workers() -> int:
-    """Return how many builds run side by side: one for every two cores, and at most eight."""
+    """Return the number of parallel builds: one for every two cores, at most eight."""
     return max(1, min(8, available_cores() // 2))
 
 
@@ -92,13 +92,13 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
     space = SearchSpace.from_values(values, rules)
     if next(islice(space.candidates(), 1, None), None) is None:
         raise StudyError(
-            "rules and this machine's cores leave only the baseline to try; widen the space"
+            "rules and this machine's cores leave only the baseline to try: widen the space"
         )
     return space
 
 
 def _runtime_rules(config: StudyConfig) -> list[Rule]:
-    """Return the rules against what a study's runtimes cannot do."""
+    """Return the rules against combinations that a study's runtimes cannot run."""
     others, programs = [], []
     for target in config.space.execution_provider:
         runtime = _entry(config, split_target(target)[0]).runtime
@@ -115,14 +115,15 @@ def _runtime_rules(config: StudyConfig) -> list[Rule]:
         ),
         Forbid(
             {"execution_provider": programs, "quantization": onnx},
-            f"PyTorch takes exported programs, which come in {' and '.join(PROGRAM_QUANTIZATIONS)} "
-            f"alone; every other quantization makes an ONNX file",
+            "PyTorch takes exported programs, which exist in "
+            f"{' and '.join(PROGRAM_QUANTIZATIONS)} only; every other quantization makes an ONNX "
+            "file",
         ),
     ]
 
 
 def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
-    """Return a runner of a study by its name; if its environment is missing, it is made.
+    """Return a runner of a study by name; make its environment if missing.
 
     Raises:
         ParetuneError: If the environment cannot be made.
@@ -138,7 +139,7 @@ def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
 
 
 def _entry(config: StudyConfig, name: str) -> RunnerConfig:
-    """Return what a study says of a runner; a runtime's own name needs no entry."""
+    """Return a study's entry for a runner; a runtime's own name needs no entry."""
     return config.runners.get(name) or RunnerConfig.model_validate({"runtime": name})
 
 
@@ -152,7 +153,7 @@ def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objectiv
 def study_definition(
     config: StudyConfig, info: WorkloadInfo, space: SearchSpace, objectives: Sequence[Objective]
 ) -> dict[str, Any]:
-    """Return what makes a study this one: none of it may change while it goes on."""
+    """Return the definition of a study, which cannot change once the study has started."""
     return {
         "workload": config.workload,
         "code or data of the workload": info.fingerprint,
@@ -169,7 +170,7 @@ def study_definition(
 def check_counters(
     evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
 ) -> None:
-    """Stop before a study that needs a counter which a device lacks."""
+    """Refuse a study that needs a counter that a device lacks."""
     names = [each.metric for each in wanted]
     if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
         return
@@ -177,9 +178,10 @@ def check_counters(
     devices = {evaluator.runners[run.runner].device(run) for run in runs}
     if without := sorted(device for device in devices if energy_mj(device) is None):
         raise StudyError(
-            f"energy_mj is asked for, but there is no readable energy counter on "
-            f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, often "
-            f"by root only; a card's from its driver. Let this user read it, or drop the metric"
+            f"energy_mj needs an energy counter, but there is no readable one on "
+            f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, "
+            "often by root only; a card's from its driver. Make it readable for this user, or "
+            "drop the metric"
         )
 
 
@@ -190,17 +192,17 @@ def study_evaluator(
     info: WorkloadInfo,
     folder: Path,
 ) -> Evaluator:
-    """Return what measures a study's candidates; its runners' environments are made if missing.
+    """Return the evaluator of a study's candidates; make missing environments of runners.
 
     Args:
         config: The study file's content.
         paths: Where the study reads and writes.
-        worker: Gives the validation split, and scores.
-        info: What is known of the workload.
-        folder: The artifact store's folder, the worker's too.
+        worker: Provides the validation split and scores.
+        info: The description of the workload.
+        folder: The artifact store's folder, also the worker's.
 
     Raises:
-        StudyError: If a runner cannot be started, or has not what the space asks for.
+        StudyError: If a runner cannot start, or lacks a provider of the space.
     """
     store = ArtifactStore(folder)
     store.sweep()
@@ -211,14 +213,14 @@ def study_evaluator(
         with store.scratch() as scratch:
             description = runner.describe(scratch)
         if isinstance(description, Failure):
-            raise StudyError(f"the runner {name} cannot be started: {description.message}")
+            raise StudyError(f"cannot start the runner {name}: {description.message}")
         versions[name] = description.versions
         wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
         if missing := wanted - set(description.available):
             raise StudyError(
                 f"{', '.join(missing)} is not available here: the runner {name} has "
                 f"{', '.join(description.available)}. Remove it from space.execution_provider; "
-                f"`paretune devices` says what it needs"
+                "`paretune devices` shows what it needs"
             )
     pipeline = PipelineFiles(info.pipeline, store.root) if info.pipeline else None
     return Evaluator(
@@ -235,7 +237,7 @@ def study_evaluator(
 
 
 def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> Samples | None:
-    """Return what a study's confirmed points were run on, or ``None`` if it was not confirmed.
+    """Return the inputs of a study's confirmed points, or ``None`` without a confirmation.
 
     Raises:
         StoreError: If those files are gone.
@@ -248,7 +250,7 @@ def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> Samples | None:
 def study_timer(
     config: StudyConfig, paths: StudyPaths
 ) -> Callable[[TrialRecord], Measurement | Failure]:
-    """Return what times a confirmed study's points once more, on the samples they were run on.
+    """Return a function that times a confirmed study's points again, on the same samples.
 
     Raises:
         StudyError: If the study was not confirmed.
@@ -263,7 +265,9 @@ def study_timer(
         runner = study_runner(config, paths.folder, run.runner)
         model = store.get(record.measurement.artifact) if record.measurement else None
         if model is None:
-            return Failure("pick", FailureKind.INVALID, f"its file is not whole in {store.root}")
+            return Failure(
+                "pick", FailureKind.INVALID, f"its file is missing or damaged in {store.root}"
+            )
         evaluator = Evaluator(
             {run.runner: runner},
             {run.runner: {}},

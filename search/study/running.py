@@ -74,15 +74,14 @@ def run_study(
     Args:
         path: The study file.
         reporter: Told about progress.
-        trials: Instead of the study file's ``budget.trials``.
-        hours: Instead of the study file's ``budget.hours``.
-        wish: Instead of the study file's ``wish``, by attribute of
-            :class:`Interest`.
+        trials: Overrides the study file's ``budget.trials``.
+        hours: Overrides the study file's ``budget.hours``.
+        wish: Overrides the study file's ``wish``, by attribute of :class:`Interest`.
 
     Raises:
         ConfigError: If the study file has mistakes, or the wish does not fit it.
-        StudyError: If the study was started as something else, is being searched by another
-            process, or every candidate fails for one cause.
+        StudyError: If the study was started with another definition, is being searched by another
+            process, or every candidate fails for the same reason.
         DeviceBusyError: If another process held the device for all of the hours.
     """
     started = time.monotonic()
@@ -91,12 +90,12 @@ def run_study(
     paths = StudyPaths(config, path)
     switch_off_telemetry()
     if config.tracking:
-        # MLflow takes seconds to import: meanwhile the workload is loaded, in another process.
+        # MLflow takes seconds to import; meanwhile another process loads the workload.
         threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
     store = ArtifactStore(paths.store)
     workers = config.budget.build_workers or default_workers()
-    # The study is let go of last: what its workers do is over by then.
+    # The study is released last, after its workers have ended.
     with (
         exclusive(paths.lock),
         ExitStack() as owning,
@@ -172,7 +171,7 @@ def run_study(
 def _strategy(
     config: StudyConfig, space: SearchSpace, history: History, cost: CostModel, *, minds_time: bool
 ) -> Strategy:
-    """Return the strategy that a study file asks for."""
+    """Return the strategy that a study file names."""
     sampler, seed = config.strategy.sampler, config.strategy.seed
     objectives, constraints = history.objectives, history.constraints
     if sampler == "exhaustive":
@@ -194,7 +193,7 @@ def _strategy(
 
 
 def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) -> History:
-    """Measure a study's plausible frontier again, and publish what comes of it.
+    """Measure a study's plausible frontier again, and publish the result.
 
     Args:
         path: The study file.
@@ -246,7 +245,7 @@ def _confirmation(
     worker: BuildWorker,
     progress: Progress,
 ) -> Confirmation:
-    """Return what confirms a study: on the test split, with the careful settings."""
+    """Return the confirmation of a study, on the test split, with the careful settings."""
     careful = Evaluator(
         evaluator.runners,
         evaluator.versions,
@@ -269,10 +268,10 @@ def _confirm(
     folder: Path,
     deadline: float | None,
 ) -> None:
-    """Confirm and publish; if it is interrupted, what there is, and the next search does it again.
+    """Confirm and publish; if interrupted, publish the points so far, to be confirmed again.
 
-    What is cut short (by Ctrl-C, or by the deadline in the middle of a round) never takes the place
-    of a fuller confirmation (see :meth:`ConfirmedPoints.may_replace`).
+    An interrupted confirmation (by Ctrl-C, or by the deadline in the middle of a round) never
+    replaces a more complete one (see :meth:`ConfirmedPoints.may_replace`).
 
     Raises:
         KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
@@ -287,14 +286,15 @@ def _confirm(
         is_cut = confirmation.interruption is not None or found.fewest_launches < launches
         if is_cut and not found.may_replace(earlier):
             _LOG.warning(
-                "the confirmation was cut short at %s; the last one, of %s, stands. "
-                "`paretune confirm` does it again",
+                "the confirmation was interrupted at %s, so the last one, of %s, remains. Run "
+                "`paretune confirm` again",
                 found,
                 earlier,
             )
         else:
             history.confirmed = points
-            # Before they are published: another study may remove files as soon as this one ended.
+            # Before they are published, because another study may remove files once this one has
+            # ended.
             pins.replace(needed_files(history))
             storage.confirm(found)
             tracking.log_confirmed(history)
@@ -333,7 +333,7 @@ def load_history(path: Path) -> History:
 
 
 def _describe_workload(workload: str, folder: Path) -> WorkloadInfo:
-    """Load a workload in a process of its own and say what it offers.
+    """Load a workload in a separate process and describe it.
 
     Raises:
         WorkloadError: If it cannot be loaded or breaks its protocol.

@@ -1,4 +1,4 @@
-"""The study as an object: what the command line does, for scripts and notebooks."""
+"""The study as an object: the commands, for scripts and notebooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Study:
     """A study: from a study file, or described here.
 
-    Either form is the same study to the command line: ``paretune status FOLDER/study.yaml``.
+    The command line can use the study in either form: ``paretune status FOLDER/study.yaml``.
 
     >>> study = Study("study.yaml")                                            # doctest: +SKIP
     >>> study = Study(workload=Mine, space={"quantization": ["fp32", "int8-static"]})
@@ -38,12 +38,12 @@ class Study:
         workload: The workload's class, at the top level of a ``.py`` file, or ``FILE.py:CLASS``.
         space: The values of each axis, as in a study file: at least the baseline's.
         budget: When the study ends, such as ``{"trials": 50}``.
-        folder: Where the study lives; ``NAME-study`` in the current folder by default.
+        folder: The study's folder; ``NAME-study`` in the current folder by default.
         name: Its name; the workload's by default.
         sections: Other sections of a study file by name, such as ``strategy={"seed": 1}``.
 
     Attributes:
-        file: The study file. Without one given, it was written, and says the same.
+        file: The study file; one with the same content is written if none was given.
 
     Raises:
         ConfigError: If the study has mistakes, all of them at once.
@@ -64,9 +64,12 @@ class Study:
     ) -> None:
         described = [workload, space, budget, folder, name, *sections.values()]
         if file is not None and any(each is not None for each in described):
-            raise StudyError("a study file says everything: give it alone, or leave it out")
+            raise StudyError(
+                "a study file describes the whole study: pass either the file or the other "
+                "arguments"
+            )
         if file is None and (workload is None or space is None):
-            raise StudyError("a study needs a study file, or workload= and space=")
+            raise StudyError("a study needs either a study file, or workload= and space=")
         if file is None:
             values = {"space": dict(space or {}), "budget": budget and dict(budget), **sections}
             where = None if folder is None else Path(folder)
@@ -84,7 +87,7 @@ class Study:
 
     @property
     def history(self) -> History:
-        """All trials, read from the storage: also those of a search that is running now."""
+        """All trials in the storage, also those of a search that is running now."""
         return api.status(self.file)
 
     @property
@@ -95,7 +98,7 @@ class Study:
 
     @property
     def searched(self) -> FrontierRows:
-        """The search's own frontier, whose values are not confirmed."""
+        """The search's own frontier, with unconfirmed values."""
         return FrontierRows(self.history, searched=True)
 
     def trials_dataframe(self) -> DataFrame:
@@ -116,11 +119,11 @@ class Study:
         return api.pick(self.file, **wish)
 
     def report(self, out: str | Path) -> None:
-        """Write the study's story as one HTML file that needs no network."""
+        """Write the study as one HTML report that needs no network."""
         api.report(self.file, out)
 
     def doctor(self) -> list[Check]:
-        """Say whether all that the study wrote is whole and agrees."""
+        """Check everything the study wrote."""
         return api.doctor(self.file)
 
     def sync(self) -> History:

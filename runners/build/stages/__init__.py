@@ -1,8 +1,8 @@
 """The stages of a build: distill → prune → fine-tune → qat → export → quantize.
 
 Each is one function from a :class:`StageInput` to a :class:`StageOutput`, in a file of its own,
-imported when it runs. A stage's version is part of its key: raise it whenever its code would give
-another output for the same input, and what the old code made is no longer reused.
+imported when it runs. A stage's version is part of its key: raise it whenever a change of its code
+changes the output for the same input, so that outputs of the old code are not reused.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageInput:
-    """What a stage works from.
+    """The input of a stage.
 
     Attributes:
         loaded: The workload.
-        parent: File of the stage before, or ``None`` for the first.
-        params: What to do.
+        parent: File of the previous stage, or ``None`` for the first.
+        params: The stage's parameters.
         folder: An empty folder to write the output into.
-        teacher_logits: Gives the reference's outputs on the train split.
+        teacher_logits: Returns the reference's outputs on the train split.
     """
 
     loaded: LoadedWorkload
@@ -39,19 +39,19 @@ class StageInput:
 
     @property
     def parent_file(self) -> Path:
-        """The file of the stage before; every stage but the first has one."""
+        """The file of the previous stage; every stage but the first has one."""
         if self.parent is None:
-            raise ValueError("this stage needs the output of another")
+            raise ValueError("this stage needs the output of another stage")
         return self.parent
 
 
 @dataclass(frozen=True)
 class StageOutput:
-    """What a stage made.
+    """The output of a stage.
 
     Attributes:
         path: The file.
-        metrics: What it observed, by name.
+        metrics: Metrics it observed, by name.
         train_losses: The mean training loss of each epoch, if it trains.
     """
 
@@ -81,7 +81,7 @@ def run_stage(stage: str, given: StageInput) -> StageOutput:
     """Run a stage by name.
 
     Raises:
-        StageError: If the stage knows why it cannot do this.
+        StageError: If the stage fails for a known reason.
     """
     module = importlib.import_module(
         f"paretune.runners.build.stages.{stage.removesuffix('-short').replace('-', '_')}"

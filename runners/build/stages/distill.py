@@ -6,7 +6,7 @@ from paretune.runners.build.stages.train_part import train_part
 
 
 def run(given: StageInput) -> StageOutput:
-    """Train ``params["student"]`` from its initialization, or on from the short part's weights."""
+    """Train ``params["student"]`` from its initialization, or from the short part's weights."""
     student = given.params["student"]
     if given.params["part"] == "rest":
         model, _, _ = load_checkpoint(given.loaded, given.parent_file)

@@ -8,18 +8,18 @@ import onnxruntime
 import torch
 
 from paretune.runners.build.checkpoint import load_checkpoint
-from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import example_inputs, same_batch
+from paretune.runners.failure import FailureKind, StageError
 
 OPSET = 21
-"""The first opset whose DequantizeLinear takes int4."""
+"""The lowest opset whose DequantizeLinear takes int4."""
 
 _CHECKED_SAMPLES = 8
 
 
 def run(given: StageInput) -> StageOutput:
-    """Export with the dynamo exporter and check that the file gives the model's own answers."""
+    """Export with the dynamo exporter and check that the file gives the model's outputs."""
     model, _, _ = load_checkpoint(given.loaded, given.parent_file)
     path, inputs = given.folder / "model.onnx", example_inputs(given.loaded)
     try:
@@ -37,10 +37,10 @@ def run(given: StageInput) -> StageOutput:
             )
     except Exception as error:
         raise StageError(
-            FailureKind.UNSUPPORTED, f"torch.onnx.export rejects the model: {error}"
+            FailureKind.UNSUPPORTED, f"torch.onnx.export rejected the model: {error}"
         ) from error
     if program is None:
-        raise StageError(FailureKind.UNSUPPORTED, "torch.onnx.export gave no program")
+        raise StageError(FailureKind.UNSUPPORTED, "torch.onnx.export returned no program")
     program.save(path, external_data=False)
     onnx.checker.check_model(path)
     _check_answers(given, model, str(path))
@@ -63,6 +63,6 @@ def _check_answers(given: StageInput, model: torch.nn.Module, path: str) -> None
     if not error < 1e-3:
         raise StageError(
             FailureKind.INVALID,
-            f"the exported file does not give the model's answers: largest difference {error:.1e} "
-            f"of the largest output; look for control flow or randomness in forward()",
+            "the exported file and the model give different outputs: largest difference "
+            f"{error:.1e} of the largest output; look for control flow or randomness in forward()",
         )

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from paretune.runners.build.checkpoint import load_checkpoint
-from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import example_inputs, same_batch
+from paretune.runners.failure import FailureKind, StageError
 
 
 def run(given: StageInput) -> StageOutput:
@@ -29,13 +29,13 @@ def run(given: StageInput) -> StageOutput:
             torch.export.save(program, path)
     except Exception as error:
         raise StageError(
-            FailureKind.UNSUPPORTED, f"torch.export rejects the model: {error}"
+            FailureKind.UNSUPPORTED, f"torch.export rejected the model: {error}"
         ) from error
     return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
 
 
 class _Half(nn.Module):
-    """Half precision inside; inputs and outputs stay fp32, as the caller's data does."""
+    """Half precision inside; inputs and outputs stay fp32, like the caller's data."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Stage "fine-tune": a pruned model recovers what it lost, with the reference as teacher."""
+"""Stage "fine-tune": a pruned model recovers quality, with the reference as teacher."""
 
 from paretune.runners.build.checkpoint import load_checkpoint
 from paretune.runners.build.stages import StageInput, StageOutput
@@ -6,6 +6,6 @@ from paretune.runners.build.stages.train_part import train_part
 
 
 def run(given: StageInput) -> StageOutput:
-    """Train the pruned model on, at a third of the peak learning rate."""
+    """Continue to train the pruned model, at a third of the peak learning rate."""
     model, student, pruning = load_checkpoint(given.loaded, given.parent_file)
     return train_part(given, model, 1 / 3, student=student, pruning=pruning)

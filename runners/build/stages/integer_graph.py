@@ -1,4 +1,4 @@
-"""What a quantized graph must look like for ONNX Runtime to run it in integers."""
+"""Rewrites quantized graphs so that ONNX Runtime runs them in integers."""
 
 from collections import defaultdict
 
@@ -9,8 +9,8 @@ import onnx
 def make_unsigned(model: onnx.ModelProto) -> None:
     """Store quantized activations as uint8 instead of int8, in place: the same values, 128 higher.
 
-    ONNX Runtime would do so itself on x86, and from opset 21 on fails where it had put more
-    QuantizeLinear nodes in before (1.32: "output_dtype INT8 does not match y_zero_point type").
+    ONNX Runtime would do so itself on x86, but from opset 21 on fails where it has inserted more
+    QuantizeLinear nodes (1.32: "output_dtype INT8 does not match y_zero_point type").
     """
     zeros = {tensor.name: tensor for tensor in model.graph.initializer}
     moved = {}
@@ -32,9 +32,9 @@ def make_unsigned(model: onnx.ModelProto) -> None:
 def quantize_biases(model: onnx.ModelProto) -> None:
     """Store the biases of quantized Gemms as int32, in place, at the scale of their products.
 
-    ONNX Runtime does so itself where the output is quantized, too. Where it is not, before a layer
-    left in fp32 and at the end, it would compute in fp32, and make fp32 weights in every call. A
-    Relu there becomes a Max with 0, since it would fuse with the Gemm first.
+    ONNX Runtime does so itself where the output is quantized as well. Where it is not (before a
+    layer left in fp32, and at the end), it would compute in fp32 and convert the weights to fp32 in
+    every call. A Relu there becomes a Max with 0, because a Relu would fuse with the Gemm first.
     """
     values = {tensor.name: tensor for tensor in model.graph.initializer}
     scales = {

@@ -1,4 +1,4 @@
-"""Stage "prune": whole channels and heads are removed, so that the exported model is smaller.
+"""Stage "prune": removes whole channels and heads, so that the exported model is smaller.
 
 Structured pruning by the L2 norm of channel groups (Li et al., "Pruning Filters for Efficient
 ConvNets", 2017, https://arxiv.org/abs/1608.08710), with the groups found by Torch-Pruning (Fang et
@@ -9,15 +9,15 @@ import torch_pruning
 from torch import nn
 
 from paretune.runners.build.checkpoint import load_checkpoint, save_checkpoint
-from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import call, example_inputs
+from paretune.runners.failure import FailureKind, StageError
 
 
 def run(given: StageInput) -> StageOutput:
-    """Remove ``params["pruning_ratio"]`` of each layer's channels and of its heads, if it has any.
+    """Remove ``params["pruning_ratio"]`` of each layer's channels, and of its heads if it has any.
 
-    Of channels a full multiple of the recipe's ``width_multiple`` is left.
+    The number of remaining channels is a multiple of the recipe's ``width_multiple``.
     """
     loaded, ratio = given.loaded, given.params["pruning_ratio"]
     model, student, history = load_checkpoint(loaded, given.parent_file)
@@ -55,7 +55,7 @@ def _parameters(model: nn.Module) -> float:
 
 
 def _output_layers(model: nn.Module) -> list[nn.Module]:
-    """Return the layer that makes the model's outputs: the last one with weights of its own."""
+    """Return the layer that computes the model's outputs: the last one with its own weights."""
     layers: list[nn.Module] = [
         m for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)
     ]

@@ -1,9 +1,9 @@
-"""Stage "qat": a model learns to live with int8 (quantization-aware training).
+"""Stage "qat": quantization-aware training for int8.
 
 Weights and inputs of convolutions and linear layers are rounded as static int8 will round them, and
 gradients pass as if they were not (Jacob et al., "Quantization and Training of Neural Networks for
-Efficient Integer-Arithmetic-Only Inference", 2018, https://arxiv.org/abs/1712.05877). What is kept
-are the weights in fp32: the stages after this one export and quantize them as any others.
+Efficient Integer-Arithmetic-Only Inference", 2018, https://arxiv.org/abs/1712.05877). The weights
+are kept in fp32: the next stages export and quantize them like any others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def run(given: StageInput) -> StageOutput:
-    """Train the model on with simulated rounding, at a tenth of the peak learning rate."""
+    """Continue to train the model with simulated rounding, at a tenth of the peak learning rate."""
     model, student, pruning = load_checkpoint(given.loaded, given.parent_file)
     with _rounded(model):
         return train_part(given, model, _PEAK_SHARE, student=student, pruning=pruning)
@@ -47,8 +47,8 @@ def _rounded(model: nn.Module) -> Iterator[None]:
 class _RoundedForward:
     """A layer's forward pass with 8-bit weights and inputs.
 
-    Weights have a scale for each output channel; the input has one range, the running mean of what
-    training has seen.
+    Weights have one scale per output channel; the input has one range, the running mean over the
+    training batches.
     """
 
     def __init__(self, layer: _Layer) -> None:
@@ -56,7 +56,7 @@ class _RoundedForward:
         self._range: Tensor | None = None
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        # Mixed precision would round once more, and coarser.
+        # Mixed precision would round again, and more coarsely.
         with torch.autocast(inputs.device.type, enabled=False):
             layer, inputs = self._layer, self._round(inputs.float())
             weight, bias = _rounded_weight(layer.weight), layer.bias
@@ -66,8 +66,8 @@ class _RoundedForward:
             return outputs
 
     def _round(self, inputs: Tensor) -> Tensor:
-        # As NNCF takes it: the mean over the samples of their extremes. Zero is in it: padding has
-        # to be exact.
+        # As in NNCF: the mean of the samples' extremes, zero included, because padding must be
+        # exact.
         each = inputs.detach().flatten(1)
         low, high = each.amin(dim=1).mean(), each.amax(dim=1).mean()
         seen = torch.stack([low.clamp(max=0), high.clamp(min=0)])

@@ -16,11 +16,11 @@ import onnx
 import onnx.version_converter
 from numpy.typing import NDArray
 
-from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS, fixed_batch, model_inputs
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.stages.sensitivity import constants, most_sensitive
 from paretune.runners.build.stages.static_int8 import static_int8
+from paretune.runners.failure import FailureKind, StageError
+from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS, fixed_batch, model_inputs
 from paretune.spaces import Quantization
 
 _WITH_WEIGHTS = ("MatMul", "Gemm")
@@ -33,7 +33,7 @@ _OF_QUANTIZED = (
     "MatMulInteger",
     "MatMulNBits",
 )
-# The first opsets whose DequantizeLinear takes a scale a channel, and int4.
+# The first opsets whose DequantizeLinear takes one scale per channel, and int4.
 _OPSETS = {Quantization.INT4_WEIGHT: 21, Quantization.INT8_WEIGHT: 13, Quantization.INT8_STATIC: 13}
 
 
@@ -41,7 +41,7 @@ def run(given: StageInput) -> StageOutput:
     """Quantize the parent's ONNX file by ``params["quantization"]``.
 
     ``params["fp32_layer_share"]``, if there is one, is the share of the layers left in fp32; their
-    names stand in the file's metadata.
+    names are stored in the file's metadata.
     """
     quantization = Quantization(given.params["quantization"])
     path = given.folder / "model.onnx"
@@ -50,12 +50,12 @@ def run(given: StageInput) -> StageOutput:
     before = Counter(node.op_type for node in graph.node)
     if there := [operator for operator in _OF_QUANTIZED if operator in before]:
         raise StageError(
-            FailureKind.UNSUPPORTED, f"the model is quantized already: it has {', '.join(there)}"
+            FailureKind.UNSUPPORTED, f"the model is already quantized: it has {', '.join(there)}"
         )
     if _is_half(graph):
         raise StageError(
             FailureKind.UNSUPPORTED,
-            "the model's weights are in fp16, and schemes start from fp32: export it in fp32",
+            "the model's weights are in fp16, but all schemes start from fp32: export it in fp32",
         )
     left_out = _left_out(given, quantization)
     try:
@@ -83,7 +83,7 @@ def _nothing_found(
         return f"all {len(left_out)} layers that {quantization} quantizes would be left in fp32"
     needs = f": it needs {' or '.join(_WITH_WEIGHTS)} with constant weights"
     return (
-        f"{quantization} found nothing to quantize among the model's operators "
+        f"{quantization} finds nothing to quantize among the model's operators "
         f"({', '.join(sorted(operators))})"
         + (needs if quantization.mode in ("dynamic", "weight") else "")
     )
@@ -115,7 +115,7 @@ def _static_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None
 
 
 def _calibration_feeds(given: StageInput) -> list[dict[str, NDArray[Any]]]:
-    """Return what to calibrate with, a sample at a time, or a batch where the model fixes it."""
+    """Return calibration inputs, one sample at a time, or one batch if the model fixes its size."""
     names = [each.name for each in model_inputs(given.parent_file)]
     arrays = [a[:_CALIBRATION_SAMPLES] for a in given.loaded.data.calibration.all_inputs]
     size, samples = fixed_batch(given.parent_file) or 1, len(arrays[0])
@@ -126,13 +126,13 @@ def _calibration_feeds(given: StageInput) -> list[dict[str, NDArray[Any]]]:
 def _dynamic_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # Convolutions stay fp32: ConvInteger was 2 to 5 times slower than Conv where it was measured.
+    # Convolutions stay fp32: ConvInteger was measured to be 2 to 5 times slower than Conv.
     quantize_dynamic(
         given.parent_file,
         path,
         op_types_to_quantize=list(_WITH_WEIGHTS),
         weight_type=QuantType.QInt8,
-        # It makes a Gemm a MatMul of another name before it looks.
+        # It turns a Gemm into a MatMul with another name first.
         nodes_to_exclude=[*left_out, *(f"{name}_MatMul" for name in left_out)],
     )
 
@@ -172,13 +172,13 @@ def _compress_weights(
 
 
 def _prepared(given: StageInput, least_opset: int) -> Path:
-    """Return the parent's file as the tools need it: every node's name its own, the opset new.
+    """Return the parent's file as the tools need it: unique node names, and a recent opset.
 
-    A file that is so already is returned as it is.
+    A file that already meets this is returned unchanged.
     """
     model = onnx.load(given.parent_file)
     before = model.SerializeToString()
-    # NNCF takes the first for that of ONNX's own operators.
+    # NNCF takes the first opset for that of ONNX's own operators.
     opsets = sorted(model.opset_import, key=lambda each: each.domain not in ("", "ai.onnx"))
     del model.opset_import[:]
     model.opset_import.extend(opsets)
@@ -190,7 +190,7 @@ def _prepared(given: StageInput, least_opset: int) -> Path:
         except Exception as error:
             raise StageError(
                 FailureKind.UNSUPPORTED,
-                f"it needs opset {least_opset}; the model, of opset {opset}, cannot be "
+                f"it needs opset {least_opset}, but the model has opset {opset} and cannot be "
                 f"converted: {error}",
             ) from error
     taken: set[str] = set()
@@ -212,7 +212,7 @@ def _is_half(graph: onnx.GraphProto) -> bool:
 
 
 def _is_better_grouped(path: Path) -> bool:
-    """Tell whether most int4 weights could have a scale a group: those of MatMuls, of fit width."""
+    """Tell whether most int4 weights could have one scale per group: MatMuls of fitting width."""
     model = onnx.load(path)
     weights, sizes = constants(model), Counter[str]()
     for node in model.graph.node:

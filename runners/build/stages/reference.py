@@ -6,7 +6,7 @@ from paretune.spaces import REFERENCE
 
 
 def run(given: StageInput) -> StageOutput:
-    """Build the reference and give it its trained weights, the workload's way."""
+    """Build the reference and let the workload set its trained weights."""
     model = given.loaded.build_model(REFERENCE)
     given.loaded.workload.train_reference(model, given.loaded.data)
     path = given.folder / "reference.safetensors"

@@ -1,10 +1,11 @@
 """Sensitivity: which layers suffer most from being quantized.
 
-Each layer is looked at by itself: it is run on what the float model gives it, once as it is and
-once with its weights (and, where the scheme quantizes those, its inputs) rounded. What rounding
-adds to the layer's output, relative to that output, is its sensitivity: the inverse of the signal
-to quantization noise ratio (Pandey et al., "A Practical Mixed Precision Algorithm for Post-Training
-Quantization", 2023, https://arxiv.org/abs/2302.05397, rank by the same ratio at the network's end).
+Each layer is considered alone: it runs on its inputs in the float model, once as it is and once
+with its weights (and its inputs, if the scheme quantizes them) rounded. The error that rounding
+adds to the layer's output, relative to that output, is its sensitivity: the inverse of the
+signal-to-quantization-noise ratio (Pandey et al., "A Practical Mixed Precision Algorithm for
+Post-Training Quantization", 2023, https://arxiv.org/abs/2302.05397, rank by the same ratio at the
+network's end).
 """
 
 import math
@@ -33,7 +34,7 @@ def most_sensitive(
     Args:
         model: The model; its layers have names.
         feeds: Inputs by name; the first few are run.
-        share: Of the layers, rounded up.
+        share: Share of the layers, rounded up.
         quantization: The scheme.
     """
     found = sensitivities(model, feeds, quantization)
@@ -44,7 +45,7 @@ def most_sensitive(
 def sensitivities(
     model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[Any]]], quantization: Quantization
 ) -> dict[str, float]:
-    """Return each layer's noise to signal ratio by name; arguments are :func:`most_sensitive`'s."""
+    """Return each layer's noise-to-signal ratio by name (arguments: :func:`most_sensitive`)."""
     weights = constants(model)
     layers = [node for node in model.graph.node if _is_quantized(node, weights, quantization)]
     wanted = {name for node in layers for name in node.input if name and name not in weights}
@@ -65,14 +66,14 @@ def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
 def _is_quantized(
     node: onnx.NodeProto, weights: Mapping[str, NDArray[Any]], quantization: Quantization
 ) -> bool:
-    """Tell whether a scheme quantizes a node: the dynamic and weight-only ones no convolution."""
+    """Tell whether a scheme quantizes a node; dynamic and weight-only schemes skip convolutions."""
     if quantization.mode == "static":
         return node.op_type in (*_WITH_WEIGHTS, "Conv", "ConvTranspose")
     return node.op_type in _WITH_WEIGHTS and node.input[1] in weights
 
 
 def _output_channels(node: onnx.NodeProto) -> int:
-    """Return the axis of a layer's weight that runs over its output channels."""
+    """Return the axis of a layer's weight for its output channels."""
     if node.op_type == "Gemm":
         turned = any(each.name == "transB" and each.i for each in node.attribute)
         return 0 if turned else 1
@@ -82,7 +83,7 @@ def _output_channels(node: onnx.NodeProto) -> int:
 def _values(
     model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[Any]]], wanted: set[str]
 ) -> dict[str, list[NDArray[Any]]]:
-    """Return what the model computes for each feed, by the value's name."""
+    """Return the model's intermediate values for each feed, by name."""
     given = {value.name for value in model.graph.input}
     probed = onnx.ModelProto()
     probed.CopyFrom(model)
@@ -137,7 +138,7 @@ def _alone(
     weights: Mapping[str, NDArray[Any]],
     values: Mapping[str, list[NDArray[Any]]],
 ) -> onnx.ModelProto:
-    """Return a model of one layer, whose weights are inputs, too."""
+    """Return a model of one layer, with the weights as inputs."""
     inputs = []
     for name in names:
         array = weights[name] if name in weights else values[name][0]
@@ -152,7 +153,7 @@ def _alone(
 
 
 def _rounded_weight(weight: NDArray[Any], bits: int, channels: int) -> NDArray[Any]:
-    """Round a weight symmetrically, each output channel on its own scale."""
+    """Round a weight symmetrically, with one scale per output channel."""
     axes = tuple(axis for axis in range(weight.ndim) if axis != channels % weight.ndim)
     most = 2 ** (bits - 1) - 1
     scale = np.abs(weight).max(axis=axes, keepdims=True) / most
@@ -162,7 +163,7 @@ def _rounded_weight(weight: NDArray[Any], bits: int, channels: int) -> NDArray[A
 
 
 def _rounded(array: NDArray[Any], low: float, high: float, bits: int) -> NDArray[Any]:
-    """Round an activation on one scale from its least to its most, zero included."""
+    """Round an activation with one scale from its minimum to its maximum, zero included."""
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     scale = (high - low) / (2**bits - 1) or 1.0
     rounded: NDArray[Any] = np.clip(np.round(array / scale) * scale, low, high).astype(array.dtype)
@@ -170,7 +171,7 @@ def _rounded(array: NDArray[Any], low: float, high: float, bits: int) -> NDArray
 
 
 def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Return a session of a model on the processor that says nothing but errors."""
+    """Return a session of a model on the processor that logs errors only."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(

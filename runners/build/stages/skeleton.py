@@ -1,4 +1,4 @@
-"""Stage "skeleton": a student as its class makes it, for what does not depend on its weights."""
+"""Stage "skeleton": an untrained student, for measurements that do not depend on its weights."""
 
 from paretune.runners.build.checkpoint import save_checkpoint
 from paretune.runners.build.stages import StageInput, StageOutput

@@ -1,9 +1,9 @@
-"""Static int8 by NNCF, calibrated in the way that keeps the model's outputs best.
+"""Static int8 by NNCF, with the calibration that keeps the model's outputs best.
 
-No way of calibrating is best for every model: correcting biases (Nagel et al., "Data-Free
-Quantization through Weight Equalization and Bias Correction", 2019,
-https://arxiv.org/abs/1906.04721) cost a small network of the digits study five points of accuracy
-and helps others. So all are tried, and judged on the calibration samples.
+No calibration is best for every model: correcting biases (Nagel et al., "Data-Free Quantization
+through Weight Equalization and Bias Correction", 2019, https://arxiv.org/abs/1906.04721) cost a
+small network of the digits study five points of accuracy but helps others. So several are tried,
+and judged on the calibration samples.
 """
 
 import math
@@ -39,7 +39,7 @@ _WAYS = {
 def static_int8(
     model: onnx.ModelProto, feeds: Feeds, left_out: Sequence[str]
 ) -> tuple[onnx.ModelProto, str]:
-    """Return the quantized model nearest in the first output, and how it was calibrated.
+    """Return the quantized model with the nearest first output, and the name of its calibration.
 
     Args:
         model: The model in fp32.
@@ -66,7 +66,7 @@ def static_int8(
 
 
 def _outputs(model: onnx.ModelProto, feeds: Feeds) -> NDArray[np.float64]:
-    """Return the values of a model's first output for all feeds, one after the other."""
+    """Return a model's first output for all feeds, concatenated."""
     session = session_of(model)
     name = session.get_outputs()[0].name
     return np.concatenate(

@@ -1,4 +1,4 @@
-"""What the training stages share: train, judge by the validation split, keep the weights."""
+"""The shared part of the training stages: train, judge by the validation split, keep weights."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def train_part(
 ) -> StageOutput:
     """Train a model for ``params["epochs"]``, with the reference as teacher.
 
-    The rest of a training goes on from the weights of its short part, with a learning rate that
-    rises once more (a warm restart: Loshchilov and Hutter, "SGDR", 2017,
+    The rest of a training continues from the weights of its short part, with a learning rate that
+    rises again (a warm restart: Loshchilov and Hutter, "SGDR", 2017,
     https://arxiv.org/abs/1608.03983), so that both parts end with a rate near zero and the quality
     after the short one means something.
 
@@ -25,7 +25,7 @@ def train_part(
         given: The stage's input.
         model: The model, in place.
         peak_share: Peak of the learning rate, relative to the recipe's.
-        checkpoint: What else the checkpoint holds.
+        checkpoint: Further values for the checkpoint.
     """
     loaded = given.loaded
     recipe = loaded.workload.recipe()

@@ -1,4 +1,4 @@
-"""The seam to the runtimes: each has a module with a ``Model`` and a ``describe()``."""
+"""The interface to the runtimes: each has a module with a ``Model`` and a ``describe()``."""
 
 import importlib
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 Job = dict[str, Any]
 Node = dict[str, Any]
-"""``node``, ``operator``, ``provider`` and ``ms_per_call`` of something that ran."""
+"""``node``, ``operator``, ``provider`` and ``ms_per_call`` of a node that ran."""
 
 
 class Model(Protocol):
@@ -21,13 +21,13 @@ class Model(Protocol):
     has_fixed_batch: bool
 
     def feed(self, arrays: Sequence[Any]) -> Any:
-        """Return what a call takes, from one array for each input."""
+        """Return the argument of a call, from one array per input."""
 
     def __call__(self, feed: Any) -> Sequence[Any]:
         """Run once and return the outputs as arrays, finished and in the host's memory."""
 
     def profile(self, feed: Any, calls: int) -> list[Node]:
-        """Return every node that ran, on which provider and for how long, by the runtime's word."""
+        """Return every node that ran, with its provider and time, as the runtime reports it."""
 
 
 def load(job: Job, **changes: Any) -> Model:
@@ -37,7 +37,7 @@ def load(job: Job, **changes: Any) -> Model:
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """Return the providers a runtime has (``available``), knows (``known``), and ``versions``."""
+    """Return the providers of a runtime (``available``, ``known``) and its ``versions``."""
     import platform
 
     import numpy

@@ -1,4 +1,4 @@
-"""What the operating system and the hardware count while a model is timed."""
+"""Counters of the operating system and the hardware while a model is timed."""
 
 import os
 import sys
@@ -70,7 +70,7 @@ def peak_memory_bytes() -> int:
 
 
 def limit_memory(limit_bytes: int | None) -> None:
-    """Let this process's own data grow to a limit; beyond it, allocations fail."""
+    """Limit this process's own data; beyond the limit, allocations fail."""
     if limit_bytes:
         import resource
 
@@ -78,9 +78,9 @@ def limit_memory(limit_bytes: int | None) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask Linux to end this process when its parent ends, so that no orphan disturbs the next.
+    """Ask Linux to end this process when its parent ends, so that no orphan disturbs a launch.
 
-    If the parent, by its process id, has ended before it could be asked, this process ends now.
+    If the parent (by its process id) has already ended, this process ends now.
     """
     if sys.platform == "linux":
         import ctypes
@@ -93,7 +93,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def pin(cores: list[int]) -> None:
-    """Keep this process, and the threads it will start, on some cores."""
+    """Pin this process, and the threads it will start, to some cores."""
     if cores and hasattr(os, "sched_setaffinity"):
         try:
             os.sched_setaffinity(0, cores)

@@ -1,4 +1,4 @@
-"""The jobs of a launch: each takes a job's values and gives a result's."""
+"""The jobs of a launch: each takes a job's values and returns a result's."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _time(job: Job) -> dict[str, Any]:
-    """Time inference: session creation, first call and steady calls apart; then the pipeline."""
+    """Time inference (session creation, first call, steady calls), then the pipeline."""
     begun = time.perf_counter()
     model = load(job)
     loaded = time.perf_counter()
@@ -57,7 +57,7 @@ def _time(job: Job) -> dict[str, Any]:
 
 
 def _end_to_end(job: Job, model: Model) -> dict[str, list[float]]:
-    """Time pre-processing, post-processing and both together with inference, half as long."""
+    """Time pre-processing, post-processing, and both with inference, for half as long."""
     pipeline = Pipeline(Path(job["pipeline"]["file"]))
     requests = load_requests(Path(job["pipeline"]["requests"]))
     turns = [
@@ -80,7 +80,7 @@ def _end_to_end(job: Job, model: Model) -> dict[str, list[float]]:
 
 
 def _predict(job: Job) -> dict[str, Any]:
-    """Run every sample once, keep the outputs, and show which provider ran which node."""
+    """Run every sample once, keep the outputs, and report which provider ran which node."""
     import numpy as np
 
     model = load(job)
@@ -99,7 +99,7 @@ def _profile(job: Job) -> dict[str, Any]:
 def _compare(job: Job) -> dict[str, Any]:
     """Time two models in turn, in blocks of ABBA, and return the ratio B ÷ A of each block.
 
-    What drifts, drifts for both: the ratio is much steadier than either time.
+    Drift affects both, so the ratio is much steadier than either time.
     """
     calls = []
     for path in (job["model"], job["other_model"]):
@@ -128,7 +128,7 @@ def _profiled(job: Job, model: Model, calls: int) -> list[dict[str, Any]]:
 
 
 def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Turn what the runtime rejects at run time into a refusal with its own words."""
+    """Turn an error of the runtime into a refusal with the runtime's own words."""
     try:
         return call(*arguments)
     except (MemoryError, RefusedError):

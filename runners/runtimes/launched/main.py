@@ -11,10 +11,10 @@ from .refusal import RefusedError, is_out_of_memory
 
 
 def main(job_path: Path) -> None:
-    """Do one job and write ``result.json`` beside it: what was found, or a failure."""
+    """Do one job and write ``result.json`` next to it: the result, or a failure."""
     job = json.loads(job_path.read_text("utf-8"))
     counters.die_with_parent(job["parent"])
-    # ONNX Runtime would tell Microsoft of every session, from a thread beside what is timed.
+    # ONNX Runtime would report every session to Microsoft, from a thread next to the timed one.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     result: dict[str, Any]
     try:
@@ -27,7 +27,7 @@ def main(job_path: Path) -> None:
         traceback.print_exc()
         kind, message = "crash", f"{type(error).__name__}: {error}"
         if is_out_of_memory(error):
-            kind, message = "out_of_memory", f"no memory left ({message})"
+            kind, message = "out_of_memory", f"out of memory ({message})"
         result = {"failure": {"kind": kind, "message": message}}
     aside = job_path.with_name("result.part")
     aside.write_text(json.dumps(result), "utf-8")

@@ -1,8 +1,8 @@
 """Offered load: MLPerf's LoadGen sends queries, and latency counts from when each was due.
 
 V. J. Reddi et al., "MLPerf Inference Benchmark", ISCA 2020, https://arxiv.org/abs/1911.02549.
-In a closed loop a slow call delays the next one, so that its wait is never seen; a service's users
-do not wait for each other.
+In a closed loop a slow call delays the next one, so that its waiting time is never seen; a
+service's users do not wait for each other.
 """
 
 import json
@@ -48,7 +48,7 @@ def offer_load(job: Job, model: Model, feeds: list[Any]) -> dict[str, float]:
     logs.log_output = output
     logs.enable_trace = False
     if load["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, load["cores"])  # LoadGen's own threads keep off the model's cores
+        os.sched_setaffinity(0, load["cores"])  # LoadGen's own threads stay off the model's cores
     system = loadgen.ConstructSUT(server.accept, lambda: None)
     library = loadgen.ConstructQSL(len(feeds), len(feeds), lambda _: None, lambda _: None)
     try:
@@ -64,9 +64,9 @@ def offer_load(job: Job, model: Model, feeds: list[Any]) -> dict[str, float]:
 
 
 class _Server:
-    """One thread that answers queries in the order they come.
+    """One thread that answers queries in order of arrival.
 
-    An exception in a callback would abort the process: it is kept, and every query is answered.
+    An exception in a callback would abort the process, so it is kept, and every query is answered.
     """
 
     def __init__(self, loadgen: Any, model: Model, feeds: list[Any], cores: list[int]) -> None:
@@ -119,7 +119,7 @@ def _loadgen() -> Any:
     except ImportError as error:
         raise RefusedError(
             "unsupported",
-            f"offered load needs LoadGen in the model's interpreter ({error}): "
-            f"pip install 'paretune[load]', or add mlcommons-loadgen to the runner's requirements",
+            f"offered load needs LoadGen in the model's interpreter ({error}): run `pip install "
+            "mlcommons-loadgen` there, or add it to the runner's requirements",
         ) from error
     return mlperf_loadgen

@@ -1,4 +1,4 @@
-"""ONNX Runtime: a session on the provider asked for, and on no other."""
+"""ONNX Runtime: a session on the requested provider only."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class OnnxRuntimeModel:
         return outputs
 
     def profile(self, feed: Any, calls: int) -> list[Node]:
-        """Return the nodes from the runtime's own profile, in a session that keeps one."""
+        """Return the nodes from the runtime's own profile, in a profiling session."""
         prefix = str(Path(self.job["folder"]) / "onnxruntime_profile")
         profiled = OnnxRuntimeModel(self.job, enable_profiling=True, profile_file_prefix=prefix)
         for _ in range(calls):
@@ -66,7 +66,7 @@ def load(job: Job) -> OnnxRuntimeModel:
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """Name the providers this ONNX Runtime has, those of plug-in libraries, and those it knows."""
+    """Return the providers that this ONNX Runtime has, those of plug-ins, and those it knows."""
     import onnxruntime as ort
 
     plugged = {device.ep_name for device in _plugged_devices(job)}
@@ -127,7 +127,7 @@ def _plugged_devices(job: Job) -> list[Any]:
     if not hasattr(ort, "register_execution_provider_library"):
         raise RefusedError(
             "unsupported",
-            f"onnxruntime {ort.__version__} takes no plug-in provider libraries; 1.22 is the first",
+            f"onnxruntime {ort.__version__} takes no plug-in provider libraries; use 1.22 or newer",
         )
     known = {device.ep_name for device in ort.get_ep_devices()}
     for name, path in job["libraries"].items():
@@ -138,5 +138,5 @@ def _plugged_devices(job: Job) -> list[Any]:
         except Exception as error:
             if "already registered" in str(error):
                 continue
-            raise refuse(f"the provider library {path} cannot be loaded", error) from error
+            raise refuse(f"cannot load the provider library {path}", error) from error
     return list(ort.get_ep_devices())

@@ -10,7 +10,7 @@ from .refusal import RefusedError, refuse
 class OpenVinoModel:
     """A compiled model and one infer request.
 
-    The batch axis is fixed to the job's batch size before compilation, as one would for serving.
+    The batch axis is fixed to the job's batch size before compilation, as for serving.
     """
 
     has_fixed_batch = True
@@ -64,7 +64,7 @@ def load(job: Job) -> OpenVinoModel:
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """Name the devices this OpenVINO finds, and those it knows."""
+    """Return the devices that this OpenVINO finds, and those it knows."""
     openvino = _openvino()
     return {
         "available": openvino.Core().available_devices,
@@ -113,7 +113,7 @@ def _openvino() -> Any:
     except ImportError as error:
         raise RefusedError(
             "unsupported",
-            f"openvino cannot be imported here ({error}): pip install 'paretune[openvino]', or "
-            f"give the runner `requirements: [openvino, numpy]`",
+            f"openvino cannot be imported here ({error}): run `pip install openvino`, or give "
+            "the runner `requirements: [openvino, numpy]`",
         ) from error
     return openvino

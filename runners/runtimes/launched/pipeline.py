@@ -1,4 +1,4 @@
-"""Pre- and post-processing around a model: the user's functions, from a file of their own."""
+"""Pre- and post-processing around a model: the user's functions, from a separate file."""
 
 import importlib.util
 import sys
@@ -24,7 +24,7 @@ class Pipeline:
             raise RefusedError("invalid", f"{path} is not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.path.append(str(path.parent))
-        sys.dont_write_bytecode = True  # nothing of ours beside the user's files
+        sys.dont_write_bytecode = True  # no files of ours next to the user's
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
@@ -78,7 +78,7 @@ class Pipeline:
 
 
 def load_requests(path: Path) -> Any:
-    """Return what :func:`save_requests` wrote: an array, or a list of bytes."""
+    """Return the requests that :func:`save_requests` wrote: an array, or a list of bytes."""
     import numpy as np
 
     stored = np.load(path)
@@ -94,7 +94,7 @@ def save_requests(path: Path, requests: Any) -> None:
 
     Args:
         path: An ``.npz`` file to write.
-        requests: One request a sample: an array whose first axis is the sample (numbers or text),
+        requests: One request per sample: an array whose first axis is the sample (numbers or text),
             or a sequence of ``bytes``, such as encoded pictures.
 
     Raises:

@@ -12,8 +12,8 @@ PROVIDERS = ("eager-cpu", "compile-cpu", "eager-cuda", "compile-cuda")
 class PyTorchModel:
     """A module on a device.
 
-    A call takes arrays in the host's memory and gives arrays there, so that a card's copies and its
-    synchronization are in the time, as they are in a service.
+    A call takes arrays in the host's memory and returns arrays there, so that the time includes a
+    card's copies and synchronization, as in a service.
     """
 
     def __init__(self, job: Job) -> None:
@@ -29,7 +29,7 @@ class PyTorchModel:
         self.is_compiled = mode == "compile"
         self.has_fixed_batch = self.is_compiled
         torch.set_num_threads(job["intra_op_threads"])
-        if torch.get_num_interop_threads() != 1:  # it can be set only once a process
+        if torch.get_num_interop_threads() != 1:  # it can be set only once per process
             torch.set_num_interop_threads(1)
         try:
             program = torch.export.load(job["model"])
@@ -63,11 +63,11 @@ class PyTorchModel:
         return [leaf.cpu().numpy() for leaf in leaves]
 
     def profile(self, feed: Any, calls: int) -> list[Node]:
-        """Return the graph's nodes with the device that holds their results, or the kernels."""
+        """Return the graph's nodes with the device of their results, or the kernels."""
         return self._kernels(feed, calls) if self.is_compiled else self._nodes(feed, calls)
 
     def _nodes(self, feed: Any, calls: int) -> list[Node]:
-        """Run the graph node by node: where each result lies is where it was computed."""
+        """Run the graph node by node: the device of a result is where it was computed."""
         import time
 
         torch = _torch()
@@ -106,7 +106,7 @@ class PyTorchModel:
         return list(found.values())
 
     def _kernels(self, feed: Any, calls: int) -> list[Node]:
-        """Return what the profiler saw inside the compiled graph."""
+        """Return the profiler's events inside the compiled graph."""
         torch = _torch()
         from torch.profiler import ProfilerActivity, profile
 
@@ -140,7 +140,7 @@ def load(job: Job) -> PyTorchModel:
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """Name the modes that PyTorch can run here."""
+    """Return the modes that PyTorch can run here."""
     import shutil
 
     torch = _torch()

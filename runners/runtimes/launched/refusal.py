@@ -1,4 +1,4 @@
-"""A refusal: what a runtime cannot do, in words; it becomes a failure in the parent."""
+"""A refusal: a runtime cannot do something, and says why; the parent makes it a failure."""
 
 
 class RefusedError(Exception):
@@ -14,7 +14,7 @@ class RefusedError(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether a runtime's error says that memory ran out."""
+    """Tell whether a runtime's error means that memory ran out."""
     text = f"{type(error).__name__}: {error}".lower()
     signs = ("bad_alloc", "memoryerror", "outofmemory", "out of memory", "allocate", "enomem")
     return isinstance(error, MemoryError) or any(sign in text for sign in signs)
@@ -24,8 +24,8 @@ def refuse(doing: str, error: BaseException, kind: str = "unsupported") -> Refus
     """Return a refusal in the runtime's own words.
 
     Args:
-        doing: What was being done, such as ``"ONNX Runtime cannot load the model"``.
-        error: What the runtime raised.
+        doing: The action that failed, such as ``"ONNX Runtime cannot load the model"``.
+        error: The runtime's exception.
         kind: The failure's kind, unless memory ran out.
     """
     return RefusedError(

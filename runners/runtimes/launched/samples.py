@@ -13,7 +13,7 @@ def arrays(job: Job, model: Model) -> list[Any]:
     """Return the array of samples of each input, in order.
 
     Raises:
-        RefusedError: If the model takes another number of inputs.
+        RefusedError: If the model takes a different number of inputs.
     """
     import numpy as np
 
@@ -37,7 +37,7 @@ def feeds(job: Job, model: Model, most: int = MOST_FEEDS) -> list[Any]:
 
 
 def batches(samples: int, size: int, most: int = MOST_FEEDS) -> list[Any]:
-    """Return the rows of the first few whole batches; short data starts over."""
+    """Return the rows of the first few full batches; short data is repeated."""
     import numpy as np
 
     starts = range(0, min(samples, most * size), size)
@@ -45,9 +45,9 @@ def batches(samples: int, size: int, most: int = MOST_FEEDS) -> list[Any]:
 
 
 def every_batch(job: Job, model: Model) -> Iterator[tuple[Any, int]]:
-    """Yield feeds that together hold every sample once, and how many of a feed's rows count.
+    """Yield feeds that together hold every sample once, with the number of rows that count.
 
-    The last batch is shorter, or, where the runtime's batch is fixed, filled up from the start.
+    The last batch is shorter or, if the runtime's batch size is fixed, filled up from the start.
     """
     import numpy as np
 

@@ -1,11 +1,11 @@
-"""Timing: warm up until steady, then time calls, and watch what else happened meanwhile."""
+"""Timing: warm up until steady, then time calls, and count disturbances meanwhile."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
 Call = Callable[[int], float]
-"""Runs one of the batches, chosen by the turn, and gives the time in milliseconds."""
+"""Runs one of the batches, chosen by the turn, and returns the time in milliseconds."""
 
 _WINDOW_SECONDS = 0.02
 _STEADY_TOLERANCE = 0.03
@@ -13,7 +13,7 @@ _CANARY_CALLS = 51
 
 
 def timed(function: Callable[[Any], Any], feeds: list[Any]) -> Call:
-    """Return a function that runs another on one of the feeds and gives the time."""
+    """Return a function that times a call on one of the feeds."""
 
     def once(turn: int) -> float:
         feed = feeds[turn % len(feeds)]
@@ -47,7 +47,7 @@ def warm_up(once: Call, limit_seconds: float) -> dict[str, Any]:
 
 
 def steady(once: Callable[[int], Any], job: dict[str, Any]) -> list[Any]:
-    """Call for as long, and as often, as the job asks for; return what each call gave."""
+    """Call for as long and as often as the job asks for; return the result of each call."""
     results: list[Any] = []
     started = time.perf_counter()
     while len(results) < job["max_iterations"]:
@@ -62,7 +62,7 @@ def canary_ms() -> float:
     """Return the median time of a fixed piece of arithmetic on this core.
 
     It depends on the core's clock and on what shares its caches, never on the model: if it drifts,
-    the machine has, and not the candidate.
+    the machine has drifted, not the candidate.
     """
     import numpy as np
 

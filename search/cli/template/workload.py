@@ -1,7 +1,7 @@
-"""Your model, its smaller students and your data: what Paretune searches with.
+"""A workload: your model, its smaller students and your data.
 
-It runs as it stands, on handwritten digits. Put your own in where it says REPLACE; whatever is
-commented out shows its default, or an example. `help(runners.Workload)` has the rest.
+It runs as it is, on handwritten digits. Put in your own where it says REPLACE. Commented-out parts
+show defaults or examples. `help(paretune.Workload)` describes the rest.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,10 +15,10 @@ from paretune import Data, Split, Workload
 
 
 class Net(nn.Module):
-    """REPLACE: the model to be made fast. What makes it smaller should be an argument.
+    """REPLACE: the model to make fast. Whatever makes it smaller should be an argument.
 
     Args:
-        width: Units of a hidden layer.
+        width: Units per hidden layer.
         depth: Number of hidden layers.
     """
 
@@ -42,9 +42,9 @@ class Mine(Workload):
     # pipeline = "pipeline.py"      # preprocess() and postprocess() to time around the model
 
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
-        """REPLACE: constructors; `reference` is your model, all others are students of it.
+        """REPLACE: constructors; `reference` is your model, all others are its students.
 
-        `paretune.scaled(partial(Net, width=512, depth=4))` would derive some.
+        `paretune.scaled(partial(Net, width=512, depth=4))` would derive students for you.
         """
         return {
             "reference": partial(Net, width=512, depth=4),
@@ -56,8 +56,8 @@ class Mine(Workload):
     def data(self) -> Data:
         """REPLACE: four splits of numpy arrays, inputs as float32 (or whole numbers).
 
-        Students learn from train; calibration gives quantization its ranges; validation judges
-        candidates; test judges what is published, and the search never sees it.
+        Students learn from train; calibration determines the ranges of quantization; validation
+        judges candidates; test judges published points, and the search never sees it.
         """
         images, labels = load_digits(return_X_y=True)
         inputs = (images / 16).astype(np.float32)
@@ -65,13 +65,13 @@ class Mine(Workload):
         parts = np.split(order, [1000, 1100, 1450])
         return Data(*(Split(inputs[rows], labels[rows]) for rows in parts))
 
-    # Your trained weights (CHECKPOINT = Path(__file__).with_name("checkpoint.pt")); without this
-    # the reference is trained by the recipe:
+    # Your trained weights (CHECKPOINT = Path(__file__).with_name("checkpoint.pt")). By default, the
+    # reference is trained with the recipe:
     #
     # def train_reference(self, model, data):
     #     model.load_state_dict(torch.load(CHECKPOINT, weights_only=True))
     #
-    # def depends_on(self):  # other files that decide models or data
+    # def depends_on(self):  # other files that models or data depend on
     #     return [CHECKPOINT]
 
     # How students are trained, and pruned models fine-tuned:
@@ -79,12 +79,12 @@ class Mine(Workload):
     # def recipe(self):
     #     return Recipe(distill_epochs=30, fine_tune_epochs=10, learning_rate=1e-3)
 
-    # What quality is, higher is better; outputs are those of the exported file:
+    # The quality, higher is better; outputs are those of the exported file:
     #
     # def quality(self, outputs, targets):
     #     return float((outputs.argmax(axis=1) == targets).mean())
 
-    # Layers whose outputs pruning must leave alone:
+    # Layers whose outputs pruning must not change:
     #
     # def keep_layers(self, model):
     #     return [model.layers[0]]

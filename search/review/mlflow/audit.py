@@ -1,4 +1,4 @@
-"""The audit: does MLflow say the same as a study's storage?"""
+"""The audit: does MLflow agree with a study's storage?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _AUDITED = ("candidate", "artifact")
-"""Tags that must be the same, beside those of a trial's standing."""
+"""Tags that must agree, in addition to those of a trial's standing."""
 
 
 def disagreements(
@@ -38,22 +38,24 @@ def disagreements(
     ended: Status | None,
     artifacts: Path | None = None,
 ) -> list[str]:
-    """Return what MLflow says otherwise than the storage, in words; nothing is changed.
+    """Return where MLflow disagrees with the storage, in words; change nothing.
 
     Args:
         uri: MLflow tracking URI.
         name: The study's name.
-        uid: What tells the study from others of its name.
-        history: What the storage holds.
-        ended: How the study ended; ``None`` if it is under way, or was killed.
-        artifacts: Where the study's artifacts should be, or ``None`` for the server's own place.
+        uid: Distinguishes the study from others of the same name.
+        history: The storage's trials.
+        ended: How the study ended; ``None`` if it is running or was killed.
+        artifacts: The expected folder for artifacts, or ``None`` for the server's own.
     """
     client = mlflow_client(uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return [f"there is no experiment {name!r}"]
     if (gone := place_before_move(experiment, artifacts)) is not None:
-        return [f"the study was moved: MLflow looks for its artifacts in {gone}, which is gone"]
+        return [
+            f"the study was moved: MLflow looks for its artifacts in {gone}, which no longer exists"
+        ]
     parents = client.search_runs(
         [experiment.experiment_id],
         f"tags.`{STUDY_TAG}` = '{uid}' and tags.`paretune.role` = 'study'",
@@ -74,7 +76,9 @@ def disagreements(
             found.extend(
                 f"trial {record.number}: {what}" for what in _differences(run, record, standings)
             )
-    return found + [f"a run of trial {number}, which is not finished" for number in by_number]
+    return found + [
+        f"there is a run of trial {number}, which is not finished" for number in by_number
+    ]
 
 
 def _parent_differences(run: Run, ended: Status) -> Iterator[str]:
@@ -100,7 +104,7 @@ def _differences(run: Run, record: TrialRecord, standings: Standings) -> Iterato
         wanted = standing.numbers.get(name)
         yield f"metric {name} is {said.numbers.get(name)} instead of {wanted}"
     params = {name: str(value) for name, value in trial_params(record).items()}
-    # A run of before there was such an axis does not name it.
+    # A run from before this axis existed does not name it.
     first = {name: str(value) for name, [value] in OPTIONAL_AXES.items()}
     if params != {**first, **run.data.params}:
         yield f"params are {run.data.params} instead of {params}"

@@ -1,4 +1,4 @@
-"""MLflow's client, set up so that nothing phones home and nothing hangs."""
+"""MLflow's client, configured without telemetry and with timeouts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _SQLITE = "sqlite:///"
 def mlflow_client(uri: str) -> MlflowClient:
     """Return a client of the tracking store (and model registry) at a URI."""
     switch_off_telemetry()
-    # A server that does not answer holds a study up for seconds, not for MLflow's four minutes.
+    # A server that does not answer delays a study for seconds, not for MLflow's four minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    # Bars for files of some kilobytes tell nobody anything.
+    # Progress bars for files of some kilobytes are useless.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow.tracking import MlflowClient
 
@@ -44,9 +44,9 @@ def mlflow_client(uri: str) -> MlflowClient:
 
 
 def trial_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list[Run]:
-    """Return the runs of trials below a study's run, page after page.
+    """Return the runs of trials below a study's run, page by page.
 
-    What a person put there beside them is none of ours: it has not the tags of a trial.
+    A person's own runs there are not ours: they lack the tags of a trial.
     """
     runs: list[Run] = []
     token = None
@@ -64,24 +64,24 @@ def trial_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list
 
 
 def _make_database(path: Path) -> None:
-    """Make MLflow's SQLite database aside, then rename it.
+    """Create MLflow's SQLite database under another name, then rename it.
 
-    Its tables come in many steps that SQLite does not undo: a process killed among them would leave
-    a database that MLflow never opens again. It has a write-ahead log: a transaction then costs a
-    quarter, and whoever looks on does not hold the study up.
+    Its tables are created in many steps that SQLite does not undo: a process killed in between
+    would leave a database that MLflow never opens again. With a write-ahead log, a transaction
+    costs a quarter, and readers do not delay the study.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two studies beside each other share it, and may start at once.
+    # Two studies in one folder share it, and may start at the same time.
     with locked(path.parent, fcntl.LOCK_EX):
         _make_aside(path, path.with_name(f"{path.name}.new"))
 
 
 def _make_aside(path: Path, folder: Path) -> None:
-    # What a killed process left of it.
+    # Leftovers of a killed process.
     shutil.rmtree(folder, ignore_errors=True)
     if path.exists():
         return
-    # The log of a database that someone deleted is not the new one's.
+    # The log of a deleted database does not belong to the new one.
     for suffix in ("-wal", "-shm"):
         path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
     from mlflow.tracking import MlflowClient

@@ -32,19 +32,19 @@ def log_model(
     provider_options: Mapping[str, str],
     samples: Sequence[Path],
 ) -> str:
-    """Log an ONNX file as a model of a run, unless the run has it already.
+    """Log an ONNX file as a model of a run, unless the run already has it.
 
-    It is an MLflow model with the ONNX flavor: provider and threads are those it was measured with,
-    so `mlflow models serve` and `mlflow.pyfunc.load_model` run it the same way.
+    It is an MLflow model with the ONNX flavor, with the provider and threads of its measurement, so
+    `mlflow models serve` and `mlflow.pyfunc.load_model` run it the same way.
 
     Args:
         client: MLflow.
         run_id: The trial's run.
         model: The ONNX file, named by its digest.
-        record: The trial: how it was made and run, and what was measured of it.
+        record: The trial: how it was made, run and measured.
         name: The model's name.
-        provider_options: What its execution provider was told.
-        samples: A ``.npy`` file for each input: the first sample is the example, and gives the
+        provider_options: Options of its execution provider.
+        samples: One ``.npy`` file per input: the first sample is the example, and determines the
             signature.
 
     Returns:
@@ -97,7 +97,7 @@ def log_model(
             mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
             signature=signature,
             input_example=next(iter(examples.values())) if is_one else examples,
-            # Named, so that MLflow does not find them out by running the model in a process.
+            # Named, so that MLflow does not infer them by running the model in a process.
             pip_requirements=[
                 f"{package}=={version(package)}" for package in ("mlflow", "onnx", "onnxruntime")
             ],
@@ -110,7 +110,7 @@ def log_model(
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-    # As metrics of the run, pointed at the model: so MLflow lists them with both.
+    # As metrics of the run, linked to the model, so that MLflow lists them with both.
     client.log_batch(
         run_id,
         metrics=[
@@ -122,12 +122,12 @@ def log_model(
 
 
 def _free(tensor: ModelInput) -> tuple[int, ...]:
-    """Return a tensor's shape as MLflow writes it: -1 where any size will do."""
+    """Return a tensor's shape in MLflow's form: -1 for any size."""
     return tuple(size if isinstance(size, int) else -1 for size in tensor.shape)
 
 
 def _outputs(graph: Any) -> list[ModelInput]:
-    """Return the outputs that are tensors of numbers; others have no place in a signature."""
+    """Return the outputs that are numeric tensors; a signature cannot hold others."""
     found = []
     for value in graph.output:
         with suppress(ParetuneError):
@@ -138,9 +138,9 @@ def _outputs(graph: Any) -> list[ModelInput]:
 def register_model(
     client: MlflowClient, model_id: str, run_id: str, name: str, alias: str | None
 ) -> str:
-    """Make a logged model a version of a registered model, and point an alias at it.
+    """Register a logged model as a version, and point an alias at it.
 
-    A model that is a version already keeps its number.
+    A model that is already a version keeps its number.
 
     Returns:
         The version.
@@ -175,7 +175,7 @@ def register_model(
             client.set_registered_model_alias(name, alias, made.version)
     except MlflowException as error:
         raise StudyError(
-            f"MLflow's registry does not take {name!r}"
+            f"MLflow's registry refused {name!r}"
             f"{f' with alias {alias!r}' if alias else ''}: {error.message}"
         ) from error
     finally:
@@ -184,7 +184,7 @@ def register_model(
 
 
 def _has_model(client: MlflowClient, name: str) -> bool:
-    """Tell whether a registry has a model; by its name, since lists come in pages."""
+    """Tell whether a registry has a model, by name, because lists come in pages."""
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 

@@ -1,4 +1,4 @@
-"""What a reviewer wants to see in MLflow without asking: pictures, tables and models."""
+"""Pictures, tables and models for reviewers in MLflow."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _HISTOGRAM_OF = "paretune.histogram_of"
 
 
 class MlflowReview:
-    """Shows a study as it stands.
+    """Shows the current state of a study.
 
     Args:
-        store: Where raw samples are.
-        log_models: Logs the files of trials, given by run, as models of the runs.
+        store: The store with the raw samples.
+        log_models: Logs the files of trials, by run, as models of the runs.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class MlflowReview:
     def log_importance(
         self, client: MlflowClient, run_id: str, history: History, name: str
     ) -> None:
-        """Log which axes decide the objectives, once there are trials enough to say."""
+        """Log which axes decide the objectives, once there are enough trials."""
         figure = importance_figure(history, name)
         if figure is not None:
             _log_figure(client, run_id, figure, "importance.html")

@@ -1,6 +1,6 @@
-"""MLflow: the room where runs are reviewed.
+"""MLflow, where runs are reviewed.
 
-One experiment and one parent run a study, one child run a trial.
+One experiment and one parent run per study, one child run per trial.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PICTURES_AFTER = 10
 _PICTURES_GROWTH = 0.1
 _ENDED = "paretune.ended"
 _PROGRESS_EVERY_S = 5.0
-_BATCH = 900  # MLflow takes a thousand metrics at once
+_BATCH = 900  # MLflow takes a thousand metrics per call
 
 
 class MlflowTracking:
@@ -41,11 +41,11 @@ class MlflowTracking:
 
     Args:
         uri: MLflow tracking URI.
-        name: The study's name: the experiment's name, too.
-        definition: What the study was created with; its ``uid`` tells apart studies of one name in
+        name: The study's name, also that of the experiment.
+        definition: The study's definition; its ``uid`` distinguishes studies of one name in
             different storages.
-        artifacts: Folder for artifacts, or ``None`` for the server's own place.
-        study_file: Kept with the parent run.
+        artifacts: Folder for artifacts, or ``None`` for the server's own.
+        study_file: Logged to the parent run.
         review: Logs pictures, tables and models.
     """
 
@@ -75,7 +75,7 @@ class MlflowTracking:
         self._progress_at = time.monotonic()
 
     def bring_up_to_date(self, history: History) -> None:
-        """Make the trials' runs those of the history, and what they say of it true."""
+        """Make the trials' runs agree with the history."""
         self._pictured = len(history.records)
         self._progress.clear()
         known = {
@@ -93,35 +93,35 @@ class MlflowTracking:
                     self.client.delete_run(run.info.run_id)
                 self._create(record, standings)
         for run in known.values():
-            # Its trial never finished; it is logged again when it has.
+            # Its trial never finished; it is logged again once it has.
             self.client.delete_run(run.info.run_id)
         self._tell(history.records, standings)
         self._log_missing_progress(history)
 
     def start(self, phase: Phase, history: History) -> None:
-        """Make the study's run one that is running, and say what is being done."""
+        """Mark the study's run as running, with its status."""
         self.client.update_run(self.parent_id, status="RUNNING")
         self.client.set_tag(self.parent_id, STATUS_TAG, phase)
         self.client.set_tag(self.parent_id, _ENDED, "")
         if phase == "confirming":
-            # It takes a while: meanwhile this is what there is to look at.
+            # Confirmation takes a while; this is what reviewers see meanwhile.
             self._flush_progress()
             self._log_study(history)
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
-        """Log a finished trial as a child run, and what it changed about the study."""
+        """Log a finished trial as a child run, and its effect on the study."""
         standings = Standings(history)
         self._create(record, standings)
         self._tell(self._concerned(record, standings), standings)
         self._log_progress(record, history)
-        # A picture costs more the more trials it shows: so they come ever more rarely.
+        # A picture costs more with more trials, so pictures become rarer.
         new = len(history.records) - self._pictured
         if new >= max(_PICTURES_AFTER, _PICTURES_GROWTH * self._pictured):
             self._log_study(history)
             self._pictured = len(history.records)
 
     def log_confirmed(self, history: History) -> None:
-        """Log what was confirmed, and how every trial stands with it."""
+        """Log the confirmation, and the new standing of every trial."""
         self._tell(history.records, Standings(history))
 
     def finish(self, history: History, reason: str, status: Status) -> None:
@@ -197,8 +197,8 @@ class MlflowTracking:
     def _concerned(self, record: TrialRecord, standings: Standings) -> list[TrialRecord]:
         """Return the trials whose standing a new one may have changed.
 
-        They are those that came onto the frontier or left it, those run as it is, which it may be
-        the parent of, and all of them if it is the baseline.
+        These are the trials that joined or left the frontier, those with the same run settings (the
+        new one may be their parent), and all trials if it is the baseline.
         """
         moved = standings.search_frontier ^ self._frontier
         return [
@@ -210,7 +210,7 @@ class MlflowTracking:
         ]
 
     def _tell(self, records: Iterable[TrialRecord], standings: Standings) -> None:
-        """Let the runs of trials say how these stand now, as far as they say otherwise."""
+        """Update the runs of trials whose standing has changed."""
         from mlflow.entities import Metric, RunTag
 
         self._frontier = standings.search_frontier
@@ -241,7 +241,7 @@ class MlflowTracking:
         self._progress += [
             Metric(name, value, at, record.number) for name, value in progress.items()
         ]
-        # In a sweep trials take a second: nobody looks as often.
+        # In a sweep, trials take a second each: nobody looks that often.
         since_s = time.monotonic() - self._progress_at
         if since_s > _PROGRESS_EVERY_S or len(self._progress) > _BATCH:
             self._flush_progress()
@@ -250,11 +250,11 @@ class MlflowTracking:
         self._progress_at = time.monotonic()
         if self._progress:
             self.client.log_batch(self.parent_id, metrics=self._progress)
-            # Interrupted before, it is logged again: MLflow keeps one of two that are the same.
+            # After an interruption it is logged again: MLflow keeps one of two equal entries.
             self._progress.clear()
 
     def _log_missing_progress(self, history: History) -> None:
-        """Log the parent's metrics over trials where they are missing, as they were then."""
+        """Log the parent's missing metrics over trials, with their values at the time."""
         logged = {m.step for m in self.client.get_metric_history(self.parent_id, "trials")}
         if all(record.number in logged for record in history.records):
             return
@@ -271,7 +271,7 @@ class MlflowTracking:
         self._flush_progress()
 
     def _log_review(self, history: History) -> None:
-        """Log what is worth its time only once a search or a confirmation is over."""
+        """Log what is worth its time only after a search or a confirmation."""
         self._log_study(history)
         self.review.log_importance(self.client, self.parent_id, history, self.name)
         self.review.log_points(self.client, self.runs, history)

@@ -1,4 +1,4 @@
-"""Standings: what a trial's run in MLflow says that changes while its study goes on."""
+"""Standings: the part of a trial's run in MLflow that changes during its study."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _DROP = "quality_drop"
 
 @dataclass(frozen=True)
 class Standing:
-    """How a trial stands in its study.
+    """The standing of a trial in its study.
 
     Attributes:
         tags: Texts by name, none of them empty. ``frontier`` is the published frontier once the
             study was confirmed, and the search's own until then; ``search_frontier`` is always the
             search's own.
         numbers: Metrics by name, none of them NaN. Names that begin with ``confirmed_`` hold fresh
-            values; what a trial gains on the baseline is by the search's values in the plain names,
-            and by the fresh values of both in the ``confirmed_`` ones.
+            values. Gains against the baseline use the search's values under plain names, and the
+            fresh values of both under ``confirmed_`` names.
     """
 
     tags: Mapping[str, str]
@@ -45,7 +45,7 @@ class Standing:
 
     @classmethod
     def said(cls, tags: Mapping[str, str], numbers: Mapping[str, float]) -> Standing:
-        """Return what a run says of it, from all of the run's tags and metrics."""
+        """Return the standing in a run, from all of the run's tags and metrics."""
         return cls(
             {name: tags[name] for name in _TAGS if tags.get(name)},
             {
@@ -56,9 +56,10 @@ class Standing:
         )
 
     def changed_to(self, other: Standing) -> Standing:
-        """Return what a run that says this must be told to say the other.
+        """Return the updates that change a run from this standing to another.
 
-        A tag that holds no more becomes empty, and a metric NaN: MLflow cannot remove a metric.
+        A tag that is no longer valid becomes empty, and a metric NaN: MLflow cannot remove a
+        metric.
         """
         tags = {**dict.fromkeys(self.tags, ""), **other.tags}
         numbers = {**dict.fromkeys(self.numbers, math.nan), **other.numbers}
@@ -69,7 +70,7 @@ class Standing:
 
 
 class Standings:
-    """The standings of a study's trials, as it is now.
+    """The current standings of a study's trials.
 
     Args:
         history: The study.

@@ -7,11 +7,11 @@ from paretune.search.record.trial import TrialRecord
 from paretune.search.review.shortfall import shortfalls
 
 TAG_CHARACTERS = 4000
-"""MLflow takes twice as many; nobody reads as many."""
+"""MLflow allows twice as many; nobody reads that many."""
 
 
 def trial_tags(record: TrialRecord, history: History) -> dict[str, str]:
-    """Return the tags of a trial that stay as they are: texts, truths as ``true`` and ``false``."""
+    """Return the constant tags of a trial: texts, and booleans as ``true`` and ``false``."""
     tags = {
         "candidate": record.candidate.digest,
         "baseline": truth(record.number == 0),
@@ -31,10 +31,10 @@ def trial_tags(record: TrialRecord, history: History) -> dict[str, str]:
 
 
 def shortfall(record: TrialRecord, history: History) -> str:
-    """Return in what a trial gained nothing, in one text; empty if it gained what it should."""
+    """Return a trial's shortfalls in one text; empty if there are none."""
     return "; ".join(shortfalls(record, history))
 
 
 def truth(value: bool) -> str:
-    """Return a truth as it is written in filters."""
+    """Return a boolean as filters write it."""
     return "true" if value else "false"
