@@ -4,7 +4,7 @@
     ├── SpaceError      an invalid candidate, axis or rule
     ├── ConfigError     a study file with mistakes (search)
     ├── WorkloadError   the user's workload cannot be loaded or breaks its protocol (runners)
-    ├── RecordError     a job or an outcome in JSON that this release does not know (runners)
+    ├── RecordError     JSON of a job or an outcome that this release does not know (runners)
     ├── StoreError      the artifact store cannot be read or written (runners)
     ├── StudyError      a study cannot be opened, continued or finished (search)
     └── DeviceBusyError another process held a device until the time was over (runners)

@@ -75,7 +75,7 @@ def test_a_key_is_made_of_all_that_the_outcome_depends_on() -> None:
     "change", [{"job": "paint"}, {"schema": 99}, {"schema": None}, {"colour": "red"}]
 )
 def test_a_job_of_another_release_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(RecordError, match="this release knows no job"):
+    with pytest.raises(RecordError, match="this release has no job"):
         Job.from_dict({**EXAMPLES[2].as_dict(), **change})
 
 
@@ -114,7 +114,7 @@ def test_an_outcome_the_file_of_which_is_gone_is_none(
 def test_an_outcome_of_another_release_is_refused(
     store: ArtifactStore, values: dict[str, Any]
 ) -> None:
-    with pytest.raises(RecordError, match="this release knows no such outcome"):
+    with pytest.raises(RecordError, match="this release has no such outcome"):
         Outcome.from_dict(values, store)
 
 

@@ -1,4 +1,4 @@
-"""An executor on a simulated clock: builds of minutes and measurements of seconds take none."""
+"""An executor on a simulated clock: builds of minutes take no time."""
 
 import math
 from collections.abc import Callable
@@ -26,16 +26,16 @@ DEVICE = "device:simulated"
 
 
 class SimulatedExecutor:
-    """Does jobs by what somebody says of them, on a clock that only waiting moves.
+    """Does jobs on a clock that only :meth:`wait` moves.
 
     Args:
-        do: Says what comes of a job that begins now, and in how many seconds.
-        builds: How many builds run side by side.
+        do: Returns the outcome of a job that begins now, with its seconds.
+        builds: How many builds run in parallel.
 
     Attributes:
         now: The clock, in seconds.
-        spans: The slot, the begin and the end of every job that was done, in order of their ends.
-        dies: Whether the next worker is killed before it has kept its outcome.
+        spans: Slot, begin and end of every finished job, in order of their ends.
+        dies: Whether the next worker is killed before it keeps its outcome.
     """
 
     def __init__(self, do: Callable[[Job], Outcome], builds: int = 1) -> None:
@@ -50,7 +50,7 @@ class SimulatedExecutor:
         self._order = count()
 
     def site(self, run: RunSpec) -> Site:
-        """Say where a candidate is built and measured (see Executor)."""
+        """Return where a candidate is built and measured (see Executor)."""
         return Site("onnx", DEVICE)
 
     def capacity(self, slot: str) -> int:
@@ -58,7 +58,7 @@ class SimulatedExecutor:
         return len(self._free_at.get(slot, ()))
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
-        """Have a job done in a slot (see Executor); it begins as soon as the slot is free."""
+        """Submit a job to a slot (see Executor); it begins as soon as the slot is free."""
         if not self.capacity(slot):
             raise ValueError(f"there is no slot {slot!r}")
         key = job.key
@@ -94,7 +94,7 @@ class SimulatedExecutor:
         self._futures.pop(job.key).set_result(outcome)
 
     def cancel(self) -> None:
-        """Leave all jobs (see Executor)."""
+        """Stop all pending jobs (see Executor)."""
         for future in self._futures.values():
             future.cancel()
         self._futures.clear()
@@ -102,15 +102,15 @@ class SimulatedExecutor:
         self._free_at = {slot: [self.now] * len(at) for slot, at in self._free_at.items()}
 
     def close(self, *, kill: bool = False) -> None:
-        """Leave all jobs (see Executor)."""
+        """Stop all pending jobs (see Executor)."""
         self.cancel()
 
 
 class SimulatedWork:
-    """What comes of the jobs of a problem, and what they take.
+    """The outcomes of jobs on an analytic problem.
 
     Args:
-        problem: Says what candidates give and what their stages take.
+        problem: Provides metrics and seconds.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -146,7 +146,7 @@ class SimulatedWork:
         return [stage for stage, key in _steps(spec) if key not in self._done]
 
     def forget(self) -> None:
-        """Lose the output of every stage."""
+        """Forget the output of every stage."""
         self._done.clear()
 
     def _run(self, spec: BuildSpec, steps: list[tuple[str, str]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A study on a simulated clock: the real loop, with everything but its jobs as it always is."""
+"""A study on a simulated clock: everything but its jobs is real."""
 
 import tempfile
 from pathlib import Path
@@ -23,13 +23,13 @@ from paretune.spaces import Candidate
 
 
 class Night(SilentReporter):
-    """A simulated night, and what was found in it.
+    """The results of a simulated study.
 
     Args:
-        problem: Says what comes out and what it takes.
+        problem: Provides metrics and seconds.
 
     Attributes:
-        found: Seconds and metrics of what was measured.
+        found: Seconds and metrics of the measured trials.
         skipped: Candidates that were skipped.
         trials: Number of trials.
         saved_seconds: Training that skipped candidates would have cost.
@@ -44,7 +44,7 @@ class Night(SilentReporter):
         self.saved_seconds = 0.0
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
-        """Note what became of a trial."""
+        """Record the result of a trial."""
         self.trials += 1
         if not record.skip:
             self.found.append((self.executor.now, record.metrics))

@@ -97,17 +97,17 @@ class BuildWorker:
         return self._run("workload", worker_jobs.put_requests, split)
 
     def perform(self, job: Job) -> Outcome:
-        """Do a job of building and return what came of it.
+        """Do a build job and return its outcome.
 
         Raises:
             CancelledError: If the worker was stopped meanwhile.
-            ParetuneError: If it is nothing that only this job would meet, such as a full disk.
+            ParetuneError: If the error concerns more than this job, such as a full disk.
         """
         started = time.monotonic()
         try:
             outcome = self._run("build", worker_jobs.perform, job)
         except _DiedError as end:
-            # It may have died after the work was done.
+            # It may have died after it had kept the outcome.
             kept = Outcomes(ArtifactStore(self.settings.store)).kept(job)
             return kept or Outcome(end.failure, time.monotonic() - started)
         if isinstance(outcome.value, Failure):

@@ -1,4 +1,4 @@
-"""The executor: whatever does jobs, here, on other machines or on a simulated clock."""
+"""The executor: does jobs on this machine, on other machines or on a simulated clock."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from paretune.runners.model_format import ModelFormat
 from paretune.spaces import RunSpec
 
 BUILD = "build"
-"""The slot of everything that is built; each device has one of its own, ``device:NAME``."""
+"""The slot of all builds; each device has its own slot, ``device:NAME``."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where the jobs of a candidate are done, and what their outcomes depend on there.
+    """Where a candidate is built and measured, and what the outcomes depend on there.
 
     Attributes:
-        model_format: What the candidate's runner takes.
+        model_format: The format that the candidate's runner takes.
         device: The slot of the device that it is measured on.
-        building: What a build depends on beside its own fields: a digest.
-        measuring: What a measurement depends on beside its own fields: a digest.
+        building: Digest of what builds depend on besides the job's own fields.
+        measuring: Digest of what measurements depend on besides the job's own fields.
     """
 
     model_format: ModelFormat
@@ -32,48 +32,51 @@ class Site:
     measuring: str = ""
 
     def slot(self, job: Job) -> str:
-        """Return the slot that a job is for."""
+        """Return the slot that a job needs."""
         return self.device if isinstance(job, Measure) else BUILD
 
     def given(self, job: Job) -> str:
-        """Return what a job's outcome depends on beside its own fields."""
+        """Return the digest of what a job's outcome depends on besides its own fields."""
         return self.measuring if isinstance(job, Measure) else self.building
 
 
 class Executor(Protocol):
-    """Does jobs. It is used from one thread, and closed at the end.
+    """Does jobs. Use it from one thread, and close it at the end.
 
-    Work need not go on unless somebody waits: results come about in :meth:`wait`.
+    An executor may do its work inside :meth:`wait` only: call that, rather than block on a future.
     """
 
     def site(self, run: RunSpec) -> Site:
-        """Say where a candidate that is run like this is built and measured."""
+        """Return where candidates with this run are built and measured."""
 
     def capacity(self, slot: str) -> int:
-        """Return how many jobs a slot takes at once; those beyond that wait, first come first."""
+        """Return how many jobs a slot takes at once, 0 if there is no such slot.
+
+        Further jobs wait and are served in the order of submission.
+        """
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
-        """Have a job done in a slot.
+        """Submit a job to a slot.
 
-        What was done before costs nothing: the outcome that is kept under the job's key is given.
-        Otherwise it is kept, unless it is a failure, before the future has it. A job that is under
-        way already has one future, however often it is submitted.
+        If an outcome is kept under the job's key, the future has it at once. Otherwise the job is
+        done, and its outcome is kept (unless it is a failure) before the future has it. While a
+        job is pending, submitting it again returns the same future.
 
-        The future raises what ends the study and not only the job, such as a full disk.
+        The future raises errors that concern more than this job, such as a full disk.
 
         Raises:
-            ValueError: If there is no such slot.
-            DeviceBusyError: If another process holds the machine, and time is up.
+            ValueError: If there is no such slot, or the job cannot be done there.
+            DeviceBusyError: If another process holds the machine until the deadline.
         """
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until some job has ended, or for so many seconds.
+        """Wait until a job has ended, or for so many seconds.
 
-        A job that has the machine for itself may take it longer: it is done first.
+        It may take longer if a job is done in the waiting thread.
         """
 
     def cancel(self) -> None:
-        """Leave all jobs: end those under way at once. Their futures raise ``CancelledError``."""
+        """Stop all pending jobs at once; their futures raise ``CancelledError``."""
 
     def close(self, *, kill: bool = False) -> None:
-        """Let go of everything, after the jobs under way are done or (``kill``) at once."""
+        """Release everything, after the running jobs have ended or (``kill``) at once."""

@@ -1,8 +1,8 @@
-"""A job: a piece of work as data, which any executor can do, now or again.
+"""A job: a piece of work as data, which any executor can do.
 
-A job says what is to be done by names and digests only, never by live objects or paths, so that it
-goes through JSON to wherever it is done. What its outcome depends on beside its own fields is in
-``given``; both together make its key.
+A job names everything by names and digests, never by live objects or paths, so it can travel as
+JSON. Its key is the digest of its fields; whatever else its outcome depends on is one of them, the
+digest ``given``.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _SPECS: dict[str, type[BuildSpec | RunSpec]] = {"spec": BuildSpec, "run": RunSpe
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every job says.
+    """The fields that every job has.
 
     Attributes:
-        given: Digest of what the outcome depends on beside the job's own fields: the workload, the
-            settings, the versions of what does it (see :class:`Site`).
-        occasion: What it is done for, such as one trial of one study. The same job for the same
-            occasion is done once, however often it is submitted; for another occasion it is done
-            anew. So a measurement is never taken from another trial's or study's, which would make
-            two samples of one, while what a build shares with others is found stage by stage.
-        SCHEMA: Version of the kind's fields and of what its outcome means; part of the key.
-        IS_KEPT: Whether the outcome is kept under the key.
+        given: Digest of everything else that the outcome depends on: the workload, the settings,
+            the versions (see :class:`Site`).
+        occasion: What the job is done for: one trial of one study. For one occasion a job is done
+            once, however often it is submitted; for another it is done again. A measurement must
+            not be shared: two trials with the same artifact would report one sample as two. A
+            build loses nothing by it: its stages are shared, each under its own key.
+        SCHEMA: Version of the fields and of the outcome; part of the key.
+        IS_KEPT: Whether executors keep the outcome under the key.
     """
 
     given: str = ""
@@ -42,7 +42,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Digest of everything that the outcome depends on: equal keys have one outcome."""
+        """Digest of everything that the outcome depends on; jobs with equal keys are the same job."""
         return digest(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,13 +54,13 @@ class Job:
         """Undo :meth:`as_dict`.
 
         Raises:
-            RecordError: If it is a job of another release, or none at all.
+            RecordError: If the values are not a job, or a job of another release.
         """
         rest = dict(values)
         kind, schema = _KINDS.get(rest.pop("job", "")), rest.pop("schema", None)
         if kind is None or schema != kind.SCHEMA or rest.keys() - {f.name for f in fields(kind)}:
             raise RecordError(
-                f"this release knows no job {values.get('job')!r} of version {schema!r} with the "
+                f"this release has no job {values.get('job')!r} of version {schema!r} with the "
                 f"fields {', '.join(rest)}; use the release of Paretune that wrote it"
             )
         specs = {name: spec(**rest[name]) for name, spec in _SPECS.items() if name in rest}
@@ -75,9 +75,9 @@ def _kind(kind: Kind) -> Kind:
 @_kind
 @dataclass(frozen=True)
 class Missing(Job):
-    """Ask which stages a build would have to run; the outcome is a tuple of their names.
+    """List the stages that a build would have to run; the outcome is a tuple of their names.
 
-    It is asked anew each time: the answer depends on what the store holds, and costs nothing.
+    The outcome is not kept: it depends on the content of the store, and it is cheap.
     """
 
     spec: BuildSpec
@@ -97,11 +97,11 @@ class Train(Job):
 @_kind
 @dataclass(frozen=True)
 class Build(Job):
-    """Run every stage of a build that is missing; the outcome is an :class:`Artifact`.
+    """Run the missing stages of a build; the outcome is an :class:`Artifact`.
 
     Attributes:
         spec: What to build.
-        model_format: What the runner takes.
+        model_format: The format that the candidate's runner takes.
         is_skeleton: Whether to leave out all training.
     """
 
@@ -118,7 +118,7 @@ class Measure(Job):
     Attributes:
         artifact: Digest of the model file.
         run: How to run it.
-        with_quality: Whether its quality is wanted, too.
+        with_quality: Whether to evaluate its quality, too.
     """
 
     artifact: str

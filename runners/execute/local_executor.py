@@ -1,4 +1,4 @@
-"""The local executor: jobs on this machine, whose cores builds and measurements share."""
+"""The local executor: does jobs on this machine, where builds and measurements share cores."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _DEVICE = "device:"
 
 
 class LocalExecutor:
-    """Builds in a pool's workers, and measures in the thread that waits.
+    """Builds in the workers of a pool, and measures in the thread that waits.
 
-    Measurements come first and need the machine for themselves: builds are suspended meanwhile,
-    and the process that waits does nothing else, because it has its cores in common with the
-    device. So devices of one machine take turns, too: each is fed by the same cores.
+    Measurements come first and need the machine for themselves: builds are suspended meanwhile. To
+    measure in the waiting thread keeps this process idle, too, which shares the cores. For the same
+    reason the devices of one machine take turns: the same cores feed them.
 
     Args:
         pool: Builds.
@@ -55,7 +55,7 @@ class LocalExecutor:
         self.close(kill=kind is not None)
 
     def site(self, run: RunSpec) -> Site:
-        """Say where a candidate is built and measured (see :class:`Executor`)."""
+        """Return where candidates with this run are built and measured (see :class:`Executor`)."""
         evaluator = self._evaluator
         runner = evaluator.runners.get(run.runner)
         building = {"workload": evaluator.fingerprint, "stages": dict(VERSIONS)}
@@ -77,7 +77,7 @@ class LocalExecutor:
         return self._pool.size if slot == BUILD else int(slot.startswith(_DEVICE))
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
-        """Have a job done in a slot (see :class:`Executor`)."""
+        """Submit a job to a slot (see :class:`Executor`)."""
         if isinstance(job, Measure) != slot.startswith(_DEVICE) or not self.capacity(slot):
             raise ValueError(f"a {type(job).__name__} cannot be done in a slot {slot!r}")
         key = job.key
@@ -97,7 +97,7 @@ class LocalExecutor:
         return future
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Measure what is to be measured next, or else wait for a build (see :class:`Executor`)."""
+        """Do the next measurement, or else wait for a build (see :class:`Executor`)."""
         if not self._to_measure:
             self._pool.wait(timeout_s)
             return
@@ -109,18 +109,18 @@ class LocalExecutor:
         except BaseException as error:
             future.set_exception(error)
             if not isinstance(error, Exception):
-                raise  # Ctrl-C is the waiter's, not the job's.
+                raise  # Ctrl-C ends the wait, not only the job.
         else:
             future.set_result(outcome)
 
     def cancel(self) -> None:
-        """Leave all jobs (see :class:`Executor`)."""
+        """Stop all pending jobs (see :class:`Executor`)."""
         while self._to_measure:
             self._to_measure.popleft()[1].cancel()
         self._pool.cancel()
 
     def close(self, *, kill: bool = False) -> None:
-        """Let go of everything (see :class:`Executor`)."""
+        """Release everything (see :class:`Executor`)."""
         while self._to_measure:
             self._to_measure.popleft()[1].cancel()
         self._pool.stop(kill=kill)

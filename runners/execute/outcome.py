@@ -1,4 +1,4 @@
-"""The outcome of a job: what came of it, and how long that took."""
+"""The outcome of a job: its result or failure, and how long it took."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from paretune.spaces import RecordError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job.
+    """The result of a job, or its failure.
 
     Attributes:
-        value: What the job's kind gives (a tuple of stage names, a :class:`Training`, an
-            :class:`Artifact` or a :class:`Measurement`), or a :class:`Failure`.
-        seconds: Wall-clock time of doing it, without waiting for its slot.
+        value: A tuple of stage names, a :class:`Training`, an :class:`Artifact` or a
+            :class:`Measurement`, as the kind of job says; or a :class:`Failure`.
+        seconds: Wall-clock time of the job, without the wait for its slot.
     """
 
     value: Any
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain nested values, ready for JSON; files are named by their digests."""
+        """Return plain nested values, ready for JSON, with digests instead of paths."""
         value = self.value
         match value:
             case Artifact():
@@ -55,20 +55,20 @@ class Outcome:
 
         Args:
             values: What it returned.
-            store: Where the files are that it names.
+            store: The store that holds the files.
 
         Returns:
-            The outcome, or ``None`` if such a file is not whole there.
+            The outcome, or ``None`` if one of its files is missing or damaged.
 
         Raises:
-            RecordError: If it is an outcome of another release, or none at all.
+            RecordError: If the values are not an outcome, or an outcome of another release.
         """
         try:
             value = _value(values["kind"], values["value"], store)
             return None if value is None else cls(value, float(values["seconds"]))
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(
-                f"this release knows no such outcome of a job ({type(error).__name__}: {error}); "
+                f"this release has no such outcome of a job ({type(error).__name__}: {error}); "
                 f"use the release of Paretune that wrote it"
             ) from error
 

@@ -1,4 +1,4 @@
-"""The outcomes that a store keeps: a job that is done twice costs nothing."""
+"""Kept outcomes: a job that is submitted again costs nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from paretune.runners.store.artifact_store import ArtifactStore
 
 
 class Outcomes:
-    """What came of jobs, kept in an artifact store under their keys (``outcomes/key.json``).
+    """Outcomes in an artifact store, by the keys of their jobs (``outcomes/key.json``).
 
-    A failure is not kept: that a worker was killed, or a package was missing, says little about
-    the next time.
+    Failures are not kept: a worker that was killed, or a package that was missing, may work the
+    next time.
 
     Args:
         store: The store.
@@ -28,10 +28,10 @@ class Outcomes:
         self._store = store
 
     def kept(self, job: Job) -> Outcome | None:
-        """Return what came of a job before, or ``None``.
+        """Return the kept outcome of a job, or ``None`` if there is none.
 
-        It is ``None``, too, if a file of the outcome is gone or damaged, and if another release
-        has written it: then the job is done again.
+        ``None`` also if one of its files is missing or damaged, or another release wrote it: then
+        the job has to be done again.
         """
         if not job.IS_KEPT:
             return None
@@ -42,11 +42,11 @@ class Outcomes:
             return None
 
     def once(self, job: Job, do: Callable[[], Any]) -> Outcome:
-        """Return what came of a job; if nothing is kept, do it now, and keep what comes of it.
+        """Return the kept outcome of a job; if there is none, do the job and keep its outcome.
 
         Args:
             job: The job.
-            do: Does it, and returns the outcome's value.
+            do: Does the job and returns the outcome's value.
 
         Raises:
             StoreError: If the outcome cannot be written.

@@ -160,7 +160,7 @@ def put_requests(split: str) -> str:
 
 
 def perform(job: Job) -> Outcome:
-    """Do a job of building, unless it was done before, and keep what came of it."""
+    """Return the outcome of a build job; do the job unless its outcome is kept."""
     with _captured():
         builder = _builder()
         return Outcomes(builder.store).once(job, lambda: _value(builder, job))

@@ -30,7 +30,7 @@ class Reporter(Protocol):
 
 
 class SilentReporter:
-    """Tells nobody; a base for who wants to be told of some things only."""
+    """Ignores everything; a base class for reporters that need few of the calls."""
 
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
         """Do nothing."""
