@@ -13,10 +13,12 @@ from conftest import TESTS, write_study
 
 from paretune.runners.build.builder import Artifact, Training
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.executor import BUILD, Executor
-from paretune.runners.execute.job import Build, Job, Measure, Missing, Train
+from paretune.runners.execute.executor import BUILD, Executor, done
+from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
 from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.failure import Failure
+from paretune.runners.measure.campaign import Launched
+from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyPaths
@@ -55,6 +57,7 @@ class LocalRig:
         self.store = store
         self.orders = kill
         self.measured: list[tuple[float, float]] = []
+        self.is_measuring = False
 
     def effort(self) -> Any:
         return len(self.store.executions()), len(self.measured)
@@ -76,11 +79,14 @@ class LocalRig:
 
     def spy(self, measure: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any) -> Any:
+            is_outermost, self.is_measuring = not self.is_measuring, True
             began = time.time()
             try:
                 return measure(*arguments)
             finally:
-                self.measured.append((began, time.time()))
+                if is_outermost:  # a measurement scores, too
+                    self.is_measuring = False
+                    self.measured.append((began, time.time()))
 
         return timed
 
@@ -115,33 +121,34 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             info = pool.describe()
             evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
             rig = LocalRig(LocalExecutor(pool, evaluator), evaluator.store, orders)
-            patch.setattr(evaluator, "measure", rig.spy(evaluator.measure))
+            for name in ("measure", "scored", "launched"):
+                patch.setattr(evaluator, name, rig.spy(getattr(evaluator, name)))
             yield rig
 
 
 @pytest.fixture
 def about(request: pytest.FixtureRequest, rig: Rig) -> dict[str, str]:
     """What jobs of a test have in common."""
-    return {"given": rig.executor.site(RUN).building, "occasion": request.node.name}
+    return {"occasion": request.node.name}
 
 
 def do(rig: Rig, job: Job) -> Any:
     """Return what comes of a job."""
-    future = rig.executor.submit(job, rig.executor.site(RUN).slot(job))
-    while not future.done():
-        rig.executor.wait(30.0)
-    return future.result().value
+    return done(rig.executor, job, RUN)
 
 
 def test_what_is_done_twice_costs_nothing(rig: Rig, about: dict[str, str]) -> None:
     trained = do(rig, Train(STUDENT, "distill", **about))
     built = do(rig, Build(STUDENT, **about))
     measured = do(rig, Measure(built.digest, RUN, **about))
-    assert isinstance(trained, Training) and isinstance(measured, Measurement)
+    scored = do(rig, Score(built.digest, RUN, **about))
+    assert isinstance(trained, Training) and isinstance(scored, Scored)
+    assert isinstance(measured, Measurement)
     effort = rig.effort()
     assert do(rig, Train(STUDENT, "distill", **about)) == trained
     assert do(rig, Build(STUDENT, **about)) == built
     assert do(rig, Measure(built.digest, RUN, **about)) == measured
+    assert do(rig, Score(built.digest, RUN, **about)) == scored
     assert rig.effort() == effort
 
 
@@ -155,6 +162,15 @@ def test_a_measurement_for_another_occasion_is_made_anew(rig: Rig, about: dict[s
     # What is built is found, stage by stage, whatever it is for.
     assert do(rig, Build(SPEC, occasion="other" + about["occasion"])).stage_seconds == {}
     assert rig.effort() == effort
+
+
+def test_every_launch_is_a_new_sample(rig: Rig, about: dict[str, str]) -> None:
+    built = do(rig, Build(SPEC, **about))
+    for number in (1, 2, 2):
+        effort = rig.effort()
+        launched = do(rig, Launch(built.digest, RUN, number, **about))
+        assert isinstance(launched, Launched) and launched.launch.latency_ms
+        assert rig.effort() != effort
 
 
 def test_what_is_missing_is_asked_anew(rig: Rig, about: dict[str, str]) -> None:

@@ -10,10 +10,14 @@ import pytest
 
 from paretune.runners.build.builder import Artifact, Training
 from paretune.runners.execute import job as jobs
-from paretune.runners.execute.job import Build, Job, Measure, Missing, Train
+from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.campaign import Launched
+from paretune.runners.measure.evaluator import Scored
+from paretune.runners.runtimes import launch as launches
+from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import BuildSpec, RecordError, RunSpec
@@ -25,7 +29,25 @@ EXAMPLES: list[Job] = [
     Train(SPEC, "fine-tune-short", given="g", occasion="trial 1"),
     Build(SPEC, "pt2", is_skeleton=True, given="g", occasion="trial 1"),
     Measure("0" * 64, RUN, with_quality=False, given="g", occasion="trial 1"),
+    Score("0" * 64, RUN, given="g", occasion="trial 1"),
+    Launch("0" * 64, RUN, 7, given="g", occasion="trial 1"),
 ]
+LAUNCH = launches.Launch(
+    1.0,
+    2.0,
+    3,
+    True,
+    (1.0, 1.5),
+    1.0,
+    0.9,
+    0.0,
+    10**6,
+    0.1,
+    5.0,
+    launches.EndToEnd((0.1,), (0.2,), (1.3,)),
+    {"p50_ms": 1.0},
+    0.2,
+)
 
 
 def through_json(values: dict[str, Any]) -> Any:
@@ -88,6 +110,8 @@ def outcomes(store: ArtifactStore, record: TrialRecord) -> list[Outcome]:
         Outcome(Training({"distill": 0.9}, {"distill": 0.2}, {"distill": [0.5, 0.4]}), 0.2),
         Outcome(Artifact(path.name, path, 7, (lineage,), {"export": 0.3}), 0.3),
         Outcome(replace(record.measurement, samples=samples.name, resampled=(0.5, 0.75)), 0.4),
+        Outcome(Scored(0.9, (0.8, 1.0), {"CPUExecutionProvider": ProviderShare(4, 1.0, 1.0)}), 0.5),
+        Outcome(Launched(LAUNCH, host_was_idle=False), 0.5),
         Outcome(Failure("prune", FailureKind.INVALID, "no channel left", "a log"), 0.5),
     ]
 
@@ -102,7 +126,7 @@ def test_every_outcome_goes_through_json_and_back(
 def test_an_outcome_the_file_of_which_is_gone_is_none(
     store: ArtifactStore, make_record: Callable[..., TrialRecord]
 ) -> None:
-    _, _, built, measured, _ = outcomes(store, make_record(0, {"latency_p95_ms": 1.0}))
+    _, _, built, measured, *_ = outcomes(store, make_record(0, {"latency_p95_ms": 1.0}))
     for outcome, file in ((built, built.value.path), (measured, measured.value.samples)):
         values = through_json(outcome.as_dict())
         store_file = store.root / "objects" / Path(file).name[:2] / Path(file).name

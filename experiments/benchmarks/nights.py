@@ -15,15 +15,13 @@ import math
 import statistics
 import warnings
 from bisect import bisect_left
-from typing import Any
 
 import optuna
 from problem import OBJECTIVES, SPACE, Problem
-from simulated_executor import DEVICE
 from simulated_study import Night, study
 
-from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.job import Build, Job, Measure
+from paretune.runners.execute.executor import done
+from paretune.runners.execute.job import Build, Measure
 from paretune.search.record.objective import losses
 from paretune.spaces import Candidate
 
@@ -35,18 +33,14 @@ def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
     night = Night(problem)
     executor = night.executor
 
-    def do(job: Job, slot: str) -> Any:
-        future = executor.submit(job, slot)
-        executor.wait()
-        return future.result().value
-
     def objective(trial: optuna.Trial) -> list[float]:
         values = {a.name: trial.suggest_categorical(a.name, a.values) for a in SPACE.axes}
         candidate, occasion = Candidate.from_params(values), str(trial.number)
         if not has_cache:
             night.work.forget()
-        artifact = do(Build(candidate.build, occasion=occasion), BUILD)
-        measured = do(Measure(artifact.digest, candidate.run, occasion=occasion), DEVICE)
+        artifact = done(executor, Build(candidate.build, occasion=occasion), candidate.run)
+        measure = Measure(artifact.digest, candidate.run, occasion=occasion)
+        measured = done(executor, measure, candidate.run)
         night.found.append((executor.now, measured.metrics))
         night.trials += 1
         return [goal.loss(measured.metrics[goal.metric]) for goal in OBJECTIVES]

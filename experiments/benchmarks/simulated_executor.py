@@ -14,11 +14,14 @@ from problem import MEASURE_SECONDS, RECIPE, Problem
 from paretune.runners.build.builder import Artifact, Training
 from paretune.runners.build.plan import TRAINING_STAGES, plan
 from paretune.runners.execute.executor import BUILD, Site
-from paretune.runners.execute.job import Build, Job, Measure, Missing, Train
+from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.campaign import Launched
+from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.runtimes import launch as launches
 from paretune.runners.store.artifact_store import StageRecord
 from paretune.spaces import BuildSpec, Candidate, RunSpec
 
@@ -139,6 +142,14 @@ class SimulatedWork:
                 return Outcome(value, sum(spent.values()))
             case Measure():
                 return Outcome(self._measurement(job), MEASURE_SECONDS)
+            case Score():
+                accuracy = self.problem.accuracy(self._specs[job.artifact])
+                return Outcome(Scored(accuracy, (), {}), 1.0)
+            case Launch():
+                candidate = Candidate(self._specs[job.artifact], job.run)
+                ms = self.problem.metrics(candidate)["latency_p95_ms"]
+                times = launches.Launch(1.0, ms, 9, True, (ms,) * 30, 1.0, ms, 0.0, 10**8, 0.1)
+                return Outcome(Launched(times, host_was_idle=True), MEASURE_SECONDS / 3)
         raise TypeError(f"a simulation does no {type(job).__name__}")
 
     def missing(self, spec: BuildSpec) -> list[str]:

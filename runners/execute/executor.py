@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from paretune.runners.execute.job import Job, Measure
+from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.model_format import ModelFormat
 from paretune.spaces import RunSpec
 
 BUILD = "build"
 """The slot of all builds; each device has its own slot, ``device:NAME``."""
+
+ON_DEVICE = (Measure, Score, Launch)
+"""The kinds of job that need a device; all others are builds."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Site:
 
     def slot(self, job: Job) -> str:
         """Return the slot that a job needs."""
-        return self.device if isinstance(job, Measure) else BUILD
+        return self.device if isinstance(job, ON_DEVICE) else BUILD
 
     def given(self, job: Job) -> str:
         """Return the digest of what a job's outcome depends on besides its own fields."""
-        return self.measuring if isinstance(job, Measure) else self.building
+        return self.measuring if isinstance(job, ON_DEVICE) else self.building
 
 
 class Executor(Protocol):
@@ -80,3 +83,18 @@ class Executor(Protocol):
 
     def close(self, *, kill: bool = False) -> None:
         """Release everything, after the running jobs have ended or (``kill``) at once."""
+
+
+def done(executor: Executor, job: Job, run: RunSpec) -> Any:
+    """Have a job done, wait for it, and return the value of its outcome.
+
+    Args:
+        executor: Does it.
+        job: The job; where it is done is put into its key.
+        run: How its candidate is run.
+    """
+    site = executor.site(run)
+    future = executor.submit(replace(job, given=site.given(job)), site.slot(job))
+    while not future.done():
+        executor.wait()
+    return future.result().value

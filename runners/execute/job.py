@@ -42,7 +42,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Digest of everything that the outcome depends on; jobs with equal keys are the same job."""
+        """Digest of all that the outcome depends on; jobs with equal keys are the same job."""
         return digest(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
@@ -124,3 +124,40 @@ class Measure(Job):
     artifact: str
     run: RunSpec
     with_quality: bool = True
+
+
+@_kind
+@dataclass(frozen=True)
+class Score(Job):
+    """Evaluate the quality of an artifact run one way; the outcome is a :class:`Scored`.
+
+    Predicting and scoring are one job: the outputs of a whole split can be large, and nobody needs
+    them afterwards.
+
+    Attributes:
+        artifact: Digest of the model file.
+        run: How to run it.
+    """
+
+    artifact: str
+    run: RunSpec
+
+
+@_kind
+@dataclass(frozen=True)
+class Launch(Job):
+    """Time an artifact in one fresh process; the outcome is a :class:`Launched`.
+
+    The outcome is not kept: it has up to ten thousand times, and the measurement that is made of
+    all launches keeps them in a compressed file. A launch that is lost costs seconds.
+
+    Attributes:
+        artifact: Digest of the model file.
+        run: How to run it.
+        number: Tells the launches of one occasion apart.
+    """
+
+    artifact: str
+    run: RunSpec
+    number: int
+    IS_KEPT: ClassVar[bool] = False

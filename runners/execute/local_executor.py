@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from paretune.runners import environment
 from paretune.runners.build.builder import Artifact
 from paretune.runners.build.stages import VERSIONS
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.executor import BUILD, Site
-from paretune.runners.execute.job import Job, Measure
+from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
+from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.evaluator import Evaluator
-from paretune.runners.measure.measurement import Measurement
 from paretune.runners.runtimes.lease import CPU
 from paretune.spaces import RunSpec, digest
 
@@ -40,7 +41,8 @@ class LocalExecutor:
         self._pool = pool
         self._evaluator = evaluator
         self._outcomes = Outcomes(evaluator.store)
-        self._to_measure: deque[tuple[Measure, Future[Outcome]]] = deque()
+        self._to_measure: deque[tuple[Measure | Score | Launch, Future[Outcome]]] = deque()
+        self._launched: dict[str, Path] = {}
         self._under_way: dict[str, Future[Outcome]] = {}
 
     def __enter__(self) -> LocalExecutor:
@@ -78,7 +80,7 @@ class LocalExecutor:
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see :class:`Executor`)."""
-        if isinstance(job, Measure) != slot.startswith(_DEVICE) or not self.capacity(slot):
+        if isinstance(job, ON_DEVICE) != slot.startswith(_DEVICE) or not self.capacity(slot):
             raise ValueError(f"a {type(job).__name__} cannot be done in a slot {slot!r}")
         key = job.key
         known = self._under_way.get(key)
@@ -88,7 +90,7 @@ class LocalExecutor:
         if (kept := self._outcomes.kept(job)) is not None:
             future.set_result(kept)
             return future
-        if isinstance(job, Measure):
+        if isinstance(job, ON_DEVICE):
             self._to_measure.append((job, future))
         else:
             future = self._pool.submit(job)
@@ -102,7 +104,8 @@ class LocalExecutor:
             self._pool.wait(timeout_s)
             return
         job, future = self._to_measure.popleft()
-        future.set_running_or_notify_cancel()
+        if not future.set_running_or_notify_cancel():
+            return
         try:
             with self._pool.paused():
                 outcome = self._outcomes.once(job, lambda: self._measure(job))
@@ -125,11 +128,20 @@ class LocalExecutor:
             self._to_measure.popleft()[1].cancel()
         self._pool.stop(kill=kill)
 
-    def _measure(self, job: Measure) -> Measurement | Failure:
-        path = self._evaluator.store.get(job.artifact)
+    def _measure(self, job: Measure | Score | Launch) -> Any:
+        evaluator = self._evaluator
+        # Of the many launches of one model, only the first reads the file to check it.
+        path = self._launched.get(job.artifact) if isinstance(job, Launch) else None
+        path = path or evaluator.store.get(job.artifact)
         if path is None:
             message = "its file left the artifact store, or is damaged there"
             return Failure("measure", FailureKind.INVALID, message)
+        match job:
+            case Score():
+                return evaluator.scored(path, job.run)
+            case Launch():
+                self._launched[job.artifact] = path
+                return evaluator.launched(path, job.run)
         artifact = Artifact(path.name, path, path.stat().st_size, (), {})
-        measure = self._evaluator.measure if job.with_quality else self._evaluator.time
+        measure = evaluator.measure if job.with_quality else evaluator.time
         return measure(artifact, job.run)

@@ -8,7 +8,11 @@ from typing import Any
 
 from paretune.runners.build.builder import Artifact, Training
 from paretune.runners.failure import Failure
+from paretune.runners.measure.campaign import Launched
+from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
+from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.spaces import RecordError
 
@@ -18,8 +22,9 @@ class Outcome:
     """The result of a job, or its failure.
 
     Attributes:
-        value: A tuple of stage names, a :class:`Training`, an :class:`Artifact` or a
-            :class:`Measurement`, as the kind of job says; or a :class:`Failure`.
+        value: A tuple of stage names, a :class:`Training`, :class:`Artifact`,
+            :class:`Measurement`, :class:`Scored` or :class:`Launched`, as the kind of job says; or
+            a :class:`Failure`.
         seconds: Wall-clock time of the job, without the wait for its slot.
     """
 
@@ -43,6 +48,10 @@ class Outcome:
                 kind, plain = "training", asdict(value)
             case Measurement():
                 kind, plain = "measurement", value.as_dict()
+            case Scored():
+                kind, plain = "score", asdict(value)
+            case Launched():
+                kind, plain = "launch", asdict(value)
             case Failure():
                 kind, plain = "failure", value.as_dict()
             case _:
@@ -84,6 +93,11 @@ def _value(kind: str, plain: Mapping[str, Any], store: ArtifactStore) -> Any:
             return Training(**plain)
         case "measurement":
             return Measurement.from_dict(plain) if store.get(plain["samples"]) else None
+        case "score":
+            providers = {name: ProviderShare(**each) for name, each in plain["providers"].items()}
+            return Scored(plain["value"], tuple(plain["resampled"]), providers)
+        case "launch":
+            return Launched(Launch.from_result(plain["launch"]), plain["host_was_idle"])
         case "failure":
             return Failure.from_dict(dict(plain))
         case "stages":
