@@ -1,4 +1,4 @@
-"""What the tests share: a real study of a small workload, run once by the command line."""
+"""Shared by the tests: a real study of a small workload, run once by the command line."""
 
 import functools
 import itertools
@@ -44,13 +44,12 @@ SMALL_SPACE: dict[str, list[Any]] = {
 }
 TINY_SPACE: dict[str, list[Any]] = {**SMALL_SPACE, "quantization": ["fp32", "int8-dynamic"]}
 """Takes no calibration: NNCF, which takes seconds to import, is not needed."""
-UNTRAINED_SPACE: dict[str, list[Any]] = {
-    **TINY_SPACE,
+BUILT_SPACE: dict[str, list[Any]] = {
+    **SMALL_SPACE,
     "student": ["reference"],
     "pruning_ratio": [0.0],
-    "quantization": ["fp32", "fp16", "int8-dynamic"],
 }
-"""Nothing but the reference has to be trained."""
+"""With the fixture ``built``, there is nothing to build: the store has it all."""
 QUICK = {
     "launches": 2,
     "extra_launches": 0,
@@ -67,11 +66,10 @@ QUICK_CONFIRMATION: dict[str, Any] = {
 
 
 def run_paretune(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, which has paid for the imports.
+    """Run the command line in this process, which has already done the imports.
 
-    It prints and ends as it does for a person. Use :func:`start_paretune` where the process is the
-    point: signals, kills, what is imported, and MLflow's database deleted while this process has it
-    open.
+    It prints and ends as it does for a person. Use :func:`start_paretune` if the process matters:
+    signals, kills, imports, or an MLflow database that is deleted while this process has it open.
     """
     from paretune.search.cli.main import main
 
@@ -113,12 +111,12 @@ def _command(process: psutil.Process) -> list[str]:
 def start_paretune(
     *arguments: str | Path, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a person does, in a process of its own."""
+    """Run the command line as a person does, in a separate process."""
     return run_python("-m", "paretune", *arguments, timeout=timeout)
 
 
 def run_python(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own."""
+    """Run Python in a separate process."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=timeout
     )
@@ -168,6 +166,13 @@ def iris_study(searched_iris: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def built(searched_iris: Path, tmp_path: Path) -> None:
+    """Put what the finished study built into the store of a study of irises in ``tmp_path``."""
+    store = searched_iris.parent / "results" / "store"
+    shutil.copytree(store, tmp_path / "results" / "store")
+
+
+@pytest.fixture
 def iris_copy(searched_iris: Path, tmp_path: Path) -> Path:
     """A copy of the finished study, to change."""
     return copy_study(searched_iris, tmp_path / "iris copy")
@@ -191,7 +196,7 @@ def copy_study(study: Path, folder: Path) -> Path:
 
 
 def place_mlflow(path: Path) -> None:
-    """Put a copy of an empty MLflow database at a path, if there is none: to make one is slow."""
+    """Put a copy of an empty MLflow database at a path, if there is none: creating one is slow."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         path.write_bytes(_empty_mlflow())
@@ -210,7 +215,7 @@ def _empty_mlflow() -> bytes:
 def mlflow_as_it_is(study: Path) -> str:
     """Return an address of a study's MLflow database that was not open before.
 
-    MLflow keeps its databases open: of one that was deleted, it would go on telling what was there.
+    MLflow keeps its databases open: it would still report the content of a deleted one.
     """
     folder = study.parent
     names = (folder.with_name(f"{folder.name} {number}.db") for number in itertools.count())
@@ -220,7 +225,7 @@ def mlflow_as_it_is(study: Path) -> str:
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return what tells that a file was changed; who only reads MLflow's database writes to it."""
+    """Return what shows that a file was changed; even readers write to MLflow's database."""
     found = {}
     for path in folder.rglob("*"):
         status = path.lstat()
@@ -237,7 +242,7 @@ def space() -> SearchSpace:
 
 @pytest.fixture
 def make_record() -> Callable[..., TrialRecord]:
-    """Make trial records without building anything, for what only reads them."""
+    """Make trial records without building anything, for code that only reads them."""
 
     def make(number: int, metrics: Mapping[str, float] | None, batch_size: int = 1) -> TrialRecord:
         candidate = Candidate(

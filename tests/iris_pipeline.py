@@ -1,4 +1,4 @@
-"""What surrounds the irises' model in service: measures come in millimetres."""
+"""The code around the irises' model in a service: measures come in millimetres."""
 
 import numpy as np
 

@@ -44,7 +44,7 @@ class Iris(Workload):
 
 
 class Served(Iris):
-    """With pre- and post-processing around it."""
+    """With pre- and post-processing."""
 
     pipeline = "iris_pipeline.py"
 
@@ -53,7 +53,7 @@ class Served(Iris):
 
 
 class Misserved(Served):
-    """Its requests are not those of its inputs."""
+    """Its requests do not match its inputs."""
 
     def requests(self, split: str) -> np.ndarray:
         return super().requests(split)[::-1].copy()
@@ -80,7 +80,7 @@ class Broken(Iris):
 
 
 class Killed(Iris):
-    """Its training is killed, as the kernel does to what takes too much memory."""
+    """Its training is killed, as the kernel kills processes that take too much memory."""
 
     def train_reference(self, model: nn.Module, data: Data) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -100,7 +100,7 @@ class BadMetricName(Iris):
 
 
 class Quits(Iris):
-    """Its data leaves by the back door."""
+    """Its data() exits the process."""
 
     def data(self) -> Data:
         raise SystemExit(3)
@@ -120,7 +120,7 @@ class Objects(Iris):
 
 
 class Unseeded(Iris):
-    """Its data is another at every call, and its reference crashes the first process."""
+    """Its data differs at every call, and its reference crashes the first process."""
 
     def data(self) -> Data:
         data, rng = super().data(), np.random.default_rng()

@@ -1,4 +1,4 @@
-"""ONNX files of different make, as people bring them; each with samples for its inputs."""
+"""ONNX files of different origin, as people have them; each with samples for its inputs."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -29,7 +29,7 @@ def perceptron(
 ) -> onnx.ModelProto:
     """Three layers by hand; the hidden channel 0 of the first is larger by a factor.
 
-    The factor is taken back by the second layer's weights: the answers are the same.
+    The second layer's weights compensate for the factor: the answers stay the same.
     """
     nodes, weights = [], []
     widths = [WIDTH, 64, 64, 4]
@@ -56,7 +56,7 @@ def finished(
     opset: int = 21,
     inputs: list[onnx.ValueInfoProto] | None = None,
 ) -> onnx.ModelProto:
-    """Return a model with four outputs a sample."""
+    """Return a model with four outputs per sample."""
     output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [batch, 4])
     given = inputs or [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, WIDTH])]
     graph = helper.make_graph(nodes, "graph", given, [output], weights)
@@ -125,7 +125,7 @@ def old_opset(path: Path, rng: np.random.Generator) -> Samples:
 
 
 def external_data(path: Path, rng: np.random.Generator) -> Samples:
-    """Weights in a file beside it."""
+    """Weights in a separate file."""
     onnx.save(
         perceptron(rng), path, save_as_external_data=True, location="weights.bin", size_threshold=0
     )
@@ -133,7 +133,7 @@ def external_data(path: Path, rng: np.random.Generator) -> Samples:
 
 
 def half_precision(path: Path, rng: np.random.Generator) -> Samples:
-    """In fp16, inputs and outputs too."""
+    """In fp16, including inputs and outputs."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     onnx.save(convert_float_to_float16(perceptron(rng)), path)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 @contextmanager
 def postgres() -> Iterator[Callable[[], str]]:
-    """Run a server; yield what gives the URL of a new, empty database on it at each call.
+    """Run a server; yield a function that returns the URL of a new, empty database at each call.
 
     PostgreSQL refuses to be run by root: then the server is run by ``nobody``. It listens on a
     socket in its own folder and on no port.

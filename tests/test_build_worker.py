@@ -58,7 +58,7 @@ def test_a_build_ends_at_its_deadline(make_worker: Make) -> None:
     assert "raise budget.build_timeout_s" in failure.message
 
 
-def test_a_process_that_died_between_two_jobs_is_started_anew(make_worker: Make) -> None:
+def test_a_process_that_died_between_two_jobs_is_started_again(make_worker: Make) -> None:
     with make_worker("Iris") as worker:
         before = worker.describe()
         for child in psutil.Process().children():
@@ -72,7 +72,7 @@ def test_a_process_that_died_between_two_jobs_is_started_anew(make_worker: Make)
 
 
 @pytest.mark.parametrize("name", ["Killed", "Greedy"])
-def test_a_build_without_memory_is_told_as_that(make_worker: Make, name: str) -> None:
+def test_a_build_without_memory_is_reported_as_that(make_worker: Make, name: str) -> None:
     with make_worker(name, memory_limit_bytes=6 * 2**30) as worker:
         failure = worker.perform(Build(BASELINE)).value
     assert isinstance(failure, Failure)

@@ -56,7 +56,7 @@ def test_stages_of_a_build() -> None:
     assert [stage for stage, _ in plan(baseline, recipe)] == ["reference", "export"]
 
 
-def test_training_goes_on_from_its_short_part(builder: Builder, tmp_path: Path) -> None:
+def test_training_continues_from_its_short_part(builder: Builder, tmp_path: Path) -> None:
     builder = Builder(builder.loaded, ArtifactStore(tmp_path))  # nothing is trained there yet
     spec = BuildSpec("small", 0.25, Quantization.FP32)
     assert builder.missing(spec)[:2] == ["reference", "distill-short"]

@@ -8,7 +8,7 @@ from paretune.spaces import StudyError
 
 
 def write(folder: Path, *names: str) -> None:
-    """Write a bundle of some files beside its manifest."""
+    """Write a bundle of a manifest and some files."""
     with replaced(folder) as aside:
         for name in names:
             (aside / name).write_text(f"new {name}")
@@ -19,7 +19,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_nothing_of_an_old_bundle_is_left_beside_a_new_one(tmp_path: Path) -> None:
+def test_a_new_bundle_leaves_nothing_of_an_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "picked"
     write(folder, "model.onnx", "inputs.npy", "inputs_1.npy", "outputs.npy", "pipeline.py")
     (folder / "notes.txt").write_text("mine")

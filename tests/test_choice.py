@@ -73,7 +73,7 @@ def test_nothing_fits_says_how_far_and_what_to_relax(history: History) -> None:
     assert "within the other limits (trial " in message
 
 
-def test_two_impossible_limits_are_each_told_by_themselves(history: History) -> None:
+def test_two_impossible_limits_are_each_reported_alone(history: History) -> None:
     with pytest.raises(StudyError) as caught:
         choose(history, Wish(max_latency_ms=0.001, min_quality=1.5))
     message = str(caught.value)

@@ -64,6 +64,6 @@ def test_devices_says_what_runs_here() -> None:
     assert all(why for _, why in found.values())
 
 
-def test_a_wrong_option_is_told_without_traceback() -> None:
+def test_a_wrong_option_is_reported_without_traceback() -> None:
     done = run_paretune("search", "--trials", "0")
     assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Confirmation: what may be on the frontier is measured again, and only that is published."""
+"""Confirmation: plausible points are measured again, and only fresh values are published."""
 
 from collections.abc import Callable
 from dataclasses import replace

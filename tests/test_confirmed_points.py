@@ -1,4 +1,4 @@
-"""A confirmation is kept as a whole or not at all, and a fragment never replaces a fuller one."""
+"""A confirmation is stored completely or not at all; a partial one never replaces a full one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK_CONFIRMATION, UNTRAINED_SPACE, write_study
+from conftest import BUILT_SPACE, QUICK_CONFIRMATION, write_study
 
 import paretune
 from paretune.search.record.confirmed import Confirmed
@@ -93,11 +93,12 @@ class Impatient(ConsoleReporter):
             raise KeyboardInterrupt
 
 
+@pytest.mark.usefixtures("built")
 def test_ctrl_c_never_replaces_a_fuller_confirmation(tmp_path: Path) -> None:
     longer = QUICK_CONFIRMATION | {"launches": 4, "max_launches": 4}
     study = write_study(
         tmp_path,
-        space=UNTRAINED_SPACE,
+        space=BUILT_SPACE,
         confirmation=longer,
         budget={"trials": 3},
         tracking=False,

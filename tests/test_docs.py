@@ -1,4 +1,4 @@
-"""The documentation says what the code says, and what it tells people to type works."""
+"""The documentation agrees with the code, and its commands work."""
 
 import os
 import re
@@ -22,7 +22,7 @@ def test_reference_is_what_the_code_says(page: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["onnx.md", "pytorch.md"])
 def test_a_tutorial_can_be_followed(tmp_path: Path, page: str) -> None:
-    """Do all that a page says, in order, in an empty folder."""
+    """Follow all steps of a page, in order, in an empty folder."""
     scripts = str(Path(sys.executable).parent)
     environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
     blocks = list(BLOCK.finditer((DOCS / page).read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""``paretune doctor`` finds what is wrong with a study, each kind of it."""
+"""``paretune doctor`` finds every kind of problem of a study."""
 
 import json
 import sqlite3
@@ -130,7 +130,7 @@ def test_a_wrong_frontier_is_found(study: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_sync_mends_what_mlflow_lost(study: Path) -> None:
+def test_sync_restores_what_mlflow_lost(study: Path) -> None:
     delete_a_run(study)
     assert run_paretune("doctor", study).returncode == 1
     assert run_paretune("sync", study).returncode == 0

@@ -1,4 +1,4 @@
-"""A training ends when waiting is in vain, with the best weights it had."""
+"""A training ends when quality stops rising, and keeps its best weights."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from paretune.runners.workload.training import train
 
 
 def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[float], list[Tensor]]:
-    """Train while the validation quality goes as told: before the first epoch, and after each.
+    """Train with given validation qualities: before the first epoch, and after each.
 
     Returns:
         The model, its losses, and its weights at each of these times.

@@ -1,4 +1,4 @@
-"""A study has ended when its confirmation is over, and MLflow says so no sooner."""
+"""A study ends with its confirmation, and not earlier in MLflow."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Faults of what a study stands on: a storage that is gone, a full disk, a clock that jumps."""
+"""Faults below a study: a missing storage, a full disk, a clock that jumps."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ AWAY_S = 60.0  # Optuna itself waits half a minute
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, in memory, of 64 MB."""
+    """A separate file system in memory, of 64 MB."""
     place = tmp_path / "small disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
@@ -72,7 +72,7 @@ def test_a_storage_that_is_gone_for_a_while_is_waited_for(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_full_disk_stops_the_study_with_the_mend(small_disk: Path) -> None:
+def test_a_full_disk_stops_the_study_with_the_fix(small_disk: Path) -> None:
     study = write_study(small_disk, confirmation=QUICK_CONFIRMATION, budget={"trials": TRIALS})
     process = begin(study)
     ballast = small_disk / "ballast"
@@ -93,7 +93,7 @@ def test_a_full_disk_stops_the_study_with_the_mend(small_disk: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_disk_that_turns_read_only_stops_the_study_with_the_mend(small_disk: Path) -> None:
+def test_a_disk_that_turns_read_only_stops_the_study_with_the_fix(small_disk: Path) -> None:
     study = write_study(small_disk, confirmation=QUICK_CONFIRMATION, budget={"trials": TRIALS})
     finished = begin(study)
     finished.communicate(timeout=300)

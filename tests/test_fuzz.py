@@ -1,4 +1,4 @@
-"""Hostile input: whatever a file holds, there is an error in words, and never a traceback."""
+"""Hostile input: any file leads to an error in plain words, never to a traceback."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The gate: what is not worth its training, and what still is."""
+"""The gate: which candidates are worth their training."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What keeps failing for one cause is found to blame, told once, and not tried any more."""
+"""Combinations that keep failing for one reason are found, reported once, and dropped."""
 
 from dataclasses import replace
 from itertools import product
@@ -138,7 +138,7 @@ def test_no_strategy_proposes_what_is_given_up(space: SearchSpace, kind: str) ->
 
 
 @pytest.mark.slow
-def test_a_student_that_cannot_be_pruned_is_told_once_and_left_alone(tmp_path: Path) -> None:
+def test_a_student_that_cannot_be_pruned_is_reported_once_and_left_alone(tmp_path: Path) -> None:
     budget = {"trials": 32, "give_up_after": 2}
     study = write_study(
         tmp_path,
@@ -157,7 +157,7 @@ def test_a_student_that_cannot_be_pruned_is_told_once_and_left_alone(tmp_path: P
     assert len(history.measured) == 16 and len(history.failed) == 4
 
 
-def test_a_trial_that_ends_the_study_again_and_again_is_a_failure(space: SearchSpace) -> None:
+def test_a_trial_that_ends_the_study_repeatedly_is_a_failure(space: SearchSpace) -> None:
     history = History(GOALS)
     gate, cost, site = Gate(history), CostModel(history, Recipe()), Site("onnx", "device:cpu")
     twice, thrice = (

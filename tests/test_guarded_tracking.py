@@ -1,4 +1,4 @@
-"""An MLflow that is away when a study starts costs it nothing, and catches up later."""
+"""A study starts without MLflow at no cost, and MLflow catches up later."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ Make = Callable[..., TrialRecord]
 
 
 class Views:
-    """The real views that were opened, and how often it was tried."""
+    """The real views that were opened, and the number of attempts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""``paretune init``: a study to begin with, which runs as it stands."""
+"""``paretune init``: a first study, which runs as it is."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a search tries first: the baseline, what costs little, and every end of the run axes."""
+"""The first trials of a search: the baseline, cheap candidates, all ends of the run axes."""
 
 from conftest import SMALL_SPACE
 
@@ -16,7 +16,7 @@ TARGET = "onnxruntime/CPUExecutionProvider"
 
 
 def ends(space: SearchSpace, batch_size: int | None = None) -> list[tuple[int, int]]:
-    """Return threads and batch size of each way to run."""
+    """Return threads and batch size of all run settings."""
     ways = run_ends(space, batch_size)
     assert {way["execution_provider"] for way in ways} == {TARGET}
     return [(int(way["intra_op_threads"]), int(way["batch_size"])) for way in ways]

@@ -1,4 +1,4 @@
-"""What a person means to pick: it moves the reference point, steers the search, forbids nothing."""
+"""The wish: it moves the reference point, steers the search, forbids nothing."""
 
 import math
 import sqlite3
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL_SPACE, UNTRAINED_SPACE, run_paretune, write_study
+from conftest import BUILT_SPACE, SMALL_SPACE, run_paretune, write_study
 from test_strategy import LARGE, metrics, try_out
 
 from paretune.search.configure.study_file import read_study_file
@@ -160,7 +160,7 @@ def test_a_wish_steers_where_the_search_goes() -> None:
 
 
 def test_a_wish_out_of_reach_is_approached() -> None:
-    """Nothing is expected to count at all: what comes nearest is proposed, not just anything."""
+    """If no candidate is expected to count, the nearest are proposed."""
     space = SearchSpace.from_values(LARGE)
     everyone = sorted(metrics(candidate)["latency_p95_ms"] for candidate in space.candidates())
     interest = Interest(max_latency_ms=everyone[0] / 5, min_quality=0.1)
@@ -209,7 +209,7 @@ def test_a_file_says_it_and_a_search_says_it_otherwise(tmp_path: Path) -> None:
         wish.interest([1, 8], {"batch_size": 3})
 
 
-def test_mistakes_in_a_wish_are_told_with_their_line(tmp_path: Path) -> None:
+def test_mistakes_in_a_wish_are_reported_with_their_line(tmp_path: Path) -> None:
     wish = {"max_accuracy_drop": -0.1, "batch_sizes": 1}
     with pytest.raises(ConfigError) as told:
         read_study_file(write_study(tmp_path, wish=wish))
@@ -218,8 +218,9 @@ def test_mistakes_in_a_wish_are_told_with_their_line(tmp_path: Path) -> None:
         read_study_file(write_study(tmp_path, wish={"batch_size": 5}))
 
 
+@pytest.mark.usefixtures("built")
 def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
-    study: dict[str, Any] = {"space": UNTRAINED_SPACE, "tracking": False}
+    study: dict[str, Any] = {"space": BUILT_SPACE, "tracking": False}
     path = write_study(tmp_path, wish={"max_latency_ms": 1.5, "max_accuracy_drop": 0.5}, **study)
     done = run_paretune(
         "search", path, "--trials", "4", "--max-accuracy-drop", 0.05, "--batch-size", 8

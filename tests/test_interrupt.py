@@ -41,7 +41,7 @@ def measuring(process: "subprocess.Popen[str]", study: Path) -> bool:
 
 
 def confirming(process: "subprocess.Popen[str]", study: Path) -> bool:
-    """Tell when the third round of confirmation has begun: after two there is something to say."""
+    """Tell when the third round of confirmation has begun: after two there is a result."""
     return "round 3:" in (study.parent / "printed").read_text("utf-8")
 
 

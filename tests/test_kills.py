@@ -1,4 +1,4 @@
-"""Kills: whatever process is killed, whenever, nothing that was finished is lost or done twice."""
+"""Kills: no matter which process is killed when, finished work is neither lost nor repeated."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ EXPLAINED = (b"is being searched by", b"was taken over by", b"build process was 
 
 
 def victims(process: subprocess.Popen[bytes], rng: np.random.Generator) -> list[psutil.Process]:
-    """Return what to kill: mostly the study's process, else a process below it."""
+    """Return the processes to kill: mostly the study's process, else one below it."""
     family = [psutil.Process(process.pid)]
     # Python's own resource tracker prints a traceback when it is started anew.
     below = [p for p in family[0].children(recursive=True) if "tracker" not in _command(p)]
@@ -77,7 +77,7 @@ def test_hundreds_of_kills_lose_nothing(tmp_path: Path) -> None:
 
 
 def kill_until_done(folder: Path, rng: np.random.Generator) -> int:
-    """Search, killing at random, until a search ends by itself; return the number of kills."""
+    """Search with random kills until a search finishes; return the number of kills."""
     study = write_study(
         folder,
         budget={"trials": TRIALS, "build_workers": int(rng.integers(1, 3))},
@@ -106,7 +106,7 @@ def kill_until_done(folder: Path, rng: np.random.Generator) -> int:
 
 
 def look(study: Path, kept: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """Check that what was finished before a kill still is, unchanged; return what is now."""
+    """Check that trials finished before a kill are unchanged; return all finished trials."""
     try:
         history = load_history(study)
     except StudyError:  # killed before the study was there
@@ -138,7 +138,7 @@ def test_two_coordinators_fight_for_one_storage(tmp_path: Path, database: str) -
 
 
 def clone(folder: Path, shared: Path, url: str) -> Path:
-    """Write the study once more, in a folder of its own with the same storage, store and MLflow."""
+    """Write the study again, in another folder with the same storage, store and MLflow."""
     results = folder / "results"
     results.mkdir(parents=True)
     (shared / "one" / "results" / "store").mkdir(exist_ok=True)
@@ -195,7 +195,7 @@ def fight(studies: dict[str, Path], rng: np.random.Generator, stack: ExitStack) 
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a coordinator; check that it ended well, or said why not."""
+    """Wait for a coordinator; check that it ended well, or with an explanation."""
     _, errors = process.communicate(timeout=600)
     assert b"Traceback" not in errors, errors.decode()
     assert process.returncode in (0, 1, -signal.SIGKILL), errors.decode()

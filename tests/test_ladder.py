@@ -1,4 +1,4 @@
-"""The ladder of experiments: each is a workload that really runs (digits has tests of its own)."""
+"""The experiments: each is a workload that really runs (digits has its own tests)."""
 
 from pathlib import Path
 from typing import Any

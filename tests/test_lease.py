@@ -87,9 +87,8 @@ def test_a_killed_holder_without_children_lets_go() -> None:
     holder.stdout.readline()
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    began = time.monotonic()
-    with lease("cpu"):
-        assert time.monotonic() - began < 30
+    with waiting_until(time.monotonic()), lease("cpu"):  # there is nothing to wait for
+        pass
 
 
 def test_who_waits_for_a_device_gives_up_when_time_is_up() -> None:

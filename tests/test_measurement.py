@@ -45,7 +45,9 @@ def test_summary_is_over_launches_not_calls() -> None:
     ("cpu_share", "switches", "contaminated"),
     [(1.0, 0.0, False), (0.85, 0.0, True), (1.0, 0.2, True), (1.9, 0.05, False)],
 )
-def test_disturbed_launches_are_told(cpu_share: float, switches: float, contaminated: bool) -> None:
+def test_disturbed_launches_are_reported(
+    cpu_share: float, switches: float, contaminated: bool
+) -> None:
     assert launch((1.0,), cpu_share, switches).is_contaminated() is contaminated
 
 

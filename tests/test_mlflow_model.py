@@ -1,4 +1,4 @@
-"""The picked file in MLflow's model registry: what is served is what was picked."""
+"""The picked file in MLflow's model registry: the served model is the picked one."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the runs of trials say of their standing: benefit, verdicts, and one meaning of frontier."""
+"""The standing of trials in their runs: gains, verdicts, and one meaning of frontier."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -83,7 +83,7 @@ def test_every_measured_trial_says_what_it_gains(tmp_path: Path, history: Histor
     assert gains_of(by_trial[1]) == pytest.approx([4.0, 4.0, 0.25, 0.02])
 
 
-def test_trials_before_the_baseline_are_told_when_it_was_measured(
+def test_trials_before_the_baseline_are_reported_when_it_is_measured(
     tmp_path: Path, make_record: Make
 ) -> None:
     history = History(GOALS)
@@ -152,7 +152,7 @@ def test_the_frontier_is_the_published_one_once_there_is_one(
     assert audit(tracking, history) == []
 
 
-def test_points_judged_anew_by_the_same_samples_are_told_anew(
+def test_points_judged_again_by_the_same_samples_are_reported_again(
     tmp_path: Path, history: History
 ) -> None:
     confirm(history)

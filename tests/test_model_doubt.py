@@ -1,4 +1,4 @@
-"""What a strategy holds against its models: what may surprise, and what cannot be better."""
+"""Corrections of the surrogates: possible surprises, and bounds."""
 
 from collections.abc import Mapping
 

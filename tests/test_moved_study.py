@@ -1,4 +1,4 @@
-"""A finished study's folder is moved: everything goes on from the new place."""
+"""A finished study's folder is moved: everything continues from the new place."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from paretune.spaces import StoreError
 
 @pytest.fixture
 def moved(iris_study: Path, tmp_path: Path) -> Iterator[Path]:
-    """The finished study in another folder; where it was there is nothing meanwhile."""
+    """The finished study in another folder; its old place is empty meanwhile."""
     shutil.copytree(iris_study.parent, tmp_path / "moved")
     away = iris_study.parent.with_name("away")
     iris_study.parent.rename(away)
@@ -42,7 +42,7 @@ def test_a_moved_study_picks_with_the_samples_of_its_store(moved: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_a_moved_study_goes_on(moved: Path, tmp_path: Path) -> None:
+def test_a_moved_study_continues(moved: Path, tmp_path: Path) -> None:
     done = run_paretune("pick", moved, "--max-latency-ms", "1000", "--out", tmp_path / "picked")
     assert done.returncode == 0, done.stdout + done.stderr
     assert paretune.verify(tmp_path / "picked").verdict.name not in ("DAMAGED", "DOES_NOT_RUN")

@@ -1,4 +1,4 @@
-"""A workload of the first edition still loads, and a user's own packages are theirs."""
+"""A workload of the first edition still loads, and a user's own packages stay theirs."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from conftest import (
     IRIS,
     QUICK,
     QUICK_CONFIRMATION,
-    UNTRAINED_SPACE,
+    TINY_SPACE,
     run_paretune,
     run_python,
     write_study,
@@ -42,7 +42,7 @@ def test_packages_of_the_users_own_are_theirs(tmp_path: Path, name: str) -> None
     assert done.stdout.strip() == "mine" and "is now called" not in done.stderr
 
 
-def test_a_study_runs_beside_files_with_the_names_of_our_rooms(tmp_path: Path) -> None:
+def test_a_study_runs_next_to_files_with_the_names_of_our_rooms(tmp_path: Path) -> None:
     (tmp_path / "search.py").write_text("TOP = 1\n", "utf-8")
     (tmp_path / "spaces.py").write_text("TOP = 2\n", "utf-8")
     (tmp_path / "runners").mkdir()
@@ -56,7 +56,7 @@ def test_a_study_runs_beside_files_with_the_names_of_our_rooms(tmp_path: Path) -
     path = write_study(
         tmp_path,
         workload="mine.py:Iris",
-        space=UNTRAINED_SPACE,
+        space={**TINY_SPACE, "student": ["reference"], "pruning_ratio": [0.0]},
         budget={"trials": 2},
         measurement=QUICK,
         confirmation=QUICK_CONFIRMATION,

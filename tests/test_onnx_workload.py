@@ -1,4 +1,4 @@
-"""A study of nothing but an ONNX file: its samples, its qualities, and what collapses repaired."""
+"""A study of an ONNX file alone: samples, qualities, and repair of a collapsed model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ Make = Callable[[Path, np.random.Generator], Samples]
 
 
 def bring(folder: Path, make: Make, rng: np.random.Generator, **more: Any) -> tuple[Path, Path]:
-    """Write a model and its samples, as a person has them; ``more`` goes beside the samples."""
+    """Write a model and its samples, as a person has them; ``more`` is added to the samples."""
     model, data = folder / "model.onnx", folder / "samples.npz"
     given = make(model, rng)
     np.savez(data, **given, **more)
@@ -131,7 +131,22 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
         paretune.onnx_study(model, data, metric="accuracy", folder=tmp_path / "study")
 
 
-def test_a_model_without_a_batch_axis_is_told(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_a_study_with_the_imports_of_an_earlier_version_is_the_same_study(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    model, data = bring(tmp_path, two_inputs, rng)
+    study = paretune.onnx_study(model, data, folder=tmp_path / "study")
+    workload = study.with_name("workload.py")
+    old = workload.read_text("utf-8").replace("from paretune import", "from runners import")
+    workload.write_text(old, "utf-8")
+    (study.parent / "results").mkdir()
+    assert paretune.onnx_study(model, data, folder=study.parent) == study
+    assert workload.read_text("utf-8") == old
+    with pytest.raises(StudyError, match="holds a study of other files"):
+        paretune.onnx_study(model, data, metric="mse", folder=study.parent)
+
+
+def test_a_model_without_a_batch_axis_is_reported(tmp_path: Path, rng: np.random.Generator) -> None:
     # One sample is four rows: a model of batches of four, given as if it took one at a time.
     model, data = bring(tmp_path, fixed_batch, rng)
     np.savez(data, input=np.zeros((64, 4, 32), np.float32))

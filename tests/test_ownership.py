@@ -1,4 +1,4 @@
-"""One coordinator writes to a study: the owner beats, a newcomer watches, and one wins."""
+"""One coordinator writes to a study: the owner sends heartbeats, a newcomer watches, one wins."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let hearts beat every twentieth of a second, and count as dead after one."""
+    """Send heartbeats every twentieth of a second, and count as dead after one second."""
     monkeypatch.setattr(ownership, "BEAT_S", 0.05)
     monkeypatch.setattr(ownership, "_LOOK_S", 0.1)
     monkeypatch.setattr(ownership, "EXPIRY_S", 1.0)
@@ -101,7 +101,7 @@ def test_many_that_open_a_new_database_at_once_have_one_study(url: str, space: S
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_second_owner_is_refused_and_told_who_the_first_is(url: str, space: SearchSpace) -> None:
+def test_a_second_owner_is_refused_with_the_name_of_the_first(url: str, space: SearchSpace) -> None:
     storage, other = opened(url, space), opened(url, space)
     with storage.owned():
         with pytest.raises(StudyError) as refused, other.owned():

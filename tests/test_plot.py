@@ -1,4 +1,4 @@
-"""Pictures do not mix what was confirmed with what only the search measured."""
+"""Pictures do not mix confirmed values with the search's own."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Publication: one rule says which confirmed points stand, and what it says is true."""
+"""Publication: one rule decides which confirmed points are published, and it holds."""
 
 import numpy as np
 import pytest

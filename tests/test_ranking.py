@@ -1,4 +1,4 @@
-"""What is best among the points that keep a wish, and what counts as equal."""
+"""The best of the points that keep a wish, and the points that count as equal."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -258,7 +258,7 @@ def test_no_points_have_no_order() -> None:
     assert none.order() == none.equals() == []
 
 
-def test_a_limit_on_quality_is_held_by_value_and_the_drop_told_with_its_interval(
+def test_a_limit_on_quality_applies_to_the_value_and_the_drop_has_its_interval(
     close: History,
 ) -> None:
     # Every interval of accuracy is wider than the drop: at its end not even the baseline kept it.

@@ -1,4 +1,4 @@
-"""What is measured when a point is picked is compared with what was published of it."""
+"""The measurement during a pick is compared with the published values."""
 
 import json
 from collections.abc import Callable

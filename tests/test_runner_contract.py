@@ -1,8 +1,7 @@
-"""What every runner keeps: the right answer, and a clear end to whatever goes wrong."""
+"""The contract of every runner: the right answer, and a clear end of every failure."""
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -94,7 +93,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 @cache
 def described_runner(name: str) -> tuple[ProcessRunner, Description]:
-    """Return a runner and what it offers, asked once: PyTorch takes seconds to say so."""
+    """Return a runner and its description, requested once: PyTorch takes seconds for it."""
     if name == "ort-openvino":
         runner = RUNTIMES["onnxruntime"](name, interpreter(OPENVINO))
     else:
@@ -162,7 +161,8 @@ def test_the_pipeline_is_timed_apart_and_together(bench: Bench) -> None:
     assert launch.end_to_end is not None
     assert min(launch.end_to_end.postprocess_ms) >= 2.0
     assert min(launch.end_to_end.end_to_end_ms) >= 2.0
-    assert np.median(launch.latency_ms) < 2.0  # inference alone does not hold the pipeline's time
+    # Inference alone does not hold the pipeline's time.
+    assert np.median(launch.latency_ms) < np.median(launch.end_to_end.postprocess_ms)
 
 
 @pytest.mark.parametrize(
@@ -185,12 +185,10 @@ def test_a_crash_is_a_value(bench: Bench) -> None:
 
 
 def test_a_hang_ends_at_the_deadline(bench: Bench) -> None:
-    samples = bench.with_pipeline("time.sleep(600)")
-    started = time.monotonic()
-    failure = bench.launch(samples, replace(QUICK, timeout_s=8.0))
+    samples = bench.with_pipeline("time.sleep(3600)")
+    failure = bench.launch(samples, replace(QUICK, timeout_s=4.0))
     assert isinstance(failure, Failure)
-    assert failure.kind is FailureKind.TIMEOUT and "8 s" in failure.message
-    assert time.monotonic() - started < 100  # it sleeps for 600
+    assert failure.kind is FailureKind.TIMEOUT and "4 s" in failure.message
 
 
 def test_more_memory_than_allowed(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from paretune.search.record.search_time import seconds_per_trial
 from paretune.search.record.trial import TrialRecord
 
 
-def test_what_is_left_is_told_by_how_often_trials_end() -> None:
+def test_time_left_follows_from_how_often_trials_end() -> None:
     # Eight workers, trials of 80 s each: one ends every 10 s.
     assert seconds_per_trial([0.0, *range(80, 800, 10)]) == 10.0
     assert seconds_per_trial([5.0, 65.0]) == 60.0

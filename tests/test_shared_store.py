@@ -1,4 +1,4 @@
-"""One artifact store, several studies: nobody removes what another needs."""
+"""One artifact store, several studies: no study removes files that another needs."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ Make = Callable[..., TrialRecord]
 
 
 def waits_for_a_lock(pid: int) -> bool:
-    """Tell whether a process is held up by a lock, as Linux lists it."""
+    """Tell whether Linux lists a process as waiting for a lock."""
     lines = Path("/proc/locks").read_text("utf-8").splitlines()
     return any("->" in line and str(pid) in line.split() for line in lines)
 

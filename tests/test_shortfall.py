@@ -1,4 +1,4 @@
-"""A compressed model that gained nothing says so."""
+"""A compressed model that gained nothing is marked."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The spread of means over launches, learnt from all points of a campaign."""
+"""The spread of means over launches, learned from all points of a campaign."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from paretune.runners.measure.statistic import Statistic
 def restless(
     rng: np.random.Generator, points: int, launches: int, degrees: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two campaigns of one machine: relative deviations around a tenth, each point's its own."""
+    """Two campaigns of one machine: relative deviations around a tenth, different per point."""
     deviation = 0.1 * np.sqrt(degrees / rng.chisquare(degrees, points))
     means = rng.uniform(0.01, 5, points)
     first, second = (

@@ -131,7 +131,7 @@ def test_a_changed_study_needs_a_new_name(url: str, space: SearchSpace) -> None:
         StudyStorage(url, "study").create({"workload": "other"}, GOALS, space)
 
 
-def test_a_study_of_before_there_was_an_axis_goes_on(url: str, space: SearchSpace) -> None:
+def test_a_study_from_before_an_axis_existed_continues(url: str, space: SearchSpace) -> None:
     old = {"student": ["reference"], "fp32_layer_share": [0.0]}
     StudyStorage(url, "study").create({"space": old}, GOALS, space)
     now = {**old, "graph_optimization": ["all"]}

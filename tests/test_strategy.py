@@ -2,12 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
 from conftest import SMALL_SPACE
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
-from paretune.search.record.objective import Constraint, Objective, default_objectives
+from paretune.search.record.hypervolume import hypervolume
+from paretune.search.record.objective import (
+    Constraint,
+    Objective,
+    default_objectives,
+    losses,
+    reference_point,
+)
 from paretune.spaces import Candidate, Forbid, SearchSpace
 
 SAMPLERS = ["auto", "gp", "tpe", "nsga2", "random", "exhaustive", "frontier"]
@@ -39,7 +47,7 @@ def strategy(space: SearchSpace, sampler: str, seed: int = 0) -> Strategy:
 
 
 def try_out(chooser: Strategy, count: int) -> list[Candidate]:
-    """Let a strategy propose so many candidates, each with what comes of it; return them."""
+    """Let a strategy propose candidates and observe their outcomes; return the candidates."""
     found = []
     for _ in range(count):
         candidate = chooser.propose()
@@ -77,7 +85,7 @@ def test_the_baseline_comes_first(space: SearchSpace, sampler: str) -> None:
     assert strategy(space, sampler).propose() == space.baseline
 
 
-def test_a_resumed_strategy_goes_on_where_it_was() -> None:
+def test_a_resumed_strategy_continues_where_it_was() -> None:
     space = SearchSpace.from_values(LARGE)
     history = try_out(strategy(space, "tpe"), 15)
     resumed = strategy(space, "tpe")
@@ -103,7 +111,7 @@ def test_one_seed_gives_one_sequence() -> None:
     ],
 )
 def test_what_fails_is_learned_to_be_avoided(sampler: str, share: float) -> None:
-    """A third of the space fails; after a while far less of what is proposed does."""
+    """A third of the space fails; after a while far fewer of the proposals do."""
     space = SearchSpace.from_values(LARGE)
     chooser, failed = strategy(space, sampler), []
     for _ in range(60):
@@ -143,8 +151,21 @@ def test_a_constraint_steers_the_sampler() -> None:
     assert sum(kept[15:]) / len(kept[15:]) > share
 
 
+def test_our_strategy_finds_a_better_frontier_than_chance() -> None:
+    space, goals = SearchSpace.from_values(LARGE), default_objectives("accuracy")
+    reference = np.array(reference_point(metrics(space.baseline), goals))
+
+    def volume(sampler: str, seed: int) -> float:
+        found = try_out(strategy(space, sampler, seed), 24)
+        return float(hypervolume(losses([metrics(one) for one in found], goals), reference))
+
+    ours, chance = ([volume(name, seed) for seed in range(3)] for name in ("frontier", "random"))
+    assert min(ours) > max(chance)
+
+
 def test_the_first_training_is_run_at_all_ends_of_the_run_axes() -> None:
-    """What threads are worth depends on the batch: one step at a time would not show it."""
+    """The gain of threads depends on the batch size: changing one axis at a time would not show
+    it."""
     space = SearchSpace.from_values(LARGE)
     chooser = FrontierStrategy(space, default_objectives("accuracy"), cost=lambda candidate: 1.0)
     found = [c for c in try_out(chooser, 14) if c.build.student == "small"]

@@ -24,7 +24,7 @@ class Perceptron(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Takes no depth, and heads that its width must divide by."""
+    """Takes no depth, but heads, whose number must divide its width."""
 
     def __init__(self, d_model: int = 96, nhead: int = 6) -> None:
         super().__init__()

@@ -17,10 +17,10 @@ import onnxruntime
 import optuna
 import pytest
 from conftest import (
+    BUILT_SPACE,
     IRIS,
     SMALL_SPACE,
     TINY_SPACE,
-    UNTRAINED_SPACE,
     mlflow_as_it_is,
     place_mlflow,
     run_paretune,
@@ -50,7 +50,7 @@ def mlflow_runs(study: Path, role: str = "trial") -> list[Run]:
 
 
 def view(study: Path) -> list[dict[str, Any]]:
-    """Return what MLflow shows of each trial, without what differs from run to run."""
+    """Return MLflow's view of each trial, without values that differ between runs."""
     return [
         {
             "trial": int(run.data.tags["paretune.trial"]),
@@ -65,7 +65,7 @@ def view(study: Path) -> list[dict[str, Any]]:
 
 
 def check_consistency(study: Path, trials: int) -> None:
-    """Check that storage, history and MLflow say the same, and that nothing was done twice."""
+    """Check that storage, history and MLflow agree, and that nothing was done twice."""
     records = load_history(study).records
     assert [record.number for record in records] == list(range(trials))
     assert len({record.candidate for record in records}) == trials
@@ -84,7 +84,7 @@ def check_consistency(study: Path, trials: int) -> None:
 
 
 def check_nothing_ran_twice(study: Path) -> None:
-    """Check by the store's log that a stage whose output was kept was never run again."""
+    """Check in the store's log that no stage with a kept output ran again."""
     finished: set[str] = set()
     log = ArtifactStore(study.parent / "results" / "store").executions()
     assert log
@@ -326,7 +326,7 @@ def test_a_changed_study_needs_a_new_name(iris_copy: Path, tmp_path: Path) -> No
     assert "was started with another space" in done.stderr
 
 
-def test_failed_candidates_are_data_and_the_study_goes_on(tmp_path: Path) -> None:
+def test_failed_candidates_are_data_and_the_study_continues(tmp_path: Path) -> None:
     space = {**TINY_SPACE, "student": ["reference"], "quantization": ["fp32"]}
     study = write_study(tmp_path, workload=f"{IRIS}:Unprunable", space=space)
     place_mlflow(tmp_path / "results" / "mlflow.db")
@@ -346,7 +346,7 @@ def test_failed_candidates_are_data_and_the_study_goes_on(tmp_path: Path) -> Non
     assert "failed trials" in done.stdout
 
 
-def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: Path) -> None:
+def test_one_cause_for_every_failure_stops_early_and_continues_once_fixed(tmp_path: Path) -> None:
     workload = tmp_path / "workload.py"
     source = IRIS.read_text("utf-8")
     gate = 'if not Path(__file__).with_name("checkpoint.pt").exists():\n            raise'
@@ -356,7 +356,7 @@ def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: P
     study = write_study(
         tmp_path,
         workload="workload.py:Broken",
-        space=UNTRAINED_SPACE,
+        space=BUILT_SPACE,
         budget={"trials": 4, "identical_failures": 3},
     )
     place_mlflow(tmp_path / "results" / "mlflow.db")
@@ -377,7 +377,7 @@ def test_one_cause_for_every_failure_stops_early_and_mending_goes_on(tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after_trials", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_a_killed_study_goes_on_where_it_was(tmp_path: Path, after_trials: int) -> None:
+def test_a_killed_study_continues_where_it_was(tmp_path: Path, after_trials: int) -> None:
     study = write_study(tmp_path, budget={"trials": 6})
     command = [sys.executable, "-m", "paretune", "search", str(study)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -450,7 +450,7 @@ def test_a_runner_in_another_interpreter_is_a_provider_of_its_own(tmp_path: Path
     check_consistency(study, 4)
 
 
-def test_a_runner_that_is_not_there_stops_the_study_with_the_mend(tmp_path: Path) -> None:
+def test_a_runner_that_is_not_there_stops_the_study_with_the_fix(tmp_path: Path) -> None:
     providers = ["CPUExecutionProvider", "second/CPUExecutionProvider"]
     space = {**SMALL_SPACE, "execution_provider": providers}
     study = write_study(tmp_path, space=space, runners={"second": {"python": "no/python"}})
@@ -460,6 +460,7 @@ def test_a_runner_that_is_not_there_stops_the_study_with_the_mend(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("built")
 def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(
         "def small_batches(candidate):\n"
@@ -481,6 +482,7 @@ def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
     assert {c.run.batch_size for c in tried} == {1}
 
 
+@pytest.mark.usefixtures("built")
 def test_a_study_runs_from_its_own_folder(tmp_path: Path) -> None:
     write_study(tmp_path, budget={"trials": 1}, tracking=False)
     command = [sys.executable, "-m", "paretune", "search", "study.yaml"]
@@ -488,9 +490,10 @@ def test_a_study_runs_from_its_own_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("built")
 def test_python_calls_are_short(tmp_path: Path) -> None:
     limit = {"metric": "accuracy", "min": 0.3}
-    study = write_study(tmp_path, space=UNTRAINED_SPACE, constraints=[limit], tracking=False)
+    study = write_study(tmp_path, space=BUILT_SPACE, constraints=[limit], tracking=False)
     result = paretune.run(study, trials=2)
     assert len(result.history.measured) == 2
     assert paretune.status(study).baseline is not None

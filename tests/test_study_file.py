@@ -31,7 +31,7 @@ def problems(path: Path) -> str:
     return str(caught.value)
 
 
-def test_five_mistakes_are_told_together_with_where_and_how_to_fix(tmp_path: Path) -> None:
+def test_five_mistakes_are_reported_together_with_where_and_how_to_fix(tmp_path: Path) -> None:
     (tmp_path / "workload.py").write_text(IRIS.read_text("utf-8"), "utf-8")
     text = (tmp_path / "workload.py").read_text("utf-8")
     # One workload class, so that the file can say which was meant.
@@ -142,7 +142,7 @@ def test_a_sampler_of_three_objectives_is_refused_four_at_its_line(tmp_path: Pat
     assert read_study_file(study).strategy.sampler == "auto"
 
 
-def test_a_repeated_key_is_told(tmp_path: Path) -> None:
+def test_a_repeated_key_is_reported(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     path.write_text(path.read_text("utf-8") + "name: again\n", "utf-8")
     assert "name: appears twice" in problems(path)

@@ -1,11 +1,11 @@
-"""The study as an object: a few lines without YAML do what the command line does."""
+"""The study as an object: a few lines without YAML replace the command line."""
 
 import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from conftest import IRIS, QUICK, QUICK_CONFIRMATION, UNTRAINED_SPACE, run_paretune, run_python
+from conftest import IRIS, QUICK, QUICK_CONFIRMATION, TINY_SPACE, run_paretune, run_python
 
 import paretune as public
 from paretune import Study
@@ -17,7 +17,7 @@ from iris_workload import Iris
 
 if __name__ == "__main__":
     study = Study(
-        workload=Iris, space={space}, budget={{"trials": 3}}, folder={folder!r},
+        workload=Iris, space={space}, budget={{"trials": 4}}, folder={folder!r},
         strategy={{"seed": 3}}, measurement={measurement}, confirmation={confirmation},
     )
     study.run()
@@ -32,7 +32,7 @@ def test_ten_lines_without_yaml_search_what_the_command_line_searches(tmp_path: 
     (tmp_path / "iris_workload.py").write_bytes(IRIS.read_bytes())
     script = tmp_path / "notebook.py"
     # Times differ from run to run, so that both try everything of a small space.
-    space = {**UNTRAINED_SPACE, "batch_size": [1]}
+    space = {**TINY_SPACE, "student": ["reference"], "pruning_ratio": [0.0]}
     sections = {"measurement": QUICK, "confirmation": QUICK_CONFIRMATION, "space": space}
     folder, out = str(tmp_path / "ours"), str(tmp_path / "picked")
     text = NOTEBOOK.format(folder=folder, out=out, **sections)
@@ -44,7 +44,7 @@ def test_ten_lines_without_yaml_search_what_the_command_line_searches(tmp_path: 
     listed = run_paretune("frontier", study.file, "--format", "csv").stdout.splitlines()
     numbers = [int(line.split(",")[0]) for line in listed[1:]]
     assert numbers == [row.number for row in study.published]
-    assert f"{numbers} {len(numbers)} {list(range(3))}" in done.stdout
+    assert f"{numbers} {len(numbers)} {list(range(4))}" in done.stdout
     assert "latency_p95_ms" in repr(study.published)
     assert "<table" in study.published._repr_html_()
     assert study.plot_frontier().data
@@ -64,7 +64,7 @@ def test_a_study_says_what_is_missing(tmp_path: Path) -> None:
         Study("study.yaml", folder=tmp_path)
 
     class Local:
-        """Of a function: nobody else can import it."""
+        """Defined in a function: other processes cannot import it."""
 
     with pytest.raises(StudyError, match="top level"):
         Study(workload=Local, space={}, folder=tmp_path / "local")

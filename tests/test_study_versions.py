@@ -1,4 +1,4 @@
-"""A study keeps to the runtime that it was measured with, and confirm to the study's limits."""
+"""A study keeps its runtime versions, and confirm keeps the study's limits."""
 
 import platform
 import sqlite3
@@ -21,7 +21,7 @@ def study(iris_copy: Path) -> Path:
 
 
 def measured_with(study: Path, name: str, version: str, other: str) -> None:
-    """Make the study's trials say that they were measured with another version."""
+    """Record another version in the study's trials."""
     with sqlite3.connect(study.parent / "results" / "optuna.db") as connection:
         changed = connection.execute(
             "update trial_user_attributes set value_json = replace(value_json, ?, ?) "

@@ -1,4 +1,4 @@
-"""Surrogates: candidates as points, and what a Gaussian process expects between them."""
+"""Surrogates: candidates as points, and a Gaussian process's predictions between them."""
 
 from collections.abc import Callable
 

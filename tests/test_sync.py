@@ -1,4 +1,4 @@
-"""MLflow is a view: whatever happens to it, it can be made whole from the storage."""
+"""MLflow is a view: whatever happens to it, it can be rebuilt from the storage."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ _OF_MLFLOW = {"mlflow.parentRunId", "mlflow.user"}
 
 
 def contents(uri: str) -> dict[str, Any]:
-    """Return all that is said of a study's runs, by trial: ids and times of logging left out."""
+    """Return the content of a study's runs, by trial, without ids and times of logging."""
     client = mlflow_client(uri)
     experiment = client.get_experiment_by_name("iris")
     found = {}

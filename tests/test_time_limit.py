@@ -1,4 +1,4 @@
-"""What cannot be finished by the deadline is not begun."""
+"""Candidates that cannot finish by the deadline do not start."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ HOUR_S = 3600.0
 
 @pytest.fixture
 def rule(make_record: Make) -> Affordable:
-    """Of a study whose baseline took two seconds, and whose students take days to train."""
+    """The rule of a study whose baseline took two seconds, and whose students need days."""
     record = make_record(0, {})
     seconds = {"reference": 1.0, "export": 0.5, "measure": 0.5}
     lineage = {"reference": "1" * 64, "export": "2" * 64}
@@ -59,7 +59,7 @@ def test_once_time_is_up_nothing_is_left_and_none_of_it_is_negative(
     rule.deadline = time.monotonic() - HOUR_S
     for candidate in (student(space), space.baseline):
         reason = rule(candidate)
-        assert reason is not None and "and 0 s are left" in reason
+        assert reason is not None and "but only 0 s are left" in reason
 
 
 def test_as_a_rule_of_the_space_it_holds_from_when_the_deadline_is_known(

@@ -1,4 +1,4 @@
-"""MLflow as a view of a history: what a trial costs there must not cost it its truth."""
+"""MLflow as a view of a history: it stays cheap per trial, and true."""
 
 import sqlite3
 from collections.abc import Callable
@@ -27,7 +27,7 @@ SKIPPED, FAILED = 3, 5
 
 
 def opened_at(folder: Path, database: Path | None = None) -> MlflowTracking:
-    """Return a view that shows nothing yet."""
+    """Return an empty view."""
     folder.mkdir(exist_ok=True)
     (folder / "study.yaml").write_text("name: study\n", "utf-8")
     return MlflowTracking(
@@ -101,7 +101,7 @@ def test_frontier_tags_are_true_after_every_trial(
     assert parent["hypervolume"] == pytest.approx(history.hypervolume)
 
 
-def test_each_outcome_is_told(tmp_path: Path, records: list[TrialRecord]) -> None:
+def test_each_outcome_is_reported(tmp_path: Path, records: list[TrialRecord]) -> None:
     history = History(GOALS, [Constraint("accuracy", minimum=0.0)], records=records)
     by_trial = runs(opened(tmp_path, history))
     for number, run in by_trial.items():
@@ -153,9 +153,7 @@ def test_intervals_of_what_is_sought_are_numbers_and_the_others_in_the_note(
     assert "| latency_p99_ms | 8 | 7.5 … 8.25 |" in trial_markdown(record, history)
 
 
-def test_what_differs_from_the_history_is_mended(
-    tmp_path: Path, records: list[TrialRecord]
-) -> None:
+def test_what_differs_from_the_history_is_fixed(tmp_path: Path, records: list[TrialRecord]) -> None:
     history = History(GOALS, records=records)
     tracking = opened(tmp_path, history)
     before = runs(tracking)

@@ -16,7 +16,7 @@ from paretune.spaces import StudyError
 
 @pytest.fixture(scope="module")
 def schema() -> ModuleType:
-    """The client's protobuf classes; loaded by path, because its package wants gRPC, too."""
+    """The client's protobuf classes, loaded by path because the package also needs gRPC."""
     found = [p for p in files("tritonclient") or () if p.name == "model_config_pb2.py"]
     path = next(p.locate() for p in found if p.parent.name == "grpc")
     spec = importlib.util.spec_from_file_location("model_config_pb2", str(path))

@@ -1,4 +1,4 @@
-"""What models truly score: both splits and the build axes tell more than a split alone."""
+"""True qualities: both splits and the build axes tell more than one split alone."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def truth(build: BuildSpec) -> float:
 
 
 def study(rng: np.random.Generator) -> tuple[list[Model], np.ndarray]:
-    """Return models with what they score, and what they truly are."""
+    """Return models with their scores and their true qualities."""
     builds = [
         BuildSpec(student, ratio, scheme)
         for student in ("reference", "medium", "small")
@@ -59,7 +59,7 @@ def test_qualities_are_nearer_to_the_truth_than_the_test_split_says() -> None:
 
 
 def test_models_that_no_axis_tells_apart_keep_their_own_scores() -> None:
-    """A model that is far worse than its neighbours stays so: the prior does not wipe it out."""
+    """A model that is far worse than its neighbours stays so: the prior does not remove that."""
     models, _ = study(np.random.default_rng(0))
     broken = Score(0.5, (0.5 + 0.02 * np.random.default_rng(1).standard_normal(200)).tolist())
     models[3] = Model(models[3].candidate, {"validation": broken, "test": broken})
@@ -77,7 +77,7 @@ def test_few_models_or_equal_ones_tell_nothing() -> None:
 
 
 def test_a_model_of_one_split_only_is_on_the_level_of_the_others() -> None:
-    """The validation split may be harder than the test split: that is no one's merit."""
+    """The validation split may be harder than the test split, which says nothing about a model."""
     models, true = study(np.random.default_rng(5))
     harder = [
         Model(

@@ -1,4 +1,4 @@
-"""What was being built or measured when a process died, and what only waited."""
+"""Trials in work when a process died, and trials that only waited."""
 
 from pathlib import Path
 

@@ -1,11 +1,11 @@
-"""Trials that were in flight: finished when there is time, and blamed for nothing of others."""
+"""Trials in flight: finished when there is time, and never blamed for others."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import UNTRAINED_SPACE, write_study
+from conftest import BUILT_SPACE, write_study
 
 import paretune
 from paretune.runners.measure.evaluator import Evaluator
@@ -22,7 +22,7 @@ GOALS = default_objectives("accuracy")
 
 
 def leave_in_flight(study: Path, space: SearchSpace, candidates: list[Candidate]) -> list[int]:
-    """Begin trials of a study and leave them, as a process that is killed does."""
+    """Begin trials of a study and abandon them, as a killed process does."""
     storage = StudyStorage(paths(study).storage_url, "iris")
     definition = {k: v for k, v in (storage.definition or {}).items() if k != "uid"}
     storage.create(definition, GOALS, space)
@@ -43,12 +43,13 @@ def untried(history: History, space: SearchSpace) -> Iterator[Candidate]:
     return (candidate for candidate in space.candidates() if candidate not in tried)
 
 
+@pytest.mark.usefixtures("built")
 def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = SearchSpace.from_values(UNTRAINED_SPACE)
+    space = SearchSpace.from_values(BUILT_SPACE)
     strategy = {"sampler": "exhaustive"}
-    study = write_study(tmp_path, space=UNTRAINED_SPACE, tracking=False, strategy=strategy)
+    study = write_study(tmp_path, space=BUILT_SPACE, tracking=False, strategy=strategy)
     history = paretune.run(study, trials=2).history
     free = untried(history, space)
     dear, cheap = next(free), next(free)
@@ -71,11 +72,12 @@ def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
     assert not result.history.failed and not in_flight(study)
 
 
+@pytest.mark.usefixtures("built")
 def test_errors_of_the_study_are_blamed_on_no_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     budget = {"trials": 4, "build_workers": 2}
-    study = write_study(tmp_path, space=UNTRAINED_SPACE, tracking=False, budget=budget)
+    study = write_study(tmp_path, space=BUILT_SPACE, tracking=False, budget=budget)
     measure = Evaluator.measure
     note = paths(study).under_way
 

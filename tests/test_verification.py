@@ -1,4 +1,4 @@
-"""A bundle says what it does, and whether it still does."""
+"""A bundle states its promises, and whether it still keeps them."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_times_are_judged_by_their_intervals() -> None:
     assert judge(Statistic(0.90, 0.88, 0.92)) is Verdict.FASTER
 
 
-def test_a_swapped_model_is_told(bundle: Path) -> None:
+def test_a_swapped_model_is_reported(bundle: Path) -> None:
     model = onnx.load(bundle / "model.onnx")
     model.doc_string = "another file"
     onnx.save(model, bundle / "model.onnx")
@@ -96,14 +96,14 @@ def test_a_swapped_model_is_told(bundle: Path) -> None:
     assert verify(bundle, QUICK).verdict is Verdict.DAMAGED
 
 
-def test_a_missing_provider_is_told(bundle: Path) -> None:
+def test_a_missing_provider_is_reported(bundle: Path) -> None:
     change(bundle, lambda m: m["run"].update(execution_provider="TensorrtExecutionProvider"))
     done = run_paretune("verify", bundle)
     assert done.returncode == Verdict.DOES_NOT_RUN == 6
     assert "TensorrtExecutionProvider is not available here" in done.stdout
 
 
-def test_different_answers_are_told(bundle: Path) -> None:
+def test_different_answers_are_reported(bundle: Path) -> None:
     np.save(bundle / "outputs.npy", np.load(bundle / "outputs.npy") + 1.0)
     found = verify(bundle, QUICK)
     assert found.verdict is Verdict.DIFFERENT_ANSWERS and "%" in found.reason
@@ -111,7 +111,7 @@ def test_different_answers_are_told(bundle: Path) -> None:
 
 @pytest.fixture
 def hog() -> Iterator[None]:
-    """Something that takes every core."""
+    """A load on every core."""
     loop = [sys.executable, "-c", "while True: pass"]
     processes = [subprocess.Popen(loop) for _ in range(2 * (os.cpu_count() or 1))]
     yield
@@ -121,7 +121,7 @@ def hog() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hog")
-def test_beside_a_hog_nothing_can_be_told(bundle: Path) -> None:
+def test_next_to_a_hog_the_verdict_is_cannot_tell(bundle: Path) -> None:
     promise(bundle, 1.0, 0.0, 1e6)
     found = verify(bundle, replace(QUICK, idle_wait_s=1.0))
     assert found.verdict is Verdict.CANNOT_TELL
