@@ -1,0 +1,56 @@
+"""What an epoch of training takes on this machine, by model: timed before anything is trained."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.protocol import Workload
+from paretune.runners.workload.training import logits, train
+
+_TIMED_STEPS = 4
+_LONGEST_STEP_S = 2.0
+
+
+def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
+    """Return what an epoch of each model takes here, from a few steps of training.
+
+    For a model that cannot be trained that way there is no entry.
+    """
+    workload, data = loaded.workload, loaded.data
+    # A loop of the user's own may take longer to start than for a step.
+    if loaded.model_file is not None or type(workload).train is not Workload.train:
+        return {}
+    recipe = workload.recipe()
+    steps = math.ceil(len(data.train) / recipe.batch_size)
+    first = np.arange(min(recipe.batch_size, len(data.train)))
+    # As much of the validation split as a step of an epoch has, at whose end it is judged once.
+    few = data.validation.take(np.arange(math.ceil(len(data.validation) / steps)))
+    batch = replace(data, train=data.train.take(first), validation=few)
+    found = {}
+    for name in loaded.info.models:
+        spent: list[float] = []
+        with suppress(Exception):
+            while len(spent) < _TIMED_STEPS and sum(spent) < _LONGEST_STEP_S:
+                model = loaded.build_model(name)
+                teacher = logits(model, batch.train)
+                started = time.perf_counter()
+                train(
+                    model,
+                    batch,
+                    workload.loss,
+                    lambda *_: 0.0,  # the user's may ask for more samples
+                    epochs=1,
+                    recipe=recipe,
+                    seed=recipe.seed,
+                    peak_learning_rate=recipe.learning_rate,
+                    teacher_logits=teacher,
+                )
+                spent.append(time.perf_counter() - started)
+            found[name] = steps * min(spent)
+    return found
