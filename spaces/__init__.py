@@ -10,7 +10,6 @@ from paretune.spaces.candidate import (
     BuildSpec,
     Candidate,
     RunSpec,
-    Runtime,
     split_target,
 )
 from paretune.spaces.digest import canonical_json, digest
@@ -25,6 +24,7 @@ from paretune.spaces.errors import (
 )
 from paretune.spaces.graph_optimization import GraphOptimization
 from paretune.spaces.quantization import PROGRAM_QUANTIZATIONS, Quantization
+from paretune.spaces.registry import Reference, Registry, resolve
 from paretune.spaces.rule import Forbid, Rule, ThreadLimit, whole_layers
 from paretune.spaces.space import BASELINE_VALUES, OPTIONAL_AXES, SearchSpace
 
@@ -45,9 +45,10 @@ __all__ = [
     "GraphOptimization",
     "ParetuneError",
     "Quantization",
+    "Reference",
+    "Registry",
     "Rule",
     "RunSpec",
-    "Runtime",
     "SearchSpace",
     "SpaceError",
     "StoreError",
@@ -56,6 +57,7 @@ __all__ = [
     "WorkloadError",
     "canonical_json",
     "digest",
+    "resolve",
     "split_target",
     "whole_layers",
 ]

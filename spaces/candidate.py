@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from paretune.spaces.digest import digest
 from paretune.spaces.errors import SpaceError
@@ -13,10 +13,8 @@ from paretune.spaces.quantization import Quantization
 REFERENCE = "reference"
 """The student name of the user's own trained model."""
 
-Runtime = Literal["onnxruntime", "openvino", "pytorch"]
-"""What can run a model; each name is also that of a runner which needs no entry."""
-
-DEFAULT_RUNNER: Runtime = "onnxruntime"
+DEFAULT_RUNNER = "onnxruntime"
+"""The runner of an execution provider that names none."""
 
 
 @dataclass(frozen=True, slots=True)

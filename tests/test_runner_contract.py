@@ -96,9 +96,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 def described_runner(name: str) -> tuple[ProcessRunner, Description]:
     """Return a runner and what it offers, asked once: PyTorch takes seconds to say so."""
     if name == "ort-openvino":
-        runner = RUNTIMES["onnxruntime"](name, interpreter(OPENVINO))
+        runner = RUNTIMES.get("onnxruntime").make_runner(name, interpreter(OPENVINO))
     else:
-        runner = RUNTIMES[name](name)
+        runner = RUNTIMES.get(name).make_runner(name)
     with tempfile.TemporaryDirectory() as folder:
         described = runner.describe(Path(folder))
     assert isinstance(described, Description), described

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from paretune.runners.formats import FORMATS
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.model_format import ModelFormat
 from paretune.spaces import REFERENCE, BuildSpec, Quantization
 
 TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune", "qat-short", "qat")
@@ -19,7 +19,7 @@ Step = tuple[str, dict[str, Any]]
 def plan(
     spec: BuildSpec,
     recipe: Recipe,
-    model_format: ModelFormat = "onnx",
+    model_format: str = "onnx",
     *,
     is_skeleton: bool = False,
     is_file: bool = False,
@@ -32,13 +32,14 @@ def plan(
     Args:
         spec: What to build.
         recipe: Says how trainings are divided.
-        model_format: What the runner takes.
+        model_format: The name of the format that the runner takes.
         is_skeleton: Whether to leave out all training. The file has the shapes and the operators
             of the real one, and so its latency, but not its answers.
-        is_file: Whether the reference is an ONNX file: that can only be quantized.
+        is_file: Whether the reference is a file of that format: that can only be quantized.
     """
+    made = FORMATS.get(model_format)
     if is_file:
-        yield "import-model", {}
+        yield made.import_stage or made.stage, {}
         yield from _quantization(spec)
         return
     yield "reference", {}
@@ -55,10 +56,10 @@ def plan(
             yield from _training("fine-tune", {}, recipe.fine_tune_epochs, recipe)
     if spec.quantization is Quantization.INT8_QAT and not is_skeleton:
         yield from _training("qat", {}, recipe.qat_epochs, recipe)
-    if model_format == "pt2":
-        yield "export-program", {"quantization": spec.quantization.value}
+    if made.export_quantizes:
+        yield made.stage, {"quantization": spec.quantization.value}
         return
-    yield "export", {}
+    yield made.stage, {}
     yield from _quantization(spec)
 
 

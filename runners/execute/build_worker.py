@@ -25,7 +25,6 @@ from paretune.runners.build.builder import Artifact, Training
 from paretune.runners.execute import worker_jobs
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.spaces import BuildSpec, ParetuneError
@@ -95,7 +94,7 @@ class BuildWorker:
         return self._run("workload", worker_jobs.put_requests, split)
 
     def build(
-        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+        self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
     ) -> Artifact | Failure:
         """Return the artifact of a specification, or why there is none."""
         return self._attempt(worker_jobs.build, spec, model_format, is_skeleton)
@@ -104,7 +103,7 @@ class BuildWorker:
         """Run a build's stages up to a training stage."""
         return self._attempt(worker_jobs.train, spec, until)
 
-    def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str] | Failure:
+    def missing(self, spec: BuildSpec, model_format: str = "onnx") -> list[str] | Failure:
         """Return the names of the stages that a build would have to run."""
         return self._attempt(worker_jobs.missing, spec, model_format)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from paretune.runners.build.builder import Artifact, Builder, Training
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.service_requests import checked_requests
@@ -154,7 +153,7 @@ def put_requests(split: str) -> str:
             return builder.store.put(path)
 
 
-def build(spec: BuildSpec, model_format: ModelFormat, is_skeleton: bool) -> Artifact | Failure:
+def build(spec: BuildSpec, model_format: str, is_skeleton: bool) -> Artifact | Failure:
     """Build an artifact."""
     with _captured():
         return _builder().build(spec, model_format, is_skeleton=is_skeleton)
@@ -166,7 +165,7 @@ def train(spec: BuildSpec, until: str) -> Training | Failure:
         return _builder().train(spec, until)
 
 
-def missing(spec: BuildSpec, model_format: ModelFormat) -> list[str] | Failure:
+def missing(spec: BuildSpec, model_format: str) -> list[str] | Failure:
     """Return the names of the stages that a build would have to run."""
     with _captured():
         return _builder().missing(spec, model_format)

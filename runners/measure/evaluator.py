@@ -17,7 +17,6 @@ from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner, Samples
@@ -69,8 +68,8 @@ class Evaluator:
         self.resample = resample
         self.settings = settings
 
-    def model_format(self, run: RunSpec) -> ModelFormat:
-        """Return the kind of model file that a run's runner takes."""
+    def model_format(self, run: RunSpec) -> str:
+        """Return the name of the format that a run's runner takes."""
         runner = self.runners.get(run.runner)
         return "onnx" if runner is None else runner.model_format
 

@@ -14,8 +14,16 @@ from pydantic import (
     model_validator,
 )
 
+from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.search.configure.measurement_config import ConfirmationConfig, MeasurementConfig
-from paretune.search.configure.section import Duration, Limit, Positive, Ratio, Section
+from paretune.search.configure.section import (
+    Duration,
+    Limit,
+    Positive,
+    Ratio,
+    Section,
+    known_name,
+)
 from paretune.search.configure.wish_config import WishConfig
 from paretune.search.record.objective import Constraint, Direction, Objective, natural_direction
 from paretune.spaces import (
@@ -28,7 +36,6 @@ from paretune.spaces import (
     Forbid,
     GraphOptimization,
     Quantization,
-    Runtime,
 )
 
 LatencyFirst = Literal["auto", "always", "never"]
@@ -95,7 +102,7 @@ class RuleConfig(Section):
 class RunnerConfig(Section):
     """A runtime, perhaps in an interpreter of its own."""
 
-    runtime: Runtime = Field(DEFAULT_RUNNER, description="what runs the model")
+    runtime: StrictStr = Field(DEFAULT_RUNNER, description="what runs the model")
     python: StrictStr | None = Field(None, description="path of the interpreter")
     requirements: list[StrictStr] | None = Field(
         None, description="or what pip installs into an environment made for it, once"
@@ -107,12 +114,18 @@ class RunnerConfig(Section):
         {}, description="plug-in execution providers of ONNX Runtime: NAME: path of the library"
     )
 
+    @field_validator("runtime")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        return known_name(name, RUNTIMES)
+
     @model_validator(mode="after")
     def _is_one_kind(self) -> RunnerConfig:
         if self.python is not None and self.requirements is not None:
             raise ValueError("a runner has a `python` or `requirements`, not both")
-        if self.provider_libraries and self.runtime != DEFAULT_RUNNER:
-            raise ValueError(f"only {DEFAULT_RUNNER} takes provider_libraries; not {self.runtime}")
+        if self.provider_libraries and not RUNTIMES.get(self.runtime).takes_libraries:
+            takers = " and ".join(each.name for each in RUNTIMES if each.takes_libraries)
+            raise ValueError(f"only {takers} takes provider_libraries; not {self.runtime}")
         return self
 
 

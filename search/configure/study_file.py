@@ -121,7 +121,7 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
         problem = f"frontier takes at most {MOST_OBJECTIVES} objectives; got {len(metrics)}"
         fix = "write `auto` (a Gaussian process, then TPE), or make some objectives constraints"
         mistakes.append(Mistake(("strategy", "sampler"), problem, fix))
-    known_runners = [*RUNTIMES, *config.runners]
+    known_runners = [*RUNTIMES.names, *config.runners]
     for index, target in enumerate(config.space.execution_provider):
         runner = split_target(target)[0]
         if runner not in known_runners:

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from paretune.runners.failure import Failure
+from paretune.runners.formats import FORMATS
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS
 from paretune.search.deliver.bundle_folder import MANIFEST, replaced
 from paretune.search.deliver.card import write_card
 from paretune.search.deliver.choice import baseline
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-from paretune.spaces import RunSpec, StudyError
+from paretune.spaces import RunSpec, StudyError, resolve
 
 MANIFEST_VERSION = 2
 
@@ -74,7 +74,7 @@ def write_bundle(
             f"in {store.root}; restore it, or search under a new `name`, which rebuilds only what "
             f"is missing"
         )
-    file = f"model.{runner.model_format}"
+    file, read = f"model.{runner.model_format}", FORMATS.get(runner.model_format).signature
     manifest: dict[str, Any] = {
         "manifest_version": MANIFEST_VERSION,
         "study": study,
@@ -83,7 +83,7 @@ def write_bundle(
         "model": {
             "file": file,
             "sha256": measurement.artifact,
-            **(_signature(source) if runner.model_format == "onnx" else {}),
+            **(resolve(read)(source) if read else {}),
         },
         "lineage": dict(record.lineage),
         "run": {
@@ -151,27 +151,3 @@ def _write_samples(
         shutil.copyfile(answers.outputs, folder / "outputs.npy")
     if samples.pipeline is not None:
         shutil.copyfile(samples.pipeline.file, folder / "pipeline.py")
-
-
-def _signature(path: Path) -> dict[str, Any]:
-    """Return what an ONNX file takes and gives, and how it was quantized."""
-    import onnx
-
-    model = onnx.load(path, load_external_data=False)
-    graph = model.graph
-    notes = {entry.key: entry.value for entry in model.metadata_props}
-
-    def describe(value: Any) -> dict[str, Any]:
-        tensor = value.type.tensor_type
-        return {
-            "name": value.name,
-            "type": onnx.TensorProto.DataType.Name(tensor.elem_type).lower(),
-            "shape": [d.dim_param or d.dim_value for d in tensor.shape.dim],
-        }
-
-    return {
-        "inputs": [describe(value) for value in graph.input],
-        "outputs": [describe(value) for value in graph.output],
-        "fp32_layers": notes[FP32_LAYERS].splitlines() if FP32_LAYERS in notes else [],
-        "calibration": notes.get(CALIBRATION),
-    }

@@ -184,4 +184,4 @@ def _runner(values: Mapping[str, Any]) -> ProcessRunner:
     if python is not None and not python.is_file():
         python = interpreter(values["requirements"]) if values["requirements"] else None
     options = {values["execution_provider"]: values["provider_options"]}
-    return RUNTIMES[values["runtime"]](values["runner"], python, options, {})
+    return RUNTIMES.get(values["runtime"]).make_runner(values["runner"], python, options)

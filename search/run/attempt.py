@@ -14,7 +14,6 @@ from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.model_format import ModelFormat
 from paretune.search.configure.schema import LatencyFirst
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.gate import Gate
@@ -58,7 +57,7 @@ class Attempt:
     """
 
     trial: Unfinished
-    model_format: ModelFormat
+    model_format: str
     gate: Gate
     cost: CostModel
     latency_first: LatencyFirst = "auto"

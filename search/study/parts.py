@@ -101,10 +101,10 @@ def _runtime_rules(config: StudyConfig) -> list[Rule]:
     """Return the rules against what a study's runtimes cannot do."""
     others, programs = [], []
     for target in config.space.execution_provider:
-        runtime = _entry(config, split_target(target)[0]).runtime
-        if runtime != "onnxruntime":
+        runtime = RUNTIMES.get(_entry(config, split_target(target)[0]).runtime)
+        if not runtime.has_graph_levels:
             others.append(target)
-        if RUNTIMES[runtime].model_format == "pt2":
+        if runtime.model_format == "pt2":
             programs.append(target)
     levels = [level.value for level in GraphOptimization if level != GraphOptimization.ALL]
     onnx = [each.value for each in Quantization if each not in PROGRAM_QUANTIZATIONS]
@@ -134,7 +134,8 @@ def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
     elif entry.python is not None:
         python = folder / entry.python
     libraries = {key: folder / path for key, path in entry.provider_libraries.items()}
-    return RUNTIMES[entry.runtime](name, python, entry.provider_options, libraries)
+    record = RUNTIMES.get(entry.runtime)
+    return record.make_runner(name, python, entry.provider_options, libraries)
 
 
 def _entry(config: StudyConfig, name: str) -> RunnerConfig:

@@ -7,11 +7,13 @@ another output for the same input, and what the old code made is no longer reuse
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from paretune.runners.formats import FORMATS, FormatRecord
+from paretune.spaces.registry import resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +62,7 @@ class StageOutput:
     train_losses: Sequence[float] = ()
 
 
-VERSIONS = {
+_VERSIONS = {
     "import-model": 1,
     "reference": 3,
     "skeleton": 1,
@@ -71,10 +73,14 @@ VERSIONS = {
     "fine-tune": 4,
     "qat-short": 3,
     "qat": 3,
-    "export": 1,
-    "export-program": 1,
     "quantize": 5,
 }
+
+
+def stage_version(stage: str) -> int:
+    """Return a stage's version, which is part of the key of what it makes."""
+    exported = _format_of(stage)
+    return _VERSIONS[stage] if exported is None else exported.version
 
 
 def run_stage(stage: str, given: StageInput) -> StageOutput:
@@ -83,8 +89,16 @@ def run_stage(stage: str, given: StageInput) -> StageOutput:
     Raises:
         StageError: If the stage knows why it cannot do this.
     """
-    module = importlib.import_module(
-        f"paretune.runners.build.stages.{stage.removesuffix('-short').replace('-', '_')}"
-    )
-    output: StageOutput = module.run(given)
+    exported = _format_of(stage)
+    if exported is not None:
+        run = resolve(exported.export)
+    else:
+        name = stage.removesuffix("-short").replace("-", "_")
+        run = resolve(f"paretune.runners.build.stages.{name}:run")
+    output: StageOutput = run(given)
     return output
+
+
+def _format_of(stage: str) -> FormatRecord | None:
+    """Return the format that a stage exports to, if it exports."""
+    return next((each for each in FORMATS if each.stage == stage), None)
