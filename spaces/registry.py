@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -76,7 +77,7 @@ class Registry(Generic[Record]):
         Raises:
             SpaceError: If there is none; the message lists the names there are.
         """
-        found = self._all().get(name)
+        found = self._all().get(name) if isinstance(name, str) else None
         if found is None:
             raise SpaceError(f"{self.kind} must be one of {', '.join(self._all())}; got {name!r}")
         return found
@@ -98,10 +99,14 @@ class Registry(Generic[Record]):
         records[record.name] = record
         return record
 
-    def remove(self, name: str) -> None:
-        """Take out a record that was registered; Paretune's own stay."""
-        if name not in self._protected:
-            self._all().pop(name, None)
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Let records be registered within, and forget them afterwards: for tests."""
+        before = dict(self._all())
+        try:
+            yield
+        finally:
+            self._records = before
 
     @property
     def names(self) -> tuple[str, ...]:

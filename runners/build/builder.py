@@ -19,10 +19,9 @@ from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
 from paretune.runners.workload.user_code import line_in
 from paretune.spaces import (
-    PROGRAM_QUANTIZATIONS,
+    SCHEMES,
     BuildSpec,
     ParetuneError,
-    Quantization,
     StoreError,
     WorkloadError,
     digest,
@@ -103,14 +102,12 @@ class Builder:
         self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
     ) -> Artifact | Failure:
         """Return the artifact of a specification, running only the stages that are missing."""
-        if model_format == "pt2" and spec.quantization not in PROGRAM_QUANTIZATIONS:
-            message = (
-                f"{spec.quantization} makes an ONNX file, and PyTorch runs exported programs: "
-                f"{' or '.join(PROGRAM_QUANTIZATIONS)}"
-            )
-            return Failure("export-program", FailureKind.UNSUPPORTED, message)
-        needs_training = spec.pruning_ratio > 0 or spec.quantization is Quantization.INT8_QAT
-        made = FORMATS.get(model_format)
+        scheme, made = spec.quantization.record, FORMATS.get(model_format)
+        if not made.takes(scheme):
+            fit = " or ".join(each.name for each in SCHEMES if made.takes(each))
+            message = f"{spec.quantization} is not made for {made.words}; they come in {fit}"
+            return Failure(made.stage, FailureKind.UNSUPPORTED, message)
+        needs_training = spec.pruning_ratio > 0 or scheme.needs_training
         if self.loaded.model_file and (made.import_stage is None or needs_training):
             what = "that cannot be trained"
             if made.import_stage is None:

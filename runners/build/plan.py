@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from paretune.runners.formats import FORMATS
+from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.runners.workload.recipe import Recipe
-from paretune.spaces import REFERENCE, BuildSpec, Quantization
+from paretune.spaces import REFERENCE, BuildSpec
 
 TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune", "qat-short", "qat")
 """The stages that train, in the order in which a build comes to them."""
@@ -40,7 +40,7 @@ def plan(
     made = FORMATS.get(model_format)
     if is_file:
         yield made.import_stage or made.stage, {}
-        yield from _quantization(spec)
+        yield from _quantization(spec, made)
         return
     yield "reference", {}
     if spec.student != REFERENCE:
@@ -54,23 +54,31 @@ def plan(
         yield "prune", {"pruning_ratio": spec.pruning_ratio}
         if not is_skeleton:
             yield from _training("fine-tune", {}, recipe.fine_tune_epochs, recipe)
-    if spec.quantization is Quantization.INT8_QAT and not is_skeleton:
+    if spec.quantization.record.needs_training and not is_skeleton:
         yield from _training("qat", {}, recipe.qat_epochs, recipe)
     if made.export_quantizes:
         yield made.stage, {"quantization": spec.quantization.value}
         return
     yield made.stage, {}
-    yield from _quantization(spec)
+    yield from _quantization(spec, made)
 
 
-def _quantization(spec: BuildSpec) -> Iterator[Step]:
-    if spec.quantization is not Quantization.FP32:
-        share = spec.fp32_layer_share
-        left_out = {"fp32_layer_share": share} if share else {}
-        # What quantization-aware training prepared for is static int8.
-        is_qat = spec.quantization is Quantization.INT8_QAT
-        scheme = Quantization.INT8_STATIC if is_qat else spec.quantization
-        yield "quantize", {"quantization": scheme.value, **left_out}
+def _quantization(spec: BuildSpec, made: FormatRecord) -> Iterator[Step]:
+    """Yield the stage that quantizes an exported file, if there is anything to do.
+
+    What has always been so is not named in the parameters, for they are part of the stage's key.
+    """
+    scheme = spec.quantization.record
+    if scheme.mode == "none":
+        return
+    params: dict[str, Any] = {"quantization": scheme.made_as or scheme.name}
+    if spec.fp32_layer_share:
+        params["fp32_layer_share"] = spec.fp32_layer_share
+    if made.name != "onnx":
+        params["format"] = made.name
+    if scheme.version != 1:
+        params["scheme_version"] = scheme.version
+    yield "quantize", params
 
 
 def _training(stage: str, params: dict[str, Any], epochs: int, recipe: Recipe) -> Iterator[Step]:

@@ -11,6 +11,7 @@ ONNX = FormatRecord(
     words="ONNX files",
     stage="export",
     export="paretune.runners.build.stages.export:run",
+    quantize="paretune.runners.build.schemes.onnx_model:quantize",
     import_stage="import-model",
     signature="paretune.runners.workload.model_signature:model_signature",
     example="paretune.runners.formats.onnx_file:write_example",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from paretune.spaces.registry import Reference, Registry
+from paretune.spaces.scheme import SchemeRecord
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,11 @@ class FormatRecord:
         version: The stage's version; raise it when the same input would give another file.
         export_quantizes: Whether the export applies the scheme itself, by its name in
             ``params["quantization"]``; else the stage ``quantize`` does, after it.
+        makers: What makes schemes in this format, by the scheme's name, beside what the schemes'
+            records say; as there, ``None`` if the export does.
+        quantize: Applies a scheme to a file where more has to be done than its maker does; takes
+            the ``StageInput`` of the stage ``quantize`` and the scheme's record, and returns a
+            ``StageOutput``.
         import_stage: The stage that takes in a user's own file of this format, if one can.
         signature: Returns what a file says of itself: for the manifest, such as its inputs and
             outputs. Takes the file's path.
@@ -34,9 +41,19 @@ class FormatRecord:
     export: Reference
     version: int = 1
     export_quantizes: bool = False
+    makers: Mapping[str, Reference | None] = field(default_factory=dict)
+    quantize: Reference | None = None
     import_stage: str | None = None
     signature: Reference | None = None
     example: Reference | None = None
+
+    def takes(self, scheme: SchemeRecord) -> bool:
+        """Return whether a scheme can be made in this format."""
+        return scheme.mode == "none" or self.name in scheme.makers or scheme.name in self.makers
+
+    def maker_of(self, scheme: SchemeRecord) -> Reference | None:
+        """Return what makes a scheme in this format; ``None`` if the export does, or nothing."""
+        return scheme.makers.get(self.name) or self.makers.get(scheme.name)
 
 
 FORMATS: Registry[FormatRecord] = Registry(

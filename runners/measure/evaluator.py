@@ -157,6 +157,7 @@ class Evaluator:
                 "versions": dict(self.versions[run.runner]),
                 "processor": environment.fingerprint()["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
+                **({"axes": dict(run.options)} if run.options else {}),
             }
         )
         record = self.store.record(key)

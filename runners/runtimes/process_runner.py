@@ -195,6 +195,7 @@ class ProcessRunner:
             "intra_op_threads": run.intra_op_threads,
             "graph_optimization_level": run.graph_optimization.level,
             "batch_size": run.batch_size,
+            "axes": dict(run.options),
             "inputs": [str(path) for path in samples.inputs],
             "cores": self.cores(run),
             "memory_limit_bytes": limit or int(_MEMORY_SHARE * environment.memory_bytes()),

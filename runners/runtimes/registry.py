@@ -25,7 +25,8 @@ class RuntimeRecord:
             ``Model``, and ``describe(job)`` (see ``runners/runtimes/launched/backend.py``), and
             imports numpy and the runtime at most: the process may have nothing else.
         runner: The class of its runners, a ``ProcessRunner``.
-        has_graph_levels: Whether the axis ``graph_optimization`` means anything to it.
+        axes: The names of the axes that mean something to it, beside the batch size, the provider
+            and the threads, which do to all.
         takes_libraries: Whether execution providers can be plugged in, as libraries.
         serves_in_mlflow: Whether MLflow's ONNX flavor runs its models as they were measured.
         needs: What an execution provider needs that is not there, by provider.
@@ -37,7 +38,7 @@ class RuntimeRecord:
     default_provider: str
     backend: Path
     runner: Reference = "paretune.runners.runtimes.process_runner:ProcessRunner"
-    has_graph_levels: bool = False
+    axes: tuple[str, ...] = ()
     takes_libraries: bool = False
     serves_in_mlflow: bool = False
     needs: Mapping[str, str] = field(default_factory=dict)

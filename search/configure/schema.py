@@ -20,61 +20,19 @@ from paretune.search.configure.section import (
     Duration,
     Limit,
     Positive,
-    Ratio,
     Section,
     known_name,
 )
+from paretune.search.configure.space_config import SpaceConfig
 from paretune.search.configure.wish_config import WishConfig
 from paretune.search.record.objective import Constraint, Direction, Objective, natural_direction
 from paretune.spaces import (
-    AXIS_NAMES,
-    BASELINE_VALUES,
     DEFAULT_RUNNER,
-    REFERENCE,
-    Axis,
     ConfigError,
     Forbid,
-    GraphOptimization,
-    Quantization,
 )
 
 LatencyFirst = Literal["auto", "always", "never"]
-
-
-class SpaceConfig(Section):
-    """What may be tried: the values of each axis."""
-
-    student: list[StrictStr] = Field(
-        [REFERENCE], description="models the workload offers; `reference` among them"
-    )
-    pruning_ratio: list[Ratio] = Field([0.0], description="shares of channels to remove; 0 too")
-    quantization: list[Quantization] = Field(
-        [Quantization.FP32], description="how weights and activations are stored; fp32 too"
-    )
-    fp32_layer_share: list[Ratio] = Field(
-        [0.0], description="shares of the layers, the most sensitive ones, left in fp32; 0 too"
-    )
-    batch_size: list[Positive] = Field([1], description="samples in one inference call")
-    execution_provider: list[StrictStr] = Field(
-        ["CPUExecutionProvider"], description="back ends, as PROVIDER or RUNNER/PROVIDER"
-    )
-    intra_op_threads: list[Positive] = Field([1], description="threads of one operator")
-    graph_optimization: list[GraphOptimization] = Field(
-        [GraphOptimization.ALL],
-        description="how far ONNX Runtime rewrites the graph: basic, extended, all; all too",
-    )
-
-    @field_validator(*AXIS_NAMES)
-    @classmethod
-    def _is_an_axis(cls, values: list[Any], info: Any) -> list[Any]:
-        axis = Axis(info.field_name, tuple(values))
-        want = BASELINE_VALUES.get(axis.name)
-        if want is not None and want not in axis.values:
-            raise ValueError(
-                f"must hold {want!r}: trial 0 is always the uncompressed baseline; add it (a rule "
-                f"can keep it out of every other trial)"
-            )
-        return values
 
 
 class RuleConfig(Section):
@@ -211,11 +169,16 @@ class StudyConfig(Section):
         description="the study's name: letters, digits, '_', '-' and '.'"
     )
     workload: StrictStr = Field(description="FILE.py:CLASS, relative to the study file")
+    plugins: list[StrictStr] = Field(
+        [],
+        description="Python files, relative to the study file, that register runtimes, formats, "
+        "schemes, axes or targets; they are run first, in every process that builds",
+    )
     space: SpaceConfig = Field(description="what may be tried")
     runners: dict[StrictStr, RunnerConfig] = Field(
         {},
-        description="runners beside onnxruntime, openvino and pytorch, by the name used in "
-        "execution_provider",
+        description="runners beside those named as their runtime (onnxruntime, openvino, pytorch), "
+        "by the name used in execution_provider",
     )
     rules: list[RuleConfig] = Field([], description="combinations that are not worth trying")
     objectives: Annotated[list[ObjectiveConfig], Field(min_length=1)] | None = Field(

@@ -40,6 +40,7 @@ def write_bundle(
     runner: ProcessRunner,
     *,
     requirements: Sequence[str] = (),
+    plugins: Sequence[Path] = (),
     samples: Samples | None = None,
     rechecks: Mapping[str, Recheck] | None = None,
 ) -> Path:
@@ -53,6 +54,7 @@ def write_bundle(
         study: The study's name.
         runner: What runs the file.
         requirements: What the runner's interpreter was made from, if it was.
+        plugins: Files that register what the runner or the format is, if the study names any.
         samples: What it was run on: some go into the bundle, with the answers, to verify it with.
         rechecks: What was measured when it was picked, beside what was published; if it was.
 
@@ -93,8 +95,10 @@ def write_bundle(
             "provider_options": runner.options(record.candidate.run),
             "python": str(runner.python),
             "requirements": list(requirements),
+            **({"plugins": [str(file) for file in plugins]} if plugins else {}),
             "batch_size": record.candidate.run.batch_size,
             "session_options": record.candidate.run.session_options,
+            **({"axes": dict(options)} if (options := record.candidate.run.options) else {}),
         },
         "quality": {
             "metric": history.quality_metric,

@@ -28,6 +28,7 @@ class Origin:
         runner: Returns the runner that the point was measured on.
         requirements: What pip installs for that runner.
         samples: Returns what the point was confirmed on, if it was.
+        plugins: Files that register what the study uses, if it names any.
     """
 
     study: str
@@ -35,6 +36,7 @@ class Origin:
     runner: Callable[[], ProcessRunner]
     requirements: Sequence[str] = ()
     samples: Callable[[], Samples | None] = lambda: None
+    plugins: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Pick:
         broken: Of each point that would have been picked before it, why it was not.
         version: Its version in MLflow's model registry, or ``None``.
         tracking_uri: Where that registry is.
-        triton: Path of the Triton configuration that was written, or ``None``.
+        exports: What was written for a target, by the target's name: the path of its main file.
     """
 
     record: TrialRecord
@@ -68,7 +70,12 @@ class Pick:
     broken: tuple[str, ...] = ()
     version: str | None = None
     tracking_uri: str = ""
-    triton: Path | None = None
+    exports: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def triton(self) -> Path | None:
+        """Path of the Triton configuration that was written, or ``None``."""
+        return self.exports.get("triton")
 
     @property
     def model(self) -> Path | None:
@@ -93,6 +100,7 @@ class Pick:
             origin.study,
             origin.runner(),
             requirements=origin.requirements,
+            plugins=origin.plugins,
             samples=origin.samples(),
             rechecks=self.rechecks,
         )

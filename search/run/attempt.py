@@ -12,6 +12,7 @@ from typing import Any
 from paretune.runners.build.plan import TRAINING_STAGES
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.measurement import Measurement
 from paretune.search.configure.schema import LatencyFirst
@@ -123,8 +124,9 @@ class Attempt:
             return True
         student = self.trial.candidate.build.student
         expected = sum(self.cost.stage_seconds(stage, student) for stage in training)
+        export = FORMATS.get(self.model_format).stage
         skeleton = sum(
-            self.cost.stage_seconds(stage, student) for stage in ("export", "quantize", "measure")
+            self.cost.stage_seconds(stage, student) for stage in (export, "quantize", "measure")
         )
         return expected > _WORTH_IT * skeleton
 
