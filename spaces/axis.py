@@ -39,6 +39,11 @@ class Axis:
 
     def __post_init__(self) -> None:
         record = AXES.get(known_axis(self.name))
+        if self.name not in AXIS_NAMES and (record.is_build or record.baseline is None):
+            raise SpaceError(
+                f"axis {self.name} must say how an artifact is run, and have a baseline: other "
+                f"axes than Paretune's own cannot decide what is built"
+            )
         values = self.values
         if self.name == "execution_provider":
             values = tuple("/".join(split_target(str(value))) for value in values)

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from paretune.spaces.axes import AXES, OWN_AXES, Value
@@ -89,7 +90,7 @@ class SearchSpace:
         """Number of combinations before rules."""
         return math.prod(len(axis.values) for axis in self.axes)
 
-    @property
+    @cached_property
     def baseline(self) -> Candidate:
         """The uncompressed reference: smallest batch, first provider, fewest threads."""
         smallest = {axis.name: axis.values[0] for axis in self.axes}

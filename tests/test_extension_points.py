@@ -4,6 +4,7 @@ They take part in a study that runs, resumes, is tracked, picked and verified.
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -113,9 +114,17 @@ def test_it_is_picked_exported_and_verified(study: Path, tmp_path: Path) -> None
     assert json.loads((out / "iris.json").read_text("utf-8")) == manifest["run"]
     with np.load(out / "model.npz") as model:
         assert model["weight_0"].shape[1] == 4
-    done = run_paretune("verify", picked)
-    assert done.returncode in (0, 3, 4, 8), done.stdout + done.stderr  # the machine may be restless
-    assert "latency_p50_ms" in done.stdout
+    assert manifest["run"]["plugins"] == [str(TOY)]
+    elsewhere = shutil.copytree(picked, tmp_path / "elsewhere")
+    manifest["run"]["plugins"] = [str(tmp_path / "gone.py")]
+    (elsewhere / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    done = run_paretune("verify", elsewhere)
+    assert done.returncode == 1 and "--plugin FILE.py" in done.stderr, done.stdout + done.stderr
+    for arguments in ([picked], [elsewhere, "--plugin", TOY]):
+        done = run_paretune("verify", *arguments)
+        verdicts = (0, 3, 4, 8)  # the machine may be restless
+        assert done.returncode in verdicts, done.stdout + done.stderr
+        assert "latency_p50_ms" in done.stdout
 
 
 def test_a_file_that_is_gone_is_told_with_its_line(tmp_path: Path) -> None:

@@ -1,16 +1,35 @@
 """Registries: names, entry points, and what cannot be registered."""
 
+import json
 import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import SMALL_SPACE
 
-from paretune.runners.formats import FORMATS
+from paretune.runners.build.plan import plan
+from paretune.runners.build.stages import stage_version
+from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.workload.recipe import Recipe
 from paretune.search.deliver.target import TARGETS
-from paretune.spaces import AXES, AXIS_NAMES, SCHEMES, Registry, SpaceError, resolve
+from paretune.spaces import (
+    AXES,
+    AXIS_NAMES,
+    SCHEMES,
+    Axis,
+    AxisRecord,
+    BuildSpec,
+    Candidate,
+    Forbid,
+    Registry,
+    SearchSpace,
+    SpaceError,
+    resolve,
+)
 
 
 @dataclass(frozen=True)
@@ -84,9 +103,74 @@ def test_other_packages_offer_records_by_entry_points(
     sys.modules.pop("toy_pets")
 
 
+@pytest.mark.parametrize("wrong", [{"is_build": True}, {"baseline": None}])
+def test_an_axis_of_others_says_how_to_run_and_has_a_baseline(wrong: dict[str, Any]) -> None:
+    with AXES.restored():
+        AXES.register(AxisRecord("streams", "streams at once", **{"baseline": 1, **wrong}))
+        with pytest.raises(SpaceError, match="axis streams must say how"):
+            Axis("streams", (1, 2))
+
+
+def test_an_axis_of_others_is_part_of_the_space_and_of_candidates() -> None:
+    values = {**SMALL_SPACE, "streams": [4, 1]}
+    with pytest.raises(SpaceError, match="unknown axes: \\['streams'\\]"):
+        SearchSpace.from_values(values)
+    with AXES.restored():
+        AXES.register(AxisRecord("streams", "streams at once", 1, is_ordered=True))
+        space = SearchSpace.from_values(values)
+        assert space.size == 2 * SearchSpace.from_values(SMALL_SPACE).size
+        assert space.baseline.run.options == (("streams", 1),)
+        other = Candidate.from_params(space.baseline.params | {"streams": 4})
+        assert space.reason_against(other) is None and "streams 4" in other.label
+        assert Candidate.from_dict(json.loads(json.dumps(other.as_dict()))) == other
+        assert "options" not in SearchSpace.from_values(SMALL_SPACE).baseline.as_dict()["run"]
+        without = Candidate.from_params(SearchSpace.from_values(SMALL_SPACE).baseline.params)
+        assert "the space has" in (space.reason_against(without) or "")
+        rule = Forbid({"streams": "> 2"}, "too many")
+        assert rule(other) == "too many" and rule(space.baseline) is None
+        with pytest.raises(SpaceError, match="at least 1; got 0"):
+            Axis("streams", (0, 1))
+
+
 def test_a_reference_says_what_is_wrong_with_it() -> None:
     with pytest.raises(SpaceError, match="MODULE:FUNCTION"):
         resolve("json.dumps")
     with pytest.raises(SpaceError, match="has no 'dump_all'"):
         resolve("json:dump_all")
     assert resolve(len) is len
+
+
+def test_stages_and_their_keys_are_what_they_were() -> None:
+    """Another name, version or parameter would build everything anew that people have stored."""
+    recipe = Recipe(distill_epochs=2, fine_tune_epochs=2, qat_epochs=1)
+    spec = BuildSpec("small", 0.5, "int8-qat", 0.25)
+    stages = [name for name, _ in plan(spec, recipe)]
+    assert stages[0] == "reference" and stages[-4:-1] == ["fine-tune", "qat", "export"]
+    for scheme, made in (("int8-qat", "int8-static"), ("int4-weight", "int4-weight")):
+        *_, (stage, params) = plan(BuildSpec("reference", 0.0, scheme, 0.25), recipe)
+        assert (stage, params) == ("quantize", {"quantization": made, "fp32_layer_share": 0.25})
+    assert list(plan(BuildSpec("reference", 0.0, "fp32"), recipe)) == [
+        ("reference", {}),
+        ("export", {}),
+    ]
+    assert list(plan(BuildSpec("reference", 0.0, "fp16"), recipe, "pt2")) == [
+        ("reference", {}),
+        ("export-program", {"quantization": "fp16"}),
+    ]
+    assert list(plan(BuildSpec("reference", 0.0, "fp16"), recipe, is_file=True)) == [
+        ("import-model", {}),
+        ("quantize", {"quantization": "fp16"}),
+    ]
+    versions = {"reference": 3, "export": 1, "export-program": 1, "quantize": 5, "distill": 4}
+    assert {stage: stage_version(stage) for stage in versions} == versions
+
+
+def test_a_new_format_can_make_schemes_that_there_are() -> None:
+    made = FormatRecord("toy", "toys", stage="export-toy", export=len, makers={"fp16": min})
+    takes = [scheme.name for scheme in SCHEMES if made.takes(scheme)]
+    assert takes == ["fp32", "fp16"]
+    assert made.maker_of(SCHEMES.get("fp16")) is min
+    with FORMATS.restored():
+        FORMATS.register(made)
+        *_, (stage, params) = plan(BuildSpec("reference", 0.0, "fp16"), Recipe(), "toy")
+        assert (stage, params) == ("quantize", {"quantization": "fp16", "format": "toy"})

@@ -83,8 +83,8 @@ def verify(
             by default.
 
     Raises:
-        StudyError: If there is no manifest that this version can read.
-        SpaceError: If nothing here has the bundle's runtime.
+        StudyError: If there is no manifest that this version can read, or nothing here has the
+            bundle's runtime.
     """
     manifest = _manifest(folder)
     known = [*map(Path, manifest["run"].get("plugins", ()))]
@@ -188,7 +188,16 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _runner(values: Mapping[str, Any]) -> ProcessRunner:
-    """Return the runner of a manifest; its interpreter is made if it is not there."""
+    """Return the runner of a manifest; its interpreter is made if it is not there.
+
+    Raises:
+        StudyError: If nothing here has its runtime.
+    """
+    if values["runtime"] not in RUNTIMES:
+        raise StudyError(
+            f"the bundle's runtime {values['runtime']!r} is unknown here; install the package that "
+            f"has it, or give the file that registers it: `paretune verify BUNDLE --plugin FILE.py`"
+        )
     python: Path | None = Path(values["python"])
     if python is not None and not python.is_file():
         python = interpreter(values["requirements"]) if values["requirements"] else None
