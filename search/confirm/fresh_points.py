@@ -25,6 +25,10 @@ DRAWS = 1000
 _NO_STEP = 1e-9
 """Differences of qualities below it are rounding."""
 
+_FARTHEST = 50.0
+"""Most that a drawn time is off, as a logarithm: what two launches of a noisy machine leave open has
+no bound, and e⁻⁷⁴⁶ is 0, which has no logarithm."""
+
 Name = tuple[str, float]
 
 _STEADY = ("peak_memory_bytes",)
@@ -225,5 +229,6 @@ def _scaled(
     if spread.degrees > 0:
         off *= np.sqrt(spread.degrees / rng.chisquare(spread.degrees, len(off)))
     error = (spread.standard_error or 0.0) / spread.mean
-    scaled: NDArray[np.float64] = spread.mean * np.exp(off * error)
+    far = np.clip(off * error, -_FARTHEST, _FARTHEST)
+    scaled: NDArray[np.float64] = spread.mean * np.exp(far)
     return scaled
