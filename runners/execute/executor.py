@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
-from paretune.runners.model_format import ModelFormat
 from paretune.spaces import RunSpec
 
 BUILD = "build"
@@ -23,13 +22,13 @@ class Site:
     """Where a candidate is built and measured, and what the outcomes depend on there.
 
     Attributes:
-        model_format: The format that the candidate's runner takes.
+        model_format: The name of the format that the candidate's runner takes.
         device: The slot of the device that it is measured on.
         building: Digest of what builds depend on besides the job's own fields.
         measuring: Digest of what measurements depend on besides the job's own fields.
     """
 
-    model_format: ModelFormat
+    model_format: str
     device: str
     building: str = ""
     measuring: str = ""

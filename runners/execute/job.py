@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
-from paretune.runners.model_format import ModelFormat
 from paretune.spaces import BuildSpec, RecordError, RunSpec, digest
 
 Kind = TypeVar("Kind", bound="type[Job]")
@@ -47,7 +46,10 @@ class Job:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain nested values, ready for JSON."""
-        return {"job": type(self).__name__.lower(), "schema": self.SCHEMA, **asdict(self)}
+        values = asdict(self)
+        if isinstance(run := getattr(self, "run", None), RunSpec):
+            values["run"] = run.as_dict()
+        return {"job": type(self).__name__.lower(), "schema": self.SCHEMA, **values}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Job:
@@ -81,7 +83,7 @@ class Missing(Job):
     """
 
     spec: BuildSpec
-    model_format: ModelFormat = "onnx"
+    model_format: str = "onnx"
     IS_KEPT: ClassVar[bool] = False
 
 
@@ -101,12 +103,12 @@ class Build(Job):
 
     Attributes:
         spec: What to build.
-        model_format: The format that the candidate's runner takes.
+        model_format: The name of the format that the candidate's runner takes.
         is_skeleton: Whether to leave out all training.
     """
 
     spec: BuildSpec
-    model_format: ModelFormat = "onnx"
+    model_format: str = "onnx"
     is_skeleton: bool = False
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from paretune.runners import environment
 from paretune.runners.build.builder import Artifact
-from paretune.runners.build.stages import VERSIONS
+from paretune.runners.build.stages import stage_versions
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.job import Job, Launch, Measure, Score
@@ -60,7 +60,7 @@ class LocalExecutor:
         """Return where candidates with this run are built and measured (see :class:`Executor`)."""
         evaluator = self._evaluator
         runner = evaluator.runners.get(run.runner)
-        building = {"workload": evaluator.fingerprint, "stages": dict(VERSIONS)}
+        building = {"workload": evaluator.fingerprint, "stages": stage_versions()}
         measuring = {
             "workload": evaluator.fingerprint,
             "quality": evaluator.quality_metric,

@@ -26,6 +26,7 @@ from paretune.runners.runtimes.service_requests import checked_requests
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
+from paretune.runners.workload.user_code import load_plugins
 from paretune.spaces import WorkloadError
 
 STAGE_MARK = "paretune stage: "
@@ -44,6 +45,7 @@ class WorkerSettings:
         timeout_s: Deadline per build.
         threads: Threads per operator in training; all cores if ``None``.
         memory_limit_bytes: Memory limit per build, for data; no limit if ``None``.
+        plugins: Files that register records, relative to ``folder``; the worker runs them first.
     """
 
     workload: str
@@ -53,6 +55,7 @@ class WorkerSettings:
     timeout_s: float = 3600.0
     threads: int | None = None
     memory_limit_bytes: int | None = None
+    plugins: tuple[str, ...] = ()
 
 
 class _State:
@@ -61,6 +64,7 @@ class _State:
     settings: WorkerSettings
     fingerprint: str | None = None
     builder: Builder | None = None
+    plugin_error: WorkloadError | None = None
 
 
 def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> None:
@@ -75,9 +79,17 @@ def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> Non
     # Ctrl-C reaches every process of the terminal, but the parent decides what happens to the
     # worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if settings.plugins:
+        try:
+            with _captured():
+                load_plugins(settings.plugins, settings.folder)
+        except WorkloadError as error:
+            _State.plugin_error = error  # told by the first job: here it would end the process
 
 
 def _builder() -> Builder:
+    if _State.plugin_error is not None:
+        raise _State.plugin_error
     if _State.builder is None:
         settings = _State.settings
         loaded = LoadedWorkload(settings.workload, settings.folder)

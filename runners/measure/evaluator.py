@@ -18,7 +18,6 @@ from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner, Samples
@@ -85,8 +84,8 @@ class Evaluator:
         self.resample = resample
         self.settings = settings
 
-    def model_format(self, run: RunSpec) -> ModelFormat:
-        """Return the kind of model file that a run's runner takes."""
+    def model_format(self, run: RunSpec) -> str:
+        """Return the name of the format that a run's runner takes."""
         runner = self.runners.get(run.runner)
         return "onnx" if runner is None else runner.model_format
 
@@ -199,6 +198,7 @@ class Evaluator:
                 "versions": dict(self.versions[run.runner]),
                 "processor": environment.fingerprint()["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
+                **({"axes": dict(run.options)} if run.options else {}),
             }
         )
         record = self.store.record(key)

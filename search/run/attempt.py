@@ -13,6 +13,7 @@ from paretune.runners.execute.executor import Site
 from paretune.runners.execute.job import Build, Job, Measure, Missing, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.formats import FORMATS
 from paretune.runners.measure.measurement import Measurement
 from paretune.search.configure.schema import LatencyFirst
 from paretune.search.propose.cost import CostModel
@@ -113,8 +114,9 @@ class Attempt:
             return True
         student = self.trial.candidate.build.student
         expected = sum(self.cost.stage_seconds(stage, student) for stage in training)
+        export = FORMATS.get(self.site.model_format).stage
         skeleton = sum(
-            self.cost.stage_seconds(stage, student) for stage in ("export", "quantize", "measure")
+            self.cost.stage_seconds(stage, student) for stage in (export, "quantize", "measure")
         )
         return expected > _WORTH_IT * skeleton
 
