@@ -26,8 +26,8 @@ _NO_STEP = 1e-9
 """Differences of qualities below it are rounding."""
 
 _FARTHEST = 50.0
-"""Most that a drawn time is off, as a logarithm: what two launches of a noisy machine leave open has
-no bound, and e⁻⁷⁴⁶ is 0, which has no logarithm."""
+"""Most that a drawn time is off, as a logarithm: what two launches of a noisy machine leave open
+has no bound, and e⁻⁷⁴⁶ is 0, which has no logarithm."""
 
 Name = tuple[str, float]
 
