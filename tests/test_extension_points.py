@@ -47,12 +47,12 @@ def forgotten() -> Iterator[None]:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was stopped after three trials, then resumed, and confirmed."""
     folder = tmp_path_factory.mktemp("toy")
-    changes = {"plugins": [str(TOY)], "space": SPACE, "confirmation": QUICK_CONFIRMATION}
+    changes = {"plugins": [str(TOY)], "space": SPACE}
     path = write_study(folder, budget={"trials": FIRST}, **changes)
     done = run_paretune("search", path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(load_history(path).records) == FIRST
-    write_study(folder, budget={"trials": ALL}, **changes)
+    write_study(folder, budget={"trials": ALL}, confirmation=QUICK_CONFIRMATION, **changes)
     done = run_paretune("search", path)
     assert done.returncode == 0, done.stdout + done.stderr
     return path
