@@ -3,14 +3,13 @@
 Pure values: this package knows nothing of torch, ONNX or Optuna.
 """
 
-from paretune.spaces.axis import AXIS_NAMES, ORDERED_AXES, Axis
+from paretune.spaces.axes import AXES, REFERENCE, AxisRecord, Value
+from paretune.spaces.axis import AXIS_NAMES, Axis
 from paretune.spaces.candidate import (
     DEFAULT_RUNNER,
-    REFERENCE,
     BuildSpec,
     Candidate,
     RunSpec,
-    Runtime,
     split_target,
 )
 from paretune.spaces.digest import canonical_json, digest
@@ -18,25 +17,29 @@ from paretune.spaces.errors import (
     ConfigError,
     DeviceBusyError,
     ParetuneError,
+    RecordError,
     SpaceError,
     StoreError,
     StudyError,
     WorkloadError,
 )
 from paretune.spaces.graph_optimization import GraphOptimization
-from paretune.spaces.quantization import PROGRAM_QUANTIZATIONS, Quantization
+from paretune.spaces.quantization import Quantization
+from paretune.spaces.registry import Reference, Registry, resolve
 from paretune.spaces.rule import Forbid, Rule, ThreadLimit, whole_layers
+from paretune.spaces.scheme import SCHEMES, SchemeRecord
 from paretune.spaces.space import BASELINE_VALUES, OPTIONAL_AXES, SearchSpace
 
 __all__ = [
+    "AXES",
     "AXIS_NAMES",
     "BASELINE_VALUES",
     "DEFAULT_RUNNER",
     "OPTIONAL_AXES",
-    "ORDERED_AXES",
-    "PROGRAM_QUANTIZATIONS",
     "REFERENCE",
+    "SCHEMES",
     "Axis",
+    "AxisRecord",
     "BuildSpec",
     "Candidate",
     "ConfigError",
@@ -45,17 +48,22 @@ __all__ = [
     "GraphOptimization",
     "ParetuneError",
     "Quantization",
+    "RecordError",
+    "Reference",
+    "Registry",
     "Rule",
     "RunSpec",
-    "Runtime",
+    "SchemeRecord",
     "SearchSpace",
     "SpaceError",
     "StoreError",
     "StudyError",
     "ThreadLimit",
+    "Value",
     "WorkloadError",
     "canonical_json",
     "digest",
+    "resolve",
     "split_target",
     "whole_layers",
 ]

@@ -3,20 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
+from paretune.spaces.axes import OWN_AXES, REFERENCE, Value
 from paretune.spaces.digest import digest
 from paretune.spaces.errors import SpaceError
 from paretune.spaces.graph_optimization import GraphOptimization
 from paretune.spaces.quantization import Quantization
+from paretune.spaces.scheme import SCHEMES
 
-REFERENCE = "reference"
-"""The student name of the user's own trained model."""
+_OWN = frozenset(axis.name for axis in OWN_AXES)
 
-Runtime = Literal["onnxruntime", "openvino", "pytorch"]
-"""The runtimes; each name is also a runner that needs no entry in the study file."""
-
-DEFAULT_RUNNER: Runtime = "onnxruntime"
+DEFAULT_RUNNER = "onnxruntime"
+"""The runner of an execution provider that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,8 @@ class BuildSpec:
                     f"{name} (the share of {what}) must be at least 0 and below 1; got {value!r}"
                 )
             object.__setattr__(self, name, share + 0.0)
-        scheme = _member("quantization", Quantization, self.quantization)
-        object.__setattr__(self, "quantization", scheme)
+        scheme = SCHEMES.get(self.quantization)
+        object.__setattr__(self, "quantization", Quantization(scheme.name))
 
     @property
     def is_compressed(self) -> bool:
@@ -88,6 +87,7 @@ class RunSpec:
         batch_size: Samples in one inference call.
         intra_op_threads: Threads that one operator may use.
         graph_optimization: ONNX Runtime's level; other runtimes have no such choice.
+        options: The values of further axes (:data:`paretune.spaces.AXES`), by name, sorted.
     """
 
     runner: str
@@ -95,6 +95,7 @@ class RunSpec:
     batch_size: int
     intra_op_threads: int
     graph_optimization: GraphOptimization = GraphOptimization.ALL
+    options: tuple[tuple[str, Value], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("runner", "execution_provider"):
@@ -106,6 +107,9 @@ class RunSpec:
                 raise SpaceError(f"{name} must be a whole number of at least 1; got {value!r}")
         level = _member("graph_optimization", GraphOptimization, self.graph_optimization)
         object.__setattr__(self, "graph_optimization", level)
+        if self.options:  # JSON gives lists
+            options = tuple(sorted((str(name), value) for name, value in self.options))
+            object.__setattr__(self, "options", options)
 
     @property
     def session_options(self) -> dict[str, int]:
@@ -115,6 +119,13 @@ class RunSpec:
             "inter_op_num_threads": 1,
             "graph_optimization_level": self.graph_optimization.level,
         }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON; options only if there are any."""
+        values = asdict(self)
+        if not self.options:
+            del values["options"]
+        return values
 
     @property
     def target(self) -> str:
@@ -151,6 +162,7 @@ class Candidate:
             "execution_provider": self.run.target,
             "intra_op_threads": self.run.intra_op_threads,
             "graph_optimization": self.run.graph_optimization.value,
+            **dict(self.run.options),
         }
 
     @property
@@ -163,6 +175,7 @@ class Candidate:
             f"{self.run.target.removesuffix('ExecutionProvider')} · "
             f"{self.run.intra_op_threads} thr"
             + (f" · graph {level}" if level != GraphOptimization.ALL else "")
+            + "".join(f" · {name} {value}" for name, value in self.run.options)
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -170,7 +183,7 @@ class Candidate:
 
         So a candidate with the default on such an axis keeps its digest.
         """
-        build, run = asdict(self.build), asdict(self.run)
+        build, run = asdict(self.build), self.run.as_dict()
         if not self.build.fp32_layer_share:
             del build["fp32_layer_share"]
         if self.run.graph_optimization == GraphOptimization.ALL:
@@ -203,6 +216,7 @@ class Candidate:
                 params["batch_size"],
                 params["intra_op_threads"],
                 params.get("graph_optimization", GraphOptimization.ALL),
+                tuple(sorted((n, v) for n, v in params.items() if n not in _OWN)),
             ),
         )
 

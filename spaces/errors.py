@@ -4,6 +4,7 @@
     ├── SpaceError      an invalid candidate, axis or rule
     ├── ConfigError     a study file with mistakes (search)
     ├── WorkloadError   the user's workload cannot be loaded or breaks its protocol (runners)
+    ├── RecordError     JSON of a job or an outcome that this release does not know (runners)
     ├── StoreError      the artifact store cannot be read or written (runners)
     ├── StudyError      a study cannot be opened, continued or finished (search)
     └── DeviceBusyError another process held a device until the time was over (runners)
@@ -27,6 +28,10 @@ class ConfigError(ParetuneError):
 
 class WorkloadError(ParetuneError):
     """The workload cannot be loaded or breaks its protocol."""
+
+
+class RecordError(ParetuneError, ValueError):
+    """A record in JSON of a kind, a version or fields that this release does not know."""
 
 
 class StoreError(ParetuneError):

@@ -1,19 +1,17 @@
-"""The schemes that store weights and activations in fewer bits."""
+"""A scheme's name as a value of the axis ``quantization``."""
 
-from enum import StrEnum
-from typing import Literal, NamedTuple
+from __future__ import annotations
 
-Mode = Literal["none", "cast", "static", "dynamic", "weight"]
+from typing import ClassVar
 
-
-class _Scheme(NamedTuple):
-    weight_bits: int
-    activation_bits: int
-    mode: Mode
+from paretune.spaces.scheme import SCHEMES, Mode, SchemeRecord
 
 
-class Quantization(StrEnum):
-    """One quantization scheme; its value is the name used in study files.
+class Quantization(str):
+    """The name of a scheme; what it says of the scheme is what the scheme's record says.
+
+    It equals its text, and is kept as such. The constants are Paretune's own schemes; others come
+    from :data:`paretune.spaces.SCHEMES`.
 
     ======================  ============  ================  ======================================
     name                    weight bits   activation bits   how activations get their scale
@@ -29,44 +27,57 @@ class Quantization(StrEnum):
     ======================  ============  ================  ======================================
     """
 
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8_STATIC = "int8-static"
-    INT8_QAT = "int8-qat"
-    INT8_DYNAMIC = "int8-dynamic"
-    INT8_WEIGHT = "int8-weight"
-    INT4_WEIGHT = "int4-weight"
+    __slots__ = ()
+
+    FP32: ClassVar[Quantization]
+    FP16: ClassVar[Quantization]
+    INT8_STATIC: ClassVar[Quantization]
+    INT8_QAT: ClassVar[Quantization]
+    INT8_DYNAMIC: ClassVar[Quantization]
+    INT8_WEIGHT: ClassVar[Quantization]
+    INT4_WEIGHT: ClassVar[Quantization]
+
+    def __deepcopy__(self, memo: object) -> Quantization:
+        return self  # as text is: candidates are copied in hundreds of thousands
+
+    @property
+    def value(self) -> str:
+        """The name as a plain text."""
+        return str(self)
+
+    @property
+    def record(self) -> SchemeRecord:
+        """The scheme.
+
+        Raises:
+            SpaceError: If no scheme has this name.
+        """
+        return SCHEMES.get(self)
 
     @property
     def weight_bits(self) -> int:
         """Bits per stored weight."""
-        return _SCHEMES[self].weight_bits
+        return self.record.weight_bits
 
     @property
     def activation_bits(self) -> int:
         """Bits per activation inside a quantized operator."""
-        return _SCHEMES[self].activation_bits
+        return self.record.activation_bits
 
     @property
     def mode(self) -> Mode:
         """How the scheme is applied: none, cast, static, dynamic or weight (only)."""
-        return _SCHEMES[self].mode
+        return self.record.mode
 
-    def is_no_coarser(self, other: "Quantization") -> bool:
-        """Tell whether it is no coarser than another: fp32 before fp16 before all others."""
-        whole = (Quantization.FP32, Quantization.FP16)
-        return self in (other, whole[0]) or (self == whole[1] and other not in whole)
+    def is_no_coarser(self, other: Quantization) -> bool:
+        """Return whether it is no coarser than another: fp32 before fp16 before all others."""
+        return self.record.is_no_coarser(other.record)
 
 
-_SCHEMES = {
-    Quantization.FP32: _Scheme(32, 32, "none"),
-    Quantization.FP16: _Scheme(16, 16, "cast"),
-    Quantization.INT8_STATIC: _Scheme(8, 8, "static"),
-    Quantization.INT8_QAT: _Scheme(8, 8, "static"),
-    Quantization.INT8_DYNAMIC: _Scheme(8, 8, "dynamic"),
-    Quantization.INT8_WEIGHT: _Scheme(8, 32, "weight"),
-    Quantization.INT4_WEIGHT: _Scheme(4, 32, "weight"),
-}
-
-PROGRAM_QUANTIZATIONS = (Quantization.FP32, Quantization.FP16)
-"""The schemes of PyTorch's exported programs; the other schemes make ONNX files."""
+Quantization.FP32 = Quantization("fp32")
+Quantization.FP16 = Quantization("fp16")
+Quantization.INT8_STATIC = Quantization("int8-static")
+Quantization.INT8_QAT = Quantization("int8-qat")
+Quantization.INT8_DYNAMIC = Quantization("int8-dynamic")
+Quantization.INT8_WEIGHT = Quantization("int8-weight")
+Quantization.INT4_WEIGHT = Quantization("int4-weight")

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paretune.spaces.axis import AXIS_NAMES, ORDERED_AXES
+from paretune.spaces.axes import AXES
+from paretune.spaces.axis import known_axis
 from paretune.spaces.candidate import Candidate, split_target
 from paretune.spaces.errors import SpaceError
 
@@ -42,9 +43,7 @@ class Forbid:
         if not self.when:
             raise SpaceError("a rule needs at least one axis in `forbid`")
         for axis, condition in self.when.items():
-            if axis not in AXIS_NAMES:
-                raise SpaceError(f"unknown axis {axis!r}: the axes are {', '.join(AXIS_NAMES)}")
-            _matches(axis, condition, None)
+            _matches(known_axis(axis), condition, None)
 
     def can_match(self, values: Sequence[Any]) -> bool:
         """Tell whether every condition is met by one of these values of its axis."""
@@ -55,7 +54,7 @@ class Forbid:
     def __call__(self, candidate: Candidate) -> str | None:
         """Return the reason if the candidate meets every condition, else ``None``."""
         params = candidate.params
-        met = all(_matches(axis, want, params[axis]) for axis, want in self.when.items())
+        met = all(_matches(axis, want, params.get(axis)) for axis, want in self.when.items())
         return self.reason if met else None
 
 
@@ -80,7 +79,7 @@ class ThreadLimit:
 def whole_layers(candidate: Candidate) -> str | None:
     """Return the reason if layers shall stay in fp32 under a scheme that quantizes no layer."""
     build = candidate.build
-    if build.fp32_layer_share == 0 or build.quantization.weight_bits < 16:
+    if build.fp32_layer_share == 0 or build.quantization.record.leaves_layers:
         return None
     return f"{build.quantization} quantizes no layer, so no layer can be left in fp32"
 
@@ -101,7 +100,7 @@ def _matches(axis: str, condition: Any, value: Any) -> bool:
 
 
 def _bound(axis: str, condition: str, text: str) -> float:
-    if axis not in ORDERED_AXES:
+    if not AXES.get(axis).is_ordered:
         raise SpaceError(
             f"rule on {axis}: {condition!r} is a comparison, but {axis} has names, not numbers; "
             "write a name or a list of names"

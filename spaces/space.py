@@ -4,26 +4,23 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from paretune.spaces.axis import AXIS_NAMES, Axis, Value
-from paretune.spaces.candidate import REFERENCE, Candidate
+from paretune.spaces.axes import AXES, OWN_AXES, Value
+from paretune.spaces.axis import AXIS_NAMES, Axis
+from paretune.spaces.candidate import Candidate
 from paretune.spaces.errors import SpaceError
-from paretune.spaces.graph_optimization import GraphOptimization
-from paretune.spaces.quantization import Quantization
 from paretune.spaces.rule import Rule
+from paretune.spaces.scheme import SCHEMES
 
 BASELINE_VALUES: dict[str, Value] = {
-    "student": REFERENCE,
-    "pruning_ratio": 0.0,
-    "quantization": Quantization.FP32.value,
-    "fp32_layer_share": 0.0,
-    "graph_optimization": GraphOptimization.ALL.value,
+    axis.name: axis.baseline for axis in OWN_AXES if axis.baseline is not None
 }
 """The values of the uncompressed reference, run with defaults; every space includes them."""
 
 OPTIONAL_AXES: dict[str, list[Value]] = {
-    name: [BASELINE_VALUES[name]] for name in ("fp32_layer_share", "graph_optimization")
+    axis.name: [BASELINE_VALUES[axis.name]] for axis in OWN_AXES if axis.is_optional
 }
 """Defaults of the axes that a space may leave out, because they were added later."""
 
@@ -33,8 +30,8 @@ class SearchSpace:
     """The search space.
 
     Attributes:
-        axes: Every axis of :data:`AXIS_NAMES`, in that order. They include the values of
-            :data:`BASELINE_VALUES`: trial 0 is always the baseline.
+        axes: Every axis of :data:`paretune.spaces.AXIS_NAMES`, in that order, then the registered
+            ones. They include the baseline's values: trial 0 is always the baseline.
         rules: Functions that return the reason why a candidate is invalid, or ``None``.
     """
 
@@ -43,9 +40,9 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         names = tuple(axis.name for axis in self.axes)
-        if names != AXIS_NAMES:
+        if names[: len(AXIS_NAMES)] != AXIS_NAMES or len(set(names)) < len(names):
             raise SpaceError(f"a space has the axes {', '.join(AXIS_NAMES)}; got {names}")
-        for name, value in BASELINE_VALUES.items():
+        for name, value in self._baseline_values.items():
             if value not in self.axis(name).values:
                 raise SpaceError(
                     f"axis {name} must include {value!r}: trial 0 is always the uncompressed "
@@ -65,13 +62,14 @@ class SearchSpace:
         ONNX Runtime applies all optimizations.
         """
         values = {**OPTIONAL_AXES, **values}
-        unknown = sorted(set(values) - set(AXIS_NAMES))
+        names = [*AXIS_NAMES, *(name for name in AXES.names if name in {*values} - {*AXIS_NAMES})]
+        unknown = sorted(set(values) - set(names))
         missing = [name for name in AXIS_NAMES if name not in values]
         if unknown or missing:
             raise SpaceError(
                 f"unknown axes: {unknown or 'none'}; missing axes: {missing or 'none'}"
             )
-        return cls(tuple(Axis(name, tuple(values[name])) for name in AXIS_NAMES), tuple(rules))
+        return cls(tuple(Axis(name, tuple(values[name])) for name in names), tuple(rules))
 
     def with_rules(self, *rules: Rule) -> "SearchSpace":
         """Return the same space with more rules."""
@@ -79,35 +77,45 @@ class SearchSpace:
 
     def axis(self, name: str) -> Axis:
         """Return the axis of that name."""
-        return self.axes[AXIS_NAMES.index(name)]
+        return next(axis for axis in self.axes if axis.name == name)
+
+    @property
+    def _baseline_values(self) -> dict[str, Value]:
+        """The baseline's values on the axes that have such a value."""
+        records = [AXES.get(axis.name) for axis in self.axes]
+        return {each.name: each.baseline for each in records if each.baseline is not None}
 
     @property
     def size(self) -> int:
         """Number of combinations before rules."""
         return math.prod(len(axis.values) for axis in self.axes)
 
-    @property
+    @cached_property
     def baseline(self) -> Candidate:
         """The uncompressed reference: smallest batch, first provider, fewest threads."""
         smallest = {axis.name: axis.values[0] for axis in self.axes}
-        return Candidate.from_params(smallest | BASELINE_VALUES)
+        return Candidate.from_params(smallest | self._baseline_values)
 
     def reason_against(self, candidate: Candidate) -> str | None:
         """Return why a candidate is invalid, or ``None`` if it is valid.
 
         The baseline is exempt from rules, because everything else is compared with it.
         """
-        for name, value in candidate.params.items():
-            if value not in self.axis(name).values:
-                return f"{name} = {value!r} is outside the space: {list(self.axis(name).values)}"
+        params, axes = candidate.params, {axis.name: axis for axis in self.axes}
+        if set(params) != set(axes):
+            return f"it has the axes {', '.join(params)}; the space has {', '.join(axes)}"
+        for name, value in params.items():
+            if value not in axes[name].values:
+                return f"{name} = {value!r} is outside the space: {list(axes[name].values)}"
         if candidate == self.baseline:
             return None
         return next((reason for rule in self.rules if (reason := rule(candidate))), None)
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield every valid candidate, last axis fastest."""
+        names = [axis.name for axis in self.axes]
         for values in itertools.product(*(axis.values for axis in self.axes)):
-            candidate = Candidate.from_params(dict(zip(AXIS_NAMES, values, strict=True)))
+            candidate = Candidate.from_params(dict(zip(names, values, strict=True)))
             if self.reason_against(candidate) is None:
                 yield candidate
 
@@ -121,7 +129,7 @@ class SearchSpace:
         base = self.baseline
         quantizations = self.axis("quantization").values
         builds: list[dict[str, Any]] = [{}]
-        builds += [{"quantization": q} for q in quantizations if q == Quantization.INT8_STATIC]
+        builds += [{"quantization": q} for q in quantizations if SCHEMES.get(str(q)).is_informative]
         builds += [{"student": name} for name in self.axis("student").values]
         builds += [{"pruning_ratio": self.axis("pruning_ratio").values[-1]}]
         builds += [{"quantization": q} for q in quantizations]

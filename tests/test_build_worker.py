@@ -6,6 +6,7 @@ import pytest
 from conftest import IRIS, wait_until
 
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.job import Build
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
 from paretune.spaces import BuildSpec, Quantization, WorkloadError
@@ -33,7 +34,7 @@ def make_worker(tmp_path: Path) -> Make:
 
 def test_a_failure_carries_what_was_printed(make_worker: Make) -> None:
     with make_worker("Broken") as worker:
-        failure = worker.build(BASELINE)
+        failure = worker.perform(Build(BASELINE)).value
     assert isinstance(failure, Failure)
     assert "checkpoint.pt is not there" in failure.message
     assert "Traceback" in failure.log and "train_reference" in failure.log
@@ -42,16 +43,16 @@ def test_a_failure_carries_what_was_printed(make_worker: Make) -> None:
 def test_a_crash_names_its_stage_and_changed_data_is_refused(make_worker: Make) -> None:
     with make_worker("Unseeded") as worker:
         worker.describe()
-        failure = worker.build(BASELINE)
+        failure = worker.perform(Build(BASELINE)).value
         assert isinstance(failure, Failure)
         assert (failure.stage, failure.kind) == ("reference", FailureKind.CRASH)
         with pytest.raises(WorkloadError, match="seed what is random"):
-            worker.build(BASELINE)
+            worker.perform(Build(BASELINE))
 
 
 def test_a_build_ends_at_its_deadline(make_worker: Make) -> None:
     with make_worker("Iris", timeout_s=0.5) as worker:
-        failure = worker.build(BASELINE)
+        failure = worker.perform(Build(BASELINE)).value
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.TIMEOUT
     assert "raise budget.build_timeout_s" in failure.message
@@ -73,7 +74,7 @@ def test_a_process_that_died_between_two_jobs_is_started_again(make_worker: Make
 @pytest.mark.parametrize("name", ["Killed", "Greedy"])
 def test_a_build_without_memory_is_reported_as_that(make_worker: Make, name: str) -> None:
     with make_worker(name, memory_limit_bytes=6 * 2**30) as worker:
-        failure = worker.build(BASELINE)
+        failure = worker.perform(Build(BASELINE)).value
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.OUT_OF_MEMORY, failure
     assert not list((worker.settings.store / "scratch").iterdir())  # what it worked on is gone

@@ -124,6 +124,17 @@ def fresh(records: list[TrialRecord], rights: list[np.ndarray]) -> FreshPoints:
     return FreshPoints(points, [[launch] * 3] * len(points), GOALS, "accuracy")
 
 
+def test_two_launches_that_tell_nothing_leave_finite_draws(make_record: Make) -> None:
+    """A standard error from one degree of freedom has no bound; a time of 0 has no logarithm."""
+    times = ((0.01,) * 2, (10.0,) * 2)
+    wild = [Launch(1.0, 1.0, 1, True, each, 1.0, 1.0, 0.0, 1, 0.1) for each in times]
+    records = [make_record(0, {}), make_record(1, {})]
+    entries = [Entry(Path("model.onnx"), record.candidate.run) for record in records]
+    points = [Point(r, entry, 0.5, []) for r, entry in zip(records, entries, strict=True)]
+    found = FreshPoints(points, [wild] * 2, GOALS, "accuracy")
+    assert np.isfinite(found.draws).all()
+
+
 def test_a_quality_that_is_one_sample_better_is_not_surely_better(make_record: Make) -> None:
     one, other = np.ones(100, dtype=bool), np.ones(100, dtype=bool)
     one[:10], other[:11] = False, False

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import IRIS, SMALL_SPACE, run_paretune, write_study
 
+from paretune.runners.execute.executor import Site
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
@@ -158,10 +159,9 @@ def test_a_student_that_cannot_be_pruned_is_reported_once_and_left_alone(tmp_pat
 
 def test_a_trial_that_ends_the_study_repeatedly_is_a_failure(space: SearchSpace) -> None:
     history = History(GOALS)
-    gate, cost = Gate(history), CostModel(history, Recipe())
+    gate, cost, site = Gate(history), CostModel(history, Recipe()), Site("onnx", "device:cpu")
     twice, thrice = (
-        Attempt(Unfinished(7, space.baseline, deaths), "onnx", gate, cost).steps()
-        for deaths in (2, 3)
+        Attempt(Unfinished(7, space.baseline, deaths), site, gate, cost).jobs() for deaths in (2, 3)
     )
     assert next(twice)  # it is tried once more
     with pytest.raises(StopIteration) as end:

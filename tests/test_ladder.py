@@ -11,7 +11,7 @@ from PIL import Image
 
 import paretune
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.spaces import Quantization, WorkloadError
+from paretune.spaces import SCHEMES, WorkloadError
 
 CPU = "CPUExecutionProvider"
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -62,13 +62,13 @@ def test_tabular(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_langid(tmp_path: Path) -> None:
     space = {"student": ["reference", "tiny"], "pruning_ratio": [0.0], "batch_size": [1]}
-    space |= {"quantization": [q.value for q in Quantization], "intra_op_threads": [1]}
+    space |= {"quantization": list(SCHEMES.names), "intra_op_threads": [1]}
     study = quick_copy("langid", tmp_path, space=space | {"execution_provider": [CPU]})
     done = start_paretune("search", study, "--trials", "14", timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr
     history = paretune.status(study)
     assert not history.failed, history.failures_by_cause
-    assert {r.candidate.build.quantization for r in history.measured} == set(Quantization)
+    assert {r.candidate.build.quantization for r in history.measured} == set(SCHEMES.names)
     for record in history.measured:
         if record.candidate.build.student == "reference" and history.baseline:
             lost = history.baseline.metrics["accuracy"] - record.metrics["accuracy"]

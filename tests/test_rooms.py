@@ -88,7 +88,7 @@ def test_every_room_says_what_it_is() -> None:
 
 
 def test_spaces_knows_no_library() -> None:
-    for path in (ROOT / "spaces").glob("*.py"):
+    for path in (ROOT / "spaces").rglob("*.py"):
         assert libraries(path) <= {"paretune", *sys.stdlib_module_names}, path
 
 

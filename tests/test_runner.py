@@ -18,7 +18,7 @@ from test_runner_contract import QUICK, double
 
 from paretune.runners.child import run_job
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.measure.campaign import Campaign, Entry
+from paretune.runners.measure.campaign import Campaign, Entry, Launched, launch_once
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.lease import lease, lease_path
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
@@ -274,9 +274,14 @@ def test_in_a_campaign_no_model_stops_before_the_others(tmp_path: Path) -> None:
     entries = [Entry(double(tmp_path / f"{name}.onnx"), CPU) for name in ("even", "uneven")]
     settings = replace(QUICK, max_launches=3, p50_tolerance=5.0, p95_tolerance=5.0)
     samples = Samples([tmp_path / "inputs.npy"])
-    campaign = Campaign({"onnxruntime": Uneven()}, samples, settings, entries)
+    runner = Uneven()
+    campaign = Campaign({"onnxruntime": runner}, settings, entries)
+
+    def launch(entry: Entry) -> Launched | Failure:
+        return launch_once(runner, entry.model, entry.run, samples, tmp_path, settings)
+
     settled = []
-    while campaign.round(tmp_path):
+    while campaign.round(launch):
         settled.append([campaign.is_settled(entry) for entry in entries])
     assert settled[1] == [True, False]
     assert [len(entry.launches) for entry in entries] == [3, 3]

@@ -95,9 +95,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 def described_runner(name: str) -> tuple[ProcessRunner, Description]:
     """Return a runner and its description, requested once: PyTorch takes seconds for it."""
     if name == "ort-openvino":
-        runner = RUNTIMES["onnxruntime"](name, interpreter(OPENVINO))
+        runner = RUNTIMES.get("onnxruntime").make_runner(name, interpreter(OPENVINO))
     else:
-        runner = RUNTIMES[name](name)
+        runner = RUNTIMES.get(name).make_runner(name)
     with tempfile.TemporaryDirectory() as folder:
         described = runner.describe(Path(folder))
     assert isinstance(described, Description), described

@@ -7,6 +7,7 @@ import pytest
 from conftest import SMALL_SPACE
 
 from paretune.spaces import (
+    SCHEMES,
     Axis,
     BuildSpec,
     Candidate,
@@ -97,7 +98,7 @@ def test_impossible_candidates_are_refused(change: dict[str, object], says: str)
 
 
 def test_quantization_bits() -> None:
-    bits = {q.value: (q.weight_bits, q.activation_bits, q.mode) for q in Quantization}
+    bits = {s.name: (s.weight_bits, s.activation_bits, s.mode) for s in SCHEMES}
     assert bits["int4-weight"] == (4, 32, "weight")
     assert bits["int8-static"] == (8, 8, "static")
     assert bits["fp16"] == (16, 16, "cast")

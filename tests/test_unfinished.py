@@ -106,3 +106,28 @@ def test_errors_of_the_study_are_blamed_on_no_trial(
     for record in history.records:
         assert any(run == record.candidate.run and record.number in n for run, n in noted)
     assert not note.exists()
+
+
+def test_what_was_measured_before_an_error_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tmp_path, tracking=False, budget={"trials": 2})
+    measure = Evaluator.measure
+    measured: list[Any] = []
+
+    def spied(evaluator: Evaluator, artifact: Any, run: Any) -> Any:
+        measured.append(measure(evaluator, artifact, run))
+        return measured[-1]
+
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Evaluator, "measure", spied)
+    with monkeypatch.context() as patch:
+        patch.setattr(StudyStorage, "finish", broken)
+        with pytest.raises(RuntimeError, match="a bug"):
+            paretune.run(study)
+    assert len(measured) == 1 and in_flight(study) == [0]
+    records = paretune.run(study).history.records
+    assert [record.measurement for record in records] == measured
+    assert records[0].stage_seconds["reference"] > 0  # what the trial itself has spent, then

@@ -15,7 +15,6 @@ only its times are compared. Let nothing else run.
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -105,10 +104,7 @@ def measure(
     config = read_study_file(study_file)
     paths = StudyPaths(config, study_file)
     log = paths.logs / "later.log"
-    with (
-        BuildWorker(WorkerSettings(config.workload, paths.folder, paths.store, log)) as worker,
-        tempfile.TemporaryDirectory() as name,
-    ):
+    with BuildWorker(WorkerSettings(config.workload, paths.folder, paths.store, log)) as worker:
         evaluator = study_evaluator(config, paths, worker, worker.describe(), paths.store)
         samples = split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline)
         settings = replace(
@@ -121,9 +117,9 @@ def measure(
         evaluator.score = lambda outputs: worker.score(outputs, "test")
         evaluator.resample = lambda outputs: worker.resample(outputs, "test", RESAMPLES)
         entries = [entry(record, evaluator) for record in records]
-        qualities = [quality(each, evaluator, Path(name)) for each in entries]
-        campaign = Campaign(evaluator.runners, samples, settings, entries)
-        while left := campaign.round(Path(name)):
+        qualities = [quality(each, evaluator) for each in entries]
+        campaign = Campaign(evaluator.runners, settings, entries)
+        while left := campaign.round(lambda each: evaluator.launched(each.model, each.run)):
             print(f"{left} launches", file=sys.stderr)
     for record, each in zip(records, entries, strict=True):
         if each.failure:
@@ -141,16 +137,12 @@ def entry(record: TrialRecord, evaluator: Evaluator) -> Entry:
     return Entry(model, record.candidate.run)
 
 
-def quality(each: Entry, evaluator: Evaluator, folder: Path) -> tuple[float, list[float]]:
+def quality(each: Entry, evaluator: Evaluator) -> tuple[float, list[float]]:
     """Return a file's quality on the evaluator's samples, and on bootstrap samples of them."""
-    runner = evaluator.runners[each.run.runner]
-    answers = runner.predict(each.model, each.run, evaluator.samples, folder, evaluator.settings)
-    value = answers if isinstance(answers, Failure) else evaluator.score(answers.outputs)
-    if isinstance(answers, Failure) or isinstance(value, Failure):
-        failure = answers if isinstance(answers, Failure) else value
-        sys.exit(f"{each.model.name[:12]} by {each.run.target}: {failure}")
-    resampled = evaluator.resample(answers.outputs)
-    return value, [] if isinstance(resampled, Failure) else resampled
+    scored = evaluator.scored(each.model, each.run)
+    if isinstance(scored, Failure):
+        sys.exit(f"{each.model.name[:12]} by {each.run.target}: {scored}")
+    return scored.value, list(scored.resampled)
 
 
 def is_inside(record: TrialRecord, now: Mapping[str, Statistic], metric: str) -> bool:

@@ -47,7 +47,7 @@ from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
 from paretune.search.run.budget import Budget
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.spaces import Candidate, Quantization, SearchSpace, digest
+from paretune.spaces import SCHEMES, Candidate, SearchSpace, digest
 
 MARKS = (100, 500, 1000, 2000, 5000)
 WINDOW = 50
@@ -56,7 +56,7 @@ PARTS = ("strategy", "storage", "gate", "history", "tracking", "console")
 SPACE: dict[str, list[Any]] = {
     "student": ["reference", "large", "medium", "small", "tiny"],
     "pruning_ratio": [round(0.05 * step, 2) for step in range(19)],
-    "quantization": [q.value for q in Quantization],
+    "quantization": list(SCHEMES.names),
     "batch_size": [1, 2, 4, 8, 16, 32, 64, 128],
     "execution_provider": ["CPUExecutionProvider", "openvino/CPU"],
     "intra_op_threads": [1, 2, 4],

@@ -28,7 +28,7 @@ from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
-from paretune.spaces import BuildSpec, Quantization, RunSpec
+from paretune.spaces import SCHEMES, BuildSpec, Quantization, RunSpec
 
 CONVERTING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
 
@@ -51,7 +51,7 @@ def main() -> int:
         inputs = Path(name) / "inputs.npy"
         np.save(inputs, loaded.data.validation.inputs)
         for student in arguments.students or (loaded.info.models[0], loaded.info.models[-1]):
-            models = {q: built(builder, student, q) for q in Quantization}
+            models = {q: built(builder, student, q) for q in map(Quantization, SCHEMES.names)}
             for quantization, model in models.items():
                 if quantization in (Quantization.FP32, Quantization.INT8_QAT):
                     continue

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from paretune.runners.build.plan import TRAINING_STAGES
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.job import Build
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -54,7 +55,7 @@ def main() -> int:
         info = worker.describe()
         evaluator = study_evaluator(config, paths, worker, info, paths.store)
         for record in sample:
-            artifact = worker.build(record.candidate.build)
+            artifact = worker.perform(Build(record.candidate.build)).value
             if isinstance(artifact, Failure):
                 print(f"trial {record.number}: {artifact.message}")
                 continue

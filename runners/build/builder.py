@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.build.plan import Step, plan
-from paretune.runners.build.stages import VERSIONS, StageInput, run_stage
+from paretune.runners.build.stages import StageInput, run_stage, stage_version
 from paretune.runners.failure import Failure, FailureKind, StageError
-from paretune.runners.model_format import ModelFormat
+from paretune.runners.formats import FORMATS
 from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
 from paretune.runners.workload.user_code import line_in
 from paretune.spaces import (
-    PROGRAM_QUANTIZATIONS,
+    SCHEMES,
     BuildSpec,
     ParetuneError,
-    Quantization,
     StoreError,
     WorkloadError,
     digest,
@@ -100,18 +99,21 @@ class Builder:
         self._teacher: tuple[str, Tensor] | None = None
 
     def build(
-        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+        self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
     ) -> Artifact | Failure:
         """Return the artifact of a specification, running only the stages that are missing."""
-        if model_format == "pt2" and spec.quantization not in PROGRAM_QUANTIZATIONS:
+        scheme, made = spec.quantization.record, FORMATS.get(model_format)
+        if not made.takes(scheme):
+            fit = " or ".join(each.name for each in SCHEMES if made.takes(each))
             message = (
-                f"{spec.quantization} makes an ONNX file, but PyTorch runs exported programs: "
-                f"{' or '.join(PROGRAM_QUANTIZATIONS)}"
+                f"{spec.quantization} cannot be made for {made.words}, which exist in {fit} only"
             )
-            return Failure("export-program", FailureKind.UNSUPPORTED, message)
-        needs_training = spec.pruning_ratio > 0 or spec.quantization is Quantization.INT8_QAT
-        if self.loaded.model_file and (model_format == "pt2" or needs_training):
-            what = "PyTorch takes none" if model_format == "pt2" else "that cannot be trained"
+            return Failure(made.stage, FailureKind.UNSUPPORTED, message)
+        needs_training = spec.pruning_ratio > 0 or scheme.needs_training
+        if self.loaded.model_file and (made.import_stage is None or needs_training):
+            what = "that cannot be trained"
+            if made.import_stage is None:
+                what = f"the runtime takes {made.words}"
             message = f"the reference is an ONNX file: {what}; write a workload with models()"
             return Failure("import-model", FailureKind.UNSUPPORTED, message)
         done = self._run(self._plan(spec, model_format, is_skeleton=is_skeleton))
@@ -132,7 +134,7 @@ class Builder:
             return done
         return Training(_qualities(done[0]), done[1], _losses(done[0]))
 
-    def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str]:
+    def missing(self, spec: BuildSpec, model_format: str = "onnx") -> list[str]:
         """Return the names of the stages that a build would have to run."""
         steps = self._plan(spec, model_format)
         return [stage for stage, _ in steps[len(self._done(steps)) :]]
@@ -143,7 +145,7 @@ class Builder:
         return self.loaded.workload.recipe()
 
     def _plan(
-        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
+        self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
     ) -> list[Step]:
         is_file = self.loaded.model_file is not None
         steps = plan(spec, self.recipe, model_format, is_skeleton=is_skeleton, is_file=is_file)
@@ -190,7 +192,7 @@ class Builder:
             {
                 "workload": self.loaded.info.fingerprint,
                 "stage": stage,
-                "version": VERSIONS[stage],
+                "version": stage_version(stage),
                 "params": dict(params),
                 "parent": parent,
             }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from paretune.runners.model_format import ModelFormat
+from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.runners.workload.recipe import Recipe
-from paretune.spaces import REFERENCE, BuildSpec, Quantization
+from paretune.spaces import REFERENCE, BuildSpec
 
 TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune", "qat-short", "qat")
 """The stages that train, in the order of a build."""
@@ -19,7 +19,7 @@ Step = tuple[str, dict[str, Any]]
 def plan(
     spec: BuildSpec,
     recipe: Recipe,
-    model_format: ModelFormat = "onnx",
+    model_format: str = "onnx",
     *,
     is_skeleton: bool = False,
     is_file: bool = False,
@@ -32,14 +32,15 @@ def plan(
     Args:
         spec: What to build.
         recipe: Determines how trainings are divided.
-        model_format: The format that the runner takes.
+        model_format: The name of the format that the runner takes.
         is_skeleton: Whether to leave out all training. The file has the shapes and the operators
             of the real one, and so its latency, but not its answers.
-        is_file: Whether the reference is an ONNX file, which can only be quantized.
+        is_file: Whether the reference is a file of that format, which can only be quantized.
     """
+    made = FORMATS.get(model_format)
     if is_file:
-        yield "import-model", {}
-        yield from _quantization(spec)
+        yield made.import_stage or made.stage, {}
+        yield from _quantization(spec, made)
         return
     yield "reference", {}
     if spec.student != REFERENCE:
@@ -53,23 +54,32 @@ def plan(
         yield "prune", {"pruning_ratio": spec.pruning_ratio}
         if not is_skeleton:
             yield from _training("fine-tune", {}, recipe.fine_tune_epochs, recipe)
-    if spec.quantization is Quantization.INT8_QAT and not is_skeleton:
+    if spec.quantization.record.needs_training and not is_skeleton:
         yield from _training("qat", {}, recipe.qat_epochs, recipe)
-    if model_format == "pt2":
-        yield "export-program", {"quantization": spec.quantization.value}
+    if made.export_quantizes:
+        yield made.stage, {"quantization": spec.quantization.value}
         return
-    yield "export", {}
-    yield from _quantization(spec)
+    yield made.stage, {}
+    yield from _quantization(spec, made)
 
 
-def _quantization(spec: BuildSpec) -> Iterator[Step]:
-    if spec.quantization is not Quantization.FP32:
-        share = spec.fp32_layer_share
-        left_out = {"fp32_layer_share": share} if share else {}
-        # Quantization-aware training prepares for static int8.
-        is_qat = spec.quantization is Quantization.INT8_QAT
-        scheme = Quantization.INT8_STATIC if is_qat else spec.quantization
-        yield "quantize", {"quantization": scheme.value, **left_out}
+def _quantization(spec: BuildSpec, made: FormatRecord) -> Iterator[Step]:
+    """Yield the stage that quantizes an exported file, if there is anything to do.
+
+    Values that every build had before there was a choice are left out of the parameters, because
+    these are part of the stage's key.
+    """
+    scheme = spec.quantization.record
+    if scheme.mode == "none":
+        return
+    params: dict[str, Any] = {"quantization": scheme.made_as or scheme.name}
+    if spec.fp32_layer_share:
+        params["fp32_layer_share"] = spec.fp32_layer_share
+    if made.name != "onnx":
+        params["format"] = made.name
+    if scheme.version != 1:
+        params["scheme_version"] = scheme.version
+    yield "quantize", params
 
 
 def _training(stage: str, params: dict[str, Any], epochs: int, recipe: Recipe) -> Iterator[Step]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TypeVar
 
 from paretune.runners.environment import available_cores
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.job import Job
+from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.workload.loaded import WorkloadInfo
 
-Result = TypeVar("Result")
+_LOOK_SECONDS = 0.2
 
 
 class BuildPool:
@@ -48,7 +49,7 @@ class BuildPool:
         for worker in self._builders:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(size)
-        self._running: set[Future[object]] = set()
+        self._running: set[Future[Outcome]] = set()
         self._lease = ExitStack()
         self._leased = False
 
@@ -74,11 +75,11 @@ class BuildPool:
             worker.fingerprint = info.fingerprint
         return info
 
-    def submit(self, job: Callable[[BuildWorker], Result]) -> Future[Result]:
+    def submit(self, job: Job) -> Future[Outcome]:
         """Submit a job to the next free worker."""
         self._hold()
         future = self._threads.submit(self._with_worker, job)
-        self._running.add(future)  # type: ignore[arg-type]
+        self._running.add(future)
         return future
 
     def wait(self, timeout_s: float | None = None) -> None:
@@ -107,10 +108,13 @@ class BuildPool:
 
     def cancel(self) -> None:
         """End running builds at once and wait for that; workers start again when needed."""
-        for worker in self._builders if self._running else ():
-            worker.stop(kill=True)
-        wait(self._running)
-        self._running.clear()
+        for future in self._running:
+            future.cancel()
+        while self._running:
+            for worker in self._builders:
+                worker.stop(kill=True)
+            # A job that was about to start is stopped in the next round.
+            _, self._running = wait(self._running, _LOOK_SECONDS)
         self._release()
 
     def stop(self, *, kill: bool = False) -> None:
@@ -121,10 +125,10 @@ class BuildPool:
         self._running.clear()
         self._release()
 
-    def _with_worker(self, job: Callable[[BuildWorker], Result]) -> Result:
+    def _with_worker(self, job: Job) -> Outcome:
         worker = self._idle.get()
         try:
-            return job(worker)
+            return worker.perform(job)
         finally:
             self._idle.put(worker)
 

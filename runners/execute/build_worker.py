@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
@@ -20,15 +21,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import ShutdownExecutorError
 
-from paretune.runners.build.builder import Artifact, Training
 from paretune.runners.execute import worker_jobs
+from paretune.runners.execute.job import Job
+from paretune.runners.execute.outcome import Outcome
+from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
-from paretune.spaces import BuildSpec, ParetuneError
+from paretune.spaces import ParetuneError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -93,19 +96,23 @@ class BuildWorker:
         """
         return self._run("workload", worker_jobs.put_requests, split)
 
-    def build(
-        self, spec: BuildSpec, model_format: ModelFormat = "onnx", *, is_skeleton: bool = False
-    ) -> Artifact | Failure:
-        """Return the artifact of a specification, or why there is none."""
-        return self._attempt(worker_jobs.build, spec, model_format, is_skeleton)
+    def perform(self, job: Job) -> Outcome:
+        """Do a build job and return its outcome.
 
-    def train(self, spec: BuildSpec, until: str) -> Training | Failure:
-        """Run a build's stages up to a training stage."""
-        return self._attempt(worker_jobs.train, spec, until)
-
-    def missing(self, spec: BuildSpec, model_format: ModelFormat = "onnx") -> list[str] | Failure:
-        """Return the names of the stages that a build would have to run."""
-        return self._attempt(worker_jobs.missing, spec, model_format)
+        Raises:
+            CancelledError: If the worker was stopped meanwhile.
+            ParetuneError: If the error concerns more than this job, such as a full disk.
+        """
+        started = time.monotonic()
+        try:
+            outcome = self._run("build", worker_jobs.perform, job)
+        except _DiedError as end:
+            # It may have died after it had kept the outcome.
+            kept = Outcomes(ArtifactStore(self.settings.store)).kept(job)
+            return kept or Outcome(end.failure, time.monotonic() - started)
+        if isinstance(outcome.value, Failure):
+            return replace(outcome, value=replace(outcome.value, log=self._log()))
+        return outcome
 
     def score(self, outputs: Path, split: str) -> float | Failure:
         """Return the workload's quality of outputs (a ``.npy`` file) on a split."""
@@ -152,13 +159,6 @@ class BuildWorker:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def _attempt(self, job: Callable[..., Result | Failure], *arguments: Any) -> Result | Failure:
-        try:
-            outcome = self._run("build", job, *arguments)
-        except _DiedError as end:
-            return end.failure
-        return replace(outcome, log=self._log()) if isinstance(outcome, Failure) else outcome
-
     def _result(self, future: Future[Result]) -> Result:
         """Wait for a job until its deadline, which is postponed while the process is suspended."""
         started, before = time.monotonic(), self._suspended_s
@@ -176,13 +176,15 @@ class BuildWorker:
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         settings.log.write_bytes(b"")
         try:
-            future = self._submit(job, *arguments)
-        except BrokenProcessPool:
-            # The process died between two jobs: this job is not to blame.
-            self.stop(kill=True)
-            future = self._submit(job, *arguments)
-        try:
+            try:
+                future = self._submit(job, *arguments)
+            except BrokenProcessPool:
+                # The process died between two jobs: this job is not to blame.
+                self.stop(kill=True)
+                future = self._submit(job, *arguments)
             return self._result(future)
+        except ShutdownExecutorError as error:
+            raise CancelledError from error
         except TimeoutError as error:
             self.stop(kill=True)
             message = (

@@ -13,17 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from paretune.runners.build.builder import Artifact, Builder, Training
+from paretune.runners.build.builder import Builder
+from paretune.runners.execute.job import Build, Job, Missing, Train
+from paretune.runners.execute.outcome import Outcome
+from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.service_requests import checked_requests
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
-from paretune.spaces import BuildSpec, WorkloadError
+from paretune.runners.workload.user_code import load_plugins
+from paretune.spaces import WorkloadError
 
 STAGE_MARK = "paretune stage: "
 """Prefix of the log line that names a stage when it begins."""
@@ -41,6 +45,7 @@ class WorkerSettings:
         timeout_s: Deadline per build.
         threads: Threads per operator in training; all cores if ``None``.
         memory_limit_bytes: Memory limit per build, for data; no limit if ``None``.
+        plugins: Files that register records, relative to ``folder``; the worker runs them first.
     """
 
     workload: str
@@ -50,6 +55,7 @@ class WorkerSettings:
     timeout_s: float = 3600.0
     threads: int | None = None
     memory_limit_bytes: int | None = None
+    plugins: tuple[str, ...] = ()
 
 
 class _State:
@@ -58,6 +64,7 @@ class _State:
     settings: WorkerSettings
     fingerprint: str | None = None
     builder: Builder | None = None
+    plugin_error: WorkloadError | None = None
 
 
 def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> None:
@@ -72,9 +79,17 @@ def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> Non
     # Ctrl-C reaches every process of the terminal, but the parent decides what happens to the
     # worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if settings.plugins:
+        try:
+            with _captured():
+                load_plugins(settings.plugins, settings.folder)
+        except WorkloadError as error:
+            _State.plugin_error = error  # told by the first job: here it would end the process
 
 
 def _builder() -> Builder:
+    if _State.plugin_error is not None:
+        raise _State.plugin_error
     if _State.builder is None:
         settings = _State.settings
         loaded = LoadedWorkload(settings.workload, settings.folder)
@@ -156,22 +171,22 @@ def put_requests(split: str) -> str:
             return builder.store.put(path)
 
 
-def build(spec: BuildSpec, model_format: ModelFormat, is_skeleton: bool) -> Artifact | Failure:
-    """Build an artifact."""
+def perform(job: Job) -> Outcome:
+    """Return the outcome of a build job; do the job unless its outcome is kept."""
     with _captured():
-        return _builder().build(spec, model_format, is_skeleton=is_skeleton)
+        builder = _builder()
+        return Outcomes(builder.store).once(job, lambda: _value(builder, job))
 
 
-def train(spec: BuildSpec, until: str) -> Training | Failure:
-    """Run a build's stages up to a training stage."""
-    with _captured():
-        return _builder().train(spec, until)
-
-
-def missing(spec: BuildSpec, model_format: ModelFormat) -> list[str] | Failure:
-    """Return the names of the stages that a build would have to run."""
-    with _captured():
-        return _builder().missing(spec, model_format)
+def _value(builder: Builder, job: Job) -> Any:
+    match job:
+        case Missing():
+            return tuple(builder.missing(job.spec, job.model_format))
+        case Train():
+            return builder.train(job.spec, job.until)
+        case Build():
+            return builder.build(job.spec, job.model_format, is_skeleton=job.is_skeleton)
+    raise TypeError(f"a build worker does no {type(job).__name__}")
 
 
 def score(outputs: Path, split: str) -> float | Failure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,19 @@ from paretune.runners.runtimes.lease import lease
 from paretune.runners.runtimes.runner import Runner, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec
+
+
+@dataclass(frozen=True)
+class Launched:
+    """One launch of a campaign.
+
+    Attributes:
+        launch: The launch.
+        host_was_idle: Whether nothing else was running when it began.
+    """
+
+    launch: Launch
+    host_was_idle: bool
 
 
 @dataclass(eq=False)
@@ -36,6 +49,31 @@ class Entry:
     host_was_idle: bool = True
 
 
+def launch_once(
+    runner: Runner,
+    model: Path,
+    run: RunSpec,
+    samples: Samples,
+    folder: Path,
+    settings: MeasurementSettings,
+) -> Launched | Failure:
+    """Time a model in one fresh process, once its device is free and idle.
+
+    Args:
+        runner: Runs the model.
+        model: The model file.
+        run: How to run it.
+        samples: The inputs of the model.
+        folder: An empty folder for the work.
+        settings: How much to measure.
+    """
+    device, cores = runner.device(run), runner.cores(run)
+    with lease(device) as held:
+        idle = wait_until_idle(device, cores, settings.idle_wait_s)
+        launch = runner.launch(model, run, samples, folder, settings, held)
+    return launch if isinstance(launch, Failure) else Launched(launch, idle)
+
+
 class Campaign:
     """Models timed in rounds: in each, every model has one launch in a fresh process.
 
@@ -46,7 +84,6 @@ class Campaign:
 
     Args:
         runners: By name.
-        samples: The inputs of the models.
         settings: How much a launch measures, and the minimum and maximum number of launches.
         entries: The models to measure.
     """
@@ -54,22 +91,23 @@ class Campaign:
     def __init__(
         self,
         runners: Mapping[str, Runner],
-        samples: Samples,
         settings: MeasurementSettings,
         entries: Sequence[Entry],
     ) -> None:
         self.runners = runners
-        self.samples = samples
         self.settings = settings
         self.entries = list(entries)
 
     def round(
-        self, folder: Path, out: Collection[Entry] = (), deadline: float | None = None
+        self,
+        launch: Callable[[Entry], Launched | Failure],
+        out: Collection[Entry] = (),
+        deadline: float | None = None,
     ) -> int:
         """Launch every entry once, unless all are settled or the entry has the maximum.
 
         Args:
-            folder: An empty folder for the work.
+            launch: Launches an entry.
             out: Entries to skip.
             deadline: On :func:`time.monotonic`; no launch begins after it.
 
@@ -85,19 +123,13 @@ class Campaign:
                 continue
             if deadline is not None and time.monotonic() >= deadline:
                 break
-            runner = self.runners[entry.run.runner]
-            device, cores = runner.device(entry.run), runner.cores(entry.run)
-            with lease(device) as held:
-                idle = wait_until_idle(device, cores, self.settings.idle_wait_s)
-                launch = runner.launch(
-                    entry.model, entry.run, self.samples, folder, self.settings, held
-                )
-            entry.host_was_idle &= idle
+            launched = launch(entry)
             count += 1
-            if isinstance(launch, Failure):
-                entry.failure = launch
+            if isinstance(launched, Failure):
+                entry.failure = launched
             else:
-                entry.launches.append(launch)
+                entry.launches.append(launched.launch)
+                entry.host_was_idle &= launched.host_was_idle
         return count
 
     def timing(self, entry: Entry) -> Timing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import numpy as np
 from paretune.runners import environment
 from paretune.runners.build.builder import Artifact
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.campaign import Launched, launch_once
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner, Samples
@@ -29,6 +29,21 @@ _QUALITY_VERSION = 3
 
 RESAMPLES = 200
 """Bootstrap samples per model and split: each costs one computation of the workload's metric."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The quality of a model on a split.
+
+    Attributes:
+        value: The quality.
+        resampled: The quality on bootstrap samples of the split; empty if it is not known.
+        providers: What each execution provider ran, from the runtime's own profile.
+    """
+
+    value: float
+    resampled: tuple[float, ...]
+    providers: Mapping[str, ProviderShare]
 
 
 class Evaluator:
@@ -69,8 +84,8 @@ class Evaluator:
         self.resample = resample
         self.settings = settings
 
-    def model_format(self, run: RunSpec) -> ModelFormat:
-        """Return the kind of model file that a run's runner takes."""
+    def model_format(self, run: RunSpec) -> str:
+        """Return the name of the format that a run's runner takes."""
         runner = self.runners.get(run.runner)
         return "onnx" if runner is None else runner.model_format
 
@@ -79,7 +94,7 @@ class Evaluator:
         runner = self._runner(run)
         if isinstance(runner, Failure):
             return runner
-        quality = self._quality(runner, artifact, run)
+        quality = self._quality(artifact, run)
         if isinstance(quality, Failure):
             return quality
         timed = self._time(runner, artifact, run)
@@ -98,6 +113,31 @@ class Evaluator:
         """Return only the timing of an artifact, run in one way."""
         runner = self._runner(run)
         return runner if isinstance(runner, Failure) else self._time(runner, artifact, run)
+
+    def scored(self, model: Path, run: RunSpec) -> Scored | Failure:
+        """Return the quality of a model on the split, run in one way."""
+        runner = self._runner(run)
+        if isinstance(runner, Failure):
+            return runner
+        with self.store.scratch() as folder:
+            prediction = runner.predict(model, run, self.samples, folder, self.settings)
+            if isinstance(prediction, Failure):
+                return prediction
+            value = self.score(prediction.outputs)
+            resampled = self.resample(prediction.outputs)
+        if isinstance(value, Failure):
+            return value
+        # Some metrics need a sample of every class: then the quality has no interval.
+        known = () if isinstance(resampled, Failure) else tuple(resampled)
+        return Scored(value, known, prediction.providers)
+
+    def launched(self, model: Path, run: RunSpec) -> Launched | Failure:
+        """Time a model in one fresh process, once the device is free and idle."""
+        runner = self._runner(run)
+        if isinstance(runner, Failure):
+            return runner
+        with self.store.scratch() as folder:
+            return launch_once(runner, model, run, self.samples, folder, self.settings)
 
     def _runner(self, run: RunSpec) -> Runner | Failure:
         if run.runner in self.runners:
@@ -140,7 +180,7 @@ class Evaluator:
             environment={**environment.fingerprint(), **self.versions[run.runner]},
         )
 
-    def _quality(self, runner: Runner, artifact: Artifact, run: RunSpec) -> StageRecord | Failure:
+    def _quality(self, artifact: Artifact, run: RunSpec) -> StageRecord | Failure:
         """Return the quality from the exported artifact, in the runtime that is timed.
 
         The batch size is part of the key, because dynamic quantization takes its ranges from the
@@ -158,33 +198,27 @@ class Evaluator:
                 "versions": dict(self.versions[run.runner]),
                 "processor": environment.fingerprint()["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
+                **({"axes": dict(run.options)} if run.options else {}),
             }
         )
         record = self.store.record(key)
         if record is not None:
             return record
         started = time.perf_counter()
-        with self.store.scratch() as folder:
-            prediction = runner.predict(artifact.path, run, self.samples, folder, self.settings)
-            if isinstance(prediction, Failure):
-                return prediction
-            value = self.score(prediction.outputs)
-            resampled = self.resample(prediction.outputs)
-        if isinstance(value, Failure):
-            return value
-        # Some metrics need a sample of every class: then the quality has no interval.
-        known = [] if isinstance(resampled, Failure) else resampled
+        scored = self.scored(artifact.path, run)
+        if isinstance(scored, Failure):
+            return scored
         record = StageRecord(
             stage="evaluate",
             key=key,
             params={
-                "providers": {k: asdict(v) for k, v in prediction.providers.items()},
-                "resampled": [float(f"{each:.7g}") for each in known],
+                "providers": {k: asdict(v) for k, v in scored.providers.items()},
+                "resampled": [float(f"{each:.7g}") for each in scored.resampled],
             },
             parent=artifact.digest,
             output="",
             seconds=time.perf_counter() - started,
-            metrics={self.quality_metric: value},
+            metrics={self.quality_metric: scored.value},
         )
         self.store.commit(record)
         return record

@@ -54,7 +54,7 @@ class Measurement:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain nested values, ready for JSON."""
-        return asdict(self)
+        return {**asdict(self), "run": self.run.as_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Measurement:

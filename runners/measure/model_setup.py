@@ -11,7 +11,7 @@ from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.workload.model_file import write_inputs
-from paretune.spaces import DEFAULT_RUNNER, Runtime
+from paretune.spaces import DEFAULT_RUNNER
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ModelSetup:
     """A runtime, its settings, and the inputs of a model.
 
     Attributes:
-        runtime: ``onnxruntime``, ``openvino`` or ``pytorch``.
+        runtime: The runtime's name, such as ``onnxruntime``.
         provider: Execution provider; the runtime's default by default.
         threads: Threads per operator.
         python: Interpreter that has the runtime; this one by default.
@@ -30,7 +30,7 @@ class ModelSetup:
         data: Samples, an ``.npz`` file with one array per input; random ones by default.
     """
 
-    runtime: Runtime = DEFAULT_RUNNER
+    runtime: str = DEFAULT_RUNNER
     provider: str | None = None
     threads: int = 1
     python: Path | None = None
@@ -43,11 +43,11 @@ class ModelSetup:
     def runner(self) -> tuple[ProcessRunner, str]:
         """Return the runner and the provider."""
         python = interpreter([*self.requirements, "numpy"]) if self.requirements else self.python
-        kind = RUNTIMES[self.runtime]
-        provider = self.provider or kind.default_provider
+        record = RUNTIMES.get(self.runtime)
+        provider = self.provider or record.default_provider
         libraries = {name: Path(path).resolve() for name, path in self.provider_libraries.items()}
         options = {provider: dict(self.provider_options)}
-        return kind(python=python, provider_options=options, provider_libraries=libraries), provider
+        return record.make_runner("", python, options, libraries), provider
 
     def samples(self, model: Path, batch_size: int, folder: Path) -> Samples:
         """Write the inputs of a model, and return them."""

@@ -4,16 +4,38 @@ from typing import ClassVar
 
 from paretune.runners.runtimes.lease import CPU
 from paretune.runners.runtimes.process_runner import ProcessRunner
-from paretune.spaces import RunSpec, Runtime
+from paretune.runners.runtimes.registry import LAUNCHED, RuntimeRecord
+from paretune.spaces import RunSpec
 
 _GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRTRTX", "MIGraphX", "Dml")
+
+ONNXRUNTIME = RuntimeRecord(
+    name="onnxruntime",
+    model_format="onnx",
+    default_provider="CPUExecutionProvider",
+    backend=LAUNCHED / "onnxruntime_model.py",
+    runner="paretune.runners.runtimes.onnxruntime_runner:OnnxRuntimeRunner",
+    axes=("graph_optimization",),
+    takes_libraries=True,
+    serves_in_mlflow=True,
+    needs={
+        "CUDAExecutionProvider": "onnxruntime-gpu (instead of onnxruntime) and an NVIDIA driver",
+        "TensorrtExecutionProvider": "onnxruntime-gpu (instead of onnxruntime) and TensorRT",
+        "NvTensorRTRTXExecutionProvider": "onnxruntime-trt-rtx and an NVIDIA RTX card",
+        "OpenVINOExecutionProvider": "onnxruntime-openvino, in a virtual environment of its own",
+        "MIGraphXExecutionProvider": "onnxruntime-migraphx and an AMD graphics card",
+        "DmlExecutionProvider": "onnxruntime-directml, on Windows",
+        "QNNExecutionProvider": "onnxruntime-qnn, on a Qualcomm device",
+        "CoreMLExecutionProvider": "onnxruntime on macOS",
+    },
+    unusable={"AzureExecutionProvider": "a remote service: Paretune measures only this machine"},
+)
 
 
 class OnnxRuntimeRunner(ProcessRunner):
     """Runs ONNX files in ONNX Runtime, on any of its execution providers."""
 
-    runtime: ClassVar[Runtime] = "onnxruntime"
-    default_provider: ClassVar[str] = "CPUExecutionProvider"
+    default_record: ClassVar[RuntimeRecord] = ONNXRUNTIME
 
     def options(self, run: RunSpec) -> dict[str, str]:
         """Return the provider options of a run."""

@@ -4,14 +4,26 @@ from typing import ClassVar
 
 from paretune.runners.runtimes.lease import CPU
 from paretune.runners.runtimes.process_runner import ProcessRunner
-from paretune.spaces import RunSpec, Runtime
+from paretune.runners.runtimes.registry import LAUNCHED, RuntimeRecord
+from paretune.spaces import RunSpec
+
+OPENVINO = RuntimeRecord(
+    name="openvino",
+    model_format="onnx",
+    default_provider="CPU",
+    backend=LAUNCHED / "openvino_model.py",
+    runner="paretune.runners.runtimes.openvino_runner:OpenVinoRunner",
+    needs={
+        "GPU": "an Intel graphics card and its driver",
+        "NPU": "an Intel neural processor and its driver",
+    },
+)
 
 
 class OpenVinoRunner(ProcessRunner):
     """Runs ONNX files in OpenVINO itself; its execution providers are OpenVINO's devices."""
 
-    runtime: ClassVar[Runtime] = "openvino"
-    default_provider: ClassVar[str] = "CPU"
+    default_record: ClassVar[RuntimeRecord] = OPENVINO
 
     def options(self, run: RunSpec) -> dict[str, str]:
         """Return OpenVINO's compile options: for latency, with the run's number of threads."""

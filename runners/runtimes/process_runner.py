@@ -13,21 +13,24 @@ from typing import Any, ClassVar
 from paretune.runners import environment
 from paretune.runners.child import run_job
 from paretune.runners.failure import Failure
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched import start
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import prove
+from paretune.runners.runtimes.registry import RuntimeRecord
 from paretune.runners.runtimes.runner import Description, Prediction, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.spaces import RunSpec, Runtime
+from paretune.spaces import RunSpec
 
 _SCRIPT = Path(start.__file__)
 _MEMORY_SHARE = 0.9
 
 
 class ProcessRunner:
-    """Runs model files in the runtime of an interpreter; each runtime is a subclass.
+    """Runs model files in the runtime of an interpreter.
+
+    A runtime that needs more than its record says (options of a run, a device of its own) has a
+    subclass.
 
     Args:
         name: The runner's name in study files; the runtime's by default.
@@ -35,11 +38,10 @@ class ProcessRunner:
         provider_options: Options of execution providers, by provider.
         provider_libraries: Paths of plug-in provider libraries, by the name to register them under.
         timeout_s: Deadline of jobs that are not timed.
+        record: The runtime; a subclass has one by default.
     """
 
-    runtime: ClassVar[Runtime]
-    model_format: ModelFormat = "onnx"
-    default_provider: ClassVar[str]
+    default_record: ClassVar[RuntimeRecord]
 
     def __init__(
         self,
@@ -48,12 +50,24 @@ class ProcessRunner:
         provider_options: Mapping[str, Mapping[str, str]] | None = None,
         provider_libraries: Mapping[str, Path] | None = None,
         timeout_s: float = 120.0,
+        record: RuntimeRecord | None = None,
     ) -> None:
+        self.record = record or self.default_record
         self.name = name or self.runtime
         self.python = python or Path(sys.executable)
         self.provider_options = {k: dict(v) for k, v in (provider_options or {}).items()}
         self.provider_libraries = {k: str(v) for k, v in (provider_libraries or {}).items()}
         self.timeout_s = timeout_s
+
+    @property
+    def runtime(self) -> str:
+        """The runtime's name."""
+        return self.record.name
+
+    @property
+    def model_format(self) -> str:
+        """The name of the format it takes."""
+        return self.record.model_format
 
     def options(self, run: RunSpec) -> dict[str, str]:
         """Return the provider options of a run."""
@@ -181,6 +195,7 @@ class ProcessRunner:
             "intra_op_threads": run.intra_op_threads,
             "graph_optimization_level": run.graph_optimization.level,
             "batch_size": run.batch_size,
+            "axes": dict(run.options),
             "inputs": [str(path) for path in samples.inputs],
             "cores": self.cores(run),
             "memory_limit_bytes": limit or int(_MEMORY_SHARE * environment.memory_bytes()),
@@ -199,7 +214,8 @@ class ProcessRunner:
         timeout_s: float | None = None,
         lease: int | None = None,
     ) -> dict[str, Any] | Failure:
-        common = {"action": action, "runtime": self.runtime, "cores": [], "memory_limit_bytes": 0}
+        backend = str(self.record.backend.resolve())
+        common = {"action": action, "backend": backend, "cores": [], "memory_limit_bytes": 0}
         return run_job(
             _SCRIPT,
             {**common, **job},

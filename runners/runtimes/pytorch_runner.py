@@ -2,18 +2,29 @@
 
 from typing import ClassVar
 
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.lease import CPU
 from paretune.runners.runtimes.process_runner import ProcessRunner
-from paretune.spaces import RunSpec, Runtime
+from paretune.runners.runtimes.registry import LAUNCHED, RuntimeRecord
+from paretune.spaces import RunSpec
+
+PYTORCH = RuntimeRecord(
+    name="pytorch",
+    model_format="pt2",
+    default_provider="eager-cpu",
+    backend=LAUNCHED / "pytorch_model.py",
+    runner="paretune.runners.runtimes.pytorch_runner:PyTorchRunner",
+    needs={
+        "compile-cpu": "a C++ compiler (g++ or clang++)",
+        "eager-cuda": "a CUDA build of torch and an NVIDIA driver",
+        "compile-cuda": "a CUDA build of torch and an NVIDIA driver",
+    },
+)
 
 
 class PyTorchRunner(ProcessRunner):
     """Runs exported programs in PyTorch: ``eager-cpu``, ``compile-cpu``, and both on ``-cuda``."""
 
-    runtime: ClassVar[Runtime] = "pytorch"
-    model_format: ModelFormat = "pt2"
-    default_provider: ClassVar[str] = "eager-cpu"
+    default_record: ClassVar[RuntimeRecord] = PYTORCH
 
     def device(self, run: RunSpec) -> str:
         """Return ``cpu``, or the card."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from paretune.runners.failure import Failure
-from paretune.runners.model_format import ModelFormat
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.settings import MeasurementSettings
@@ -140,8 +139,8 @@ class Runner(Protocol):
     name: str
 
     @property
-    def model_format(self) -> ModelFormat:
-        """The kind of model file it takes."""
+    def model_format(self) -> str:
+        """The name of the format it takes."""
 
     def describe(self, folder: Path) -> Description | Failure:
         """Return providers and versions, working in an empty folder."""

@@ -2,6 +2,7 @@
 
     objects/ab/abcd…   a file, named by the SHA-256 of its bytes
     stages/key.json    a stage's result, named by the digest of everything it depends on
+    outcomes/key.json  a job's outcome, named by the job's key (see runners/execute)
     claims/key         locked by the process that runs that stage
     executions.jsonl   a line when a stage begins, and one when its output is kept
     scratch/           work in progress: folders, each locked while its process lives

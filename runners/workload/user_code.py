@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from paretune.runners.workload.old_names import OldNames
@@ -40,6 +42,42 @@ def load_attribute(reference: str, folder: Path) -> Any:
         WorkloadError: If the file or the name is missing, or importing it fails.
     """
     path, name = split_reference(reference, folder)
+    module = _imported(path, reference)
+    if not hasattr(module, name):
+        offered = [key for key in vars(module) if not key.startswith("_")]
+        raise WorkloadError(f"{path.name} has no {name!r}; it has {', '.join(offered)}")
+    return getattr(module, name)
+
+
+_PLUGGED: set[tuple[Path, int]] = set()
+
+
+def load_plugins(files: Sequence[str], folder: Path) -> None:
+    """Run the files that register records in this process, each once unless it has changed.
+
+    Args:
+        files: The files; relative ones start from the folder.
+        folder: The study's folder.
+
+    Raises:
+        WorkloadError: If a file is missing or fails; the message has the line.
+    """
+    for file in files:
+        path = (folder / file).resolve()
+        if not path.is_file():
+            raise WorkloadError(f"there is no file {path}")
+        mark = (path, path.stat().st_mtime_ns)
+        if mark not in _PLUGGED:
+            _imported(path, file)
+            _PLUGGED.add(mark)
+
+
+def _imported(path: Path, reference: str) -> ModuleType:
+    """Import a file, as a module that other code of the user's finds beside it.
+
+    Raises:
+        WorkloadError: If that fails.
+    """
     module_name = f"paretune_user_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
@@ -53,10 +91,7 @@ def load_attribute(reference: str, folder: Path) -> Any:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise WorkloadError(their_line(reference, path, error)) from error
-    if not hasattr(module, name):
-        offered = [key for key in vars(module) if not key.startswith("_")]
-        raise WorkloadError(f"{path.name} has no {name!r}; it has {', '.join(offered)}")
-    return getattr(module, name)
+    return module
 
 
 def modules_beside(path: Path) -> set[Path]:

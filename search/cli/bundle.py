@@ -73,10 +73,25 @@ import click
 @click.option(
     "--triton",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Put the model into this Triton model repository, with its config.pbtxt.",
+    help="Put the model into this Triton model repository, with its config.pbtxt: short for "
+    "--target triton DIR.",
+)
+@click.option(
+    "--target",
+    "targets",
+    type=(str, click.Path(path_type=Path, file_okay=False)),
+    multiple=True,
+    metavar="NAME DIR",
+    help="Write the model to this folder in the layout of a target, such as triton. Repeatable.",
 )
 def pick(
-    study: Path, out: Path | None, maxima: Sequence[str], minima: Sequence[str], **wish: Any
+    study: Path,
+    out: Path | None,
+    maxima: Sequence[str],
+    minima: Sequence[str],
+    triton: Path | None,
+    targets: Sequence[tuple[str, Path]],
+    **wish: Any,
 ) -> None:
     """Pick the best point of STUDY that keeps the limits.
 
@@ -100,6 +115,7 @@ def pick(
     """
     from paretune.search.deliver.choice import baseline, knee
     from paretune.search.deliver.pick_text import gains_text, reason_text, recheck_text
+    from paretune.search.deliver.target import TARGETS
     from paretune.search.record.objective import Constraint
     from paretune.search.record.words import format_metric, shown_metrics
     from paretune.search.review.shortfall import shortfalls
@@ -109,7 +125,8 @@ def pick(
         raise click.UsageError("--alias needs --register NAME: it names a registered version")
     limits = [Constraint(name, maximum=value) for name, value in map(_limit, maxima)]
     limits += [Constraint(name, minimum=value) for name, value in map(_limit, minima)]
-    picked = api.pick(study, out=out, limits=limits, **wish)
+    exported = dict([*([("triton", triton)] if triton else []), *targets])
+    picked = api.pick(study, out=out, limits=limits, targets=exported, **wish)
     record, asked = picked.record, picked.wish
     for reason in picked.broken:
         click.echo(f"not taken: {reason}")
@@ -140,8 +157,9 @@ def pick(
             )
     if picked.manifest:
         click.echo(f"wrote {picked.model} and {picked.manifest}")
-    if picked.triton:
-        click.echo(f"wrote {picked.triton}; tritonserver --model-repository={wish['triton']}")
+    for name, written in picked.exports.items():
+        hint = TARGETS.get(name).hint.format(out=exported[name])
+        click.echo(f"wrote {written}" + (f"; {hint}" if hint else ""))
     if picked.version:
         name, alias = wish["register"], wish["alias"]
         uri = f"models:/{name}@{alias}" if alias else f"models:/{name}/{picked.version}"
@@ -165,7 +183,14 @@ def _limit(text: str) -> tuple[str, float]:
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
-def verify(bundle: Path) -> None:
+@click.option(
+    "--plugin",
+    "plugins",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    multiple=True,
+    help="A file that registers the bundle's runtime, if it is not where it was. Repeatable.",
+)
+def verify(bundle: Path, plugins: Sequence[Path]) -> None:
     """Check whether BUNDLE keeps its manifest's promises on this machine.
 
     The file is checked, run on the bundle's samples, compared with the answers it gave when it was
@@ -179,7 +204,7 @@ def verify(bundle: Path) -> None:
     from paretune.search.record.words import format_metric
     from paretune.search.study import api
 
-    found = api.verify(bundle)
+    found = api.verify(bundle, plugins)
     for name, now in found.measured.items():
         then = found.promised[name]
         click.echo(

@@ -6,11 +6,12 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from paretune.spaces import DEFAULT_RUNNER, RunSpec, Runtime
+from paretune.search.cli.names import RegistryName
+from paretune.spaces import DEFAULT_RUNNER, RunSpec
 
 if TYPE_CHECKING:
     from paretune.runners.runtimes.settings import LoadSettings, MeasurementSettings
@@ -101,7 +102,7 @@ def _run_options(command: Any) -> Any:
         click.option(
             "--runner",
             "runtime",
-            type=click.Choice(get_args(Runtime)),
+            type=RegistryName("paretune.runners.runtimes.registry:RUNTIMES"),
             default=DEFAULT_RUNNER,
             show_default=True,
             help="The runtime; pytorch takes .pt2 files, the others ONNX files.",

@@ -14,62 +14,25 @@ from pydantic import (
     model_validator,
 )
 
+from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.search.configure.measurement_config import ConfirmationConfig, MeasurementConfig
-from paretune.search.configure.section import Duration, Limit, Positive, Ratio, Section
+from paretune.search.configure.section import (
+    Duration,
+    Limit,
+    Positive,
+    Section,
+    known_name,
+)
+from paretune.search.configure.space_config import SpaceConfig
 from paretune.search.configure.wish_config import WishConfig
 from paretune.search.record.objective import Constraint, Direction, Objective, natural_direction
 from paretune.spaces import (
-    AXIS_NAMES,
-    BASELINE_VALUES,
     DEFAULT_RUNNER,
-    REFERENCE,
-    Axis,
     ConfigError,
     Forbid,
-    GraphOptimization,
-    Quantization,
-    Runtime,
 )
 
 LatencyFirst = Literal["auto", "always", "never"]
-
-
-class SpaceConfig(Section):
-    """The search space: the values of each axis."""
-
-    student: list[StrictStr] = Field(
-        [REFERENCE], description="models of the workload. Must include `reference`"
-    )
-    pruning_ratio: list[Ratio] = Field(
-        [0.0], description="shares of channels to remove. Must include 0"
-    )
-    quantization: list[Quantization] = Field(
-        [Quantization.FP32], description="schemes for weights and activations. Must include fp32"
-    )
-    fp32_layer_share: list[Ratio] = Field(
-        [0.0], description="shares of the most sensitive layers to leave in fp32. Must include 0"
-    )
-    batch_size: list[Positive] = Field([1], description="samples per inference call")
-    execution_provider: list[StrictStr] = Field(
-        ["CPUExecutionProvider"], description="back ends, as PROVIDER or RUNNER/PROVIDER"
-    )
-    intra_op_threads: list[Positive] = Field([1], description="threads per operator")
-    graph_optimization: list[GraphOptimization] = Field(
-        [GraphOptimization.ALL],
-        description="ONNX Runtime's graph optimization: basic, extended, all. Must include `all`",
-    )
-
-    @field_validator(*AXIS_NAMES)
-    @classmethod
-    def _is_an_axis(cls, values: list[Any], info: Any) -> list[Any]:
-        axis = Axis(info.field_name, tuple(values))
-        want = BASELINE_VALUES.get(axis.name)
-        if want is not None and want not in axis.values:
-            raise ValueError(
-                f"must include {want!r}: trial 0 is always the uncompressed baseline; add it (a "
-                f"rule can exclude it from all other trials)"
-            )
-        return values
 
 
 class RuleConfig(Section):
@@ -98,7 +61,7 @@ class RuleConfig(Section):
 class RunnerConfig(Section):
     """A runtime, optionally in an interpreter of its own."""
 
-    runtime: Runtime = Field(DEFAULT_RUNNER, description="the runtime")
+    runtime: StrictStr = Field(DEFAULT_RUNNER, description="the runtime")
     python: StrictStr | None = Field(None, description="path of the interpreter")
     requirements: list[StrictStr] | None = Field(
         None, description="or packages to install into an environment that is made once"
@@ -110,12 +73,18 @@ class RunnerConfig(Section):
         {}, description="plug-in execution providers of ONNX Runtime: NAME: path of the library"
     )
 
+    @field_validator("runtime")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        return known_name(name, RUNTIMES)
+
     @model_validator(mode="after")
     def _is_one_kind(self) -> RunnerConfig:
         if self.python is not None and self.requirements is not None:
             raise ValueError("a runner has either `python` or `requirements`, not both")
-        if self.provider_libraries and self.runtime != DEFAULT_RUNNER:
-            raise ValueError(f"only {DEFAULT_RUNNER} takes provider_libraries; got {self.runtime}")
+        if self.provider_libraries and not RUNTIMES.get(self.runtime).takes_libraries:
+            takers = " and ".join(each.name for each in RUNTIMES if each.takes_libraries)
+            raise ValueError(f"only {takers} takes provider_libraries; got {self.runtime}")
         return self
 
 
@@ -201,11 +170,16 @@ class StudyConfig(Section):
         description="the study's name: letters, digits, '_', '-' and '.'"
     )
     workload: StrictStr = Field(description="FILE.py:CLASS, relative to the study file")
+    plugins: list[StrictStr] = Field(
+        [],
+        description="Python files, relative to the study file, that register runtimes, formats, "
+        "schemes, axes or targets; they are run first, in every process that builds",
+    )
     space: SpaceConfig = Field(description="the search space")
     runners: dict[StrictStr, RunnerConfig] = Field(
         {},
-        description="runners besides onnxruntime, openvino and pytorch, by the name used in "
-        "execution_provider",
+        description="runners besides those named as their runtime (onnxruntime, openvino, "
+        "pytorch), by the name used in execution_provider",
     )
     rules: list[RuleConfig] = Field([], description="combinations that are not worth trying")
     objectives: Annotated[list[ObjectiveConfig], Field(min_length=1)] | None = Field(

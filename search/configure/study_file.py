@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from paretune.runners.metric import METRICS
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.workload.loaded import WorkloadInfo
-from paretune.runners.workload.user_code import split_reference
+from paretune.runners.workload.user_code import load_plugins, split_reference
 from paretune.search.configure.mistake import Mistake, offer
 from paretune.search.configure.schema import StudyConfig
 from paretune.search.configure.schema_mistakes import schema_mistake
@@ -48,6 +48,7 @@ def read_study_file(path: Path, describe: Describe | None = None) -> StudyConfig
         Mistake(location, "appears twice; only the last would count", "delete one of them")
         for location in source.repeated
     ]
+    mistakes += _plugin_mistakes(source)  # first: the rest may use names that they register
     config: StudyConfig | None = None
     try:
         config = StudyConfig.model_validate(source.values)
@@ -79,6 +80,19 @@ def check_names(path: Path, info: WorkloadInfo) -> None:
         raise ConfigError(_report(source, mistakes))
 
 
+def _plugin_mistakes(source: YamlSource) -> list[Mistake]:
+    """Run the files that register records, and say which of them cannot be."""
+    written = source.values.get("plugins")
+    mistakes = []
+    for index, file in enumerate(written if isinstance(written, list) else []):
+        if isinstance(file, str):  # the schema speaks of all else
+            try:
+                load_plugins([file], source.folder)
+            except WorkloadError as error:
+                mistakes.append(Mistake(("plugins", index), str(error)))
+    return mistakes
+
+
 def _workload_mistakes(source: YamlSource) -> list[Mistake]:
     written = source.values.get("workload")
     if not isinstance(written, str):
@@ -102,7 +116,7 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
             except WorkloadError as error:
                 mistakes.append(Mistake(("rules", index, "function"), str(error)))
         for axis, wanted in (rule.forbid or {}).items():
-            known = [*Axis(axis, tuple(getattr(config.space, axis))).values]
+            known = [*Axis(axis, tuple(config.space.values_of(axis))).values]
             for value in wanted if isinstance(wanted, list) else [wanted]:
                 if not Forbid({axis: value}, "-").can_match(known):
                     mistakes.append(
@@ -121,7 +135,7 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
         problem = f"frontier takes at most {MOST_OBJECTIVES} objectives; got {len(metrics)}"
         fix = "write `auto` (a Gaussian process, then TPE), or make some objectives constraints"
         mistakes.append(Mistake(("strategy", "sampler"), problem, fix))
-    known_runners = [*RUNTIMES, *config.runners]
+    known_runners = [*RUNTIMES.names, *config.runners]
     for index, target in enumerate(config.space.execution_provider):
         runner = split_target(target)[0]
         if runner not in known_runners:

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from paretune.runners.environment import available_cores
+from paretune.runners.formats import FORMATS
 from paretune.runners.workload.model_file import fixed_batch
-from paretune.spaces import Quantization, StudyError
+from paretune.spaces import SCHEMES, StudyError
 
 _BATCH_SIZES = [1, 8, 32]
 _OTHER_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
@@ -72,7 +73,7 @@ def write_onnx_study(
         if not file.is_file():
             raise StudyError(f"there is no file {file}")
     folder = folder or Path(f"{model.stem}-study")
-    batch = fixed_batch(model)
+    batch, fit = fixed_batch(model), filter(FORMATS.get("onnx").takes, SCHEMES)
     files = {
         "workload.py": _WORKLOAD.format(
             model=_relative(model, folder),
@@ -85,7 +86,7 @@ def write_onnx_study(
         "study.yaml": _STUDY.format(
             name=re.sub(r"[^\w.-]+", "-", model.stem),
             # An ONNX file cannot be trained.
-            quantizations=", ".join(q for q in Quantization if q is not Quantization.INT8_QAT),
+            quantizations=", ".join(each.name for each in fit if not each.needs_training),
             batch_sizes=_BATCH_SIZES if batch is None else [batch],
             providers=", ".join(_providers()),
             threads=_threads(),

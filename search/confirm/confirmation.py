@@ -12,12 +12,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
+from uuid import uuid4
 
 import numpy as np
 
+from paretune.runners.execute.executor import Executor, done
+from paretune.runners.execute.job import Launch, Score
 from paretune.runners.failure import Failure
-from paretune.runners.measure.campaign import Campaign, Entry
-from paretune.runners.measure.evaluator import Evaluator, resampled_quality
+from paretune.runners.measure.campaign import Campaign, Entry, Launched
+from paretune.runners.measure.evaluator import Evaluator, Scored, resampled_quality
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
@@ -51,7 +55,8 @@ class Confirmation:
 
     Args:
         history: The study.
-        evaluator: Measures on the test split, with the careful settings.
+        evaluator: Summarizes launches on the test split, with the careful settings.
+        executor: Does the jobs on that split, with those settings.
         progress: Called for each round.
 
     Attributes:
@@ -63,13 +68,14 @@ class Confirmation:
         self,
         history: History,
         evaluator: Evaluator,
+        executor: Executor,
         progress: Progress = lambda *_: None,
     ) -> None:
-        self.history = history
-        self.evaluator = evaluator
-        self.progress = progress
+        self.history, self.progress = history, progress
+        self.evaluator, self.executor = evaluator, executor
         self.interruption: KeyboardInterrupt | None = None
-        self._campaign = Campaign(evaluator.runners, evaluator.samples, evaluator.settings, [])
+        self._campaign = Campaign(evaluator.runners, evaluator.settings, [])
+        self._occasion, self._numbers = f"confirmation {uuid4().hex}", count()
         self._trials = -1
         self._expected_s = 0.0
 
@@ -131,27 +137,22 @@ class Confirmation:
 
     def _point(self, record: TrialRecord) -> Point | None:
         """Return a point with its quality on the test split, or ``None`` if that fails."""
-        measurement, evaluator = record.measurement, self.evaluator
-        model = evaluator.store.get(measurement.artifact) if measurement else None
+        artifact = record.measurement.artifact if record.measurement else ""
+        model = self.evaluator.store.get(artifact)
         if model is None:
             self._drop(record, "its file left the artifact store")
             return None
         run = record.candidate.run
-        with evaluator.store.scratch() as folder:
-            settings = evaluator.settings
-            runner = evaluator.runners[run.runner]
-            prediction = runner.predict(model, run, evaluator.samples, folder, settings)
-            if isinstance(prediction, Failure):
-                self._drop(record, prediction.message)
-                return None
-            quality = evaluator.score(prediction.outputs)
-            resampled = evaluator.resample(prediction.outputs)
-        if isinstance(quality, Failure):
-            self._drop(record, quality.message)
+        scored: Scored | Failure = done(self.executor, Score(model.name, run), run)
+        if isinstance(scored, Failure):
+            self._drop(record, scored.message)
             return None
-        # Some metrics need a sample of every class: then the quality has no interval.
-        known = [] if isinstance(resampled, Failure) else resampled
-        return Point(record, Entry(model, run), quality, known)
+        return Point(record, Entry(model, run), scored.value, list(scored.resampled))
+
+    def _launch(self, entry: Entry) -> Launched | Failure:
+        job = Launch(entry.model.name, entry.run, next(self._numbers), occasion=self._occasion)
+        launched: Launched | Failure = done(self.executor, job, entry.run)
+        return launched
 
     def _drop(self, record: TrialRecord, reason: str) -> None:
         """Log why a plausible point is not measured again."""
@@ -166,23 +167,22 @@ class Confirmation:
         entries = campaign.entries
         out: list[Entry] = []
         number, stable, before = 0, 0, None
-        with self.evaluator.store.scratch() as folder:
-            while stable < _STABLE_ROUNDS:
-                number += 1
-                left = sum(not (e.failure or e in out or campaign.is_settled(e)) for e in entries)
-                self.progress(number, left, len(entries))
-                if not campaign.round(folder, out, deadline):
+        while stable < _STABLE_ROUNDS:
+            number += 1
+            left = sum(not (e.failure or e in out or campaign.is_settled(e)) for e in entries)
+            self.progress(number, left, len(entries))
+            if not campaign.round(self._launch, out, deadline):
+                return
+            if number >= settings.launches:
+                running = [p for p in points if p.entry.launches and not p.entry.failure]
+                if not running:
                     return
-                if number >= settings.launches:
-                    running = [p for p in points if p.entry.launches and not p.entry.failure]
-                    if not running:
-                        return
-                    fresh = self._together(running)
-                    out = self._hopeless(fresh)
-                    verdicts = self._verdicts(fresh, self._left_out(running))
-                    numbers = {p.record.number for p, v in verdicts.items() if v.is_published}
-                    stable = stable + 1 if numbers == before else 0
-                    before = numbers
+                fresh = self._together(running)
+                out = self._hopeless(fresh)
+                verdicts = self._verdicts(fresh, self._left_out(running))
+                numbers = {p.record.number for p, v in verdicts.items() if v.is_published}
+                stable = stable + 1 if numbers == before else 0
+                before = numbers
 
     def _hopeless(self, fresh: FreshPoints) -> list[Entry]:
         """Return the entries that are dominated despite all noise; the baseline stays."""

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from paretune.runners.failure import Failure
+from paretune.runners.formats import FORMATS
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS
 from paretune.search.deliver.bundle_folder import MANIFEST, replaced
 from paretune.search.deliver.card import write_card
 from paretune.search.deliver.choice import baseline
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-from paretune.spaces import RunSpec, StudyError
+from paretune.spaces import RunSpec, StudyError, resolve
 
 MANIFEST_VERSION = 2
 
@@ -40,6 +40,7 @@ def write_bundle(
     runner: ProcessRunner,
     *,
     requirements: Sequence[str] = (),
+    plugins: Sequence[Path] = (),
     samples: Samples | None = None,
     rechecks: Mapping[str, Recheck] | None = None,
 ) -> Path:
@@ -53,6 +54,7 @@ def write_bundle(
         study: The study's name.
         runner: The runner of the file.
         requirements: The requirements of the runner's interpreter, if it was made from any.
+        plugins: Files that register the runner's runtime or the format, if the study names any.
         samples: Its inputs: some go into the bundle, with the answers, for verification.
         rechecks: The measurement during the pick, compared with the published values, if any.
 
@@ -74,7 +76,7 @@ def write_bundle(
             f"damaged in {store.root}; restore it, or search under a new `name`, which rebuilds "
             "only missing files"
         )
-    file = f"model.{runner.model_format}"
+    file, read = f"model.{runner.model_format}", FORMATS.get(runner.model_format).signature
     manifest: dict[str, Any] = {
         "manifest_version": MANIFEST_VERSION,
         "study": study,
@@ -83,7 +85,7 @@ def write_bundle(
         "model": {
             "file": file,
             "sha256": measurement.artifact,
-            **(_signature(source) if runner.model_format == "onnx" else {}),
+            **(resolve(read)(source) if read else {}),
         },
         "lineage": dict(record.lineage),
         "run": {
@@ -93,8 +95,10 @@ def write_bundle(
             "provider_options": runner.options(record.candidate.run),
             "python": str(runner.python),
             "requirements": list(requirements),
+            **({"plugins": [str(file) for file in plugins]} if plugins else {}),
             "batch_size": record.candidate.run.batch_size,
             "session_options": record.candidate.run.session_options,
+            **({"axes": dict(options)} if (options := record.candidate.run.options) else {}),
         },
         "quality": {
             "metric": history.quality_metric,
@@ -151,27 +155,3 @@ def _write_samples(
         shutil.copyfile(answers.outputs, folder / "outputs.npy")
     if samples.pipeline is not None:
         shutil.copyfile(samples.pipeline.file, folder / "pipeline.py")
-
-
-def _signature(path: Path) -> dict[str, Any]:
-    """Return inputs, outputs and quantization of an ONNX file."""
-    import onnx
-
-    model = onnx.load(path, load_external_data=False)
-    graph = model.graph
-    notes = {entry.key: entry.value for entry in model.metadata_props}
-
-    def describe(value: Any) -> dict[str, Any]:
-        tensor = value.type.tensor_type
-        return {
-            "name": value.name,
-            "type": onnx.TensorProto.DataType.Name(tensor.elem_type).lower(),
-            "shape": [d.dim_param or d.dim_value for d in tensor.shape.dim],
-        }
-
-    return {
-        "inputs": [describe(value) for value in graph.input],
-        "outputs": [describe(value) for value in graph.output],
-        "fp32_layers": notes[FP32_LAYERS].splitlines() if FP32_LAYERS in notes else [],
-        "calibration": notes.get(CALIBRATION),
-    }

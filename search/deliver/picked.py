@@ -28,6 +28,7 @@ class Origin:
         runner: Returns the runner that the point was measured on.
         requirements: The packages that pip installs for that runner.
         samples: Returns the inputs of the confirmation, if there was one.
+        plugins: Files that register what the study uses, if it names any.
     """
 
     study: str
@@ -35,6 +36,7 @@ class Origin:
     runner: Callable[[], ProcessRunner]
     requirements: Sequence[str] = ()
     samples: Callable[[], Samples | None] = lambda: None
+    plugins: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Pick:
         broken: For each point that would have been picked before it, why it was not.
         version: Its version in MLflow's model registry, or ``None``.
         tracking_uri: The URI of that registry.
-        triton: Path of the written Triton configuration, or ``None``.
+        exports: The main file written for each target, by the target's name.
     """
 
     record: TrialRecord
@@ -68,7 +70,12 @@ class Pick:
     broken: tuple[str, ...] = ()
     version: str | None = None
     tracking_uri: str = ""
-    triton: Path | None = None
+    exports: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def triton(self) -> Path | None:
+        """Path of the Triton configuration that was written, or ``None``."""
+        return self.exports.get("triton")
 
     @property
     def model(self) -> Path | None:
@@ -93,6 +100,7 @@ class Pick:
             origin.study,
             origin.runner(),
             requirements=origin.requirements,
+            plugins=origin.plugins,
             samples=origin.samples(),
             rechecks=self.rechecks,
         )

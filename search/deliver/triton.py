@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paretune.search.deliver.target import TargetRecord
 from paretune.spaces import StudyError
+
+TRITON = TargetRecord(
+    name="triton",
+    words="a model repository for NVIDIA's Triton Inference Server",
+    write="paretune.search.deliver.triton:write_triton",
+    hint="tritonserver --model-repository={out}",
+)
 
 _BACKENDS = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
 _TYPES = {  # ONNX's element types as Triton names them

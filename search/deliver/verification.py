@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -22,6 +22,7 @@ from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
 from paretune.runners.store.artifact_store import file_digest
+from paretune.runners.workload.user_code import load_plugins
 from paretune.search.deliver.bundle import MANIFEST_VERSION, input_files
 from paretune.spaces import GraphOptimization, RunSpec, StudyError
 
@@ -65,7 +66,9 @@ class Verification:
     measured: Mapping[str, Statistic] = field(default_factory=dict)
 
 
-def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verification:
+def verify(
+    folder: Path, settings: MeasurementSettings = SETTINGS, plugins: Sequence[Path] = ()
+) -> Verification:
     """Run a bundle's model on its samples, compare the answers, and time it.
 
     Slower (or faster) means that the promised and the measured interval of p50 or p95 do not
@@ -75,11 +78,16 @@ def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verificati
     Args:
         folder: The bundle, as ``paretune pick --out`` wrote it.
         settings: How much to measure.
+        plugins: Files that register the bundle's runtime or format; those that the manifest names
+            by default.
 
     Raises:
-        StudyError: If there is no manifest that this version can read.
+        StudyError: If there is no manifest that this version can read, or nothing here has the
+            bundle's runtime.
     """
     manifest = _manifest(folder)
+    known = [*map(Path, manifest["run"].get("plugins", ()))]
+    load_plugins([str(file) for file in plugins or filter(Path.is_file, known)], Path.cwd())
     model = folder / manifest["model"]["file"]
     if not model.is_file() or file_digest(model) != manifest["model"]["sha256"]:
         what = "is not the file that was picked" if model.is_file() else "is missing"
@@ -93,6 +101,7 @@ def verify(folder: Path, settings: MeasurementSettings = SETTINGS) -> Verificati
         values["batch_size"],
         session["intra_op_num_threads"],
         GraphOptimization.of_level(level),
+        tuple(values.get("axes", {}).items()),
     )
     runner = _runner(values)
     samples = Samples(input_files(folder, len(list(folder.glob("inputs*.npy")))))
@@ -178,9 +187,18 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _runner(values: Mapping[str, Any]) -> ProcessRunner:
-    """Return the runner of a manifest; make its interpreter if missing."""
+    """Return the runner of a manifest; make its interpreter if missing.
+
+    Raises:
+        StudyError: If its runtime is unknown here.
+    """
+    if values["runtime"] not in RUNTIMES:
+        raise StudyError(
+            f"the bundle's runtime {values['runtime']!r} is unknown here; install the package that "
+            f"has it, or give the file that registers it: `paretune verify BUNDLE --plugin FILE.py`"
+        )
     python: Path | None = Path(values["python"])
     if python is not None and not python.is_file():
         python = interpreter(values["requirements"]) if values["requirements"] else None
     options = {values["execution_provider"]: values["provider_options"]}
-    return RUNTIMES[values["runtime"]](values["runner"], python, options, {})
+    return RUNTIMES.get(values["runtime"]).make_runner(values["runner"], python, options)

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from statistics import fmean
 
 from paretune.runners.build.plan import plan
+from paretune.runners.formats import FORMATS
 from paretune.runners.workload.recipe import Recipe
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-from paretune.spaces import BuildSpec, Candidate, Quantization
+from paretune.spaces import BuildSpec, Candidate
 
 _MEASURE = "measure"
 _UNKNOWN_SECONDS = 5.0
@@ -151,8 +152,9 @@ def _work(stage: str, build: BuildSpec) -> Work:
     parts: list[str] = [stage, build.student]
     if not stage.startswith("distill"):
         parts.append(str(build.pruning_ratio))
-    if stage == "export" and build.quantization is Quantization.INT8_QAT:
+    exported = next((each for each in FORMATS if each.stage == stage), None)
+    if exported and not exported.export_quantizes and build.quantization.record.needs_training:
         parts.append("qat")
-    if stage in ("quantize", "export-program"):
+    if stage == "quantize" or (exported and exported.export_quantizes):
         parts += [build.quantization.value, str(build.fp32_layer_share)]
     return tuple(parts)

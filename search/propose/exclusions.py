@@ -9,7 +9,8 @@ from itertools import combinations
 from paretune.search.record.history import History
 from paretune.search.record.trial import STUDY_STAGE, TrialRecord
 from paretune.spaces import Candidate, SearchSpace
-from paretune.spaces.axis import BUILD_AXES, Value
+from paretune.spaces.axes import Value
+from paretune.spaces.axis import AXIS_NAMES, BUILD_AXES
 
 Part = tuple[tuple[str, Value], ...]
 """Values of some axes; it stands for the candidates that have all of them."""
@@ -66,7 +67,7 @@ class GivenUp:
         works = [r.candidate.params for r in (*self.history.measured, *self.history.skipped)]
         axes = [*BUILD_AXES]
         if records[0].failure is not None and records[0].failure.stage in _OF_A_RUN:
-            axes += _RUN_AXES
+            axes += [*_RUN_AXES, *(a.name for a in self.space.axes if a.name not in AXIS_NAMES)]
         # All candidates share an axis with one value: blaming it would blame the whole space.
         axes = [axis for axis in axes if len(self.space.axis(axis).values) > 1]
         for part in _parts([record.candidate.params for record in records], axes):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
-from paretune.spaces.axis import Value
+from paretune.spaces.axes import Value
 
 
 def run_ends(space: SearchSpace, batch_size: int | None = None) -> list[dict[str, Value]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from paretune.search.propose.cost import CostModel
 from paretune.spaces import Candidate
@@ -13,20 +14,22 @@ class Affordable:
 
     Args:
         cost: Estimates the seconds of candidates.
+        clock: Returns the time in seconds.
 
     Attributes:
-        deadline: On :func:`time.monotonic`; ``None`` allows everything.
+        deadline: On that clock; ``None`` allows everything.
     """
 
-    def __init__(self, cost: CostModel) -> None:
+    def __init__(self, cost: CostModel, clock: Callable[[], float] = time.monotonic) -> None:
         self.cost = cost
+        self.clock = clock
         self.deadline: float | None = None
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Return why there is no time for a candidate, or ``None``."""
         if self.deadline is None:
             return None
-        left_s = self.deadline - time.monotonic()
+        left_s = self.deadline - self.clock()
         expected_s = self.cost.seconds(candidate)
         if expected_s <= left_s:
             return None

@@ -11,7 +11,7 @@ from paretune.search.record.gains import Gains, gains
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import shown_metrics
-from paretune.spaces import AXIS_NAMES, Candidate
+from paretune.spaces import Candidate
 
 Kind = Literal["published", "searched", "baseline"]
 
@@ -93,7 +93,7 @@ def row_values(row: FrontierRow, history: History) -> dict[str, Any]:
     Missing values are ``None``. Intervals are 95 % intervals, ``NAME_low`` and ``NAME_high``.
     """
     values: dict[str, Any] = {"trial": row.number, "kind": row.kind}
-    values |= {name: row.candidate.params[name] for name in AXIS_NAMES}
+    values |= row.candidate.params
     for name in shown_metrics(history):
         statistic = row.statistics[name]
         values[name] = statistic.value

@@ -13,18 +13,11 @@ from paretune.search.record.objective import Objective, losses
 from paretune.search.record.pareto import non_dominated
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import format_metric, shown_metrics
-from paretune.spaces import Quantization
+from paretune.spaces import SCHEMES
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-_COLORS = dict(
-    zip(
-        Quantization,
-        ("#4c5b6b", "#8a63d2", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00"),
-        strict=True,
-    )
-)
 _FRONTIER_LINE = "#c23b5a"
 
 
@@ -99,19 +92,19 @@ def _traces(history: History, x: Objective, y: Objective) -> list[Any]:
     fresh = {point.number for point in history.confirmed}
     comparable = [r for r in history.feasible if not fresh or r.number in fresh]
     traces: list[Any] = [_best_line(comparable, x, y)]
-    for quantization in Quantization:
-        records = [r for r in rest if r.candidate.build.quantization == quantization]
+    for scheme in SCHEMES:
+        records = [r for r in rest if r.candidate.build.quantization == scheme.name]
         if not records:
             continue
-        marker = {"color": _COLORS[quantization], "size": 9, "opacity": 0.4}
-        traces.append(_points([], history, x, y, quantization.value, {**marker, "opacity": 1.0}))
+        marker = {"color": scheme.color, "size": 9, "opacity": 0.4}
+        traces.append(_points([], history, x, y, scheme.name, {**marker, "opacity": 1.0}))
         others = [record for record in records if record.number not in frontier]
         symbols = ["circle-open" if fresh and r.number not in fresh else "circle" for r in others]
         look = {**marker, "symbol": symbols}
-        traces.append(_points(others, history, x, y, quantization.value, look, legend=False))
+        traces.append(_points(others, history, x, y, scheme.name, look, legend=False))
         best = [record for record in records if record.number in frontier]
         ring = {"size": 13, "opacity": 1.0, "line": {"width": 2, "color": _FRONTIER_LINE}}
-        traces.append(_points(best, history, x, y, quantization.value, marker | ring, legend=False))
+        traces.append(_points(best, history, x, y, scheme.name, marker | ring, legend=False))
     if history.baseline:
         star = {"symbol": "star", "size": 16, "color": "#111111"}
         traces.append(_points([history.baseline], history, x, y, "baseline", star))

@@ -1,20 +1,20 @@
-"""The attempt: the steps from a candidate to the record of its trial."""
+"""The attempt: the jobs from a candidate to the record of its trial."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
 
+from paretune.runners.build.builder import Artifact, Training
 from paretune.runners.build.plan import TRAINING_STAGES
-from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.executor import Site
+from paretune.runners.execute.job import Build, Job, Measure, Missing, Train
+from paretune.runners.execute.outcome import Outcome
 from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.formats import FORMATS
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.model_format import ModelFormat
 from paretune.search.configure.schema import LatencyFirst
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.gate import Gate
@@ -24,22 +24,8 @@ from paretune.search.record.unfinished import Unfinished
 _MOST_DEATHS = 3
 _WORTH_IT = 2.0
 
-
-@dataclass(frozen=True)
-class BuildStep:
-    """A job for a build worker; other steps may continue meanwhile."""
-
-    job: Callable[[BuildWorker], Any]
-
-
-@dataclass(frozen=True)
-class MeasureStep:
-    """A job for the evaluator, which needs the machine for itself."""
-
-    job: Callable[[Evaluator], Any]
-
-
-Steps = Generator[BuildStep | MeasureStep, Any, TrialRecord]
+Jobs = Generator[Job, Outcome, TrialRecord]
+"""Yields jobs, receives their outcomes, returns the record."""
 
 
 @dataclass
@@ -51,17 +37,19 @@ class Attempt:
 
     Attributes:
         trial: The trial.
-        model_format: The format that the candidate's runner takes.
+        site: Where the candidate is built and measured.
         gate: Decides whether the candidate may still reach the frontier.
         cost: Estimates the seconds of stages.
         latency_first: Whether to time skeletons; ``auto`` does so if it is cheaper than training.
+        occasion: Names the trial uniquely, for the keys of its jobs.
     """
 
     trial: Unfinished
-    model_format: ModelFormat
+    site: Site
     gate: Gate
     cost: CostModel
     latency_first: LatencyFirst = "auto"
+    occasion: str = ""
     _started_at: float = field(default_factory=time.time, init=False)
     _seconds: defaultdict[str, float] = field(
         default_factory=lambda: defaultdict(float), init=False
@@ -71,8 +59,8 @@ class Attempt:
     _lineage: dict[str, str] = field(default_factory=dict, init=False)
     _saved: float = field(default=0.0, init=False)
 
-    def steps(self) -> Steps:
-        """Yield the steps, receive their outcomes, return the record."""
+    def jobs(self) -> Jobs:
+        """Yield the jobs, receive their outcomes, return the record."""
         if self.trial.deaths >= _MOST_DEATHS:
             times = self.trial.deaths
             message = f"the study's process died {times} times while this was built or measured"
@@ -81,42 +69,44 @@ class Attempt:
         skipped = yield from self._look_ahead()
         if skipped is not None:
             return self._record(skipped)
-        artifact = yield BuildStep(lambda w: w.build(candidate.build, self.model_format))
+        artifact = yield from self._build(Build(candidate.build, self.site.model_format))
         if isinstance(artifact, Failure):
             return self._record(artifact)
         self._note(artifact)
         done = self._seconds
         self._saved = sum(r.seconds for r in artifact.lineage if r.stage not in done)
         self._lineage = {record.stage: record.output for record in artifact.lineage}
-        outcome = yield from self._measure(lambda e: e.measure(artifact, candidate.run), "measure")
+        measure = Measure(artifact.digest, candidate.run)
+        outcome = yield from self._measure(measure, "measure")
         return self._record(outcome)
 
-    def _look_ahead(self) -> Generator[BuildStep | MeasureStep, Any, Skip | Failure | None]:
+    def _look_ahead(self) -> Generator[Job, Outcome, Skip | Failure | None]:
         """Train as long as it may be worth it; return why to stop, if so."""
         build, run = self.trial.candidate.build, self.trial.candidate.run
         if self.latency_first == "never" or self.gate.quality_bound(build) is None:
             return None
-        missing = yield BuildStep(lambda w: w.missing(build, self.model_format))
-        if isinstance(missing, Failure):
-            return missing
-        training = [stage for stage in missing if stage in TRAINING_STAGES]
+        missing = yield from self._do(Missing(build, self.site.model_format))
+        if isinstance(missing.value, Failure):
+            return missing.value
+        training = [stage for stage in missing.value if stage in TRAINING_STAGES]
         if not training or not self._is_worth_it(training):
             return None
-        skeleton = yield BuildStep(lambda w: w.build(build, self.model_format, is_skeleton=True))
+        skeleton = yield from self._build(Build(build, self.site.model_format, is_skeleton=True))
         if isinstance(skeleton, Failure):
             return _for_good(skeleton)
         self._seconds["skeleton"] += sum(skeleton.stage_seconds.values())
-        timing = yield from self._measure(lambda e: e.time(skeleton, run), "measure-skeleton")
+        measure = Measure(skeleton.digest, run, with_quality=False)
+        timing = yield from self._measure(measure, "measure-skeleton")
         if isinstance(timing, Failure):
             return _for_good(timing)
         for stage in training:
             skip = self.gate.judge(self.trial.candidate, timing, stage, self._quality)
             if skip is not None:
                 return skip
-            trained = yield BuildStep(partial(BuildWorker.train, spec=build, until=stage))
-            if isinstance(trained, Failure):
-                return trained
-            self._note(trained)
+            trained = yield from self._do(Train(build, stage))
+            if isinstance(trained.value, Failure):
+                return trained.value
+            self._note(trained.value)
         return None
 
     def _is_worth_it(self, training: list[str]) -> bool:
@@ -124,24 +114,29 @@ class Attempt:
             return True
         student = self.trial.candidate.build.student
         expected = sum(self.cost.stage_seconds(stage, student) for stage in training)
+        export = FORMATS.get(self.site.model_format).stage
         skeleton = sum(
-            self.cost.stage_seconds(stage, student) for stage in ("export", "quantize", "measure")
+            self.cost.stage_seconds(stage, student) for stage in (export, "quantize", "measure")
         )
         return expected > _WORTH_IT * skeleton
 
-    def _measure(
-        self, job: Callable[[Evaluator], Measurement | Failure], name: str
-    ) -> Generator[MeasureStep, Any, Measurement | Failure]:
-        def timed(evaluator: Evaluator) -> Measurement | Failure:
-            started = time.monotonic()
-            outcome = job(evaluator)
-            self._seconds[name] += time.monotonic() - started
-            return outcome
-
-        outcome: Measurement | Failure = yield MeasureStep(timed)
+    def _do(self, job: Job) -> Generator[Job, Outcome, Outcome]:
+        """Yield a job with what makes its key: the site and the trial."""
+        outcome = yield replace(job, given=self.site.given(job), occasion=self.occasion)
         return outcome
 
-    def _note(self, done: Any) -> None:
+    def _build(self, job: Build) -> Generator[Job, Outcome, Artifact | Failure]:
+        outcome = yield from self._do(job)
+        artifact: Artifact | Failure = outcome.value
+        return artifact
+
+    def _measure(self, job: Measure, name: str) -> Generator[Job, Outcome, Measurement | Failure]:
+        outcome = yield from self._do(job)
+        self._seconds[name] += outcome.seconds
+        measured: Measurement | Failure = outcome.value
+        return measured
+
+    def _note(self, done: Artifact | Training) -> None:
         for stage, seconds in done.stage_seconds.items():
             self._seconds[stage] += seconds
             if stage in done.train_losses:

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
+from paretune.runners.execute.executor import Site
+from paretune.runners.execute.outcome import Outcome
 from paretune.search.record.unfinished import Unfinished
-from paretune.search.run.attempt import BuildStep, MeasureStep, Steps
+from paretune.search.run.attempt import Jobs
 
 
-@dataclass
+@dataclass(eq=False)
 class Flight:
     """A trial that has been started and has no record yet.
 
     Attributes:
         trial: The trial.
-        steps: Its remaining steps.
-        step: The step it waits for.
-        future: The running build, if it waits for one.
+        site: Where its candidate is built and measured.
+        jobs: Its remaining jobs.
+        slot: The slot of the job that it waits for.
+        future: The outcome of that job, once it is done.
     """
 
     trial: Unfinished
-    steps: Steps
-    step: BuildStep | MeasureStep | None = None
-    future: Future[Any] | None = None
+    site: Site
+    jobs: Jobs
+    slot: str = ""
+    future: Future[Outcome] | None = None
 
     @property
-    def is_building(self) -> bool:
-        """Whether a build of it is running or suspended."""
-        return self.future is not None and not self.future.done()
+    def is_ready(self) -> bool:
+        """Whether its job is done, so that it can continue."""
+        return self.future is not None and self.future.done()
+
+
+def at_work(flights: Iterable[Flight], capacity: Callable[[str], int]) -> list[Flight]:
+    """Return the flights whose job is running or suspended, and not waiting for its slot.
+
+    Args:
+        flights: All flights, in the order in which their jobs were submitted.
+        capacity: Returns how many jobs a slot takes at once; slots serve in order of submission.
+    """
+    busy: Counter[str] = Counter()
+    found = []
+    for flight in flights:
+        if flight.future is not None and not flight.is_ready:
+            busy[flight.slot] += 1
+            if busy[flight.slot] <= capacity(flight.slot):
+                found.append(flight)
+    return found

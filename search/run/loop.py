@@ -1,7 +1,7 @@
 """The loop: ask → build → measure → tell, until the budget is spent.
 
-Builds run in parallel in the pool's workers. Measurements come first and need the machine for
-themselves: builds are suspended meanwhile.
+As many trials are in flight as builds can run in parallel. Each submits one job at a time to the
+executor, and the loop continues with whichever is ready.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
-from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.execute.executor import BUILD, Executor
+from paretune.runners.execute.outcome import Outcome
 from paretune.runners.runtimes.lease import waiting_until
 from paretune.search.configure.schema import LatencyFirst
 from paretune.search.propose.cost import CostModel
@@ -26,9 +25,9 @@ from paretune.search.record.tracking import Status, Tracking
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import UnderWay
 from paretune.search.record.unfinished import Unfinished
-from paretune.search.run.attempt import Attempt, BuildStep, MeasureStep
+from paretune.search.run.attempt import Attempt
 from paretune.search.run.budget import Budget
-from paretune.search.run.flight import Flight
+from paretune.search.run.flight import Flight, at_work
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.store_limit import StoreLimit
 from paretune.search.storage.ownership import BEAT_S
@@ -64,8 +63,7 @@ class Loop:
             finished in time stay there for a later search.
         under_way: Records which trials are being built or measured, in case the process dies.
         strategy: Proposes candidates; it observes the history.
-        pool: Builds artifacts.
-        evaluator: Measures them.
+        executor: Builds and measures artifacts.
         cost: Estimates the seconds of candidates.
         tracking: Shows trials.
         reporter: Reports progress.
@@ -74,8 +72,9 @@ class Loop:
         reserve: Returns the seconds of a budget to keep for the time after the search.
         given_up: The rule of the space that excludes what keeps failing.
         affordable: The rule of the space that excludes what cannot finish in time.
-        store_limit: Limits the size of the artifact store.
-        started: When the budget's hours began, on :func:`time.monotonic`.
+        store_limit: Limits the size of the artifact store, if it is limited.
+        clock: Returns the time in seconds; the executor's time, if that simulates one.
+        started: When the budget's hours began, on that clock; now by default.
     """
 
     name: str
@@ -85,24 +84,26 @@ class Loop:
     unfinished: list[Unfinished]
     under_way: UnderWay
     strategy: Strategy
-    pool: BuildPool
-    evaluator: Evaluator
+    executor: Executor
     cost: CostModel
     tracking: Tracking
     reporter: Reporter
     identical_failures: int
     given_up: GivenUp
     affordable: Affordable
-    store_limit: StoreLimit
+    store_limit: StoreLimit | None = None
     latency_first: LatencyFirst = "auto"
     reserve: Callable[[float], float] = lambda budget_s: 0.0
-    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    started: float | None = None
     _held: list[TrialRecord] = field(default_factory=list, init=False)
     _flights: list[Flight] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._gate = Gate(self.history)
+        self._started = self.clock() if self.started is None else self.started
         self._told = set(self.given_up.parts)
+        self._uid = str((self.storage.definition or {}).get("uid"))
         for record in self.history.records:
             self._teach(record)
 
@@ -141,21 +142,22 @@ class Loop:
         if budget.hours is None:
             return None
         seconds = budget.hours * 3600
-        return self.started + seconds - self.reserve(seconds)
+        return self._started + seconds - self.reserve(seconds)
 
     def _try_candidates(self, budget: Budget) -> str:
-        reason = None
+        reason, size = None, self.executor.capacity(BUILD)
         while True:
             deadline = self._deadline(budget)
             # No trial may be in flight while files are removed.
-            is_full = self.store_limit.is_reached()
-            if is_full and not self._flights:
+            is_full = self.store_limit is not None and self.store_limit.is_reached()
+            if self.store_limit is not None and is_full and not self._flights:
                 self.store_limit.enforce()
                 continue
-            while reason is None and not is_full and len(self._flights) < self.pool.size:
+            while reason is None and not is_full and len(self._flights) < size:
                 with waiting_until(deadline):
                     reason = self._start_one(budget, deadline)
             if not self._flights and reason is not None:
+                self.executor.wait(0.0)  # It releases what it held for the last job.
                 return reason
             with waiting_until(deadline):
                 went_on = self._advance(deadline)
@@ -197,62 +199,66 @@ class Loop:
 
     def _begin(self, trial: Unfinished) -> None:
         self.reporter.trial_started(trial.number, trial.candidate)
-        model_format = self.evaluator.model_format(trial.candidate.run)
-        attempt = Attempt(trial, model_format, self._gate, self.cost, self.latency_first)
-        flight = Flight(trial, attempt.steps())
+        site = self.executor.site(trial.candidate.run)
+        occasion = f"trial {trial.number} of {self._uid}"
+        attempt = Attempt(trial, site, self._gate, self.cost, self.latency_first, occasion)
+        flight = Flight(trial, site, attempt.jobs())
         self._flights.append(flight)
         self._go_on(flight, None)
 
     def _advance(self, deadline: float | None) -> bool:
-        """Measure a trial that is ready, or else wait for a build; ``False`` if time is up."""
-        for flight in self._flights:
-            if isinstance(flight.step, MeasureStep):
-                self.storage.check_owner()
-                self._note_under_way(flight)
-                with self.pool.paused():
-                    outcome = flight.step.job(self.evaluator)
-                self._go_on(flight, outcome)
-                return True
-        left_s = None if deadline is None else deadline - time.monotonic()
-        if left_s is not None and left_s <= 0 and self.history.measured:
-            return False
-        self._wait(left_s if self.history.measured else None)
-        for flight in list(self._flights):
-            if flight.future is not None and flight.future.done():
+        """Continue the trials that are ready, or wait for one; ``False`` if time is up."""
+        left_s = None
+        if any(flight.is_ready for flight in self._flights):
+            left_s = 0.0
+        elif deadline is not None and self.history.measured:
+            left_s = deadline - self.clock()
+            if left_s <= 0:
+                if all(flight.slot == BUILD for flight in self._flights):
+                    return False
+                left_s = None  # A trial that is built is still measured.
+        self._wait(left_s)
+        for flight in [flight for flight in self._flights if flight.is_ready]:
+            if flight.future is not None:
                 self._go_on(flight, flight.future.result())
         return True
 
-    def _go_on(self, flight: Flight, outcome: Any) -> None:
-        """Pass a flight the outcome of its step, and begin its next step."""
+    def _go_on(self, flight: Flight, outcome: Outcome | None) -> None:
+        """Pass a flight the outcome of its job, and submit its next job."""
         flight.future = None
         try:
-            flight.step = flight.steps.send(outcome)
+            job = next(flight.jobs) if outcome is None else flight.jobs.send(outcome)
         except StopIteration as end:
             self._flights.remove(flight)
             self._note_under_way()
             self._keep(end.value)
             return
-        if isinstance(flight.step, BuildStep):
-            flight.future = self.pool.submit(flight.step.job)
+        # Slots serve in order of submission, so flights are kept in that order.
+        self._flights.remove(flight)
+        self._flights.append(flight)
+        flight.slot = flight.site.slot(job)
+        flight.future = self.executor.submit(job, flight.slot)
         self._note_under_way()
 
-    def _note_under_way(self, measured: Flight | None = None) -> None:
+    def _note_under_way(self) -> None:
         """Record which trials are being built or measured; waiting trials are not included."""
-        at_work = [flight for flight in self._flights if flight is measured or flight.is_building]
-        self.under_way.note([flight.trial.number for flight in at_work])
+        busy = at_work(self._flights, self.executor.capacity)
+        self.under_way.note([flight.trial.number for flight in busy])
 
     def _wait(self, left_s: float | None) -> None:
-        """Wait for the end of a build, the deadline, or the next check of who owns the study.
+        """Wait for the end of a job, the deadline, or the next check of who owns the study.
 
         Raises:
             StudyError: If another process has taken the study over.
         """
-        self.pool.wait(BEAT_S if left_s is None else min(left_s, BEAT_S))
+        self.storage.check_owner()
+        self._note_under_way()
+        self.executor.wait(BEAT_S if left_s is None else min(left_s, BEAT_S))
         self.storage.check_owner()
 
     def _abandon(self) -> None:
         """Abandon the trials in flight; the next search starts them again."""
-        self.pool.cancel()
+        self.executor.cancel()
         self._flights.clear()
 
     def _teach(self, record: TrialRecord) -> None:

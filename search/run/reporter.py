@@ -27,3 +27,22 @@ class Reporter(Protocol):
 
     def confirming(self, round_number: int, left: int, points: int) -> None:
         """A round of confirmation begins: some of the points need more launches."""
+
+
+class SilentReporter:
+    """Ignores everything; a base class for reporters that need few of the calls."""
+
+    def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
+        """Do nothing."""
+
+    def trial_started(self, number: int, candidate: Candidate) -> None:
+        """Do nothing."""
+
+    def trial_finished(self, record: TrialRecord, history: History) -> None:
+        """Do nothing."""
+
+    def gave_up(self, reason: str) -> None:
+        """Do nothing."""
+
+    def confirming(self, round_number: int, left: int, points: int) -> None:
+        """Do nothing."""

@@ -32,7 +32,7 @@ from paretune.search.storage.owner import Owner
 from paretune.search.storage.ownership import Ownership, who_owns
 from paretune.search.storage.patience import patiently
 from paretune.search.storage.study_attribute import StudyAttribute
-from paretune.spaces import AXIS_NAMES, Candidate, SearchSpace
+from paretune.spaces import Candidate, SearchSpace
 
 _DEFINITION = "paretune_definition"
 _CANDIDATE = "paretune_candidate"
@@ -101,7 +101,7 @@ class StudyStorage:
         if not is_new:
             refuse_changed(self.definition or {}, definition, self.name, self.url)
         self._distributions = {
-            name: CategoricalDistribution(space.axis(name).values) for name in AXIS_NAMES
+            axis.name: CategoricalDistribution(axis.values) for axis in space.axes
         }
 
     @contextmanager

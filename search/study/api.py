@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.deliver.html_report import write_report
 from paretune.search.deliver.picked import Origin, Pick
 from paretune.search.deliver.ranking import Preference
-from paretune.search.deliver.triton import write_triton
+from paretune.search.deliver.target import TARGETS
 from paretune.search.deliver.verification import Verification
 from paretune.search.deliver.verification import verify as verify_bundle
 from paretune.search.record.history import History
@@ -133,16 +133,17 @@ def frontier(study: str | Path, *, searched: bool = False) -> list[FrontierRow]:
     return frontier_rows(load_history(Path(study)), searched=searched)
 
 
-def verify(bundle: str | Path) -> Verification:
+def verify(bundle: str | Path, plugins: Sequence[str | Path] = ()) -> Verification:
     """Check whether a bundle keeps its manifest's promises on this machine.
 
     Args:
         bundle: The folder that :func:`pick` wrote.
+        plugins: Files that register its runtime or format, if they are not where they were.
 
     Raises:
         StudyError: If there is no manifest that this version can read.
     """
-    return verify_bundle(Path(bundle))
+    return verify_bundle(Path(bundle), plugins=[Path(file) for file in plugins])
 
 
 def sync(study: str | Path) -> History:
@@ -203,6 +204,7 @@ def pick(
     register: str | None = None,
     alias: str | None = None,
     triton: str | Path | None = None,
+    targets: Mapping[str, str | Path] | None = None,
 ) -> Pick:
     """Return the best point that keeps a wish, and write it to a folder.
 
@@ -228,13 +230,18 @@ def pick(
         out: Folder for the model file and ``manifest.json``; nothing is written without it.
         register: Name under which to register the model in MLflow's model registry.
         alias: Alias to point at the registered version, such as ``champion``.
-        triton: Folder of a Triton model repository to put the model into.
+        triton: Folder of a Triton model repository to put the model into: short for
+            ``targets={"triton": folder}``.
+        targets: Folders to write the model to for other uses, by the target's name.
 
     Raises:
+        SpaceError: If there is no target of that name.
         StudyError: If nothing fits; the message says what to relax.
     """
     path = Path(study)
     history = load_history(path)
+    wanted = {**({"triton": triton} if triton is not None else {}), **(targets or {})}
+    exporters = {TARGETS.get(name): Path(folder) for name, folder in wanted.items()}
     wish = Wish(
         max_latency_ms,
         percentile,
@@ -266,6 +273,7 @@ def pick(
         partial(study_runner, config, paths.folder, runner_name),
         (entry and entry.requirements) or (),
         partial(confirmed_samples, config, paths),
+        [paths.folder / file for file in config.plugins],
     )
     picked = Pick(
         record,
@@ -279,11 +287,12 @@ def pick(
         version=version,
         tracking_uri=paths.tracking_uri,
     )
-    if out is None and triton is None:
+    if out is None and not exporters:
         return picked
     with tempfile.TemporaryDirectory() as aside:
         written = picked.save(out or aside)
-        served = None
-        if triton is not None:
-            served = write_triton(written.parent, Path(triton), register or config.name)
-    return replace(picked, manifest=written if out is not None else None, triton=served)
+        exports = {
+            target.name: target.export(written.parent, folder, register or config.name)
+            for target, folder in exporters.items()
+        }
+    return replace(picked, manifest=written if out is not None else None, exports=exports)

@@ -129,7 +129,7 @@ def _log_models(
     for run_id, record in points.items():
         runner = study_runner(config, paths.folder, record.candidate.run.runner)
         model = store.get(record.measurement.artifact) if record.measurement else None
-        if runner.runtime == "onnxruntime" and model is not None:
+        if runner.record.serves_in_mlflow and model is not None:
             name = f"{config.name}-trial-{record.number}"
             options = runner.options(record.candidate.run)
             models[run_id] = log_model(client, run_id, model, record, name, options, samples.inputs)

@@ -13,6 +13,7 @@ from paretune.runners.environment import available_cores, fingerprint, memory_by
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.metric import METRICS
@@ -29,10 +30,9 @@ from paretune.search.record.objective import Constraint, Objective, default_obje
 from paretune.search.record.trial import TrialRecord
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import (
-    PROGRAM_QUANTIZATIONS,
+    AXES,
+    SCHEMES,
     Forbid,
-    GraphOptimization,
-    Quantization,
     Rule,
     RunSpec,
     SearchSpace,
@@ -72,6 +72,7 @@ def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
         timeout_s=config.budget.build_timeout_s,
         # Nine tenths of the machine's memory, unless the study says otherwise.
         memory_limit_bytes=int(gigabytes * 1e9 if gigabytes else 0.9 * memory_bytes()),
+        plugins=tuple(config.plugins),
     )
 
 
@@ -89,6 +90,7 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
         else:
             rules.append(Forbid(rule.forbid or {}, rule.reason or ""))
     values: dict[str, Any] = config.space.model_dump(mode="json")
+    values |= values.pop("axes")
     space = SearchSpace.from_values(values, rules)
     if next(islice(space.candidates(), 1, None), None) is None:
         raise StudyError(
@@ -99,27 +101,26 @@ def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
 
 def _runtime_rules(config: StudyConfig) -> list[Rule]:
     """Return the rules against combinations that a study's runtimes cannot run."""
-    others, programs = [], []
-    for target in config.space.execution_provider:
-        runtime = _entry(config, split_target(target)[0]).runtime
-        if runtime != "onnxruntime":
-            others.append(target)
-        if RUNTIMES[runtime].model_format == "pt2":
-            programs.append(target)
-    levels = [level.value for level in GraphOptimization if level != GraphOptimization.ALL]
-    onnx = [each.value for each in Quantization if each not in PROGRAM_QUANTIZATIONS]
-    return [
-        Forbid(
-            {"execution_provider": others, "graph_optimization": levels},
-            "only ONNX Runtime has levels of graph optimization",
-        ),
-        Forbid(
-            {"execution_provider": programs, "quantization": onnx},
-            "PyTorch takes exported programs, which exist in "
-            f"{' and '.join(PROGRAM_QUANTIZATIONS)} only; every other quantization makes an ONNX "
-            "file",
-        ),
-    ]
+    runtimes = {
+        target: RUNTIMES.get(_entry(config, split_target(target)[0]).runtime)
+        for target in config.space.execution_provider
+    }
+    rules: list[Rule] = []
+    for axis in ("graph_optimization", *config.space.axes):
+        deaf = [target for target, runtime in runtimes.items() if axis not in runtime.axes]
+        baseline = AXES.get(axis).baseline
+        others = [value for value in config.space.values_of(axis) if value != baseline]
+        having = " and ".join(each.name for each in RUNTIMES if axis in each.axes) or "no runtime"
+        reason = f"only {having} has {axis}"
+        rules.append(Forbid({"execution_provider": deaf, axis: others}, reason))
+    for name in dict.fromkeys(runtime.model_format for runtime in runtimes.values()):
+        targets = [target for target, runtime in runtimes.items() if runtime.model_format == name]
+        made = FORMATS.get(name)
+        fit = [each.name for each in SCHEMES if made.takes(each)]
+        unfit = [each for each in config.space.quantization if each not in fit]
+        reason = f"{', '.join(targets)} takes {made.words}, which exist in {' and '.join(fit)} only"
+        rules.append(Forbid({"execution_provider": targets, "quantization": unfit}, reason))
+    return rules
 
 
 def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
@@ -135,7 +136,8 @@ def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
     elif entry.python is not None:
         python = folder / entry.python
     libraries = {key: folder / path for key, path in entry.provider_libraries.items()}
-    return RUNTIMES[entry.runtime](name, python, entry.provider_options, libraries)
+    record = RUNTIMES.get(entry.runtime)
+    return record.make_runner(name, python, entry.provider_options, libraries)
 
 
 def _entry(config: StudyConfig, name: str) -> RunnerConfig:

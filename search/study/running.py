@@ -15,6 +15,7 @@ from typing import Any
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
@@ -138,7 +139,7 @@ def run_study(
         tracking.bring_up_to_date(history)
         confirmation, progress = None, storage.while_owned(reporter.confirming)
         if config.confirmation.enabled:
-            confirmation = _confirmation(config, history, evaluator, pool.service, progress)
+            confirmation = _confirmation(config, history, evaluator, pool, progress)
         result = Loop(
             name=config.name,
             space=space,
@@ -147,8 +148,7 @@ def run_study(
             unfinished=unfinished,
             under_way=under_way,
             strategy=strategy,
-            pool=pool,
-            evaluator=evaluator,
+            executor=LocalExecutor(pool, evaluator),
             cost=cost,
             tracking=tracking,
             reporter=reporter,
@@ -216,18 +216,18 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
         exclusive(paths.lock),
         storage.owned(),
         StoreUse(store),
-        BuildWorker(worker_settings(config, paths)) as worker,
+        BuildPool(worker_settings(config, paths)) as pool,
     ):
         history = load_history(path)  # once more: another process may have searched until now
-        info = worker.describe()
+        info = pool.describe()
         pins = _pins(store, storage)
         pins.replace(needed_files(history))
-        evaluator = study_evaluator(config, paths, worker, info, paths.store)
+        evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
         warn_of_new_versions(history.measured, evaluator, study_space(config, paths.folder))
         tracking = guarded_tracking(config, paths, storage.definition or {})
         tracking.bring_up_to_date(history)
         progress = storage.while_owned(reporter.confirming)
-        confirmation = _confirmation(config, history, evaluator, worker, progress)
+        confirmation = _confirmation(config, history, evaluator, pool, progress)
         storage.begin()
         with ending(storage, tracking, history, "the confirmation is done"):
             _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
@@ -242,10 +242,11 @@ def _confirmation(
     config: StudyConfig,
     history: History,
     evaluator: Evaluator,
-    worker: BuildWorker,
+    pool: BuildPool,
     progress: Progress,
 ) -> Confirmation:
     """Return the confirmation of a study, on the test split, with the careful settings."""
+    worker = pool.service
     careful = Evaluator(
         evaluator.runners,
         evaluator.versions,
@@ -257,7 +258,7 @@ def _confirmation(
         resample=lambda outputs: worker.resample(outputs, "test", RESAMPLES),
         settings=config.confirmation.settings(evaluator.settings),
     )
-    return Confirmation(history, careful, progress)
+    return Confirmation(history, careful, LocalExecutor(pool, careful), progress)
 
 
 def _confirm(

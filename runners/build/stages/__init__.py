@@ -7,11 +7,13 @@ changes the output for the same input, so that outputs of the old code are not r
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from paretune.runners.formats import FORMATS, FormatRecord
+from paretune.spaces import SCHEMES, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +62,7 @@ class StageOutput:
     train_losses: Sequence[float] = ()
 
 
-VERSIONS = {
+_VERSIONS = {
     "import-model": 1,
     "reference": 3,
     "skeleton": 1,
@@ -71,10 +73,26 @@ VERSIONS = {
     "fine-tune": 4,
     "qat-short": 3,
     "qat": 3,
-    "export": 1,
-    "export-program": 1,
     "quantize": 5,
 }
+
+
+def stage_version(stage: str) -> int:
+    """Return a stage's version, which is part of the key of what it makes."""
+    exported = _format_of(stage)
+    return _VERSIONS[stage] if exported is None else exported.version
+
+
+def stage_versions() -> dict[str, int]:
+    """Return all that decides which file builds make, besides their stages' parameters.
+
+    These are the versions of the stages, of the formats' exports and of the schemes, by name.
+    """
+    return {
+        **_VERSIONS,
+        **{each.stage: each.version for each in FORMATS},
+        **{f"quantize to {each.name}": each.version for each in SCHEMES},
+    }
 
 
 def run_stage(stage: str, given: StageInput) -> StageOutput:
@@ -83,8 +101,16 @@ def run_stage(stage: str, given: StageInput) -> StageOutput:
     Raises:
         StageError: If the stage fails for a known reason.
     """
-    module = importlib.import_module(
-        f"paretune.runners.build.stages.{stage.removesuffix('-short').replace('-', '_')}"
-    )
-    output: StageOutput = module.run(given)
+    exported = _format_of(stage)
+    if exported is not None:
+        run = resolve(exported.export)
+    else:
+        name = stage.removesuffix("-short").replace("-", "_")
+        run = resolve(f"paretune.runners.build.stages.{name}:run")
+    output: StageOutput = run(given)
     return output
+
+
+def _format_of(stage: str) -> FormatRecord | None:
+    """Return the format that a stage exports to, if it exports."""
+    return next((each for each in FORMATS if each.stage == stage), None)

@@ -17,17 +17,18 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from paretune.spaces import Quantization
+from paretune.spaces import SchemeRecord
 
 _FEEDS = 8
-_WITH_WEIGHTS = ("MatMul", "Gemm")
+WITH_WEIGHTS = ("MatMul", "Gemm")
+"""Operators whose weights every scheme quantizes."""
 
 
 def most_sensitive(
     model: onnx.ModelProto,
     feeds: Sequence[Mapping[str, NDArray[Any]]],
     share: float,
-    quantization: Quantization,
+    scheme: SchemeRecord,
 ) -> list[str]:
     """Return the names of a share of the layers that a scheme quantizes, most sensitive first.
 
@@ -35,22 +36,22 @@ def most_sensitive(
         model: The model; its layers have names.
         feeds: Inputs by name; the first few are run.
         share: Share of the layers, rounded up.
-        quantization: The scheme.
+        scheme: The scheme.
     """
-    found = sensitivities(model, feeds, quantization)
+    found = sensitivities(model, feeds, scheme)
     ranked = sorted(found, key=lambda name: -found[name])
     return ranked[: math.ceil(share * len(ranked) - 1e-9)]
 
 
 def sensitivities(
-    model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[Any]]], quantization: Quantization
+    model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[Any]]], scheme: SchemeRecord
 ) -> dict[str, float]:
     """Return each layer's noise-to-signal ratio by name (arguments: :func:`most_sensitive`)."""
     weights = constants(model)
-    layers = [node for node in model.graph.node if _is_quantized(node, weights, quantization)]
+    layers = [node for node in model.graph.node if _is_quantized(node, weights, scheme)]
     wanted = {name for node in layers for name in node.input if name and name not in weights}
     values = _values(model, feeds[:_FEEDS], wanted)
-    return {node.name: _noise(model, node, weights, values, quantization) for node in layers}
+    return {node.name: _noise(model, node, weights, values, scheme) for node in layers}
 
 
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
@@ -64,12 +65,12 @@ def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
 
 
 def _is_quantized(
-    node: onnx.NodeProto, weights: Mapping[str, NDArray[Any]], quantization: Quantization
+    node: onnx.NodeProto, weights: Mapping[str, NDArray[Any]], scheme: SchemeRecord
 ) -> bool:
     """Tell whether a scheme quantizes a node; dynamic and weight-only schemes skip convolutions."""
-    if quantization.mode == "static":
-        return node.op_type in (*_WITH_WEIGHTS, "Conv", "ConvTranspose")
-    return node.op_type in _WITH_WEIGHTS and node.input[1] in weights
+    if scheme.mode == "static":
+        return node.op_type in (*WITH_WEIGHTS, "Conv", "ConvTranspose")
+    return node.op_type in WITH_WEIGHTS and node.input[1] in weights
 
 
 def _output_channels(node: onnx.NodeProto) -> int:
@@ -105,26 +106,26 @@ def _noise(
     node: onnx.NodeProto,
     weights: Mapping[str, NDArray[Any]],
     values: Mapping[str, list[NDArray[Any]]],
-    quantization: Quantization,
+    scheme: SchemeRecord,
 ) -> float:
     names = [name for name in dict.fromkeys(node.input) if name]
     session = session_of(_alone(model, node, names, weights, values))
     operands = list(node.input)[:2]
     rounded = {
-        name: _rounded_weight(weights[name], quantization.weight_bits, _output_channels(node))
+        name: _rounded_weight(weights[name], scheme.weight_bits, _output_channels(node))
         for name in operands
         if name in weights
     }
     ends = {
         name: (min(v.min() for v in values[name]), max(v.max() for v in values[name]))
         for name in operands
-        if name in values and quantization.activation_bits < 16
+        if name in values and scheme.activation_bits < 16
     }
     signal = noise = 0.0
     for turn in range(len(next(iter(values.values())))):
         exact = {n: weights[n] if n in weights else values[n][turn] for n in names}
         coarse = exact | rounded
-        coarse |= {n: _rounded(exact[n], *ends[n], quantization.activation_bits) for n in ends}
+        coarse |= {n: _rounded(exact[n], *ends[n], scheme.activation_bits) for n in ends}
         [right], [got] = session.run(None, exact), session.run(None, coarse)
         signal += float(np.sum(np.square(right, dtype=np.float64)))
         noise += float(np.sum(np.square(got.astype(np.float64) - right)))

@@ -1,7 +1,9 @@
 """The interface to the runtimes: each has a module with a ``Model`` and a ``describe()``."""
 
-import importlib
+import importlib.util
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 Job = dict[str, Any]
@@ -48,5 +50,17 @@ def describe(job: Job) -> dict[str, Any]:
 
 
 def _module(job: Job) -> Any:
-    package = __package__ or ""
-    return importlib.import_module(f"{package}.{job['runtime']}_model")
+    """Return the module of the job's runtime, loaded from its file.
+
+    It becomes one of this package, wherever it lies: so ``from .refusal import refuse`` works.
+    """
+    path = Path(job["backend"])
+    name = f"{__package__}.runtime_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"the runtime's file {path} cannot be loaded")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]

@@ -8,6 +8,7 @@ and judged on the calibration samples.
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import nncf
@@ -17,8 +18,11 @@ from nncf.quantization import advanced_parameters as advanced
 from nncf.quantization import range_estimator as ranges
 from numpy.typing import NDArray
 
+from paretune.runners.build.schemes.calibration import calibration_feeds
+from paretune.runners.build.stages import StageInput
 from paretune.runners.build.stages.integer_graph import make_unsigned, quantize_biases
 from paretune.runners.build.stages.sensitivity import session_of
+from paretune.runners.workload.model_file import CALIBRATION
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
 
@@ -34,6 +38,14 @@ _WAYS = {
         "activations_range_estimator_params": _EXTREMES,
     },
 }
+
+
+def make(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
+    """Quantize weights and activations; how it was calibrated stands in the file's metadata."""
+    model = onnx.load(given.parent_file)
+    quantized, way = static_int8(model, calibration_feeds(given), left_out)
+    quantized.metadata_props.add(key=CALIBRATION, value=way)
+    onnx.save(quantized, path)
 
 
 def static_int8(

@@ -1,0 +1,92 @@
+"""A study on a simulated clock: everything but its jobs is real."""
+
+import tempfile
+from pathlib import Path
+
+from problem import EVERYTHING, OBJECTIVES, RECIPE, SPACE, Problem
+from simulated_executor import SimulatedExecutor, SimulatedWork
+
+from paretune.search.propose.cost import CostModel
+from paretune.search.propose.exclusions import GivenUp
+from paretune.search.propose.frontier_strategy import FrontierStrategy
+from paretune.search.propose.strategy import OptunaStrategy, SamplerName, Strategy
+from paretune.search.propose.time_limit import Affordable
+from paretune.search.record.history import History
+from paretune.search.record.tracking import NoTracking
+from paretune.search.record.trial import TrialRecord
+from paretune.search.record.under_way import UnderWay
+from paretune.search.run.budget import Budget
+from paretune.search.run.loop import Loop
+from paretune.search.run.reporter import SilentReporter
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.spaces import Candidate
+
+
+class Night(SilentReporter):
+    """The results of a simulated study.
+
+    Args:
+        problem: Provides metrics and seconds.
+
+    Attributes:
+        found: Seconds and metrics of the measured trials.
+        skipped: Candidates that were skipped.
+        trials: Number of trials.
+        saved_seconds: Training that skipped candidates would have cost.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.work = SimulatedWork(problem)
+        self.executor = SimulatedExecutor(self.work.do)
+        self.found: list[tuple[float, dict[str, float]]] = []
+        self.skipped: list[Candidate] = []
+        self.trials = 0
+        self.saved_seconds = 0.0
+
+    def trial_finished(self, record: TrialRecord, history: History) -> None:
+        """Record the result of a trial."""
+        self.trials += 1
+        if not record.skip:
+            self.found.append((self.executor.now, record.metrics))
+            return
+        build = record.candidate.build
+        self.skipped.append(record.candidate)
+        missing = self.work.missing(build)
+        self.saved_seconds += sum(self.work.problem.stage_seconds(s, build) for s in missing)
+
+
+def study(problem: Problem, seed: int, sampler: SamplerName | None, hours: float) -> Night:
+    """Search for so many hours, with our own strategy or one of Optuna's samplers."""
+    night, history = Night(problem), History(OBJECTIVES)
+    cost = CostModel(history, RECIPE)
+    affordable = Affordable(cost, lambda: night.executor.now)
+    given_up = GivenUp(history, SPACE, least=3)
+    space = SPACE.with_rules(given_up, affordable)
+    strategy: Strategy
+    if sampler is None:
+        strategy = FrontierStrategy(
+            space, OBJECTIVES, seed=seed, cost=cost.seconds, interest=EVERYTHING
+        )
+    else:
+        strategy = OptunaStrategy(space, OBJECTIVES, sampler=sampler, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        storage = StudyStorage(f"sqlite:///{folder}/optuna.db", "night")
+        storage.create({}, OBJECTIVES, SPACE)
+        Loop(
+            name="night",
+            space=space,
+            storage=storage,
+            history=history,
+            unfinished=[],
+            under_way=UnderWay(Path(folder) / "under-way.json"),
+            strategy=strategy,
+            executor=night.executor,
+            cost=cost,
+            tracking=NoTracking(),
+            reporter=night,
+            identical_failures=5,
+            given_up=given_up,
+            affordable=affordable,
+            clock=lambda: night.executor.now,
+        ).run(Budget(trials=10**6, hours=hours))
+    return night

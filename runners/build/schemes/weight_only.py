@@ -1,0 +1,63 @@
+"""Weights in 8 or 4 bits, by NNCF; activations stay fp32."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nncf
+import onnx
+
+from paretune.runners.build.stages import StageInput
+from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS, constants
+
+_GROUP = 32
+
+
+def make_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
+    """Store weights in 8 bits, with a scale per output channel."""
+    _compress_weights(given, path, left_out, mode=nncf.CompressWeightsMode.INT8_SYM)
+
+
+def make_int4(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
+    """Store weights in 4 bits, with a scale per group of 32 where that is faster."""
+    # ONNX Runtime rejects group-wise scales on a Gemm, and fuses only group-wise ones of a MatMul.
+    grouped = _is_better_grouped(given.parent_file)
+    _compress_weights(
+        given,
+        path,
+        left_out,
+        ["Gemm"] if grouped else [],
+        mode=nncf.CompressWeightsMode.INT4_SYM,
+        ratio=1.0,
+        group_size=_GROUP if grouped else -1,
+        all_layers=True,
+    )
+
+
+def _compress_weights(
+    given: StageInput,
+    path: Path,
+    left_out: Sequence[str],
+    left_types: Sequence[str] = (),
+    **options: Any,
+) -> None:
+    # ONNX Runtime's CPU provider rejects the 4-D scale that NNCF gives a convolution's weight, and
+    # would turn an embedding's whole table back into fp32 in every call.
+    kept = ["Conv", "ConvTranspose", "Gather", *left_types]
+    ignored = nncf.IgnoredScope(names=list(left_out), types=kept, validate=False)
+    model = onnx.load(given.parent_file)
+    onnx.save(nncf.compress_weights(model, ignored_scope=ignored, **options), path)
+
+
+def _is_better_grouped(path: Path) -> bool:
+    """Tell whether most int4 weights could have one scale per group: MatMuls of fitting width."""
+    model = onnx.load(path)
+    weights, sizes = constants(model), Counter[str]()
+    for node in model.graph.node:
+        if node.op_type in WITH_WEIGHTS and node.input[1] in weights:
+            weight = weights[node.input[1]]
+            if node.op_type == "MatMul" and weight.shape[-2] % _GROUP:
+                return False
+            sizes[node.op_type] += weight.size
+    return sizes["MatMul"] > sizes["Gemm"]

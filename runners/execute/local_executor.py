@@ -1,0 +1,147 @@
+"""The local executor: does jobs on this machine, where builds and measurements share cores."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from paretune.runners import environment
+from paretune.runners.build.builder import Artifact
+from paretune.runners.build.stages import stage_versions
+from paretune.runners.execute.build_pool import BuildPool
+from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
+from paretune.runners.execute.job import Job, Launch, Measure, Score
+from paretune.runners.execute.outcome import Outcome
+from paretune.runners.execute.outcomes import Outcomes
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.runtimes.lease import CPU
+from paretune.spaces import RunSpec, digest
+
+_DEVICE = "device:"
+
+
+class LocalExecutor:
+    """Builds in the workers of a pool, and measures in the thread that waits.
+
+    Measurements come first and need the machine for themselves: builds are suspended meanwhile. To
+    measure in the waiting thread keeps this process idle, too, which shares the cores. For the same
+    reason the devices of one machine take turns: the same cores feed them.
+
+    Args:
+        pool: Builds.
+        evaluator: Measures.
+    """
+
+    def __init__(self, pool: BuildPool, evaluator: Evaluator) -> None:
+        self._pool = pool
+        self._evaluator = evaluator
+        self._outcomes = Outcomes(evaluator.store)
+        self._to_measure: deque[tuple[Measure | Score | Launch, Future[Outcome]]] = deque()
+        self._launched: dict[str, Path] = {}
+        self._under_way: dict[str, Future[Outcome]] = {}
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(kill=kind is not None)
+
+    def site(self, run: RunSpec) -> Site:
+        """Return where candidates with this run are built and measured (see :class:`Executor`)."""
+        evaluator = self._evaluator
+        runner = evaluator.runners.get(run.runner)
+        building = {"workload": evaluator.fingerprint, "stages": stage_versions()}
+        measuring = {
+            "workload": evaluator.fingerprint,
+            "quality": evaluator.quality_metric,
+            "samples": [path.name for path in evaluator.samples.inputs],
+            "settings": asdict(evaluator.settings),
+            "versions": dict(evaluator.versions.get(run.runner, {})),
+            "machine": environment.fingerprint(),
+        }
+        device = CPU if runner is None else runner.device(run)
+        return Site(
+            evaluator.model_format(run), _DEVICE + device, digest(building), digest(measuring)
+        )
+
+    def capacity(self, slot: str) -> int:
+        """Return how many jobs a slot takes at once (see :class:`Executor`)."""
+        return self._pool.size if slot == BUILD else int(slot.startswith(_DEVICE))
+
+    def submit(self, job: Job, slot: str) -> Future[Outcome]:
+        """Submit a job to a slot (see :class:`Executor`)."""
+        if isinstance(job, ON_DEVICE) != slot.startswith(_DEVICE) or not self.capacity(slot):
+            raise ValueError(f"a {type(job).__name__} cannot be done in a slot {slot!r}")
+        key = job.key
+        known = self._under_way.get(key)
+        if known is not None and not known.done():
+            return known
+        future: Future[Outcome] = Future()
+        if (kept := self._outcomes.kept(job)) is not None:
+            future.set_result(kept)
+            return future
+        if isinstance(job, ON_DEVICE):
+            self._to_measure.append((job, future))
+        else:
+            future = self._pool.submit(job)
+        self._under_way[key] = future
+        future.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return future
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Do the next measurement, or else wait for a build (see :class:`Executor`)."""
+        if not self._to_measure:
+            self._pool.wait(timeout_s)
+            return
+        job, future = self._to_measure.popleft()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            with self._pool.paused():
+                outcome = self._outcomes.once(job, lambda: self._measure(job))
+        except BaseException as error:
+            future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C ends the wait, not only the job.
+        else:
+            future.set_result(outcome)
+
+    def cancel(self) -> None:
+        """Stop all pending jobs (see :class:`Executor`)."""
+        while self._to_measure:
+            self._to_measure.popleft()[1].cancel()
+        self._pool.cancel()
+
+    def close(self, *, kill: bool = False) -> None:
+        """Release everything (see :class:`Executor`)."""
+        while self._to_measure:
+            self._to_measure.popleft()[1].cancel()
+        self._pool.stop(kill=kill)
+
+    def _measure(self, job: Measure | Score | Launch) -> Any:
+        evaluator = self._evaluator
+        # Of the many launches of one model, only the first reads the file to check it.
+        path = self._launched.get(job.artifact) if isinstance(job, Launch) else None
+        path = path or evaluator.store.get(job.artifact)
+        if path is None:
+            message = "its file left the artifact store, or is damaged there"
+            return Failure("measure", FailureKind.INVALID, message)
+        match job:
+            case Score():
+                return evaluator.scored(path, job.run)
+            case Launch():
+                self._launched[job.artifact] = path
+                return evaluator.launched(path, job.run)
+        artifact = Artifact(path.name, path, path.stat().st_size, (), {})
+        measure = evaluator.measure if job.with_quality else evaluator.time
+        return measure(artifact, job.run)

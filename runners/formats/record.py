@@ -1,0 +1,64 @@
+"""What Paretune knows of a model format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from paretune.spaces.registry import Reference, Registry
+from paretune.spaces.scheme import SchemeRecord
+
+
+@dataclass(frozen=True)
+class FormatRecord:
+    """A kind of model file: how it is made, and what can be read from it.
+
+    Attributes:
+        name: Its name, also the suffix of its files (``model.NAME``).
+        words: What such a file is called in messages, in the plural.
+        stage: The name of the build stage that exports to it. Stage names are kept in the store, so
+            each format has one of its own.
+        export: That stage: takes a ``StageInput`` whose parent is a checkpoint and returns a
+            ``StageOutput``.
+        version: The stage's version; raise it when the same input would give another file.
+        export_quantizes: Whether the export applies the scheme itself, by its name in
+            ``params["quantization"]``; else the stage ``quantize`` does, after it.
+        makers: What makes schemes in this format, by the scheme's name, beside what the schemes'
+            records say; as there, ``None`` if the export does.
+        quantize: Applies a scheme to a file where more has to be done than its maker does; takes
+            the ``StageInput`` of the stage ``quantize`` and the scheme's record, and returns a
+            ``StageOutput``.
+        import_stage: The stage that takes in a user's own file of this format, if one can.
+        signature: Returns what a file says of itself: for the manifest, such as its inputs and
+            outputs. Takes the file's path.
+        example: Writes a small model of one input of 8 numbers, to find out what runs here. Takes
+            the path to write to.
+    """
+
+    name: str
+    words: str
+    stage: str
+    export: Reference
+    version: int = 1
+    export_quantizes: bool = False
+    makers: Mapping[str, Reference | None] = field(default_factory=dict)
+    quantize: Reference | None = None
+    import_stage: str | None = None
+    signature: Reference | None = None
+    example: Reference | None = None
+
+    def takes(self, scheme: SchemeRecord) -> bool:
+        """Return whether a scheme can be made in this format."""
+        return scheme.mode == "none" or self.name in scheme.makers or scheme.name in self.makers
+
+    def maker_of(self, scheme: SchemeRecord) -> Reference | None:
+        """Return what makes a scheme in this format; ``None`` if the export does, or nothing."""
+        return scheme.makers.get(self.name) or self.makers.get(scheme.name)
+
+
+FORMATS: Registry[FormatRecord] = Registry(
+    "format",
+    "paretune.formats",
+    ("paretune.runners.formats.onnx_file:ONNX", "paretune.runners.formats.program:PROGRAM"),
+)
+"""All model formats."""

@@ -1,5 +1,0 @@
-"""The kind of model file that a runtime takes."""
-
-from typing import Literal
-
-ModelFormat = Literal["onnx", "pt2"]

@@ -1,0 +1,86 @@
+"""The axes of a search: Paretune's own eight, one record each, and those of other packages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paretune.spaces.registry import Registry
+
+Value = str | int | float
+
+REFERENCE = "reference"
+"""The student name of the user's own trained model."""
+
+
+@dataclass(frozen=True)
+class AxisRecord:
+    """One knob that a search may turn.
+
+    An axis that is not one of Paretune's own says how an artifact is run: its value reaches the
+    timed process as ``job["axes"][name]``, and the runtimes that read it name it in their record.
+
+    Attributes:
+        name: Its name in study files, and in everything kept.
+        words: What it is, in half a line.
+        baseline: The value of the uncompressed reference, run as runtimes do by themselves. Every
+            space holds it. ``None`` where there is no such value.
+        is_build: Whether it decides the artifact; the others say how that is run.
+        is_ordered: Whether neighbouring values behave alike (a count or a ratio, not a name). Whole
+            numbers are at least 1: they are compared by their logarithms.
+        is_share: Whether its values are shares, in [0, 1).
+        is_optional: Whether a space need not name it; then it has its baseline's value only.
+    """
+
+    name: str
+    words: str
+    baseline: Value | None = None
+    is_build: bool = False
+    is_ordered: bool = False
+    is_share: bool = False
+    is_optional: bool = False
+
+
+STUDENT = AxisRecord("student", "which of the workload's models", REFERENCE, is_build=True)
+PRUNING_RATIO = AxisRecord(
+    "pruning_ratio",
+    "share of channels to remove",
+    0.0,
+    is_build=True,
+    is_ordered=True,
+    is_share=True,
+)
+QUANTIZATION = AxisRecord(
+    "quantization", "how weights and activations are stored", "fp32", is_build=True
+)
+FP32_LAYER_SHARE = AxisRecord(
+    "fp32_layer_share",
+    "share of the layers left in fp32, the most sensitive ones",
+    0.0,
+    is_build=True,
+    is_ordered=True,
+    is_share=True,
+    is_optional=True,
+)
+BATCH_SIZE = AxisRecord("batch_size", "samples in one inference call", is_ordered=True)
+EXECUTION_PROVIDER = AxisRecord("execution_provider", "runner and back end")
+INTRA_OP_THREADS = AxisRecord("intra_op_threads", "threads of one operator", is_ordered=True)
+GRAPH_OPTIMIZATION = AxisRecord(
+    "graph_optimization", "how far the graph is rewritten", "all", is_optional=True
+)
+
+OWN_AXES = (
+    STUDENT,
+    PRUNING_RATIO,
+    QUANTIZATION,
+    FP32_LAYER_SHARE,
+    BATCH_SIZE,
+    EXECUTION_PROVIDER,
+    INTRA_OP_THREADS,
+    GRAPH_OPTIMIZATION,
+)
+"""The axes that every space has, in order; those that decide the artifact come first."""
+
+AXES: Registry[AxisRecord] = Registry(
+    "axis", "paretune.axes", [f"paretune.spaces.axes:{axis.name.upper()}" for axis in OWN_AXES]
+)
+"""All axes."""
