@@ -15,7 +15,7 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.record.history import History
 from paretune.search.review.mlflow.client import TRIAL_TAG, mlflow_client
 from paretune.search.study.doctor import _published
-from paretune.search.study.running import load_history
+from paretune.search.study.stored_history import load_history
 
 
 @pytest.fixture

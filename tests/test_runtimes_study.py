@@ -9,7 +9,7 @@ from conftest import IRIS, QUICK, SMALL_SPACE, run_paretune, write_study
 from paretune.runners.runtimes.launched.counters import energy_mj
 from paretune.search.configure.schema import StudyConfig
 from paretune.search.study.parts import study_space
-from paretune.search.study.running import load_history
+from paretune.search.study.stored_history import load_history
 
 OBJECTIVES = [
     {"metric": "accuracy"},

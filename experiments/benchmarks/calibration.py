@@ -50,7 +50,7 @@ from paretune.search.record.hypervolume import hypervolume
 from paretune.search.record.objective import losses
 from paretune.search.record.pareto import dominance, non_dominated
 from paretune.search.record.trial import TrialRecord
-from paretune.search.study.running import load_history
+from paretune.search.study.stored_history import load_history
 from paretune.spaces import Candidate
 
 TRIALS = 64

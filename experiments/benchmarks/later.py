@@ -39,7 +39,7 @@ from paretune.search.record.pareto import dominance
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import format_metric
 from paretune.search.study.parts import split_samples, study_evaluator
-from paretune.search.study.running import load_history
+from paretune.search.study.stored_history import load_history
 
 Fresh = Mapping[int, Mapping[str, Statistic]]
 LEAST_INSIDE, LEAST_NON_DOMINATED = 0.9, 0.95

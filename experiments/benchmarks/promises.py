@@ -39,7 +39,7 @@ from paretune.search.deliver.reference_speed import ReferenceSpeed
 from paretune.search.record.history import History
 from paretune.search.study.api import pick
 from paretune.search.study.parts import confirmed_samples, study_runner
-from paretune.search.study.running import load_history
+from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
 
 LAUNCHES = 5

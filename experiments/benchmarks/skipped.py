@@ -23,7 +23,7 @@ from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.history import History
 from paretune.search.record.objective import losses
 from paretune.search.study.parts import study_evaluator
-from paretune.search.study.running import load_history
+from paretune.search.study.stored_history import load_history
 
 
 def main() -> int:

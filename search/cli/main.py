@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,11 +13,9 @@ from paretune.search.cli import bundle as cli_bundle
 from paretune.search.cli import init as cli_init
 from paretune.search.cli import model as cli_model
 from paretune.search.cli import review as cli_review
+from paretune.search.cli.error_group import ErrorGroup
+from paretune.search.cli.interruption import interruptible
 from paretune.search.cli.wish import wish_options
-from paretune.spaces.errors import ConfigError, ParetuneError
-
-if TYPE_CHECKING:
-    from paretune.search.review.console import ConsoleReporter
 
 _STUDY = click.argument(
     "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
@@ -29,55 +23,7 @@ _STUDY = click.argument(
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-class _Group(click.Group):
-    """Prints Paretune's errors as they are: 2 for a bad study file, 1 for everything else."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ConfigError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(2)
-        except ParetuneError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(1)
-        except BrokenPipeError:
-            raise  # the reader has closed the pipe: click ends quietly
-        except OSError as error:
-            click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
-            ctx.exit(1)
-
-
-class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM came."""
-
-
-@contextmanager
-def _interruptible(study: Path, reporter: ConsoleReporter) -> Iterator[None]:
-    """On Ctrl-C or SIGTERM drop the trials in flight, print the current frontier, and exit."""
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise _TerminatedError
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except KeyboardInterrupt as interruption:
-        from paretune.search.review.console import console
-        from paretune.search.review.frontier_table import frontier_table
-        from paretune.search.study import api
-
-        reporter.stop()
-        console.print("\ninterrupted; the same command continues from here")
-        with suppress(ParetuneError):  # interrupted before there was a study
-            console.print(frontier_table(api.status(study)))
-        sys.exit(143 if isinstance(interruption, _TerminatedError) else 130)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        reporter.stop()
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="paretune")
 def main() -> None:
     """Find the best fast versions of a trained model, measured on this machine.
@@ -169,7 +115,7 @@ def search(
     elif data or labels or metric or out:
         raise click.UsageError("--data, --labels, --metric and --out need --onnx")
     reporter = ConsoleReporter()
-    with _interruptible(study, reporter):
+    with interruptible(study, reporter):
         result = api.run(study, trials=trials, hours=hours, reporter=reporter, **wish)
     history = result.history
     console.print(f"\n{result.reason}; {len(history.failed)} failed")
@@ -210,7 +156,7 @@ def confirm(study: Path, hours: float | None) -> None:
     from paretune.search.study import api
 
     reporter = ConsoleReporter()
-    with _interruptible(study, reporter):
+    with interruptible(study, reporter):
         history = api.confirm(study, hours=hours, reporter=reporter)
     console.print(frontier_table(history))
     if not history.published:

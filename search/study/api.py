@@ -28,10 +28,12 @@ from paretune.search.run.loop import SearchResult
 from paretune.search.run.reporter import Reporter
 from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.confirming import confirm_study
 from paretune.search.study.doctor import Check, examine
 from paretune.search.study.mlflow_study import open_tracking, register_point
 from paretune.search.study.parts import confirmed_samples, study_runner, study_timer
-from paretune.search.study.running import confirm_study, load_history, run_study
+from paretune.search.study.running import run_study
+from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
 
 

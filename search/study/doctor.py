@@ -19,7 +19,7 @@ from paretune.search.record.objective import losses
 from paretune.search.review.mlflow.audit import disagreements
 from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.study.running import load_history
+from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
 
 _SQLITE = "sqlite:///"

@@ -1,9 +1,7 @@
-"""The study: from a study file to a running search, or to its history."""
+"""A study that runs: from a study file to the loop, and to the confirmation at its end."""
 
 from __future__ import annotations
 
-import logging
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -14,52 +12,42 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.local_executor import LocalExecutor
-from paretune.runners.execute.worker_jobs import WorkerSettings
-from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.runners.store.pins import Pins
 from paretune.runners.store.use import StoreUse
 from paretune.runners.telemetry import switch_off_telemetry
-from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.search.configure.schema import StudyConfig, StudyPaths
 from paretune.search.configure.study_file import check_names, read_study_file
-from paretune.search.confirm.confirmation import Confirmation, Progress
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.exclusions import GivenUp
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
 from paretune.search.propose.time_limit import Affordable
 from paretune.search.record.history import History
-from paretune.search.record.interest import Interest
-from paretune.search.record.objective import MOST_OBJECTIVES, Constraint, Objective
-from paretune.search.record.tracking import Tracking
+from paretune.search.record.objective import MOST_OBJECTIVES
 from paretune.search.record.under_way import UnderWay
 from paretune.search.run.budget import Budget
 from paretune.search.run.ending import ending
 from paretune.search.run.loop import Loop, SearchResult
 from paretune.search.run.reporter import Reporter
-from paretune.search.run.store_limit import StoreLimit, needed_files
-from paretune.search.storage.confirmed_points import ConfirmedPoints
+from paretune.search.run.store_limit import StoreLimit
 from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.storage.study_versions import check_versions, warn_of_new_versions
+from paretune.search.storage.study_versions import check_versions
+from paretune.search.study.confirming import confirm_and_publish, study_confirmation, study_pins
 from paretune.search.study.mlflow_study import guarded_tracking
 from paretune.search.study.parts import (
     check_counters,
     default_workers,
-    split_samples,
     study_definition,
     study_evaluator,
     study_objectives,
     study_space,
     worker_settings,
 )
-from paretune.spaces import SearchSpace, StudyError
-
-_LOG = logging.getLogger("paretune")
+from paretune.search.study.stored_history import describe_workload, load_history
+from paretune.spaces import SearchSpace
 
 
 def run_study(
@@ -85,7 +73,7 @@ def run_study(
         DeviceBusyError: If another process held the device for all of the hours.
     """
     started = time.monotonic()
-    config = read_study_file(path, _describe_workload)
+    config = read_study_file(path, describe_workload)
     interest = config.wish.interest(config.space.batch_size, wish or {})
     paths = StudyPaths(config, path)
     switch_off_telemetry()
@@ -132,14 +120,14 @@ def run_study(
         confirmed = storage.confirmed()
         history.confirmed = list(confirmed.points)
         cost.note_stored(store.names())
-        pins = _pins(store, storage)
+        pins = study_pins(store, storage)
         limit = StoreLimit(store, config.budget.store_gb, history, pins, use, cost)
         limit.pin()
         tracking = guarded_tracking(config, paths, storage.definition or {})
         tracking.bring_up_to_date(history)
         confirmation, progress = None, storage.while_owned(reporter.confirming)
         if config.confirmation.enabled:
-            confirmation = _confirmation(config, history, evaluator, pool, progress)
+            confirmation = study_confirmation(config, history, evaluator, pool, progress)
         result = Loop(
             name=config.name,
             space=space,
@@ -163,7 +151,7 @@ def run_study(
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):
             if confirmation and history.frontier and is_new:
-                _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
+                confirm_and_publish(confirmation, storage, tracking, pins, paths.folder, deadline)
         limit.pin()
         return replace(result, wants_confirmation=confirmation is not None)
 
@@ -190,156 +178,3 @@ def _strategy(
     return OptunaStrategy(
         space, objectives, constraints, sampler, seed, history.quality_metric, history.interest
     )
-
-
-def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) -> History:
-    """Measure a study's plausible frontier again, and publish the result.
-
-    Args:
-        path: The study file.
-        reporter: Told about progress.
-        hours: Wall-clock hours it may take; as long as it needs by default.
-
-    Raises:
-        ConfigError: If the study file has mistakes.
-        StudyError: If the study has no frontier, or is being searched by another process.
-    """
-    deadline = None if hours is None else time.monotonic() + hours * 3600
-    config = read_study_file(path, _describe_workload)
-    paths = StudyPaths(config, path)
-    history = load_history(path)
-    if not history.frontier:
-        raise StudyError("the study has no frontier to confirm yet: run `paretune search` first")
-    store = ArtifactStore(paths.store)
-    storage = StudyStorage(paths.storage_url, config.name)
-    with (
-        exclusive(paths.lock),
-        storage.owned(),
-        StoreUse(store),
-        BuildPool(worker_settings(config, paths)) as pool,
-    ):
-        history = load_history(path)  # once more: another process may have searched until now
-        info = pool.describe()
-        pins = _pins(store, storage)
-        pins.replace(needed_files(history))
-        evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
-        warn_of_new_versions(history.measured, evaluator, study_space(config, paths.folder))
-        tracking = guarded_tracking(config, paths, storage.definition or {})
-        tracking.bring_up_to_date(history)
-        progress = storage.while_owned(reporter.confirming)
-        confirmation = _confirmation(config, history, evaluator, pool, progress)
-        storage.begin()
-        with ending(storage, tracking, history, "the confirmation is done"):
-            _confirm(confirmation, storage, tracking, pins, paths.folder, deadline)
-    return history
-
-
-def _pins(store: ArtifactStore, storage: StudyStorage) -> Pins:
-    return Pins(store, storage.name, (storage.definition or {})["uid"])
-
-
-def _confirmation(
-    config: StudyConfig,
-    history: History,
-    evaluator: Evaluator,
-    pool: BuildPool,
-    progress: Progress,
-) -> Confirmation:
-    """Return the confirmation of a study, on the test split, with the careful settings."""
-    worker = pool.service
-    careful = Evaluator(
-        evaluator.runners,
-        evaluator.versions,
-        evaluator.store,
-        quality_metric=evaluator.quality_metric,
-        fingerprint=evaluator.fingerprint,
-        samples=split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline),
-        score=lambda outputs: worker.score(outputs, "test"),
-        resample=lambda outputs: worker.resample(outputs, "test", RESAMPLES),
-        settings=config.confirmation.settings(evaluator.settings),
-    )
-    return Confirmation(history, careful, LocalExecutor(pool, careful), progress)
-
-
-def _confirm(
-    confirmation: Confirmation,
-    storage: StudyStorage,
-    tracking: Tracking,
-    pins: Pins,
-    folder: Path,
-    deadline: float | None,
-) -> None:
-    """Confirm and publish; if interrupted, publish the points so far, to be confirmed again.
-
-    An interrupted confirmation (by Ctrl-C, or by the deadline in the middle of a round) never
-    replaces a more complete one (see :meth:`ConfirmedPoints.may_replace`).
-
-    Raises:
-        KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
-    """
-    history, earlier = confirmation.history, storage.confirmed()
-    tracking.start("confirming", history)
-    if points := confirmation.run(deadline):
-        trials = 0 if confirmation.interruption else len(history.records)
-        samples = confirmation.evaluator.samples.as_dict(folder)
-        found = ConfirmedPoints(points, trials, samples)
-        launches = confirmation.evaluator.settings.launches
-        is_cut = confirmation.interruption is not None or found.fewest_launches < launches
-        if is_cut and not found.may_replace(earlier):
-            _LOG.warning(
-                "the confirmation was interrupted at %s, so the last one, of %s, remains. Run "
-                "`paretune confirm` again",
-                found,
-                earlier,
-            )
-        else:
-            history.confirmed = points
-            # Before they are published, because another study may remove files once this one has
-            # ended.
-            pins.replace(needed_files(history))
-            storage.confirm(found)
-            tracking.log_confirmed(history)
-    if confirmation.interruption:
-        raise confirmation.interruption  # as it came: SIGTERM has an exit code of its own
-
-
-def load_history(path: Path) -> History:
-    """Return the history of a study from its storage.
-
-    Raises:
-        ConfigError: If the study file has mistakes.
-        StudyError: If the study has not been started.
-    """
-    config = read_study_file(path)
-    paths = StudyPaths(config, path)
-    missing = StudyError(
-        f"the study {config.name!r} has not been started; run `paretune search {path}` first"
-    )
-    if config.storage is None and not paths.output.is_dir():
-        raise missing
-    storage = StudyStorage(paths.storage_url, config.name)
-    definition = storage.definition
-    if definition is None:
-        raise missing
-    objectives = [Objective(**values) for values in definition["objectives"]]
-    constraints = [Constraint(**values) for values in definition["constraints"]]
-    records = storage.records(held=True)
-    kept = storage.wish
-    interest = (
-        config.wish.interest(config.space.batch_size, {}) if kept is None else Interest(**kept)
-    )
-    history = History(objectives, constraints, definition["quality_metric"], records, interest)
-    history.confirmed = list(storage.confirmed().points)
-    return history
-
-
-def _describe_workload(workload: str, folder: Path) -> WorkloadInfo:
-    """Load a workload in a separate process and describe it.
-
-    Raises:
-        WorkloadError: If it cannot be loaded or breaks its protocol.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        settings = WorkerSettings(workload, folder, Path(name) / "store", Path(name) / "log")
-        with BuildWorker(settings) as worker:
-            return worker.describe()

@@ -1,0 +1,149 @@
+"""The confirmation of a study: measured again on the test split, and published."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from paretune.runners.execute.build_pool import BuildPool
+from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.pins import Pins
+from paretune.runners.store.use import StoreUse
+from paretune.search.configure.schema import StudyConfig, StudyPaths
+from paretune.search.configure.study_file import read_study_file
+from paretune.search.confirm.confirmation import Confirmation, Progress
+from paretune.search.record.history import History
+from paretune.search.record.tracking import Tracking
+from paretune.search.run.ending import ending
+from paretune.search.run.reporter import Reporter
+from paretune.search.run.store_limit import needed_files
+from paretune.search.storage.confirmed_points import ConfirmedPoints
+from paretune.search.storage.lock import exclusive
+from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.storage.study_versions import warn_of_new_versions
+from paretune.search.study.mlflow_study import guarded_tracking
+from paretune.search.study.parts import (
+    split_samples,
+    study_evaluator,
+    study_space,
+    worker_settings,
+)
+from paretune.search.study.stored_history import describe_workload, load_history
+from paretune.spaces import StudyError
+
+_LOG = logging.getLogger("paretune")
+
+
+def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) -> History:
+    """Measure a study's plausible frontier again, and publish the result.
+
+    Args:
+        path: The study file.
+        reporter: Told about progress.
+        hours: Wall-clock hours it may take; as long as it needs by default.
+
+    Raises:
+        ConfigError: If the study file has mistakes.
+        StudyError: If the study has no frontier, or is being searched by another process.
+    """
+    deadline = None if hours is None else time.monotonic() + hours * 3600
+    config = read_study_file(path, describe_workload)
+    paths = StudyPaths(config, path)
+    history = load_history(path)
+    if not history.frontier:
+        raise StudyError("the study has no frontier to confirm yet: run `paretune search` first")
+    store = ArtifactStore(paths.store)
+    storage = StudyStorage(paths.storage_url, config.name)
+    with (
+        exclusive(paths.lock),
+        storage.owned(),
+        StoreUse(store),
+        BuildPool(worker_settings(config, paths)) as pool,
+    ):
+        history = load_history(path)  # once more: another process may have searched until now
+        info = pool.describe()
+        pins = study_pins(store, storage)
+        pins.replace(needed_files(history))
+        evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
+        warn_of_new_versions(history.measured, evaluator, study_space(config, paths.folder))
+        tracking = guarded_tracking(config, paths, storage.definition or {})
+        tracking.bring_up_to_date(history)
+        progress = storage.while_owned(reporter.confirming)
+        confirmation = study_confirmation(config, history, evaluator, pool, progress)
+        storage.begin()
+        with ending(storage, tracking, history, "the confirmation is done"):
+            confirm_and_publish(confirmation, storage, tracking, pins, paths.folder, deadline)
+    return history
+
+
+def study_pins(store: ArtifactStore, storage: StudyStorage) -> Pins:
+    """Return the pins of a study in a store that others may use, too."""
+    return Pins(store, storage.name, (storage.definition or {})["uid"])
+
+
+def study_confirmation(
+    config: StudyConfig,
+    history: History,
+    evaluator: Evaluator,
+    pool: BuildPool,
+    progress: Progress,
+) -> Confirmation:
+    """Return the confirmation of a study, on the test split, with the careful settings."""
+    worker = pool.service
+    careful = Evaluator(
+        evaluator.runners,
+        evaluator.versions,
+        evaluator.store,
+        quality_metric=evaluator.quality_metric,
+        fingerprint=evaluator.fingerprint,
+        samples=split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline),
+        score=lambda outputs: worker.score(outputs, "test"),
+        resample=lambda outputs: worker.resample(outputs, "test", RESAMPLES),
+        settings=config.confirmation.settings(evaluator.settings),
+    )
+    return Confirmation(history, careful, LocalExecutor(pool, careful), progress)
+
+
+def confirm_and_publish(
+    confirmation: Confirmation,
+    storage: StudyStorage,
+    tracking: Tracking,
+    pins: Pins,
+    folder: Path,
+    deadline: float | None,
+) -> None:
+    """Confirm and publish; if interrupted, publish the points so far, to be confirmed again.
+
+    An interrupted confirmation (by Ctrl-C, or by the deadline in the middle of a round) never
+    replaces a more complete one (see :meth:`ConfirmedPoints.may_replace`).
+
+    Raises:
+        KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
+    """
+    history, earlier = confirmation.history, storage.confirmed()
+    tracking.start("confirming", history)
+    if points := confirmation.run(deadline):
+        trials = 0 if confirmation.interruption else len(history.records)
+        samples = confirmation.evaluator.samples.as_dict(folder)
+        found = ConfirmedPoints(points, trials, samples)
+        launches = confirmation.evaluator.settings.launches
+        is_cut = confirmation.interruption is not None or found.fewest_launches < launches
+        if is_cut and not found.may_replace(earlier):
+            _LOG.warning(
+                "the confirmation was interrupted at %s, so the last one, of %s, remains. Run "
+                "`paretune confirm` again",
+                found,
+                earlier,
+            )
+        else:
+            history.confirmed = points
+            # Before they are published, because another study may remove files once this one has
+            # ended.
+            pins.replace(needed_files(history))
+            storage.confirm(found)
+            tracking.log_confirmed(history)
+    if confirmation.interruption:
+        raise confirmation.interruption  # as it came: SIGTERM has an exit code of its own
