@@ -13,6 +13,7 @@ class ErrorGroup(click.Group):
     """Prints Paretune's errors as they are: 2 for a bad study file, 1 for everything else."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, or print the error and exit."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
