@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUICK_CONFIRMATION, TESTS, run_paretune, write_study
+from conftest import QUICK_CONFIRMATION, TESTS, run_paretune, start_paretune, write_study
 
 from paretune.runners.formats import FORMATS
 from paretune.runners.runtimes.registry import RUNTIMES
@@ -121,10 +121,11 @@ def test_it_is_picked_exported_and_verified(study: Path, tmp_path: Path) -> None
     elsewhere = shutil.copytree(picked, tmp_path / "elsewhere")
     manifest["run"]["plugins"] = [str(tmp_path / "gone.py")]
     (elsewhere / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    done = run_paretune("verify", elsewhere)
+    # This process has loaded the plugin; a new one knows only what the bundle and the options name.
+    done = start_paretune("verify", elsewhere)
     assert done.returncode == 1 and "--plugin FILE.py" in done.stderr, done.stdout + done.stderr
     for arguments in ([picked], [elsewhere, "--plugin", TOY]):
-        done = run_paretune("verify", *arguments)
+        done = start_paretune("verify", *arguments)
         verdicts = (0, 3, 4, 8)  # the machine may be restless
         assert done.returncode in verdicts, done.stdout + done.stderr
         assert "latency_p50_ms" in done.stdout

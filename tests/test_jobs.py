@@ -77,6 +77,12 @@ def test_a_job_goes_through_json_and_back(job: Job) -> None:
     assert again == job and type(again) is type(job) and again.key == job.key
 
 
+def test_a_job_with_values_of_further_axes_goes_through_json_and_back() -> None:
+    job = Measure("0" * 64, replace(RUN, options=(("row_block", 4), ("streams", "two"))))
+    again = Job.from_dict(through_json(job.as_dict()))
+    assert again == job and again.key == job.key
+
+
 def test_a_key_is_made_of_all_that_the_outcome_depends_on() -> None:
     build, measure = EXAMPLES[2], EXAMPLES[3]
     different = [
@@ -88,6 +94,7 @@ def test_a_key_is_made_of_all_that_the_outcome_depends_on() -> None:
         replace(build, occasion="trial 2"),
         replace(measure, artifact="1" * 64),
         replace(measure, run=replace(RUN, batch_size=1)),
+        replace(measure, run=replace(RUN, options=(("row_block", 4),))),
         replace(measure, with_quality=True),
     ]
     assert len({job.key for job in different}) == len(different)

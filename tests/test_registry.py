@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from conftest import SMALL_SPACE
 
 from paretune.runners.build.plan import plan
-from paretune.runners.build.stages import stage_version
+from paretune.runners.build.stages import stage_version, stage_versions
 from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.workload.recipe import Recipe
@@ -163,6 +163,19 @@ def test_stages_and_their_keys_are_what_they_were() -> None:
     ]
     versions = {"reference": 3, "export": 1, "export-program": 1, "quantize": 5, "distill": 4}
     assert {stage: stage_version(stage) for stage in versions} == versions
+    assert versions.items() <= stage_versions().items()
+
+
+def test_builds_depend_on_the_versions_of_registered_formats_and_schemes() -> None:
+    """An outcome that is kept for a job must not outlive a new version of what a plugin makes."""
+    made = FormatRecord("toy", "toys", stage="export-toy", export=len)
+    scheme = SCHEMES.get("int8-static")
+    with FORMATS.restored(), SCHEMES.restored():
+        before = stage_versions()
+        FORMATS.register(made)
+        SCHEMES.register(replace(scheme, name="toy-bits", version=2))
+        added = dict(stage_versions().items() - before.items())
+        assert added == {"export-toy": 1, "quantize to toy-bits": 2}
 
 
 def test_a_new_format_can_make_schemes_that_there_are() -> None:
