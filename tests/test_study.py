@@ -367,8 +367,8 @@ def test_one_cause_for_every_failure_stops_early_and_continues_once_fixed(tmp_pa
     assert [run.info.status for run in mlflow_runs(study)] == ["FAILED"] * 3
 
     (tmp_path / "checkpoint.pt").write_text("here")
-    mended = run_paretune("search", study)
-    assert mended.returncode == 0, mended.stderr
+    fixed = run_paretune("search", study)
+    assert fixed.returncode == 0, fixed.stderr
     check_consistency(study, 4)
     assert all(record.measurement for record in load_history(study).records)
 

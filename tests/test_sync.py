@@ -131,11 +131,11 @@ def test_a_server_killed_for_the_middle_third_costs_nothing(tmp_path: Path) -> N
         for _ in range(2):
             done = start_paretune("sync", study)
             assert done.returncode == 0, done.stdout + done.stderr
-        mended = contents(uri)
+        synced = contents(uri)
         # A view of the same storage by a server that nothing ever happened to.
         undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
         text = study.read_text("utf-8").replace(uri, undisturbed)
         study.write_text(text, "utf-8")
         done = start_paretune("sync", study)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert mended == contents(undisturbed)
+        assert synced == contents(undisturbed)

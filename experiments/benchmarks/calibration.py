@@ -231,9 +231,8 @@ def study(seed: int, launches: NDArray[np.float64], scatter: float) -> Tally:
     wanted = [record for record in plausible(history) if history.is_of_interest(record)]
     measured = [_point(record, machine) for record in wanted]
     points = [point for point, _ in measured]
-    trials = [record for record in history.feasible if history.is_of_interest(record)]
     each = [launches for _, launches in measured]
-    fresh = FreshPoints(points, each, OBJECTIVES, "accuracy", trials)
+    fresh = FreshPoints(points, each, OBJECTIVES, "accuracy", history.of_interest)
     values = losses([fresh.metrics(i) for i in range(len(points))], OBJECTIVES)
     verdicts = publish(values, fresh.draws)
     true = losses([machine.truth(record.candidate) for record in wanted], OBJECTIVES)

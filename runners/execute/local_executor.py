@@ -6,7 +6,6 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from paretune.runners import environment
@@ -44,17 +43,6 @@ class LocalExecutor:
         self._to_measure: deque[tuple[Measure | Score | Launch, Future[Outcome]]] = deque()
         self._launched: dict[str, Path] = {}
         self._under_way: dict[str, Future[Outcome]] = {}
-
-    def __enter__(self) -> LocalExecutor:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close(kill=kind is not None)
 
     def site(self, run: RunSpec) -> Site:
         """Return where candidates with this run are built and measured (see :class:`Executor`)."""
@@ -118,15 +106,18 @@ class LocalExecutor:
 
     def cancel(self) -> None:
         """Stop all pending jobs (see :class:`Executor`)."""
-        while self._to_measure:
-            self._to_measure.popleft()[1].cancel()
+        self._drop()
         self._pool.cancel()
 
     def close(self, *, kill: bool = False) -> None:
         """Release everything (see :class:`Executor`)."""
+        self._drop()
+        self._pool.stop(kill=kill)
+
+    def _drop(self) -> None:
+        """Cancel the measurements that have not begun."""
         while self._to_measure:
             self._to_measure.popleft()[1].cancel()
-        self._pool.stop(kill=kill)
 
     def _measure(self, job: Measure | Score | Launch) -> Any:
         evaluator = self._evaluator

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.workload.model_file import write_inputs
-from paretune.spaces import DEFAULT_RUNNER
+from paretune.spaces import DEFAULT_RUNNER, RunSpec
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,26 @@ class ModelSetup:
     dimensions: Mapping[str, int] = field(default_factory=dict)
     data: Path | None = None
 
-    def runner(self) -> tuple[ProcessRunner, str]:
-        """Return the runner and the provider."""
+    @contextmanager
+    def ready(
+        self, model: Path, batch_size: int
+    ) -> Iterator[tuple[ProcessRunner, RunSpec, Samples]]:
+        """Yield the runner, how it runs a model, and the inputs, which are written for this time.
+
+        Args:
+            model: The model file.
+            batch_size: Samples in one call.
+        """
         python = interpreter([*self.requirements, "numpy"]) if self.requirements else self.python
         record = RUNTIMES.get(self.runtime)
         provider = self.provider or record.default_provider
         libraries = {name: Path(path).resolve() for name, path in self.provider_libraries.items()}
         options = {provider: dict(self.provider_options)}
-        return record.make_runner("", python, options, libraries), provider
-
-    def samples(self, model: Path, batch_size: int, folder: Path) -> Samples:
-        """Write the inputs of a model, and return them."""
-        return Samples(
-            write_inputs(model, folder, batch_size, data=self.data, dimensions=self.dimensions)
-        )
+        runner = record.make_runner("", python, options, libraries)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            inputs = write_inputs(
+                model, folder, batch_size, data=self.data, dimensions=self.dimensions
+            )
+            run = RunSpec(runner.name, provider, batch_size, self.threads)
+            yield runner, run, Samples(inputs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paretune.search.cli.names import RegistryName
-from paretune.spaces import DEFAULT_RUNNER, RunSpec
+from paretune.spaces import DEFAULT_RUNNER
 
 if TYPE_CHECKING:
     from paretune.runners.runtimes.settings import LoadSettings, MeasurementSettings
@@ -167,8 +167,6 @@ def measure(
     Without --inputs the model runs on random samples. Every launch is a fresh process, pinned to
     its cores, on an idle machine; disturbed launches are repeated.
     """
-    import tempfile
-
     from paretune.runners.failure import Failure
     from paretune.runners.measure.model_report import ModelReport, report
     from paretune.runners.measure.model_setup import ModelSetup
@@ -179,15 +177,12 @@ def measure(
     )
 
     options = ModelSetup(**setup)
-    runner, provider = options.runner()
     settings = _settings(careful, memory_limit_mb, timeout_s)
     settings = replace(settings, load=_load(queries_per_s, single_stream, load_seconds))
     reports: list[ModelReport] = []
     failed = False
     for batch_size in batch_sizes:
-        run = RunSpec(runner.name, provider, batch_size, options.threads)
-        with tempfile.TemporaryDirectory() as name:
-            samples = options.samples(model, batch_size, Path(name))
+        with options.ready(model, batch_size) as (runner, run, samples):
             outcome = report(runner, model, run, samples, settings)
         if isinstance(outcome, Failure):
             failed = True
@@ -216,17 +211,12 @@ def compare(model: Path, other: Path, batch_size: int, launches: int, **setup: A
     Both take turns in the same processes (ABBA blocks), so that a disturbance affects both:
     differences of a few percent show.
     """
-    import tempfile
-
     from paretune.runners.failure import Failure
     from paretune.runners.measure.comparison import compare as compare_models
     from paretune.runners.measure.model_setup import ModelSetup
 
     options = ModelSetup(**setup)
-    runner, provider = options.runner()
-    run = RunSpec(runner.name, provider, batch_size, options.threads)
-    with tempfile.TemporaryDirectory() as name:
-        samples = options.samples(model, batch_size, Path(name))
+    with options.ready(model, batch_size) as (runner, run, samples):
         outcome = compare_models(runner, (model, other), run, samples, launches=launches)
     if isinstance(outcome, Failure):
         click.echo(f"{outcome.stage}: {outcome.message}", err=True)

@@ -196,8 +196,9 @@ class Confirmation:
     def _together(self, points: list[Point]) -> FreshPoints:
         launches = [self._campaign.timing(point.entry).launches for point in points]
         history = self.history
-        trials = [each for each in history.feasible if history.is_of_interest(each)]
-        return FreshPoints(points, launches, history.objectives, history.quality_metric, trials)
+        return FreshPoints(
+            points, launches, history.objectives, history.quality_metric, history.of_interest
+        )
 
     def _verdicts(self, fresh: FreshPoints, left_out: Mapping[Point, str]) -> dict[Point, Verdict]:
         """Return the verdict on each judged point; places refer to the judged points."""

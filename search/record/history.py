@@ -120,6 +120,11 @@ class History:
         return self.interest.holds(point.metrics, base, self.objectives, self.quality_metric)
 
     @property
+    def of_interest(self) -> list[TrialRecord]:
+        """The feasible trials that are of interest (see :meth:`is_of_interest`)."""
+        return [record for record in self.feasible if self.is_of_interest(record)]
+
+    @property
     def reference(self) -> NDArray[np.float64] | None:
         """The losses of the hypervolume's reference point; ``None`` without a baseline.
 

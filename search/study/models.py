@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ from paretune.runners.measure.model_report import ModelReport
 from paretune.runners.measure.model_report import report as report_model
 from paretune.runners.measure.model_setup import ModelSetup
 from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
-from paretune.spaces import RunSpec, StudyError
+from paretune.spaces import StudyError
 
 Result = TypeVar("Result")
 
@@ -35,12 +34,8 @@ def measure(
     Raises:
         StudyError: If it cannot run, with the reason.
     """
-    file, made = Path(model), _setup(setup)
-    runner, provider = made.runner()
-    run = RunSpec(runner.name, provider, batch_size, made.threads)
-    settings = CAREFUL if careful else MeasurementSettings()
-    with tempfile.TemporaryDirectory() as folder:
-        samples = made.samples(file, batch_size, Path(folder))
+    file, settings = Path(model), CAREFUL if careful else MeasurementSettings()
+    with _setup(setup).ready(file, batch_size) as (runner, run, samples):
         return _told(report_model(runner, file, run, samples, settings))
 
 
@@ -61,12 +56,9 @@ def compare(
     Raises:
         StudyError: If one of them cannot run, with the reason.
     """
-    file, made = Path(model), _setup(setup)
-    runner, provider = made.runner()
-    run = RunSpec(runner.name, provider, batch_size, made.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        samples = made.samples(file, batch_size, Path(folder))
-        return _told(compare_models(runner, (file, Path(other)), run, samples, launches=launches))
+    models = Path(model), Path(other)
+    with _setup(setup).ready(models[0], batch_size) as (runner, run, samples):
+        return _told(compare_models(runner, models, run, samples, launches=launches))
 
 
 def _setup(values: dict[str, Any]) -> ModelSetup:
