@@ -9,6 +9,7 @@ import pytest
 from conftest import run_paretune
 from onnx import TensorProto, helper, numpy_helper
 
+import paretune
 from paretune.runners.measure.comparison import Comparison
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.workload.model_file import model_inputs, write_inputs
@@ -124,3 +125,15 @@ def test_compare_tells_a_slower_model(tmp_path: Path) -> None:
 )
 def test_verdicts(ratio: Statistic, verdict: str) -> None:
     assert Comparison(ratio, ()).verdict == verdict
+
+
+def test_python_measures_and_compares_as_the_commands_do(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "model.onnx")
+    other = save_model(tmp_path / "other.onnx", layers=400)
+    report = paretune.measure(str(model), batch_size=4, careful=False)
+    assert report.run.batch_size == 4
+    assert report.statistics["latency_p95_ms"].value > 0
+    verdict = paretune.compare(model, str(other), launches=2)
+    assert verdict.verdict == "slower" and verdict.ratio.value > 2
+    with pytest.raises(ParetuneError, match="no file"):
+        paretune.measure(tmp_path / "gone.onnx")
