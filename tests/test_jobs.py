@@ -18,7 +18,8 @@ from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
 from paretune.runners.runtimes import launch as launches
 from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.stage_record import StageRecord
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import BuildSpec, RecordError, RunSpec
 

@@ -11,8 +11,9 @@ from conftest import QUICK_CONFIRMATION, run_paretune, wait_until, write_study
 
 import paretune
 from paretune.runners.measure.statistic import Statistic
-from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.pins import Pins
+from paretune.runners.store.stage_record import StageRecord
 from paretune.runners.store.use import StoreUse
 from paretune.runners.workload.recipe import Recipe
 from paretune.search.propose.cost import CostModel

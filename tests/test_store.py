@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from paretune.runners.store.artifact_store import ArtifactStore, StageRecord, file_digest
+from paretune.runners.store.artifact import MANIFEST, Artifact, file_digest
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import StoreError
 
 
@@ -22,6 +24,20 @@ def put(store: ArtifactStore, content: bytes) -> str:
     with store.scratch() as folder:
         (folder / "file").write_bytes(content)
         return store.put(folder / "file")
+
+
+def put_model(store: ArtifactStore, **contents: bytes) -> str:
+    """Put an artifact of some files into the store; the first one is given to the runtime."""
+    with store.scratch() as folder:
+        files = [folder / name.replace("_", "/") for name in contents]
+        for file, content in zip(files, contents.values(), strict=True):
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
+        inputs = [{"name": "x", "type": "float", "shape": ["batch", 4]}]
+        artifact = Artifact.of(files, "toy", "int8", {"inputs": inputs, "outputs": []})
+        assert Artifact.from_manifest(artifact.manifest) == artifact
+        assert store.put_artifact(artifact, folder) == artifact.digest
+    return artifact.digest
 
 
 def record(output: str) -> StageRecord:
@@ -43,6 +59,67 @@ def test_a_damaged_object_is_not_given_out(store: ArtifactStore) -> None:
     path.write_bytes(b"ab")
     assert store.get(name) is None
     assert put(store, b"abc") == name and store.get(name) is not None
+
+
+def test_an_artifact_is_named_by_its_manifest(store: ArtifactStore) -> None:
+    name = put_model(store, model=b"graph", parts_weights=b"weights")
+    path, artifact = store.get(name), store.artifact(name)
+    assert path is not None and path.read_bytes() == b"graph" and artifact is not None
+    assert (path.parent / "parts" / "weights").read_bytes() == b"weights"
+    assert file_digest(path.with_name(MANIFEST)) == name == artifact.digest
+    assert [file.name for file in artifact.files] == ["model", "parts/weights"]
+    assert artifact.size_bytes == 12 and artifact.inputs[0]["name"] == "x"
+    # The same content is kept once; any other has another name.
+    assert put_model(store, model=b"graph", parts_weights=b"weights") == name
+    assert put_model(store, model=b"graph", parts_weights=b"others!") != name
+    assert len(store.names()) == 2
+
+
+@pytest.mark.parametrize("file", ["model", "parts/weights", MANIFEST])
+@pytest.mark.parametrize("content", [b"", b"changed", None])
+def test_a_damaged_artifact_is_not_given_out(
+    store: ArtifactStore, file: str, content: bytes | None
+) -> None:
+    name = put_model(store, model=b"graph", parts_weights=b"weights")
+    path = store.get(name)
+    assert path is not None
+    if content is None:
+        (path.parent / file).unlink()
+    else:
+        (path.parent / file).write_bytes(content)
+    assert store.state(name) == "damaged"
+    assert store.get(name) is None and store.state(name) == "missing"
+    assert put_model(store, model=b"graph", parts_weights=b"weights") == name
+    assert store.get(name) == path
+
+
+def test_what_has_been_checked_is_not_read_again(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [put_model(store, model=b"graph", weights=b"weights"), put(store, b"abc")]
+    paths = [store.get(name) for name in names]
+    monkeypatch.setattr(ArtifactStore, "state", lambda *_: pytest.fail("it was read again"))
+    assert [store.get(name) for name in names] == paths
+
+
+def test_two_processes_that_keep_one_artifact_keep_it_once(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = put_model(store, model=b"graph", weights=b"weights")
+    path = store.get(name)
+    # The other process looked before this one had put it there.
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert put_model(store, model=b"graph", weights=b"weights") == name
+    assert store.get(name) == path and store.state(name) == "whole"
+
+
+def test_an_artifact_that_is_evicted_is_gone_as_a_whole(store: ArtifactStore) -> None:
+    name = put_model(store, model=b"graph", weights=b"weights")
+    path, size = store.get(name), store.size_bytes()
+    store.commit(record(name))
+    assert path is not None and size == 12 + (path.parent / MANIFEST).stat().st_size
+    assert store.evict(0, keep=[name]) == 0 and store.evict(0) == size
+    assert store.names() == [] and store.record("k" * 64) is None
 
 
 def test_a_record_counts_only_with_its_output(store: ArtifactStore) -> None:

@@ -22,7 +22,7 @@ from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.runtimes import launch as launches
-from paretune.runners.store.artifact_store import StageRecord
+from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import BuildSpec, Candidate, RunSpec
 
 DEVICE = "device:simulated"

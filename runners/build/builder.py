@@ -14,7 +14,8 @@ from paretune.runners.build.plan import Step, plan
 from paretune.runners.build.stages import StageInput, run_stage, stage_version
 from paretune.runners.failure import Failure, FailureKind, StageError
 from paretune.runners.formats import FORMATS
-from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.stage_record import StageRecord
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
 from paretune.runners.workload.user_code import line_in

@@ -13,7 +13,8 @@ from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import RecordError
 
 

@@ -22,7 +22,8 @@ from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import RunSpec, digest
 
 _QUALITY_VERSION = 3

@@ -1,7 +1,9 @@
-"""The artifact store: files named by their content, and the records of the stages that made them.
+"""The artifact store: artifacts and files by content, and the records of what made them.
 
-    objects/ab/abcd…   a file, named by the SHA-256 of its bytes
-    stages/key.json    a stage's result, named by the digest of everything it depends on
+    objects/ab/abcd…   an artifact's folder, named by the SHA-256 of its manifest, or a single file
+                       (samples, checkpoints), named by the SHA-256 of its bytes
+    stages/key.json    a stage's result, named by the digest of everything it depends on: it has
+                       the digest of the output
     outcomes/key.json  a job's outcome, named by the job's key (see runners/execute)
     claims/key         locked by the process that runs that stage
     executions.jsonl   a line when a stage begins, and one when its output is kept
@@ -10,22 +12,24 @@
                        if you delete a study, delete its file of pins
     in-use             locked, shared, by every study that builds or measures
 
-A file is written under another name, flushed, then renamed: it exists completely or not at all.
+Files and folders are written under another name, flushed, then renamed: they exist completely or
+not at all. Earlier versions kept a model as a single file; such a file is used as it is.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from paretune.runners.store.artifact import MANIFEST, Artifact, file_digest
+from paretune.runners.store.scratch import Scratch
+from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import StoreError
 
 State = Literal["whole", "missing", "damaged"]
@@ -33,33 +37,8 @@ State = Literal["whole", "missing", "damaged"]
 _KEPT_STAGES = ("reference", "import-model")
 
 
-@dataclass(frozen=True)
-class StageRecord:
-    """The result of one execution of a stage.
-
-    Attributes:
-        stage: Name of the stage.
-        key: Digest of everything the output depends on.
-        params: The stage's parameters.
-        parent: Digest of its input object, or ``None`` for the first stage.
-        output: Digest of its output object; empty for a stage that only yields metrics.
-        seconds: Wall-clock time it took.
-        metrics: Metrics it observed, such as the quality reached.
-        train_losses: The mean training loss of each epoch, if it trained.
-    """
-
-    stage: str
-    key: str
-    params: Mapping[str, Any]
-    parent: str | None
-    output: str
-    seconds: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    train_losses: Sequence[float] = field(default_factory=list)
-
-
 class ArtifactStore:
-    """Files by content and stage records by key, under one folder.
+    """Artifacts and files by content and stage records by key, under one folder.
 
     Args:
         root: The store's folder; made if it is missing.
@@ -70,6 +49,8 @@ class ArtifactStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+        self._scratch = Scratch(self.root / "scratch")
+        self._checked: dict[str, list[tuple[int, int, int]]] = {}
         try:
             for name in ("objects", "stages", "claims", "scratch", "pins"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -80,7 +61,7 @@ class ArtifactStore:
             ) from error
 
     def put(self, path: Path) -> str:
-        """Add a file to the store and return its digest.
+        """Add a copy of a file to the store and return its digest.
 
         The same bytes are kept only once.
         """
@@ -88,30 +69,72 @@ class ArtifactStore:
         target = self._object(name)
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
-            with self._renamed_to(target) as aside:
+            with self._scratch.renamed_to(target) as aside:
                 shutil.copyfile(path, aside)
         return name
 
-    def get(self, name: str) -> Path | None:
-        """Return the path of an object, or ``None`` if it is missing or damaged.
+    def put_artifact(self, artifact: Artifact, folder: Path) -> str:
+        """Move an artifact's files into the store and return its digest.
 
-        The bytes are compared with the name; a damaged file is removed, so that its stage makes it
-        again.
+        The same artifact is kept only once.
+
+        Args:
+            artifact: The artifact.
+            folder: The folder of its files, in the store's scratch.
         """
-        path, state = self._object(name), self.state(name)
-        if state == "damaged":
-            path.unlink(missing_ok=True)
-        return path if state == "whole" else None
+        name = artifact.digest
+        target = self._object(name)
+        if not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            with self._scratch.renamed_to(target) as aside:
+                for file in artifact.files:
+                    (aside / file.name).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / file.name).replace(aside / file.name)
+                (aside / MANIFEST).write_text(artifact.manifest, "utf-8")
+        return name
+
+    def get(self, name: str) -> Path | None:
+        """Return the path of a file, or of an artifact's first file; ``None`` without a whole one.
+
+        The bytes are compared with the digest, once per process unless a file has changed since. A
+        damaged object is removed, so that its stage makes it again.
+        """
+        path = self._object(name)
+        seen = _marks(path)
+        if not seen or self._checked.get(name) != seen:
+            if (state := self.state(name)) == "damaged":
+                _remove(path)
+            if state != "whole":
+                return None
+            self._checked[name] = seen
+        return path if path.is_file() else path / _read(path).files[0].name
+
+    def artifact(self, name: str) -> Artifact | None:
+        """Return what an artifact's manifest says.
+
+        Returns:
+            ``None`` if it is not in the store, or has no manifest because an earlier version made
+            it.
+        """
+        try:
+            return _read(self._object(name))
+        except (OSError, ValueError):
+            return None
 
     def state(self, name: str) -> State:
         """Say whether an object is whole, damaged or missing; a damaged one is not removed."""
         path = self._object(name)
-        if not path.is_file():
+        if path.is_file():
+            return "whole" if file_digest(path) == name else "damaged"
+        if not path.is_dir():
             return "missing"
-        return "whole" if file_digest(path) == name else "damaged"
+        manifest = path / MANIFEST
+        if not manifest.is_file() or file_digest(manifest) != name:
+            return "damaged"
+        return "whole" if all(file.is_whole(path) for file in _read(path).files) else "damaged"
 
     def names(self) -> list[str]:
-        """Return the names of all objects, damaged or not."""
+        """Return the digests of all artifacts and files, damaged or not."""
         return [path.name for path in self._objects()]
 
     def record(self, key: str) -> StageRecord | None:
@@ -135,7 +158,7 @@ class ArtifactStore:
 
     def write(self, path: Path, text: str) -> None:
         """Write a text file in the store's folder, completely or not at all."""
-        with self._renamed_to(path) as aside:
+        with self._scratch.renamed_to(path) as aside:
             aside.write_text(text, "utf-8")
 
     @contextmanager
@@ -168,7 +191,7 @@ class ArtifactStore:
 
     def size_bytes(self) -> int:
         """Return the size of all objects."""
-        return sum(path.stat().st_size for path in self._objects())
+        return sum(map(_size, self._objects()))
 
     @property
     def pins(self) -> Path:
@@ -186,10 +209,10 @@ class ArtifactStore:
     def evict(self, limit_bytes: int, keep: Collection[str] = ()) -> int:
         """Remove outputs of stages until the objects fit a limit; no stage may be running.
 
-        Files that took the fewest seconds per byte go first. The reference's weights, pinned files
-        and files that no stage made (such as inputs) stay. The records stay as well: a build that
-        needs a removed file runs its stage again, and a build that starts from a later file does
-        not.
+        Those that took the fewest seconds per byte go first. The reference's weights, pinned
+        objects and files that no stage made (such as inputs) stay. The records stay as well: a
+        build that needs a removed output runs its stage again, and a build that starts from a later
+        output does not.
 
         Args:
             limit_bytes: Limit on the size of all objects.
@@ -199,7 +222,7 @@ class ArtifactStore:
             Bytes removed.
         """
         kept = set(keep).union(*self.pinned().values())
-        sizes = {path.name: path.stat().st_size for path in self._objects()}
+        sizes = {path.name: _size(path) for path in self._objects()}
         seconds: dict[str, float] = {}
         for path in (self.root / "stages").glob("*.json"):
             record = self.note(path.stem)
@@ -211,49 +234,21 @@ class ArtifactStore:
         for name in sorted(seconds, key=lambda name: seconds[name] / max(sizes[name], 1)):
             if total - removed <= limit_bytes or seconds[name] == float("inf"):
                 break
-            self._object(name).unlink(missing_ok=True)
+            _remove(self._object(name))
             removed += sizes[name]
         return removed
 
     def sweep(self) -> None:
         """Remove leftovers of killed processes from scratch."""
-        for folder in self.leftovers():
-            shutil.rmtree(folder, ignore_errors=True)
+        self._scratch.sweep()
 
     def leftovers(self) -> list[Path]:
         """Return the folders in scratch that no process holds: their processes were killed."""
-        found, scratch = [], self.root / "scratch"
-        with suppress(BlockingIOError), locked(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            for folder in scratch.iterdir():
-                with suppress(OSError), locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                    found.append(folder)
-        return found
+        return self._scratch.leftovers()
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
+    def scratch(self) -> AbstractContextManager[Path]:
         """Yield an empty folder for work in progress, removed at the end."""
-        with ExitStack() as stack:
-            # A sweeping process sees it created and locked in one step.
-            with locked(self.root / "scratch", fcntl.LOCK_SH):
-                name = tempfile.TemporaryDirectory(dir=self.root / "scratch")
-                folder = Path(stack.enter_context(name))
-                stack.enter_context(locked(folder, fcntl.LOCK_EX))
-            yield folder
-
-    @contextmanager
-    def _renamed_to(self, target: Path) -> Iterator[Path]:
-        try:
-            with self.scratch() as folder:
-                aside = folder / "file"
-                yield aside
-                with aside.open("rb") as file:
-                    os.fsync(file.fileno())
-                aside.replace(target)
-        except OSError as error:
-            raise StoreError(
-                f"the artifact store cannot write {target}: {error}; free some space or choose "
-                "another `output_dir`"
-            ) from error
+        return self._scratch.folder()
 
     def _objects(self) -> list[Path]:
         return list((self.root / "objects").glob("*/*"))
@@ -269,18 +264,27 @@ class ArtifactStore:
         return self.root / "stages" / f"{key}.json"
 
 
-@contextmanager
-def locked(path: Path, how: int) -> Iterator[None]:
-    """Lock a file or folder; the lock ends with the process, in whatever way it ends."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
+def _read(folder: Path) -> Artifact:
+    return Artifact.from_manifest((folder / MANIFEST).read_text("utf-8"))
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _files(path: Path) -> list[Path]:
+    """Return the files of an object, which is one itself or has them in its folder."""
+    return [each for each in (path, *path.rglob("*")) if each.is_file()]
+
+
+def _marks(path: Path) -> list[tuple[int, int, int]]:
+    """Return what changes whenever a file of an object does; nothing if it is missing."""
+    found = [each.stat() for each in sorted(_files(path))]
+    return [(each.st_ino, each.st_size, each.st_mtime_ns) for each in found]
+
+
+def _size(path: Path) -> int:
+    return sum(each.stat().st_size for each in _files(path))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

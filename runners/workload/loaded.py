@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.metric import METRICS
-from paretune.runners.store.artifact_store import file_digest
+from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.data import Data
 from paretune.runners.workload.model_file import external_files
 from paretune.runners.workload.protocol import Workload

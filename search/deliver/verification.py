@@ -21,7 +21,7 @@ from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
-from paretune.runners.store.artifact_store import file_digest
+from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.user_code import load_plugins
 from paretune.search.deliver.bundle import MANIFEST_VERSION, input_files
 from paretune.spaces import GraphOptimization, RunSpec, StudyError

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretune.runners.store.artifact_store import locked
+from paretune.runners.store.scratch import locked
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.search.storage.collector import collector_off
 

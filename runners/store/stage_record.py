@@ -1,0 +1,33 @@
+"""The record of a stage: what one execution made, and out of what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """The result of one execution of a stage.
+
+    Attributes:
+        stage: Name of the stage.
+        key: Digest of everything the output depends on.
+        params: The stage's parameters.
+        parent: Digest of its input, or ``None`` for the first stage.
+        output: Digest of its output, a file or an artifact; empty for a stage that only yields
+            metrics.
+        seconds: Wall-clock time it took.
+        metrics: Metrics it observed, such as the quality reached.
+        train_losses: The mean training loss of each epoch, if it trained.
+    """
+
+    stage: str
+    key: str
+    params: Mapping[str, Any]
+    parent: str | None
+    output: str
+    seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    train_losses: Sequence[float] = field(default_factory=list)
