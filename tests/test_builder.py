@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 from conftest import IRIS
 
-from paretune.runners.build.builder import Artifact, Builder, Training
+from paretune.runners.build.builder import Builder
+from paretune.runners.build.built import Built, Training
 from paretune.runners.build.epoch_time import epoch_seconds
 from paretune.runners.build.plan import plan
 from paretune.runners.failure import Failure, FailureKind
@@ -32,14 +33,21 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
     return Builder(LoadedWorkload(f"{IRIS}:Iris", IRIS.parent), store)
 
 
-def build(builder: Builder, student: str, ratio: float, quantization: str) -> Artifact:
-    artifact = builder.build(BuildSpec(student, ratio, Quantization(quantization)))
-    assert isinstance(artifact, Artifact), artifact
-    return artifact
+def build(builder: Builder, student: str, ratio: float, quantization: str) -> Built:
+    built = builder.build(BuildSpec(student, ratio, Quantization(quantization)))
+    assert isinstance(built, Built), built
+    return built
 
 
-def outputs(artifact: Artifact, inputs: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(str(artifact.path), providers=["CPUExecutionProvider"])
+def model(builder: Builder, built: Built) -> Path:
+    path = builder.store.get(built.artifact)
+    assert path is not None
+    return path
+
+
+def outputs(builder: Builder, built: Built, inputs: np.ndarray) -> np.ndarray:
+    path = model(builder, built)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"input": inputs})[0])
 
 
@@ -71,18 +79,18 @@ def test_training_continues_from_its_short_part(builder: Builder, tmp_path: Path
 
 
 def test_a_skeleton_has_the_operators_of_the_real_model(builder: Builder) -> None:
-    def operators(artifact: Artifact) -> list[tuple[str, list[int]]]:
-        graph = onnx.load(artifact.path).graph
+    def operators(built: Built) -> list[tuple[str, list[int]]]:
+        graph = onnx.load(model(builder, built)).graph
         shapes = sorted((weight.name, list(weight.dims)) for weight in graph.initializer)
         return [(node.op_type, []) for node in graph.node] + [("", dims) for _, dims in shapes]
 
     for ratio, quantization in ((0.0, "fp32"), (0.5, "fp32"), (0.5, "int8-static")):
         spec = BuildSpec("small", ratio, Quantization(quantization))
         skeleton, real = builder.build(spec, is_skeleton=True), builder.build(spec)
-        assert isinstance(skeleton, Artifact) and isinstance(real, Artifact)
+        assert isinstance(skeleton, Built) and isinstance(real, Built)
         assert "distill" not in {record.stage for record in skeleton.lineage}
         assert operators(skeleton) == operators(real)
-        assert skeleton.digest != real.digest
+        assert skeleton.artifact != real.artifact
 
 
 def test_no_stage_runs_twice(builder: Builder) -> None:
@@ -90,7 +98,7 @@ def test_no_stage_runs_twice(builder: Builder) -> None:
     assert "quantize" in first.stage_seconds
     again = build(builder, "reference", 0.5, "int8-static")
     assert dict(again.stage_seconds) == {}
-    assert again.digest == first.digest
+    assert again.artifact == first.artifact
     other = build(builder, "reference", 0.5, "int8-dynamic")
     assert set(other.stage_seconds) == {"quantize"}
 
@@ -98,23 +106,23 @@ def test_no_stage_runs_twice(builder: Builder) -> None:
 def test_a_second_builder_reuses_the_store(builder: Builder) -> None:
     first = build(builder, "reference", 0.0, "fp32")
     again = Builder(LoadedWorkload(f"{IRIS}:Iris", IRIS.parent), builder.store)
-    artifact = build(again, "reference", 0.0, "fp32")
-    assert artifact.digest == first.digest and not artifact.stage_seconds
+    built = build(again, "reference", 0.0, "fp32")
+    assert built.artifact == first.artifact and not built.stage_seconds
 
 
 def test_a_damaged_artifact_is_built_again(builder: Builder) -> None:
     first = build(builder, "small", 0.0, "fp32")
-    first.path.write_bytes(b"rubbish")
+    model(builder, first).write_bytes(b"rubbish")
     again = build(builder, "small", 0.0, "fp32")
     assert set(again.stage_seconds) == {"export"}
-    onnx.checker.check_model(again.path)
+    onnx.checker.check_model(model(builder, again))
 
 
 def test_exported_file_takes_any_batch_and_has_the_models_answers(builder: Builder) -> None:
-    artifact = build(builder, "reference", 0.0, "fp32")
+    built = build(builder, "reference", 0.0, "fp32")
     inputs = builder.loaded.data.validation.inputs
-    together = outputs(artifact, inputs)
-    alone = np.concatenate([outputs(artifact, inputs[i : i + 1]) for i in range(len(inputs))])
+    together = outputs(builder, built, inputs)
+    alone = np.concatenate([outputs(builder, built, inputs[i : i + 1]) for i in range(len(inputs))])
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
     assert builder.loaded.score(together, "validation") > 0.8
 
@@ -123,9 +131,13 @@ def test_pruning_and_distilling_make_files_smaller(builder: Builder) -> None:
     reference = build(builder, "reference", 0.0, "fp32")
     pruned = build(builder, "reference", 0.5, "fp32")
     student = build(builder, "small", 0.0, "fp32")
-    assert pruned.size_bytes < reference.size_bytes
-    assert student.size_bytes < pruned.size_bytes
-    widths = [list(t.dims) for t in onnx.load(pruned.path).graph.initializer if len(t.dims) == 2]
+    sizes = [builder.store.model_bytes(each.artifact) for each in (student, pruned, reference)]
+    assert sizes == sorted(set(sizes))
+    widths = [
+        list(t.dims)
+        for t in onnx.load(model(builder, pruned)).graph.initializer
+        if len(t.dims) == 2
+    ]
     assert [32, 4] in widths and [32, 32] in widths
 
 
@@ -135,16 +147,16 @@ def test_quantization_aware_training_is_a_stage_before_static_int8(builder: Buil
     assert names == ["reference", "distill", "prune", "fine-tune", "qat", "export", "quantize"]
     adapted = build(builder, "small", 0.5, "int8-qat")
     assert len(adapted.train_losses["qat"]) == builder.recipe.qat_epochs
-    operators = {node.op_type for node in onnx.load(adapted.path).graph.node}
+    operators = {node.op_type for node in onnx.load(model(builder, adapted)).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
     inputs = builder.loaded.data.validation.inputs
-    quality = builder.loaded.score(outputs(adapted, inputs), "validation")
+    quality = builder.loaded.score(outputs(builder, adapted, inputs), "validation")
     # What the simulation promised is what the file gives: a handful of samples apart.
     assert abs(quality - adapted.stage_quality["qat"]) < 0.05
     skeleton = builder.build(spec, is_skeleton=True)
     plain = builder.build(BuildSpec("small", 0.5, Quantization.INT8_STATIC), is_skeleton=True)
-    assert isinstance(skeleton, Artifact) and isinstance(plain, Artifact)
-    assert skeleton.digest == plain.digest  # rounding in training does not change the graph
+    assert isinstance(skeleton, Built) and isinstance(plain, Built)
+    assert skeleton.artifact == plain.artifact  # rounding in training does not change the graph
 
 
 OWN_LOOP = """
@@ -174,7 +186,7 @@ def test_a_training_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     loaded = LoadedWorkload("own.py:Own", tmp_path)
     assert epoch_seconds(loaded) == {}
     own = Builder(loaded, ArtifactStore(tmp_path / "store"))
-    artifact = build(own, "small", 0.5, "int8-qat")
+    built = build(own, "small", 0.5, "int8-qat")
     recipe = loaded.workload.recipe()
     short, whole = recipe.short_epochs(recipe.distill_epochs), recipe.distill_epochs
     assert (tmp_path / "calls.txt").read_text().splitlines() == [
@@ -182,9 +194,9 @@ def test_a_training_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
         *(f"{epochs} True True" for epochs in (short, whole - short, recipe.fine_tune_epochs)),
         f"{recipe.qat_epochs} True True",
     ]
-    assert len(artifact.train_losses["distill"]) == 2
+    assert len(built.train_losses["distill"]) == 2
     validation = loaded.data.validation
-    assert loaded.score(outputs(artifact, validation.inputs), "validation") > 0.7
+    assert loaded.score(outputs(own, built, validation.inputs), "validation") > 0.7
 
 
 SEVERAL = """
@@ -231,9 +243,9 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
 
 @pytest.mark.parametrize("quantization", ["fp32", "int8-static", "int8-qat"])
 def test_a_model_of_several_inputs(several: Builder, quantization: str) -> None:
-    artifact = build(several, "small", 0.5, quantization)
+    built = build(several, "small", 0.5, quantization)
     validation = several.loaded.data.validation
-    answers = onnx_answers(artifact.path, validation.all_inputs)
+    answers = onnx_answers(model(several, built), validation.all_inputs)
     assert several.loaded.score(answers, "validation") > 0.6
 
 
@@ -260,14 +272,19 @@ def test_pruning_removes_whole_heads_of_attention(tmp_path: Path) -> None:
     builder = Builder(LoadedWorkload("short.py:Short", tmp_path), ArtifactStore(tmp_path / "s"))
     whole = build(builder, "reference", 0.0, "fp32")
     pruned = build(builder, "reference", 0.5, "fp32")
-    assert pruned.size_bytes < 0.4 * whole.size_bytes
-    widths = [list(t.dims) for t in onnx.load(pruned.path).graph.initializer if len(t.dims) == 2]
+    small, large = (builder.store.model_bytes(each.artifact) for each in (pruned, whole))
+    assert small < 0.4 * large
+    widths = [
+        list(t.dims)
+        for t in onnx.load(model(builder, pruned)).graph.initializer
+        if len(t.dims) == 2
+    ]
     # Of 4 heads of 32 two are left in each of 4 blocks, of the 512 units of a perceptron 256.
     assert widths.count([64, 64]) == 16 and widths.count([64, 256]) == 4
     tokens = builder.loaded.data.validation.inputs
-    assert outputs(pruned, tokens).shape == (2000, 36)
+    assert outputs(builder, pruned, tokens).shape == (2000, 36)
     int4 = build(builder, "reference", 0.5, "int4-weight")
-    kinds = {tensor.data_type for tensor in onnx.load(int4.path).graph.initializer}
+    kinds = {tensor.data_type for tensor in onnx.load(model(builder, int4)).graph.initializer}
     assert kinds & {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
 
 
@@ -284,32 +301,33 @@ def test_pruning_removes_whole_heads_of_attention(tmp_path: Path) -> None:
 def test_each_quantization_is_real_and_runs(
     builder: Builder, quantization: str, operators: set[str]
 ) -> None:
-    artifact = build(builder, "reference", 0.0, quantization)
-    model = onnx.load(artifact.path)
-    assert operators <= {node.op_type for node in model.graph.node}
+    built = build(builder, "reference", 0.0, quantization)
+    graph = onnx.load(model(builder, built)).graph
+    assert operators <= {node.op_type for node in graph.node}
     narrow = {
         "fp16": {onnx.TensorProto.FLOAT16},
         "int4-weight": {onnx.TensorProto.INT4, onnx.TensorProto.UINT4},
     }.get(quantization, {onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
-    assert narrow & {tensor.data_type for tensor in model.graph.initializer}
+    assert narrow & {tensor.data_type for tensor in graph.initializer}
     inputs = builder.loaded.data.validation.inputs
-    assert builder.loaded.score(outputs(artifact, inputs), "validation") > 0.5
+    assert builder.loaded.score(outputs(builder, built, inputs), "validation") > 0.5
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
 def test_every_layer_that_is_not_left_out_runs_in_integers(
     builder: Builder, tmp_path: Path, share: float
 ) -> None:
-    artifact = builder.build(BuildSpec("reference", 0.0, Quantization.INT8_STATIC, share))
-    assert isinstance(artifact, Artifact)
+    built = builder.build(BuildSpec("reference", 0.0, Quantization.INT8_STATIC, share))
+    assert isinstance(built, Built)
+    path = model(builder, built)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     graph = onnx.load(tmp_path / "optimized.onnx").graph
     stored = {tensor.name for tensor in graph.initializer}
     layers = Counter(node.op_type for node in graph.node if "Gemm" in node.op_type)
-    notes = {entry.key: entry.value for entry in onnx.load(artifact.path).metadata_props}
+    notes = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     left = notes.get(FP32_LAYERS, "").split()
     assert len(left) == round(share * layers.total())
     assert layers["QGemm"] == layers.total() - len(left) > 0
@@ -380,8 +398,8 @@ def test_a_file_that_left_the_store_costs_only_its_own_stage(
 ) -> None:
     root = shutil.copytree(builder.store.root, tmp_path / "store")
     builder = Builder(builder.loaded, ArtifactStore(root))
-    artifact = build(builder, "small", 0.5, "int8-static")
-    by_stage = {record.stage: record for record in artifact.lineage}
+    built = build(builder, "small", 0.5, "int8-static")
+    by_stage = {record.stage: record for record in built.lineage}
 
     def lose(stage: str) -> None:
         path = builder.store.get(by_stage[stage].output)

@@ -115,7 +115,7 @@ def fresh(records: list[TrialRecord], rights: list[np.ndarray]) -> FreshPoints:
     points = [
         Point(
             record,
-            Entry(Path("model.onnx"), record.candidate.run),
+            Entry("0" * 64, record.candidate.run),
             float(right.mean()),
             list(answered(record, right).measurement.resampled),  # type: ignore[union-attr]
         )
@@ -129,7 +129,7 @@ def test_two_launches_that_tell_nothing_leave_finite_draws(make_record: Make) ->
     times = ((0.01,) * 2, (10.0,) * 2)
     wild = [Launch(1.0, 1.0, 1, True, each, 1.0, 1.0, 0.0, 1, 0.1) for each in times]
     records = [make_record(0, {}), make_record(1, {})]
-    entries = [Entry(Path("model.onnx"), record.candidate.run) for record in records]
+    entries = [Entry("0" * 64, record.candidate.run) for record in records]
     points = [Point(r, entry, 0.5, []) for r, entry in zip(records, entries, strict=True)]
     found = FreshPoints(points, [wild] * 2, GOALS, "accuracy")
     assert np.isfinite(found.draws).all()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pytest
 from conftest import TESTS, write_study
 
-from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.build.built import Built, Training
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD, Executor, done
 from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
@@ -140,15 +140,15 @@ def do(rig: Rig, job: Job) -> Any:
 def test_what_is_done_twice_costs_nothing(rig: Rig, about: dict[str, str]) -> None:
     trained = do(rig, Train(STUDENT, "distill", **about))
     built = do(rig, Build(STUDENT, **about))
-    measured = do(rig, Measure(built.digest, RUN, **about))
-    scored = do(rig, Score(built.digest, RUN, **about))
+    measured = do(rig, Measure(built.artifact, RUN, **about))
+    scored = do(rig, Score(built.artifact, RUN, **about))
     assert isinstance(trained, Training) and isinstance(scored, Scored)
     assert isinstance(measured, Measurement)
     effort = rig.effort()
     assert do(rig, Train(STUDENT, "distill", **about)) == trained
     assert do(rig, Build(STUDENT, **about)) == built
-    assert do(rig, Measure(built.digest, RUN, **about)) == measured
-    assert do(rig, Score(built.digest, RUN, **about)) == scored
+    assert do(rig, Measure(built.artifact, RUN, **about)) == measured
+    assert do(rig, Score(built.artifact, RUN, **about)) == scored
     assert rig.effort() == effort
 
 
@@ -156,7 +156,7 @@ def test_a_measurement_for_another_occasion_is_made_anew(rig: Rig, about: dict[s
     built = do(rig, Build(SPEC, **about))
     effort = rig.effort()
     for occasion in ("one", "two"):
-        assert do(rig, Measure(built.digest, RUN, occasion=occasion + about["occasion"]))
+        assert do(rig, Measure(built.artifact, RUN, occasion=occasion + about["occasion"]))
         assert rig.effort() != effort
         effort = rig.effort()
     # What is built is found, stage by stage, whatever it is for.
@@ -168,7 +168,7 @@ def test_every_launch_is_a_new_sample(rig: Rig, about: dict[str, str]) -> None:
     built = do(rig, Build(SPEC, **about))
     for number in (1, 2, 2):
         effort = rig.effort()
-        launched = do(rig, Launch(built.digest, RUN, number, **about))
+        launched = do(rig, Launch(built.artifact, RUN, number, **about))
         assert isinstance(launched, Launched) and launched.launch.latency_ms
         assert rig.effort() != effort
 
@@ -182,7 +182,7 @@ def test_what_is_missing_is_asked_anew(rig: Rig, about: dict[str, str]) -> None:
 
 def test_a_job_under_way_has_one_future(rig: Rig, about: dict[str, str]) -> None:
     built, slot = do(rig, Build(SPEC, **about)), rig.executor.site(RUN).device
-    job = Measure(built.digest, RUN, **about)
+    job = Measure(built.artifact, RUN, **about)
     future = rig.executor.submit(job, slot)
     assert rig.executor.submit(job, slot) is future and not future.done()
     rig.executor.wait()
@@ -194,7 +194,7 @@ def test_a_worker_killed_before_its_outcome_is_kept_does_it_again(
 ) -> None:
     rig.kill("before")
     assert isinstance(do(rig, Build(SPEC, **about)), Failure)
-    assert isinstance(do(rig, Build(SPEC, **about)), Artifact)
+    assert isinstance(do(rig, Build(SPEC, **about)), Built)
 
 
 def test_a_worker_killed_after_its_outcome_is_kept_loses_nothing(
@@ -202,7 +202,7 @@ def test_a_worker_killed_after_its_outcome_is_kept_loses_nothing(
 ) -> None:
     rig.kill("after")
     built = do(rig, Build(SPEC, **about))
-    assert isinstance(built, Artifact)
+    assert isinstance(built, Built)
     effort = rig.effort()
     assert do(rig, Build(SPEC, **about)) == built
     assert rig.effort() == effort
@@ -213,7 +213,7 @@ def test_what_is_cancelled_leaves_nothing_and_can_be_done_again(
 ) -> None:
     built, slot = do(rig, Build(SPEC, **about)), rig.executor.site(RUN).device
     spec = BuildSpec("small", 0.0, Quantization.INT8_STATIC)
-    jobs = [Build(spec, **about), Measure(built.digest, RUN, **about)]
+    jobs = [Build(spec, **about), Measure(built.artifact, RUN, **about)]
     futures = [rig.executor.submit(jobs[0], BUILD), rig.executor.submit(jobs[1], slot)]
     measured = len(rig.spans(slot))
     rig.executor.cancel()
@@ -222,7 +222,7 @@ def test_what_is_cancelled_leaves_nothing_and_can_be_done_again(
         futures[0].result(0)
     rig.executor.wait(0.0)
     assert len(rig.spans(slot)) == measured
-    assert isinstance(do(rig, jobs[0]), Artifact) and isinstance(do(rig, jobs[1]), Measurement)
+    assert isinstance(do(rig, jobs[0]), Built) and isinstance(do(rig, jobs[1]), Measurement)
 
 
 def test_a_slot_takes_one_at_a_time(rig: Rig, about: dict[str, str]) -> None:
@@ -231,7 +231,7 @@ def test_a_slot_takes_one_at_a_time(rig: Rig, about: dict[str, str]) -> None:
     assert executor.capacity(device) == executor.capacity(BUILD) == 1
     before = {slot: len(rig.spans(slot)) for slot in (device, BUILD)}
     futures = [
-        executor.submit(Measure(built.digest, RUN, occasion=f"{n}{about}"), device)
+        executor.submit(Measure(built.artifact, RUN, occasion=f"{n}{about}"), device)
         for n in range(3)
     ]
     specs = [BuildSpec("small", 0.5, each) for each in ("fp32", "int8-weight")]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.build.built import Built, Training
 from paretune.runners.execute import job as jobs
 from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
 from paretune.runners.execute.outcome import Outcome
@@ -116,7 +116,7 @@ def outcomes(store: ArtifactStore, record: TrialRecord) -> list[Outcome]:
     return [
         Outcome(("distill", "export"), 0.1),
         Outcome(Training({"distill": 0.9}, {"distill": 0.2}, {"distill": [0.5, 0.4]}), 0.2),
-        Outcome(Artifact(path.name, path, 7, (lineage,), {"export": 0.3}), 0.3),
+        Outcome(Built(path.name, (lineage,), {"export": 0.3}), 0.3),
         Outcome(replace(record.measurement, samples=samples.name, resampled=(0.5, 0.75)), 0.4),
         Outcome(Scored(0.9, (0.8, 1.0), {"CPUExecutionProvider": ProviderShare(4, 1.0, 1.0)}), 0.5),
         Outcome(Launched(LAUNCH, host_was_idle=False), 0.5),
@@ -135,7 +135,7 @@ def test_an_outcome_the_file_of_which_is_gone_is_none(
     store: ArtifactStore, make_record: Callable[..., TrialRecord]
 ) -> None:
     _, _, built, measured, *_ = outcomes(store, make_record(0, {"latency_p95_ms": 1.0}))
-    for outcome, file in ((built, built.value.path), (measured, measured.value.samples)):
+    for outcome, file in ((built, built.value.artifact), (measured, measured.value.samples)):
         values = through_json(outcome.as_dict())
         store_file = store.root / "objects" / Path(file).name[:2] / Path(file).name
         store_file.unlink()

@@ -271,14 +271,14 @@ class Uneven(OnnxRuntimeRunner):
 
 def test_in_a_campaign_no_model_stops_before_the_others(tmp_path: Path) -> None:
     np.save(tmp_path / "inputs.npy", np.ones((4, 8), np.float32))
-    entries = [Entry(double(tmp_path / f"{name}.onnx"), CPU) for name in ("even", "uneven")]
+    entries = [Entry(str(double(tmp_path / f"{name}.onnx")), CPU) for name in ("even", "uneven")]
     settings = replace(QUICK, max_launches=3, p50_tolerance=5.0, p95_tolerance=5.0)
     samples = Samples([tmp_path / "inputs.npy"])
     runner = Uneven()
     campaign = Campaign({"onnxruntime": runner}, settings, entries)
 
     def launch(entry: Entry) -> Launched | Failure:
-        return launch_once(runner, entry.model, entry.run, samples, tmp_path, settings)
+        return launch_once(runner, Path(entry.artifact), entry.run, samples, tmp_path, settings)
 
     settled = []
     while campaign.round(launch):

@@ -32,7 +32,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 import paretune
-from paretune.runners.build.builder import Artifact, Builder
+from paretune.runners.build.builder import Builder
+from paretune.runners.build.built import Built
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.data import Data
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -184,10 +185,10 @@ def test_trained_after_all_no_skipped_candidate_exceeds_its_bound(tmp_path: Path
     builder = Builder(loaded, ArtifactStore(tmp_path / "results" / "store"))
     for record in skipped[:2]:
         assert record.skip is not None
-        artifact = builder.build(record.candidate.build)
-        assert isinstance(artifact, Artifact)
+        built = builder.build(record.candidate.build)
+        assert isinstance(built, Built)
         session = onnxruntime.InferenceSession(
-            str(artifact.path), providers=["CPUExecutionProvider"]
+            builder.store.get(built.artifact), providers=["CPUExecutionProvider"]
         )
         [outputs] = session.run(None, {"input": loaded.data.validation.inputs})
         assert loaded.score(np.asarray(outputs), "validation") <= record.skip.quality_bound

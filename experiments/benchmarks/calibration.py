@@ -213,7 +213,7 @@ def _point(record: TrialRecord, machine: Machine) -> tuple[Point, list[Launch]]:
     candidate = record.candidate
     right = machine.right(candidate, "test")
     launches = machine.launch(candidate, CONFIRMATION_LAUNCHES)
-    entry = Entry(Path("model.onnx"), candidate.run, launches)
+    entry = Entry("0" * 64, candidate.run, launches)
     return Point(record, entry, float(right.mean()), _resampled(right)), launches
 
 

@@ -119,7 +119,7 @@ def measure(
         entries = [entry(record, evaluator) for record in records]
         qualities = [quality(each, evaluator) for each in entries]
         campaign = Campaign(evaluator.runners, settings, entries)
-        while left := campaign.round(lambda each: evaluator.launched(each.model, each.run)):
+        while left := campaign.round(lambda each: evaluator.launched(each.artifact, each.run)):
             print(f"{left} launches", file=sys.stderr)
     for record, each in zip(records, entries, strict=True):
         if each.failure:
@@ -131,17 +131,17 @@ def measure(
 
 def entry(record: TrialRecord, evaluator: Evaluator) -> Entry:
     """Return a trial's file, to be measured with the trial's run settings."""
-    model = evaluator.store.get(record.measurement.artifact) if record.measurement else None
-    if model is None:
-        sys.exit(f"the file of trial {record.number} left the store")
-    return Entry(model, record.candidate.run)
+    artifact = record.measurement.artifact if record.measurement else ""
+    if evaluator.store.get(artifact) is None:
+        sys.exit(f"the model of trial {record.number} left the store")
+    return Entry(artifact, record.candidate.run)
 
 
 def quality(each: Entry, evaluator: Evaluator) -> tuple[float, list[float]]:
     """Return a file's quality on the evaluator's samples, and on bootstrap samples of them."""
-    scored = evaluator.scored(each.model, each.run)
+    scored = evaluator.scored(each.artifact, each.run)
     if isinstance(scored, Failure):
-        sys.exit(f"{each.model.name[:12]} by {each.run.target}: {scored}")
+        sys.exit(f"{each.artifact[:12]} by {each.run.target}: {scored}")
     return scored.value, list(scored.resampled)
 
 

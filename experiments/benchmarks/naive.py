@@ -53,10 +53,11 @@ def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) ->
                 with tempfile.TemporaryDirectory(dir=work) as folder:
                     shutil.copytree(store, Path(folder) / "store")
                     builder = Builder(loaded, ArtifactStore(Path(folder) / "store"))
-                    artifact = builder.build(candidate.build)
-                    if isinstance(artifact, Failure):
+                    built = builder.build(candidate.build)
+                    if isinstance(built, Failure):
                         raise optuna.TrialPruned
-                    outcome = evaluator.measure(artifact, candidate.run)
+                    copy(built.artifact, builder.store, evaluator.store)
+                    outcome = evaluator.measure(built.artifact, candidate.run)
                 if isinstance(outcome, Failure):
                     raise optuna.TrialPruned
                 found.append((time.time() - started, outcome.metrics))
@@ -69,6 +70,15 @@ def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) ->
                 sampler=optuna.samplers.TPESampler(seed=seed),
             )
             study.optimize(objective, timeout=seconds)
+
+
+def copy(name: str, source: ArtifactStore, target: ArtifactStore) -> None:
+    """Copy an artifact to another store."""
+    path, artifact = source.get(name), source.artifact(name)
+    if path is not None and artifact is not None:
+        with target.scratch() as folder:
+            shutil.copytree(path.parent, folder / "copy")
+            target.put_artifact(artifact, folder / "copy")
 
 
 if __name__ == "__main__":

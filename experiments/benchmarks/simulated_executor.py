@@ -6,12 +6,11 @@ from concurrent.futures import Future
 from dataclasses import replace
 from heapq import heappop, heappush, heapreplace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from problem import MEASURE_SECONDS, RECIPE, Problem
 
-from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.build.built import Built, Training
 from paretune.runners.build.plan import TRAINING_STAGES, plan
 from paretune.runners.execute.executor import BUILD, Site
 from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
@@ -138,7 +137,7 @@ class SimulatedWork:
                 lineage = [self._record(job.spec, stage, key) for stage, key in steps]
                 output = lineage[-1].output
                 self._specs[output] = job.spec
-                value = Artifact(output, Path("model.onnx"), 1, tuple(lineage), spent)
+                value = Built(output, tuple(lineage), spent)
                 return Outcome(value, sum(spent.values()))
             case Measure():
                 return Outcome(self._measurement(job), MEASURE_SECONDS)

@@ -55,15 +55,15 @@ def main() -> int:
         info = worker.describe()
         evaluator = study_evaluator(config, paths, worker, info, paths.store)
         for record in sample:
-            artifact = worker.perform(Build(record.candidate.build)).value
-            if isinstance(artifact, Failure):
-                print(f"trial {record.number}: {artifact.message}")
+            built = worker.perform(Build(record.candidate.build)).value
+            if isinstance(built, Failure):
+                print(f"trial {record.number}: {built.message}")
                 continue
-            for stage in artifact.lineage:
+            for stage in built.lineage:
                 if stage.stage in TRAINING_STAGES and stage.key not in in_study:
                     trained[stage.key] = stage.seconds
             tried += 1
-            outcome = evaluator.measure(artifact, record.candidate.run)
+            outcome = evaluator.measure(built.artifact, record.candidate.run)
             if isinstance(outcome, Failure):
                 print(f"trial {record.number}: {outcome.message}")
                 continue

@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paretune.runners.build.built import Built, Training, losses, qualities
 from paretune.runners.build.plan import Step, plan
-from paretune.runners.build.stages import StageInput, run_stage, stage_version
+from paretune.runners.build.stages import StageInput, format_made, run_stage, stage_version
 from paretune.runners.failure import Failure, FailureKind, StageError
 from paretune.runners.formats import FORMATS
+from paretune.runners.store.artifact import Artifact
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -33,50 +34,6 @@ if TYPE_CHECKING:
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NO_MEMORY = "can't allocate memory"
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """An exported model file in the store.
-
-    Attributes:
-        digest: SHA-256 of the file: its name in the store.
-        path: The file.
-        size_bytes: Its size.
-        lineage: The records of the stages that made it, in order.
-        stage_seconds: Seconds per stage in this build, by name; reused stages are left out.
-    """
-
-    digest: str
-    path: Path
-    size_bytes: int
-    lineage: tuple[StageRecord, ...]
-    stage_seconds: Mapping[str, float]
-
-    @property
-    def stage_quality(self) -> dict[str, float]:
-        """The model's quality in training, by the stage that ended with it."""
-        return _qualities(self.lineage)
-
-    @property
-    def train_losses(self) -> dict[str, Sequence[float]]:
-        """The training loss of each epoch, by training stage."""
-        return _losses(self.lineage)
-
-
-@dataclass(frozen=True)
-class Training:
-    """The progress of a build's training.
-
-    Attributes:
-        stage_quality: The model's quality by the stage that ended with it.
-        stage_seconds: Seconds per stage just now, by name; reused stages are left out.
-        train_losses: The training loss of each epoch, by training stage.
-    """
-
-    stage_quality: Mapping[str, float]
-    stage_seconds: Mapping[str, float]
-    train_losses: Mapping[str, Sequence[float]]
 
 
 class Builder:
@@ -101,8 +58,8 @@ class Builder:
 
     def build(
         self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
-    ) -> Artifact | Failure:
-        """Return the artifact of a specification, running only the stages that are missing."""
+    ) -> Built | Failure:
+        """Build the artifact of a specification, running only the stages that are missing."""
         scheme, made = spec.quantization.record, FORMATS.get(model_format)
         if not made.takes(scheme):
             fit = " or ".join(each.name for each in SCHEMES if made.takes(each))
@@ -121,10 +78,10 @@ class Builder:
         if isinstance(done, Failure):
             return done
         lineage, spent = done
-        path = self.store.get(lineage[-1].output)
-        if path is None:
-            return Failure(lineage[-1].stage, FailureKind.INVALID, "its output left the store")
-        return Artifact(path.name, path, path.stat().st_size, tuple(lineage), spent)
+        last = lineage[-1]
+        if self.store.get(last.output) is None:
+            return Failure(last.stage, FailureKind.INVALID, "its output left the store")
+        return Built(last.output, tuple(lineage), spent)
 
     def train(self, spec: BuildSpec, until: str) -> Training | Failure:
         """Run a build's stages up to a training stage, and return the quality reached."""
@@ -133,7 +90,7 @@ class Builder:
         done = self._run(steps[: last + 1])
         if isinstance(done, Failure):
             return done
-        return Training(_qualities(done[0]), done[1], _losses(done[0]))
+        return Training(qualities(done[0]), done[1], losses(done[0]))
 
     def missing(self, spec: BuildSpec, model_format: str = "onnx") -> list[str]:
         """Return the names of the stages that a build would have to run."""
@@ -242,7 +199,7 @@ class Builder:
                 key=key,
                 params=dict(params),
                 parent=parent,
-                output=self.store.put(output.path),
+                output=self._keep(stage, params, output.path),
                 seconds=time.perf_counter() - started,
                 metrics=dict(output.metrics),
                 train_losses=list(output.train_losses),
@@ -250,6 +207,15 @@ class Builder:
         self.store.commit(record)
         self.store.log("finished", stage, key)
         return record
+
+    def _keep(self, stage: str, params: Mapping[str, Any], path: Path) -> str:
+        """Put a stage's output into the store and return its digest."""
+        made = format_made(stage, params)
+        if made is None:
+            return self.store.put(path)
+        precision = params.get("quantization", "fp32")
+        artifact = Artifact.of(made.files_of(path), made.name, precision, made.says_of(path))
+        return self.store.put_artifact(artifact, path.parent)
 
     def _teacher_logits(self, reference: str) -> Tensor:
         """Return the reference's outputs on the train split, computed once per process."""
@@ -282,13 +248,3 @@ def _raise_if_systematic(stage: str, error: BaseException) -> None:
             f"{stage}: {error}; install the missing package; then run the same command again, "
             "which continues"
         ) from error
-
-
-def _losses(lineage: Iterable[StageRecord]) -> dict[str, Sequence[float]]:
-    return {record.stage: record.train_losses for record in lineage if record.train_losses}
-
-
-def _qualities(lineage: Iterable[StageRecord]) -> dict[str, float]:
-    return {
-        record.stage: record.metrics["quality"] for record in lineage if "quality" in record.metrics
-    }

@@ -99,7 +99,7 @@ class Train(Job):
 @_kind
 @dataclass(frozen=True)
 class Build(Job):
-    """Run the missing stages of a build; the outcome is an :class:`Artifact`.
+    """Run the missing stages of a build; the outcome is a :class:`Built`.
 
     Attributes:
         spec: What to build.
@@ -118,7 +118,7 @@ class Measure(Job):
     """Time an artifact run one way; the outcome is a :class:`Measurement`.
 
     Attributes:
-        artifact: Digest of the model file.
+        artifact: The artifact's digest.
         run: How to run it.
         with_quality: Whether to evaluate its quality, too.
     """
@@ -137,7 +137,7 @@ class Score(Job):
     them afterwards.
 
     Attributes:
-        artifact: Digest of the model file.
+        artifact: The artifact's digest.
         run: How to run it.
     """
 
@@ -154,7 +154,7 @@ class Launch(Job):
     all launches keeps them in a compressed file. A launch that is lost costs seconds.
 
     Attributes:
-        artifact: Digest of the model file.
+        artifact: The artifact's digest.
         run: How to run it.
         number: Tells the launches of one occasion apart.
     """

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from paretune.runners import environment
-from paretune.runners.build.builder import Artifact
 from paretune.runners.build.stages import stage_versions
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
-from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.runtimes.lease import CPU
 from paretune.spaces import RunSpec, digest
@@ -41,7 +39,6 @@ class LocalExecutor:
         self._evaluator = evaluator
         self._outcomes = Outcomes(evaluator.store)
         self._to_measure: deque[tuple[Measure | Score | Launch, Future[Outcome]]] = deque()
-        self._launched: dict[str, Path] = {}
         self._under_way: dict[str, Future[Outcome]] = {}
 
     def site(self, run: RunSpec) -> Site:
@@ -121,18 +118,11 @@ class LocalExecutor:
 
     def _measure(self, job: Measure | Score | Launch) -> Any:
         evaluator = self._evaluator
-        # Of the many launches of one model, only the first reads the file to check it.
-        path = self._launched.get(job.artifact) if isinstance(job, Launch) else None
-        path = path or evaluator.store.get(job.artifact)
-        if path is None:
-            message = "its file left the artifact store, or is damaged there"
-            return Failure("measure", FailureKind.INVALID, message)
         match job:
             case Score():
-                return evaluator.scored(path, job.run)
+                do: Callable[[str, RunSpec], Any] = evaluator.scored
             case Launch():
-                self._launched[job.artifact] = path
-                return evaluator.launched(path, job.run)
-        artifact = Artifact(path.name, path, path.stat().st_size, (), {})
-        measure = evaluator.measure if job.with_quality else evaluator.time
-        return measure(artifact, job.run)
+                do = evaluator.launched
+            case Measure():
+                do = evaluator.measure if job.with_quality else evaluator.time
+        return do(job.artifact, job.run)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.build.built import Built, Training
 from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
@@ -23,7 +23,7 @@ class Outcome:
     """The result of a job, or its failure.
 
     Attributes:
-        value: A tuple of stage names, a :class:`Training`, :class:`Artifact`,
+        value: A tuple of stage names, a :class:`Training`, :class:`Built`,
             :class:`Measurement`, :class:`Scored` or :class:`Launched`, as the kind of job says; or
             a :class:`Failure`.
         seconds: Wall-clock time of the job, without the wait for its slot.
@@ -36,15 +36,11 @@ class Outcome:
         """Return plain nested values, ready for JSON, with digests instead of paths."""
         value = self.value
         match value:
-            case Artifact():
-                kind, plain = (
-                    "artifact",
-                    {
-                        "digest": value.digest,
-                        "lineage": [asdict(record) for record in value.lineage],
-                        "stage_seconds": dict(value.stage_seconds),
-                    },
-                )
+            case Built():
+                lineage = [asdict(record) for record in value.lineage]
+                seconds = dict(value.stage_seconds)
+                kind = "artifact"
+                plain = {"digest": value.artifact, "lineage": lineage, "stage_seconds": seconds}
             case Training():
                 kind, plain = "training", asdict(value)
             case Measurement():
@@ -86,10 +82,9 @@ class Outcome:
 def _value(kind: str, plain: Mapping[str, Any], store: ArtifactStore) -> Any:
     match kind:
         case "artifact":
-            path = store.get(plain["digest"])
             lineage = tuple(StageRecord(**record) for record in plain["lineage"])
-            seconds = plain["stage_seconds"]
-            return path and Artifact(path.name, path, path.stat().st_size, lineage, seconds)
+            built = Built(plain["digest"], lineage, plain["stage_seconds"])
+            return built if store.get(built.artifact) else None
         case "training":
             return Training(**plain)
         case "measurement":

@@ -14,6 +14,7 @@ ONNX = FormatRecord(
     quantize="paretune.runners.build.schemes.onnx_model:quantize",
     import_stage="import-model",
     signature="paretune.runners.workload.model_signature:model_signature",
+    beside="paretune.runners.workload.onnx_weights:external_files",
     example="paretune.runners.formats.onnx_file:write_example",
 )
 

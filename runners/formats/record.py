@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from paretune.spaces.registry import Reference, Registry
+from paretune.spaces.registry import Reference, Registry, resolve
 from paretune.spaces.scheme import SchemeRecord
 
 
@@ -31,6 +33,8 @@ class FormatRecord:
         import_stage: The stage that takes in a user's own file of this format, if one can.
         signature: Returns what a file says of itself: for the manifest, such as its inputs and
             outputs. Takes the file's path.
+        beside: Returns the files that belong to a model file and lie in its folder or below, such
+            as its weights; by default there are none. Takes the file's path.
         example: Writes a small model of one input of 8 numbers, to find out what runs here. Takes
             the path to write to.
     """
@@ -45,11 +49,20 @@ class FormatRecord:
     quantize: Reference | None = None
     import_stage: str | None = None
     signature: Reference | None = None
+    beside: Reference | None = None
     example: Reference | None = None
 
     def takes(self, scheme: SchemeRecord) -> bool:
         """Return whether a scheme can be made in this format."""
         return scheme.mode == "none" or self.name in scheme.makers or scheme.name in self.makers
+
+    def files_of(self, path: Path) -> list[Path]:
+        """Return the files of a model: the file itself, then those that lie beside it."""
+        return [path, *(resolve(self.beside)(path) if self.beside else ())]
+
+    def says_of(self, path: Path) -> dict[str, Any]:
+        """Return what a model file says of itself; empty if that cannot be read."""
+        return dict(resolve(self.signature)(path)) if self.signature else {}
 
     def maker_of(self, scheme: SchemeRecord) -> Reference | None:
         """Return what makes a scheme in this format; ``None`` if the export does, or nothing."""

@@ -35,14 +35,14 @@ class Entry:
     """A model in a campaign, with one way to run it.
 
     Attributes:
-        model: The model file.
+        artifact: The model's digest.
         run: How it is run.
         launches: Its launches so far.
         failure: Why it cannot run, if it cannot.
         host_was_idle: Whether nothing else was running when each of its launches began.
     """
 
-    model: Path
+    artifact: str
     run: RunSpec
     launches: list[Launch] = field(default_factory=list)
     failure: Failure | None = None

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from paretune.runners import environment
-from paretune.runners.build.builder import Artifact
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.campaign import Launched, launch_once
 from paretune.runners.measure.launch_statistics import summarize
@@ -48,7 +47,7 @@ class Scored:
 
 
 class Evaluator:
-    """Measures artifacts on the given runners.
+    """Measures artifacts, named by their digests in the store, on the given runners.
 
     Args:
         runners: By name.
@@ -90,7 +89,7 @@ class Evaluator:
         runner = self.runners.get(run.runner)
         return "onnx" if runner is None else runner.model_format
 
-    def measure(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
+    def measure(self, artifact: str, run: RunSpec) -> Measurement | Failure:
         """Return quality and timing of an artifact, run in one way on real samples."""
         runner = self._runner(run)
         if isinstance(runner, Failure):
@@ -110,16 +109,18 @@ class Evaluator:
             resampled=resampled,
         )
 
-    def time(self, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
+    def time(self, artifact: str, run: RunSpec) -> Measurement | Failure:
         """Return only the timing of an artifact, run in one way."""
         runner = self._runner(run)
         return runner if isinstance(runner, Failure) else self._time(runner, artifact, run)
 
-    def scored(self, model: Path, run: RunSpec) -> Scored | Failure:
-        """Return the quality of a model on the split, run in one way."""
-        runner = self._runner(run)
+    def scored(self, artifact: str, run: RunSpec) -> Scored | Failure:
+        """Return the quality of an artifact on the split, run in one way."""
+        runner, model = self._runner(run), self._model(artifact)
         if isinstance(runner, Failure):
             return runner
+        if isinstance(model, Failure):
+            return model
         with self.store.scratch() as folder:
             prediction = runner.predict(model, run, self.samples, folder, self.settings)
             if isinstance(prediction, Failure):
@@ -132,11 +133,13 @@ class Evaluator:
         known = () if isinstance(resampled, Failure) else tuple(resampled)
         return Scored(value, known, prediction.providers)
 
-    def launched(self, model: Path, run: RunSpec) -> Launched | Failure:
-        """Time a model in one fresh process, once the device is free and idle."""
-        runner = self._runner(run)
+    def launched(self, artifact: str, run: RunSpec) -> Launched | Failure:
+        """Time an artifact in one fresh process, once the device is free and idle."""
+        runner, model = self._runner(run), self._model(artifact)
         if isinstance(runner, Failure):
             return runner
+        if isinstance(model, Failure):
+            return model
         with self.store.scratch() as folder:
             return launch_once(runner, model, run, self.samples, folder, self.settings)
 
@@ -146,29 +149,33 @@ class Evaluator:
         message = f"there is no runner {run.runner!r}; known: {', '.join(self.runners)}"
         return Failure("measure", FailureKind.UNSUPPORTED, message)
 
-    def _time(self, runner: Runner, artifact: Artifact, run: RunSpec) -> Measurement | Failure:
+    def _model(self, artifact: str) -> Path | Failure:
+        """Return the file that a runtime is given."""
+        path = self.store.get(artifact)
+        if path is None:
+            message = "its model is missing or damaged in the artifact store"
+            return Failure("measure", FailureKind.INVALID, message)
+        return path
+
+    def _time(self, runner: Runner, artifact: str, run: RunSpec) -> Measurement | Failure:
+        model = self._model(artifact)
+        if isinstance(model, Failure):
+            return model
         with self.store.scratch() as folder:
-            timing = time_model(
-                runner,
-                artifact.path,
-                run,
-                self.samples,
-                folder,
-                self.settings,
-            )
+            timing = time_model(runner, model, run, self.samples, folder, self.settings)
             if isinstance(timing, Failure):
                 return timing
-        return self.measurement(artifact.path, run, timing)
+        return self.measurement(artifact, run, timing)
 
-    def measurement(self, model: Path, run: RunSpec, timing: Timing) -> Measurement:
-        """Return the measurement of a model in the store from its timing, and keep raw samples."""
+    def measurement(self, artifact: str, run: RunSpec, timing: Timing) -> Measurement:
+        """Return the measurement of an artifact from its timing, and keep raw samples."""
         with self.store.scratch() as folder:
             samples = self._keep(timing.launches, folder)
         statistics = summarize(timing.launches, run.batch_size)
-        statistics["size_bytes"] = Statistic(float(model.stat().st_size))
+        statistics["size_bytes"] = Statistic(float(self.store.model_bytes(artifact)))
         return Measurement(
             run=run,
-            artifact=model.name,
+            artifact=artifact,
             statistics=statistics,
             launches=len(timing.launches),
             contaminated_launches=timing.contaminated,
@@ -181,7 +188,7 @@ class Evaluator:
             environment={**environment.fingerprint(), **self.versions[run.runner]},
         )
 
-    def _quality(self, artifact: Artifact, run: RunSpec) -> StageRecord | Failure:
+    def _quality(self, artifact: str, run: RunSpec) -> StageRecord | Failure:
         """Return the quality from the exported artifact, in the runtime that is timed.
 
         The batch size is part of the key, because dynamic quantization takes its ranges from the
@@ -192,7 +199,7 @@ class Evaluator:
                 "stage": "evaluate",
                 "version": _QUALITY_VERSION,
                 "workload": self.fingerprint,
-                "artifact": artifact.digest,
+                "artifact": artifact,
                 "runner": run.target,
                 "batch_size": run.batch_size,
                 "graph_optimization": run.graph_optimization,
@@ -206,7 +213,7 @@ class Evaluator:
         if record is not None:
             return record
         started = time.perf_counter()
-        scored = self.scored(artifact.path, run)
+        scored = self.scored(artifact, run)
         if isinstance(scored, Failure):
             return scored
         record = StageRecord(
@@ -216,7 +223,7 @@ class Evaluator:
                 "providers": {k: asdict(v) for k, v in scored.providers.items()},
                 "resampled": [float(f"{each:.7g}") for each in scored.resampled],
             },
-            parent=artifact.digest,
+            parent=artifact,
             output="",
             seconds=time.perf_counter() - started,
             metrics={self.quality_metric: scored.value},

@@ -93,8 +93,8 @@ class Artifact:
         try:
             values = json.loads(text)
             files = tuple(ArtifactFile(**each) for each in values.pop("files"))
-            ends = {name: tuple(values.pop(name)) for name in ("inputs", "outputs")}
-            return cls(files=files, **ends, **values)
+            inputs, outputs = tuple(values.pop("inputs")), tuple(values.pop("outputs"))
+            return cls(files=files, inputs=inputs, outputs=outputs, **values)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a manifest of an artifact: {error}") from error
 

@@ -121,6 +121,11 @@ class ArtifactStore:
         except (OSError, ValueError):
             return None
 
+    def model_bytes(self, name: str) -> int:
+        """Return the size of a model: of its artifact's files, or of the single file that it is."""
+        artifact = self.artifact(name)
+        return _size(self._object(name)) if artifact is None else artifact.size_bytes
+
     def state(self, name: str) -> State:
         """Say whether an object is whole, damaged or missing; a damaged one is not removed."""
         path = self._object(name)
@@ -258,7 +263,8 @@ class ArtifactStore:
         return self.root / "executions.jsonl"
 
     def _object(self, name: str) -> Path:
-        return self.root / "objects" / name[:2] / name
+        # Without a name it must not be the folder of all objects.
+        return self.root / "objects" / (name[:2] or "-") / (name or "-")
 
     def _stage(self, key: str) -> Path:
         return self.root / "stages" / f"{key}.json"

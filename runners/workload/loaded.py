@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from paretune.runners.metric import METRICS
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.data import Data
-from paretune.runners.workload.model_file import external_files
+from paretune.runners.workload.onnx_weights import external_files
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.recipe import Recipe
 from paretune.runners.workload.user_code import (

@@ -49,7 +49,7 @@ def model_inputs(path: Path) -> list[ModelInput]:
     """
     if path.suffix == ".pt2":
         return _program_inputs(path)
-    graph = _graph(path)
+    graph = read_graph(path)
     weights = {tensor.name for tensor in graph.initializer}
     return [model_tensor(value) for value in graph.input if value.name not in weights]
 
@@ -60,7 +60,7 @@ def model_output(path: Path) -> ModelInput:
     Raises:
         ParetuneError: If the file cannot be read, or that output is not a numeric tensor.
     """
-    outputs = _graph(path).output
+    outputs = read_graph(path).output
     if not outputs:
         raise ParetuneError(f"{path} has no output")
     return model_tensor(outputs[0])
@@ -73,15 +73,12 @@ def fixed_batch(path: Path) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def external_files(path: Path) -> list[Path]:
-    """Return the files that hold an ONNX file's weights outside of it."""
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+def read_graph(path: Path) -> Any:
+    """Return the graph of an ONNX file, without weights that lie beside it.
 
-    tensors = [tensor for tensor in _graph(path).initializer if uses_external_data(tensor)]
-    return sorted({path.parent / ExternalDataInfo(tensor).location for tensor in tensors})
-
-
-def _graph(path: Path) -> Any:
+    Raises:
+        ParetuneError: If the file cannot be read.
+    """
     import onnx
 
     try:

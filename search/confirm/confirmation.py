@@ -138,19 +138,15 @@ class Confirmation:
     def _point(self, record: TrialRecord) -> Point | None:
         """Return a point with its quality on the test split, or ``None`` if that fails."""
         artifact = record.measurement.artifact if record.measurement else ""
-        model = self.evaluator.store.get(artifact)
-        if model is None:
-            self._drop(record, "its file left the artifact store")
-            return None
         run = record.candidate.run
-        scored: Scored | Failure = done(self.executor, Score(model.name, run), run)
+        scored: Scored | Failure = done(self.executor, Score(artifact, run), run)
         if isinstance(scored, Failure):
             self._drop(record, scored.message)
             return None
-        return Point(record, Entry(model, run), scored.value, list(scored.resampled))
+        return Point(record, Entry(artifact, run), scored.value, list(scored.resampled))
 
     def _launch(self, entry: Entry) -> Launched | Failure:
-        job = Launch(entry.model.name, entry.run, next(self._numbers), occasion=self._occasion)
+        job = Launch(entry.artifact, entry.run, next(self._numbers), occasion=self._occasion)
         launched: Launched | Failure = done(self.executor, job, entry.run)
         return launched
 
@@ -276,7 +272,7 @@ class Confirmation:
 
     def _fresh(self, point: Point, times: Mapping[str, Statistic]) -> Measurement:
         run, timing = point.record.candidate.run, self._campaign.timing(point.entry)
-        measured = self.evaluator.measurement(point.entry.model, run, timing)
+        measured = self.evaluator.measurement(point.entry.artifact, run, timing)
         quality = resampled_quality(point.quality, point.resampled)
         old = point.record.measurement
         others = {name: each.for_repetition() for name, each in measured.statistics.items()}

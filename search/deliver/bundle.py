@@ -24,7 +24,7 @@ from paretune.search.deliver.choice import baseline
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-from paretune.spaces import RunSpec, StudyError, resolve
+from paretune.spaces import RunSpec, StudyError
 
 MANIFEST_VERSION = 2
 
@@ -76,7 +76,8 @@ def write_bundle(
             f"damaged in {store.root}; restore it, or search under a new `name`, which rebuilds "
             "only missing files"
         )
-    file, read = f"model.{runner.model_format}", FORMATS.get(runner.model_format).signature
+    made = FORMATS.get(runner.model_format)
+    file = f"model.{made.name}"
     manifest: dict[str, Any] = {
         "manifest_version": MANIFEST_VERSION,
         "study": study,
@@ -85,7 +86,7 @@ def write_bundle(
         "model": {
             "file": file,
             "sha256": measurement.artifact,
-            **(resolve(read)(source) if read else {}),
+            **made.says_of(source),
         },
         "lineage": dict(record.lineage),
         "run": {

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
-from paretune.runners.build.builder import Artifact, Training
+from paretune.runners.build.built import Built, Training
 from paretune.runners.build.plan import TRAINING_STAGES
 from paretune.runners.execute.executor import Site
 from paretune.runners.execute.job import Build, Job, Measure, Missing, Train
@@ -69,14 +69,14 @@ class Attempt:
         skipped = yield from self._look_ahead()
         if skipped is not None:
             return self._record(skipped)
-        artifact = yield from self._build(Build(candidate.build, self.site.model_format))
-        if isinstance(artifact, Failure):
-            return self._record(artifact)
-        self._note(artifact)
+        built = yield from self._build(Build(candidate.build, self.site.model_format))
+        if isinstance(built, Failure):
+            return self._record(built)
+        self._note(built)
         done = self._seconds
-        self._saved = sum(r.seconds for r in artifact.lineage if r.stage not in done)
-        self._lineage = {record.stage: record.output for record in artifact.lineage}
-        measure = Measure(artifact.digest, candidate.run)
+        self._saved = sum(r.seconds for r in built.lineage if r.stage not in done)
+        self._lineage = {record.stage: record.output for record in built.lineage}
+        measure = Measure(built.artifact, candidate.run)
         outcome = yield from self._measure(measure, "measure")
         return self._record(outcome)
 
@@ -95,7 +95,7 @@ class Attempt:
         if isinstance(skeleton, Failure):
             return _for_good(skeleton)
         self._seconds["skeleton"] += sum(skeleton.stage_seconds.values())
-        measure = Measure(skeleton.digest, run, with_quality=False)
+        measure = Measure(skeleton.artifact, run, with_quality=False)
         timing = yield from self._measure(measure, "measure-skeleton")
         if isinstance(timing, Failure):
             return _for_good(timing)
@@ -125,10 +125,10 @@ class Attempt:
         outcome = yield replace(job, given=self.site.given(job), occasion=self.occasion)
         return outcome
 
-    def _build(self, job: Build) -> Generator[Job, Outcome, Artifact | Failure]:
+    def _build(self, job: Build) -> Generator[Job, Outcome, Built | Failure]:
         outcome = yield from self._do(job)
-        artifact: Artifact | Failure = outcome.value
-        return artifact
+        built: Built | Failure = outcome.value
+        return built
 
     def _measure(self, job: Measure, name: str) -> Generator[Job, Outcome, Measurement | Failure]:
         outcome = yield from self._do(job)
@@ -136,7 +136,7 @@ class Attempt:
         measured: Measurement | Failure = outcome.value
         return measured
 
-    def _note(self, done: Artifact | Training) -> None:
+    def _note(self, done: Built | Training) -> None:
         for stage, seconds in done.stage_seconds.items():
             self._seconds[stage] += seconds
             if stage in done.train_losses:

@@ -128,9 +128,12 @@ def _log_models(
     models = {}
     for run_id, record in points.items():
         runner = study_runner(config, paths.folder, record.candidate.run.runner)
-        model = store.get(record.measurement.artifact) if record.measurement else None
+        artifact = record.measurement.artifact if record.measurement else ""
+        model = store.get(artifact)
         if runner.record.serves_in_mlflow and model is not None:
             name = f"{config.name}-trial-{record.number}"
             options = runner.options(record.candidate.run)
-            models[run_id] = log_model(client, run_id, model, record, name, options, samples.inputs)
+            models[run_id] = log_model(
+                client, run_id, model, artifact, record, name, options, samples.inputs
+            )
     return models

@@ -8,11 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from paretune.runners.build.builder import Artifact
 from paretune.runners.environment import available_cores, fingerprint, memory_bytes
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
-from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
 from paretune.runners.measure.measurement import Measurement
@@ -265,11 +264,6 @@ def study_timer(
     def measure(record: TrialRecord) -> Measurement | Failure:
         run = record.candidate.run
         runner = study_runner(config, paths.folder, run.runner)
-        model = store.get(record.measurement.artifact) if record.measurement else None
-        if model is None:
-            return Failure(
-                "pick", FailureKind.INVALID, f"its file is missing or damaged in {store.root}"
-            )
         evaluator = Evaluator(
             {run.runner: runner},
             {run.runner: {}},
@@ -281,7 +275,6 @@ def study_timer(
             resample=lambda outputs: [],
             settings=settings,
         )
-        artifact = Artifact(model.name, model, model.stat().st_size, (), {})
-        return evaluator.time(artifact, run)
+        return evaluator.time(record.measurement.artifact if record.measurement else "", run)
 
     return measure

@@ -111,6 +111,13 @@ def run_stage(stage: str, given: StageInput) -> StageOutput:
     return output
 
 
+def format_made(stage: str, params: Mapping[str, Any]) -> FormatRecord | None:
+    """Return the format of the model that a stage makes; ``None`` if it makes a checkpoint."""
+    if stage == "quantize":
+        return FORMATS.get(params.get("format", "onnx"))
+    return next((each for each in FORMATS if stage in (each.stage, each.import_stage)), None)
+
+
 def _format_of(stage: str) -> FormatRecord | None:
     """Return the format that a stage exports to, if it exports."""
     return next((each for each in FORMATS if each.stage == stage), None)

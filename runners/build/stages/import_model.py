@@ -4,7 +4,7 @@ import onnx
 
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.model_file import external_files
+from paretune.runners.workload.onnx_weights import external_files
 
 _LARGEST_BYTES = 2**31 - 1
 

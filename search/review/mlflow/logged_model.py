@@ -27,6 +27,7 @@ def log_model(
     client: MlflowClient,
     run_id: str,
     model: Path,
+    artifact: str,
     record: TrialRecord,
     name: str,
     provider_options: Mapping[str, str],
@@ -40,7 +41,8 @@ def log_model(
     Args:
         client: MLflow.
         run_id: The trial's run.
-        model: The ONNX file, named by its digest.
+        model: The ONNX file.
+        artifact: Its digest, which tells whether the run already has it.
         record: The trial: how it was made, run and measured.
         name: The model's name.
         provider_options: Options of its execution provider.
@@ -59,7 +61,7 @@ def log_model(
     run = client.get_run(run_id)
     for output in run.outputs.model_outputs if run.outputs else ():
         known = client.get_logged_model(output.model_id)
-        if known.tags.get(_ARTIFACT) == model.name and known.status == LoggedModelStatus.READY:
+        if known.tags.get(_ARTIFACT) == artifact and known.status == LoggedModelStatus.READY:
             return known.model_id
     proto = onnx.load(model)
     run_spec = record.candidate.run
@@ -68,7 +70,7 @@ def log_model(
         run.info.experiment_id,
         name=name,
         source_run_id=run_id,
-        tags={_ARTIFACT: model.name},
+        tags={_ARTIFACT: artifact},
         params={name: str(value) for name, value in trial_params(record).items()},
         model_type="onnx",
     )

@@ -1,0 +1,74 @@
+"""The weights of an ONNX model: in its file, or in files beside it.
+
+One file holds 2 GB at most, the limit of a protobuf message. So larger models have their weights in
+other files ("external data"), and some exporters always put them there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paretune.runners.workload.model_file import read_graph
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, TensorProto
+
+MOST_BYTES = 2_000_000_000
+"""The most weights that are kept in one file: 2 GiB less room for the rest of the model."""
+
+
+def external_files(path: Path) -> list[Path]:
+    """Return the files that hold an ONNX file's weights outside of it.
+
+    Raises:
+        ParetuneError: If the file cannot be read.
+    """
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    tensors = [tensor for tensor in _tensors(read_graph(path)) if uses_external_data(tensor)]
+    return sorted({path.parent / ExternalDataInfo(tensor).location for tensor in tensors})
+
+
+def fits_one_file(model: ModelProto) -> bool:
+    """Tell whether a model can be kept in one file, and so be passed on in memory."""
+    return _weight_bytes(model.graph) <= MOST_BYTES
+
+
+def save_onnx(model: ModelProto, path: Path, *, beside: bool = False) -> None:
+    """Write a model in one file, or with the weights beside it, in ``PATH.data``.
+
+    Args:
+        model: The model, with all weights in memory. If they are written beside it, they are no
+            longer in it afterwards.
+        path: The file to write.
+        beside: Whether to write the weights beside it even if one file could hold all.
+    """
+    import onnx
+
+    data = path.with_name(f"{path.name}.data")
+    data.unlink(missing_ok=True)  # onnx appends to an old one
+    outside = beside or not fits_one_file(model)
+    onnx.save(model, path, save_as_external_data=outside, location=data.name)
+
+
+def _weight_bytes(graph: Any) -> int:
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    return sum(
+        math.prod(tensor.dims) * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        for tensor in _tensors(graph)
+    )
+
+
+def _tensors(graph: Any) -> Iterator[TensorProto]:
+    """Yield the constants of a graph and of the graphs inside its nodes."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
+                yield from _tensors(inner)
