@@ -12,7 +12,8 @@ def write(folder: Path, *names: str) -> None:
     with replaced(folder) as aside:
         for name in names:
             (aside / name).write_text(f"new {name}")
-        (aside / "manifest.json").write_text(json.dumps({"model": {"sha256": names[0]}}))
+        model = {"file": names[0], "sha256": "0" * 64}
+        (aside / "manifest.json").write_text(json.dumps({"model": model}))
 
 
 def names(folder: Path) -> set[str]:
@@ -28,6 +29,28 @@ def test_a_new_bundle_leaves_nothing_of_an_old_one(tmp_path: Path) -> None:
     kept = {"notes.txt", "repository"}
     assert names(folder) == {"manifest.json", "model.pt2", "inputs.npy", "outputs.npy"} | kept
     assert "model.pt2" in (folder / "manifest.json").read_text()
+
+
+def test_files_beside_the_model_go_with_it(tmp_path: Path) -> None:
+    def bring(*beside: str) -> None:
+        with replaced(tmp_path) as aside:
+            (aside / "parts").mkdir()
+            for name in ("model.onnx", *beside):
+                (aside / name).write_text(name)
+            files = [{"name": name, "sha256": name} for name in beside]
+            model = {"file": "model.onnx", "sha256": "model.onnx", "beside": files}
+            (aside / "manifest.json").write_text(json.dumps({"model": model}))
+
+    bring("model.onnx.data", "parts/one")
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == {
+        "manifest.json",
+        "model.onnx",
+        "model.onnx.data",
+        "parts/one",
+    }
+    bring("parts/two")
+    assert not (tmp_path / "model.onnx.data").exists() and not (tmp_path / "parts/one").exists()
+    assert (tmp_path / "parts" / "two").is_file()
 
 
 def test_a_bundle_that_fails_leaves_the_one_before(tmp_path: Path) -> None:

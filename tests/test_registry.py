@@ -50,7 +50,9 @@ def test_own_records_are_found_in_order() -> None:
 
 
 def test_all_that_records_name_is_there() -> None:
-    formats = [(each.export, each.quantize, each.signature, each.example) for each in FORMATS]
+    formats = [
+        (each.export, each.quantize, each.signature, each.beside, each.example) for each in FORMATS
+    ]
     makers = [maker for scheme in SCHEMES for maker in scheme.makers.values()]
     named = [*(name for each in formats for name in each), *makers]
     named += [each.runner for each in RUNTIMES] + [each.write for each in TARGETS]

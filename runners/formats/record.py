@@ -60,6 +60,10 @@ class FormatRecord:
         """Return the files of a model: the file itself, then those that lie beside it."""
         return [path, *(resolve(self.beside)(path) if self.beside else ())]
 
+    def bytes_of(self, path: Path) -> int:
+        """Return the size of a model's files."""
+        return sum(file.stat().st_size for file in self.files_of(path))
+
     def says_of(self, path: Path) -> dict[str, Any]:
         """Return what a model file says of itself; empty if that cannot be read."""
         return dict(resolve(self.signature)(path)) if self.signature else {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from paretune.runners.environment import fingerprint
 from paretune.runners.failure import Failure
+from paretune.runners.formats import FORMATS
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
@@ -113,7 +114,7 @@ def report(
         if isinstance(nodes, Failure):
             return nodes
     statistics = summarize(timing.launches, run.batch_size)
-    statistics["size_bytes"] = Statistic(float(model.stat().st_size))
+    statistics["size_bytes"] = Statistic(float(FORMATS.get(runner.model_format).bytes_of(model)))
     environment = {**fingerprint(), **description.versions}
     return ModelReport(
         model=model,

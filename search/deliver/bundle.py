@@ -17,6 +17,7 @@ from paretune.runners.formats import FORMATS
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact import artifact_file, file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.deliver.bundle_folder import MANIFEST, replaced
 from paretune.search.deliver.card import write_card
@@ -77,7 +78,7 @@ def write_bundle(
             "only missing files"
         )
     made = FORMATS.get(runner.model_format)
-    file = f"model.{made.name}"
+    file, beside = f"model.{made.name}", made.files_of(source)[1:]
     manifest: dict[str, Any] = {
         "manifest_version": MANIFEST_VERSION,
         "study": study,
@@ -85,7 +86,9 @@ def write_bundle(
         "candidate": record.candidate.as_dict(),
         "model": {
             "file": file,
-            "sha256": measurement.artifact,
+            "sha256": file_digest(source),
+            "artifact": measurement.artifact,
+            "beside": [asdict(artifact_file(path, source.parent)) for path in beside],
             **made.says_of(source),
         },
         "lineage": dict(record.lineage),
@@ -126,6 +129,10 @@ def write_bundle(
     }
     with replaced(folder) as aside:
         shutil.copyfile(source, aside / file)
+        for path in beside:
+            target = aside / path.relative_to(source.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
         if samples is not None:
             _write_samples(aside, aside / file, record.candidate.run, runner, samples)

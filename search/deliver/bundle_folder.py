@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from paretune.spaces import StudyError
 
 MANIFEST = "manifest.json"
 
 _FILES = (
-    "model.onnx",
-    "model.pt2",
     "inputs*.npy",
     "outputs.npy",
     "pipeline.py",
@@ -46,25 +45,35 @@ def replaced(folder: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=folder) as name:
         aside = Path(name)
         yield aside
-        new = sorted(aside.iterdir(), key=lambda path: path.name == MANIFEST)
-        if _is_bundle(folder):
-            names = {path.name for path in new}
-            for old in [path for pattern in _FILES for path in folder.glob(pattern)]:
-                if old.name not in names:
-                    old.unlink()
-        elif theirs := [path.name for path in new if (folder / path.name).exists()]:
+        files = [path.relative_to(aside) for path in aside.rglob("*") if path.is_file()]
+        files.sort(key=lambda path: path.name == MANIFEST)
+        if (old := _manifest(folder)) is not None:
+            there = {path for pattern in _FILES for path in folder.glob(pattern)}
+            for path in (there | set(model_files(folder, old))) - {folder / name for name in files}:
+                if folder.resolve() in path.resolve().parents:  # whatever a manifest may name
+                    path.unlink(missing_ok=True)
+        elif theirs := [str(file) for file in files if (folder / file).exists()]:
             raise StudyError(
                 f"{folder} is not a bundle, and a bundle would replace {', '.join(theirs)} in it; "
                 "choose another folder, or move these files away"
             )
-        for path in new:
-            path.replace(folder / path.name)
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (aside / file).replace(folder / file)
 
 
-def _is_bundle(folder: Path) -> bool:
-    """Tell whether a folder has a bundle's manifest; other tools use that file name as well."""
+def model_files(folder: Path, manifest: Mapping[str, Any]) -> dict[Path, str]:
+    """Return the files of a bundle's model with their digests, the model's own first."""
+    model = manifest["model"]
+    beside = {folder / each["name"]: each["sha256"] for each in model.get("beside", ())}
+    return {folder / model["file"]: model["sha256"], **beside}
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """Return a bundle's manifest; ``None`` for none, or the file of another tool by that name."""
     try:
-        values = json.loads((folder / MANIFEST).read_text("utf-8"))
-        return "sha256" in values["model"]
+        values: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        model_files(folder, values)
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None
+    return values

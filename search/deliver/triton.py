@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paretune.search.deliver.bundle_folder import model_files
 from paretune.search.deliver.target import TargetRecord
 from paretune.spaces import StudyError
 
@@ -65,7 +66,10 @@ def write_triton(bundle: Path, repository: Path, name: str) -> Path:
     versions = [int(p.name) for p in folder.glob("*") if p.is_dir() and p.name.isdigit()]
     version = folder / str(max(versions, default=0) + 1)
     version.mkdir(parents=True)
-    shutil.copyfile(bundle / manifest["model"]["file"], version / "model.onnx")
+    for path in model_files(bundle, manifest):
+        target = version / path.relative_to(bundle)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     config = folder / "config.pbtxt"
     config.write_text(text, "utf-8")
     return config

@@ -24,6 +24,7 @@ from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.user_code import load_plugins
 from paretune.search.deliver.bundle import MANIFEST_VERSION, input_files
+from paretune.search.deliver.bundle_folder import model_files
 from paretune.spaces import GraphOptimization, RunSpec, StudyError
 
 SETTINGS = replace(CAREFUL, idle_wait_s=10.0)
@@ -89,9 +90,10 @@ def verify(
     known = [*map(Path, manifest["run"].get("plugins", ()))]
     load_plugins([str(file) for file in plugins or filter(Path.is_file, known)], Path.cwd())
     model = folder / manifest["model"]["file"]
-    if not model.is_file() or file_digest(model) != manifest["model"]["sha256"]:
-        what = "is not the file that was picked" if model.is_file() else "is missing"
-        return Verification(Verdict.DAMAGED, f"{model} {what}")
+    for path, digest in model_files(folder, manifest).items():
+        if not path.is_file() or file_digest(path) != digest:
+            what = "is not the file that was picked" if path.is_file() else "is missing"
+            return Verification(Verdict.DAMAGED, f"{path} {what}")
     values = manifest["run"]
     session = values["session_options"]
     level = session.get("graph_optimization_level", GraphOptimization.ALL.level)

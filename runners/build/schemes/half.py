@@ -6,6 +6,7 @@ from pathlib import Path
 import onnx
 
 from paretune.runners.build.stages import StageInput
+from paretune.runners.workload.onnx_weights import save_onnx
 
 
 def make(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
@@ -14,4 +15,4 @@ def make(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
 
     # Inputs and outputs stay fp32: the caller's data does not change with the candidate.
     model = convert_float_to_float16(onnx.load(given.parent_file), keep_io_types=True)
-    onnx.save(model, path)
+    save_onnx(model, path)

@@ -15,6 +15,7 @@ from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS, most_sensiti
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.formats import FORMATS
 from paretune.runners.workload.model_file import FP32_LAYERS
+from paretune.runners.workload.onnx_weights import save_onnx
 from paretune.spaces import SchemeRecord, resolve
 
 _OF_QUANTIZED = (
@@ -34,7 +35,7 @@ def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     """
     path = given.folder / "model.onnx"
     given = replace(given, parent=_prepared(given, scheme.least_opset))
-    graph = onnx.load(given.parent_file).graph
+    graph = onnx.load(given.parent_file, load_external_data=False).graph
     before = Counter(node.op_type for node in graph.node)
     if there := [operator for operator in _OF_QUANTIZED if operator in before]:
         raise StageError(
@@ -61,12 +62,12 @@ def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     if left_out:
         model = onnx.load(path)
         model.metadata_props.add(key=FP32_LAYERS, value="\n".join(left_out))
-        onnx.save(model, path)
-    return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
+        save_onnx(model, path)
+    return StageOutput(path)
 
 
 def _nothing(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
-    onnx.save(onnx.load(given.parent_file), path)
+    save_onnx(onnx.load(given.parent_file), path)
 
 
 def _nothing_found(scheme: SchemeRecord, operators: Counter[str], left_out: Sequence[str]) -> str:
@@ -94,13 +95,14 @@ def _prepared(given: StageInput, least_opset: int) -> Path:
     A file that already meets this is returned unchanged.
     """
     model = onnx.load(given.parent_file)
-    before = model.SerializeToString()
     # NNCF takes the first opset for that of ONNX's own operators.
     opsets = sorted(model.opset_import, key=lambda each: each.domain not in ("", "ai.onnx"))
+    is_changed = opsets != list(model.opset_import)
     del model.opset_import[:]
     model.opset_import.extend(opsets)
     opset = opsets[0].version
     if opset < least_opset:
+        is_changed = True
         try:
             model = onnx.version_converter.convert_version(model, least_opset)
             onnx.checker.check_model(model)
@@ -114,11 +116,12 @@ def _prepared(given: StageInput, least_opset: int) -> Path:
     for place, node in enumerate(model.graph.node):
         if not node.name or node.name in taken:
             node.name = f"{node.op_type}_{place}_{node.output[0]}"
+            is_changed = True
         taken.add(node.name)
-    if model.SerializeToString() == before:
+    if not is_changed:
         return given.parent_file
     path = given.folder / "prepared.onnx"
-    onnx.save(model, path)
+    save_onnx(model, path)
     return path
 
 

@@ -23,6 +23,7 @@ from paretune.runners.build.stages import StageInput
 from paretune.runners.build.stages.integer_graph import make_unsigned, quantize_biases
 from paretune.runners.build.stages.sensitivity import session_of
 from paretune.runners.workload.model_file import CALIBRATION
+from paretune.runners.workload.onnx_weights import save_onnx
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
 
@@ -45,7 +46,7 @@ def make(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     model = onnx.load(given.parent_file)
     quantized, way = static_int8(model, calibration_feeds(given), left_out)
     quantized.metadata_props.add(key=CALIBRATION, value=way)
-    onnx.save(quantized, path)
+    save_onnx(quantized, path)
 
 
 def static_int8(

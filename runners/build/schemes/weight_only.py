@@ -10,6 +10,7 @@ import onnx
 
 from paretune.runners.build.stages import StageInput
 from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS, constants
+from paretune.runners.workload.onnx_weights import save_onnx
 
 _GROUP = 32
 
@@ -47,7 +48,7 @@ def _compress_weights(
     kept = ["Conv", "ConvTranspose", "Gather", *left_types]
     ignored = nncf.IgnoredScope(names=list(left_out), types=kept, validate=False)
     model = onnx.load(given.parent_file)
-    onnx.save(nncf.compress_weights(model, ignored_scope=ignored, **options), path)
+    save_onnx(nncf.compress_weights(model, ignored_scope=ignored, **options), path)
 
 
 def _is_better_grouped(path: Path) -> bool:

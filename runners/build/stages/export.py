@@ -41,10 +41,10 @@ def run(given: StageInput) -> StageOutput:
         ) from error
     if program is None:
         raise StageError(FailureKind.UNSUPPORTED, "torch.onnx.export returned no program")
-    program.save(path, external_data=False)
+    program.save(path)  # with weights beside it if one file cannot hold them
     onnx.checker.check_model(path)
     _check_answers(given, model, str(path))
-    return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
+    return StageOutput(path)
 
 
 def _input_names(count: int) -> list[str]:

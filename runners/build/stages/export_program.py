@@ -31,7 +31,7 @@ def run(given: StageInput) -> StageOutput:
         raise StageError(
             FailureKind.UNSUPPORTED, f"torch.export rejected the model: {error}"
         ) from error
-    return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
+    return StageOutput(path)
 
 
 class _Half(nn.Module):

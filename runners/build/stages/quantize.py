@@ -22,4 +22,4 @@ def run(given: StageInput) -> StageOutput:
         raise StageError(FailureKind.UNSUPPORTED, message)
     path = given.folder / f"model.{made.name}"
     resolve(maker)(given, path, ())
-    return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
+    return StageOutput(path)

@@ -17,6 +17,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from paretune.runners.failure import FailureKind, StageError
+from paretune.runners.workload.onnx_weights import fits_one_file
 from paretune.spaces import SchemeRecord
 
 _FEEDS = 8
@@ -172,7 +174,17 @@ def _rounded(array: NDArray[Any], low: float, high: float, bits: int) -> NDArray
 
 
 def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Return a session of a model on the processor that logs errors only."""
+    """Return a session of a model on the processor that logs errors only.
+
+    Raises:
+        StageError: If the model is too large to be passed on in memory.
+    """
+    if not fits_one_file(model):
+        raise StageError(
+            FailureKind.UNSUPPORTED,
+            "a model of more than 2 GB cannot be calibrated: use int8-dynamic, int4-weight or "
+            "int8-weight, and fp32_layer_share 0",
+        )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(

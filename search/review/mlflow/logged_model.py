@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretune.runners.workload.model_file import ModelInput, fixed_batch, model_inputs, model_tensor
+from paretune.runners.workload.onnx_weights import fits_one_file
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import trial_params
 from paretune.spaces import ParetuneError, StudyError
@@ -107,7 +108,7 @@ def log_model(
             if provider_options
             else [provider],
             onnx_session_options=run_spec.session_options,
-            save_as_external_data=False,
+            save_as_external_data=not fits_one_file(proto),
         )
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
