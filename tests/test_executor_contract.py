@@ -20,6 +20,7 @@ from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
@@ -132,6 +133,10 @@ def about(request: pytest.FixtureRequest, rig: Rig) -> dict[str, str]:
     return {"occasion": request.node.name}
 
 
+def samples(rig: Rig) -> StoredSamples:
+    return rig.executor.site(RUN).samples
+
+
 def do(rig: Rig, job: Job) -> Any:
     """Return what comes of a job."""
     return done(rig.executor, job, RUN)
@@ -140,15 +145,15 @@ def do(rig: Rig, job: Job) -> Any:
 def test_what_is_done_twice_costs_nothing(rig: Rig, about: dict[str, str]) -> None:
     trained = do(rig, Train(STUDENT, "distill", **about))
     built = do(rig, Build(STUDENT, **about))
-    measured = do(rig, Measure(built.artifact, RUN, **about))
-    scored = do(rig, Score(built.artifact, RUN, **about))
+    measured = do(rig, Measure(built.artifact, RUN, samples(rig), **about))
+    scored = do(rig, Score(built.artifact, RUN, samples(rig), **about))
     assert isinstance(trained, Training) and isinstance(scored, Scored)
     assert isinstance(measured, Measurement)
     effort = rig.effort()
     assert do(rig, Train(STUDENT, "distill", **about)) == trained
     assert do(rig, Build(STUDENT, **about)) == built
-    assert do(rig, Measure(built.artifact, RUN, **about)) == measured
-    assert do(rig, Score(built.artifact, RUN, **about)) == scored
+    assert do(rig, Measure(built.artifact, RUN, samples(rig), **about)) == measured
+    assert do(rig, Score(built.artifact, RUN, samples(rig), **about)) == scored
     assert rig.effort() == effort
 
 
@@ -156,7 +161,9 @@ def test_a_measurement_for_another_occasion_is_made_anew(rig: Rig, about: dict[s
     built = do(rig, Build(SPEC, **about))
     effort = rig.effort()
     for occasion in ("one", "two"):
-        assert do(rig, Measure(built.artifact, RUN, occasion=occasion + about["occasion"]))
+        assert do(
+            rig, Measure(built.artifact, RUN, samples(rig), occasion=occasion + about["occasion"])
+        )
         assert rig.effort() != effort
         effort = rig.effort()
     # What is built is found, stage by stage, whatever it is for.
@@ -168,7 +175,7 @@ def test_every_launch_is_a_new_sample(rig: Rig, about: dict[str, str]) -> None:
     built = do(rig, Build(SPEC, **about))
     for number in (1, 2, 2):
         effort = rig.effort()
-        launched = do(rig, Launch(built.artifact, RUN, number, **about))
+        launched = do(rig, Launch(built.artifact, RUN, samples(rig), number, **about))
         assert isinstance(launched, Launched) and launched.launch.latency_ms
         assert rig.effort() != effort
 
@@ -182,7 +189,7 @@ def test_what_is_missing_is_asked_anew(rig: Rig, about: dict[str, str]) -> None:
 
 def test_a_job_under_way_has_one_future(rig: Rig, about: dict[str, str]) -> None:
     built, slot = do(rig, Build(SPEC, **about)), rig.executor.site(RUN).device
-    job = Measure(built.artifact, RUN, **about)
+    job = Measure(built.artifact, RUN, samples(rig), **about)
     future = rig.executor.submit(job, slot)
     assert rig.executor.submit(job, slot) is future and not future.done()
     rig.executor.wait()
@@ -213,7 +220,7 @@ def test_what_is_cancelled_leaves_nothing_and_can_be_done_again(
 ) -> None:
     built, slot = do(rig, Build(SPEC, **about)), rig.executor.site(RUN).device
     spec = BuildSpec("small", 0.0, Quantization.INT8_STATIC)
-    jobs = [Build(spec, **about), Measure(built.artifact, RUN, **about)]
+    jobs = [Build(spec, **about), Measure(built.artifact, RUN, samples(rig), **about)]
     futures = [rig.executor.submit(jobs[0], BUILD), rig.executor.submit(jobs[1], slot)]
     measured = len(rig.spans(slot))
     rig.executor.cancel()
@@ -231,7 +238,7 @@ def test_a_slot_takes_one_at_a_time(rig: Rig, about: dict[str, str]) -> None:
     assert executor.capacity(device) == executor.capacity(BUILD) == 1
     before = {slot: len(rig.spans(slot)) for slot in (device, BUILD)}
     futures = [
-        executor.submit(Measure(built.artifact, RUN, occasion=f"{n}{about}"), device)
+        executor.submit(Measure(built.artifact, RUN, samples(rig), occasion=f"{n}{about}"), device)
         for n in range(3)
     ]
     specs = [BuildSpec("small", 0.5, each) for each in ("fp32", "int8-weight")]

@@ -11,6 +11,7 @@ from paretune.runners.execute.executor import Site
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.workload.recipe import Recipe
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.exclusions import GivenUp
@@ -159,7 +160,8 @@ def test_a_student_that_cannot_be_pruned_is_reported_once_and_left_alone(tmp_pat
 
 def test_a_trial_that_ends_the_study_repeatedly_is_a_failure(space: SearchSpace) -> None:
     history = History(GOALS)
-    gate, cost, site = Gate(history), CostModel(history, Recipe()), Site("onnx", "device:cpu")
+    gate, cost = Gate(history), CostModel(history, Recipe())
+    site = Site("onnx", "device:cpu", StoredSamples("validation", ()))
     twice, thrice = (
         Attempt(Unfinished(7, space.baseline, deaths), site, gate, cost).jobs() for deaths in (2, 3)
     )

@@ -1,6 +1,7 @@
 """Jobs and outcomes are data: through JSON and back they are the same, and keys tell them apart."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
+from paretune.runners.measure.stored_samples import StoredPipeline, StoredSamples
 from paretune.runners.runtimes import launch as launches
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -25,13 +27,14 @@ from paretune.spaces import BuildSpec, RecordError, RunSpec
 
 SPEC = BuildSpec("small", 0.5, "int8-static", 0.1)  # type: ignore[arg-type]
 RUN = RunSpec("onnxruntime", "CPUExecutionProvider", 8, 2, "basic")  # type: ignore[arg-type]
+SAMPLES = StoredSamples("test", ("2" * 64,), StoredPipeline("pipeline.py", "3" * 64, "4" * 64))
 EXAMPLES: list[Job] = [
     Missing(SPEC, "pt2", given="g", occasion="trial 1"),
     Train(SPEC, "fine-tune-short", given="g", occasion="trial 1"),
     Build(SPEC, "pt2", is_skeleton=True, given="g", occasion="trial 1"),
-    Measure("0" * 64, RUN, with_quality=False, given="g", occasion="trial 1"),
-    Score("0" * 64, RUN, given="g", occasion="trial 1"),
-    Launch("0" * 64, RUN, 7, given="g", occasion="trial 1"),
+    Measure("0" * 64, RUN, SAMPLES, with_quality=False, given="g", occasion="trial 1"),
+    Score("0" * 64, RUN, SAMPLES, given="g", occasion="trial 1"),
+    Launch("0" * 64, RUN, SAMPLES, 7, given="g", occasion="trial 1"),
 ]
 LAUNCH = launches.Launch(
     1.0,
@@ -79,7 +82,7 @@ def test_a_job_goes_through_json_and_back(job: Job) -> None:
 
 
 def test_a_job_with_values_of_further_axes_goes_through_json_and_back() -> None:
-    job = Measure("0" * 64, replace(RUN, options=(("row_block", 4), ("streams", "two"))))
+    job = Measure("0" * 64, replace(RUN, options=(("row_block", 4), ("streams", "two"))), SAMPLES)
     again = Job.from_dict(through_json(job.as_dict()))
     assert again == job and again.key == job.key
 
@@ -97,6 +100,9 @@ def test_a_key_is_made_of_all_that_the_outcome_depends_on() -> None:
         replace(measure, run=replace(RUN, batch_size=1)),
         replace(measure, run=replace(RUN, options=(("row_block", 4),))),
         replace(measure, with_quality=True),
+        replace(measure, samples=replace(SAMPLES, split="validation")),
+        replace(measure, samples=replace(SAMPLES, inputs=("5" * 64,))),
+        replace(measure, samples=replace(SAMPLES, pipeline=None)),
     ]
     assert len({job.key for job in different}) == len(different)
 
@@ -167,6 +173,21 @@ def test_a_store_keeps_what_came_of_a_job(store: ArtifactStore) -> None:
     file.write_text(file.read_text("utf-8")[:-20], "utf-8")
     assert again.kept(job) is None and again.once(job, do).value == training
     assert len(times) == 2
+
+
+def test_a_job_means_the_same_where_the_store_has_been_copied_to(
+    store: ArtifactStore, make_record: Callable[..., TrialRecord], tmp_path: Path
+) -> None:
+    done = outcomes(store, make_record(0, {"latency_p95_ms": 1.0}))
+    for job, outcome in zip(EXAMPLES[1:5], (done[1], done[2], done[3], done[4]), strict=True):
+        Outcomes(store).once(job, lambda value=outcome.value: value)
+    there = ArtifactStore(Path(shutil.copytree(store.root, tmp_path / "elsewhere")))
+    store.root.rename(tmp_path / "gone")
+    for job, outcome in zip(EXAMPLES[1:5], (done[1], done[2], done[3], done[4]), strict=True):
+        text = json.dumps(job.as_dict())
+        kept = Outcomes(there).kept(Job.from_dict(json.loads(text)))
+        assert kept is not None and kept.value == outcome.value
+        assert str(tmp_path) not in text + json.dumps(kept.as_dict())
 
 
 def test_neither_failures_nor_questions_are_kept(store: ArtifactStore) -> None:

@@ -3,13 +3,14 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from conftest import run_paretune
 
 import paretune
+from paretune.runners.measure.stored_samples import StoredPipeline, StoredSamples
 from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyPaths
@@ -66,16 +67,18 @@ def test_a_moved_study_continues(moved: Path, tmp_path: Path) -> None:
 def test_samples_kept_by_an_earlier_version_are_found_where_the_store_is(moved: Path) -> None:
     config = read_study_file(moved)
     paths = StudyPaths(config, moved)
-    now = confirmed_samples(config, paths)
-    assert now is not None
+    now, store = confirmed_samples(config, paths), ArtifactStore(paths.store)
+    assert now is not None and now.split == "test"
     storage = StudyStorage(paths.storage_url, config.name)
     kept = storage.confirmed()
-    old = [f"/gone/results/store/objects/{path.name[:2]}/{path.name}" for path in now.inputs]
+    old = [f"/gone/results/store/objects/{name[:2]}/{name}" for name in now.inputs]
     storage.confirm(replace(kept, samples={"inputs": old, "pipeline": None}))
     assert confirmed_samples(config, paths) == now
-    Path(now.inputs[0]).unlink()
+    path = store.get(now.inputs[0])
+    assert path is not None
+    path.unlink()
     with pytest.raises(StoreError, match="paretune confirm"):
-        confirmed_samples(config, paths)
+        now.files(store, paths.folder)
     assert "missing or damaged" in run_paretune("pick", moved, "--max-latency-ms", "1000").stderr
 
 
@@ -86,23 +89,30 @@ def test_a_pipeline_is_kept_as_seen_from_the_study(tmp_path: Path) -> None:
     for each in (file, around):
         each.write_text("def preprocess(request): return request\n")
     (tmp_path / "requests").write_bytes(b"requests")
-    requests = store.get(store.put(tmp_path / "requests"))
-    assert requests is not None
-    inside = Samples([requests], PipelineFiles(file, requests))
-    outside = Samples([requests], PipelineFiles(around, requests))
-    kept = json.loads(json.dumps([s.as_dict(tmp_path / "old") for s in (inside, outside)]))
+    name = store.put(tmp_path / "requests")
+    inside, outside = (
+        StoredSamples("test", (name,), StoredPipeline.of(each, tmp_path / "old", name))
+        for each in (file, around)
+    )
+    kept = json.loads(json.dumps([asdict(inside), asdict(outside)]))
+    assert kept[0]["pipeline"]["file"] == "code/pipeline.py"
+    requests = store.root / "objects" / name[:2] / name
     earlier = {
         "inputs": [str(requests)],
         "pipeline": {"file": str(file), "requests": str(requests)},
     }
     new = (tmp_path / "old").rename(tmp_path / "new")
     moved = ArtifactStore(new / "results" / "store")
-    there = moved.get(requests.name)
+    there = moved.get(name)
     assert there is not None
     wanted = Samples([there], PipelineFiles(new / "code" / "pipeline.py", there))
-    assert Samples.from_dict(kept[0], moved, new) == wanted
-    assert Samples.from_dict(earlier, moved, new) == wanted
-    assert Samples.from_dict(kept[1], moved, new) == Samples([there], PipelineFiles(around, there))
+    assert StoredSamples.from_dict(kept[0]).files(moved, new) == wanted
+    assert StoredSamples.from_dict(earlier).files(moved, new) == wanted
+    found = StoredSamples.from_dict(kept[1]).files(moved, new)
+    assert found == Samples([there], PipelineFiles(around, there))
+    (new / "code" / "pipeline.py").write_text("def preprocess(request): return 0\n")
+    with pytest.raises(StoreError, match=r"pipeline\.py has changed"):
+        StoredSamples.from_dict(kept[0]).files(moved, new)
     (new / "code" / "pipeline.py").unlink()
-    with pytest.raises(StoreError, match=r"pipeline\.py"):
-        Samples.from_dict(kept[0], moved, new)
+    with pytest.raises(StoreError, match=r"pipeline\.py is missing"):
+        StoredSamples.from_dict(kept[0]).files(moved, new)

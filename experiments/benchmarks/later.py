@@ -26,7 +26,7 @@ from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Campaign, Entry
-from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
+from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
@@ -106,20 +106,20 @@ def measure(
     log = paths.logs / "later.log"
     with BuildWorker(WorkerSettings(config.workload, paths.folder, paths.store, log)) as worker:
         evaluator = study_evaluator(config, paths, worker, worker.describe(), paths.store)
-        samples = split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline)
+        samples = split_samples(worker, "test", evaluator.samples.pipeline)
         settings = replace(
             config.confirmation.settings(evaluator.settings),
             launches=rounds,
             max_launches=rounds,
             extra_launches=rounds // 2,
         )
-        evaluator.samples, evaluator.settings = samples, settings
-        evaluator.score = lambda outputs: worker.score(outputs, "test")
-        evaluator.resample = lambda outputs: worker.resample(outputs, "test", RESAMPLES)
+        evaluator = evaluator.on(samples, settings)
         entries = [entry(record, evaluator) for record in records]
         qualities = [quality(each, evaluator) for each in entries]
         campaign = Campaign(evaluator.runners, settings, entries)
-        while left := campaign.round(lambda each: evaluator.launched(each.artifact, each.run)):
+        while left := campaign.round(
+            lambda each: evaluator.launched(each.artifact, each.run, samples)
+        ):
             print(f"{left} launches", file=sys.stderr)
     for record, each in zip(records, entries, strict=True):
         if each.failure:
@@ -139,7 +139,7 @@ def entry(record: TrialRecord, evaluator: Evaluator) -> Entry:
 
 def quality(each: Entry, evaluator: Evaluator) -> tuple[float, list[float]]:
     """Return a file's quality on the evaluator's samples, and on bootstrap samples of them."""
-    scored = evaluator.scored(each.artifact, each.run)
+    scored = evaluator.scored(each.artifact, each.run, evaluator.samples)
     if isinstance(scored, Failure):
         sys.exit(f"{each.artifact[:12]} by {each.run.target}: {scored}")
     return scored.value, list(scored.resampled)

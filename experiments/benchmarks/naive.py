@@ -57,7 +57,7 @@ def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) ->
                     if isinstance(built, Failure):
                         raise optuna.TrialPruned
                     copy(built.artifact, builder.store, evaluator.store)
-                    outcome = evaluator.measure(built.artifact, candidate.run)
+                    outcome = evaluator.measure(built.artifact, candidate.run, evaluator.samples)
                 if isinstance(outcome, Failure):
                     raise optuna.TrialPruned
                 found.append((time.time() - started, outcome.metrics))

@@ -18,6 +18,7 @@ from bisect import bisect_left
 
 import optuna
 from problem import OBJECTIVES, SPACE, Problem
+from simulated_executor import SAMPLES
 from simulated_study import Night, study
 
 from paretune.runners.execute.executor import done
@@ -38,8 +39,8 @@ def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
         candidate, occasion = Candidate.from_params(values), str(trial.number)
         if not has_cache:
             night.work.forget()
-        artifact = done(executor, Build(candidate.build, occasion=occasion), candidate.run)
-        measure = Measure(artifact.digest, candidate.run, occasion=occasion)
+        built = done(executor, Build(candidate.build, occasion=occasion), candidate.run)
+        measure = Measure(built.artifact, candidate.run, SAMPLES, occasion=occasion)
         measured = done(executor, measure, candidate.run)
         night.found.append((executor.now, measured.metrics))
         night.trials += 1

@@ -38,7 +38,7 @@ from paretune.search.deliver.picked import Pick
 from paretune.search.deliver.reference_speed import ReferenceSpeed
 from paretune.search.record.history import History
 from paretune.search.study.api import pick
-from paretune.search.study.parts import confirmed_samples, study_runner
+from paretune.search.study.parts import confirmed_files, study_runner
 from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
 
@@ -158,7 +158,7 @@ def write_baseline(study: Path, folder: Path) -> None:
     paths = StudyPaths(config, study)
     record = next(record for record in fresh_records(history) if record.number == 0)
     runner = study_runner(config, paths.folder, record.candidate.run.runner)
-    store, samples = ArtifactStore(paths.store), confirmed_samples(config, paths)
+    store, samples = ArtifactStore(paths.store), confirmed_files(config, paths)
     write_bundle(record, history, store, folder, config.name, runner, samples=samples)
 
 

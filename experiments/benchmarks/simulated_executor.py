@@ -20,11 +20,13 @@ from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes import launch as launches
 from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import BuildSpec, Candidate, RunSpec
 
 DEVICE = "device:simulated"
+SAMPLES = StoredSamples("validation", ())
 
 
 class SimulatedExecutor:
@@ -53,7 +55,7 @@ class SimulatedExecutor:
 
     def site(self, run: RunSpec) -> Site:
         """Return where a candidate is built and measured (see Executor)."""
-        return Site("onnx", DEVICE)
+        return Site("onnx", DEVICE, SAMPLES)
 
     def capacity(self, slot: str) -> int:
         """Return how many jobs a slot takes at once (see Executor)."""

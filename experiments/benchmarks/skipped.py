@@ -63,7 +63,7 @@ def main() -> int:
                 if stage.stage in TRAINING_STAGES and stage.key not in in_study:
                     trained[stage.key] = stage.seconds
             tried += 1
-            outcome = evaluator.measure(built.artifact, record.candidate.run)
+            outcome = evaluator.measure(built.artifact, record.candidate.run, evaluator.samples)
             if isinstance(outcome, Failure):
                 print(f"trial {record.number}: {outcome.message}")
                 continue

@@ -41,7 +41,9 @@ def main(study_file: Path) -> int:
     loaded = 0
     for run in (run for run in measured if run.info.run_id in tagged):
         digest = run.data.tags["artifact"]
-        path = results / "store" / "objects" / digest[:2] / digest
+        folder = results / "store" / "objects" / digest[:2] / digest
+        # Stores of earlier versions have the file itself there.
+        path = folder / "model.onnx" if folder.is_dir() else folder
         onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         loaded += 1
     print(f"ONNX files of the frontier loaded in ONNX Runtime: {loaded} of {len(tagged)}")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.spaces import RunSpec
 
 BUILD = "build"
@@ -24,12 +25,14 @@ class Site:
     Attributes:
         model_format: The name of the format that the candidate's runner takes.
         device: The slot of the device that it is measured on.
+        samples: The inputs that it is measured on.
         building: Digest of what builds depend on besides the job's own fields.
         measuring: Digest of what measurements depend on besides the job's own fields.
     """
 
     model_format: str
     device: str
+    samples: StoredSamples
     building: str = ""
     measuring: str = ""
 

@@ -1,22 +1,28 @@
 """A job: a piece of work as data, which any executor can do.
 
-A job names everything by names and digests, never by live objects or paths, so it can travel as
-JSON. Its key is the digest of its fields; whatever else its outcome depends on is one of them, the
-digest ``given``.
+A job names everything by names and digests, never by live objects or paths of a machine: so it can
+travel as JSON, and means the same on another machine with the same store. Its key is the digest of
+its fields; whatever else its outcome depends on is one of them, the digest ``given``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.spaces import BuildSpec, RecordError, RunSpec, digest
 
 Kind = TypeVar("Kind", bound="type[Job]")
 
 _KINDS: dict[str, type[Job]] = {}
-_SPECS: dict[str, type[BuildSpec | RunSpec]] = {"spec": BuildSpec, "run": RunSpec}
+_NESTED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "spec": lambda values: BuildSpec(**values),
+    "run": lambda values: RunSpec(**values),
+    "samples": StoredSamples.from_dict,
+}
+"""What makes the fields that are more than plain values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +71,8 @@ class Job:
                 f"this release has no job {values.get('job')!r} of version {schema!r} with the "
                 f"fields {', '.join(rest)}; use the release of Paretune that wrote it"
             )
-        specs = {name: spec(**rest[name]) for name, spec in _SPECS.items() if name in rest}
-        return kind(**{**rest, **specs})
+        nested = {name: make(rest[name]) for name, make in _NESTED.items() if name in rest}
+        return kind(**{**rest, **nested})
 
 
 def _kind(kind: Kind) -> Kind:
@@ -120,12 +126,15 @@ class Measure(Job):
     Attributes:
         artifact: The artifact's digest.
         run: How to run it.
+        samples: The inputs to run it on.
         with_quality: Whether to evaluate its quality, too.
     """
 
     artifact: str
     run: RunSpec
+    samples: StoredSamples
     with_quality: bool = True
+    SCHEMA: ClassVar[int] = 2
 
 
 @_kind
@@ -139,10 +148,13 @@ class Score(Job):
     Attributes:
         artifact: The artifact's digest.
         run: How to run it.
+        samples: The inputs to run it on, and the split to score it on.
     """
 
     artifact: str
     run: RunSpec
+    samples: StoredSamples
+    SCHEMA: ClassVar[int] = 2
 
 
 @_kind
@@ -156,10 +168,13 @@ class Launch(Job):
     Attributes:
         artifact: The artifact's digest.
         run: How to run it.
+        samples: The inputs to run it on.
         number: Tells the launches of one occasion apart.
     """
 
     artifact: str
     run: RunSpec
+    samples: StoredSamples
     number: int
+    SCHEMA: ClassVar[int] = 2
     IS_KEPT: ClassVar[bool] = False

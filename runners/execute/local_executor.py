@@ -16,6 +16,7 @@ from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.lease import CPU
 from paretune.spaces import RunSpec, digest
 
@@ -49,14 +50,17 @@ class LocalExecutor:
         measuring = {
             "workload": evaluator.fingerprint,
             "quality": evaluator.quality_metric,
-            "samples": [path.name for path in evaluator.samples.inputs],
             "settings": asdict(evaluator.settings),
             "versions": dict(evaluator.versions.get(run.runner, {})),
             "machine": environment.fingerprint(),
         }
         device = CPU if runner is None else runner.device(run)
         return Site(
-            evaluator.model_format(run), _DEVICE + device, digest(building), digest(measuring)
+            evaluator.model_format(run),
+            _DEVICE + device,
+            evaluator.samples,
+            digest(building),
+            digest(measuring),
         )
 
     def capacity(self, slot: str) -> int:
@@ -120,9 +124,9 @@ class LocalExecutor:
         evaluator = self._evaluator
         match job:
             case Score():
-                do: Callable[[str, RunSpec], Any] = evaluator.scored
+                do: Callable[[str, RunSpec, StoredSamples], Any] = evaluator.scored
             case Launch():
                 do = evaluator.launched
             case Measure():
                 do = evaluator.measure if job.with_quality else evaluator.time
-        return do(job.artifact, job.run)
+        return do(job.artifact, job.run, job.samples)

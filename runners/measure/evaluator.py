@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.runtimes.runner import Runner, Samples
+from paretune.runners.runtimes.runner import Runner
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
@@ -55,9 +57,10 @@ class Evaluator:
         store: Keeps qualities and raw samples.
         quality_metric: Name under which the quality is recorded.
         fingerprint: The workload's fingerprint: qualities belong to one workload.
-        samples: A split's inputs, and the pipeline around the model if there is one.
-        score: Returns the quality of outputs (a ``.npy`` file) on that split.
-        resample: Returns the qualities of bootstrap samples of that split from outputs.
+        samples: The inputs that models are measured on.
+        folder: The study's folder, where a pipeline around the model is looked up.
+        score: Returns the quality of outputs (a ``.npy`` file) on a split.
+        resample: Returns the qualities of so many bootstrap samples of a split from outputs.
         settings: How much to measure.
     """
 
@@ -69,9 +72,10 @@ class Evaluator:
         *,
         quality_metric: str,
         fingerprint: str,
-        samples: Samples,
-        score: Callable[[Path], float | Failure],
-        resample: Callable[[Path], list[float] | Failure],
+        samples: StoredSamples,
+        folder: Path,
+        score: Callable[[Path, str], float | Failure],
+        resample: Callable[[Path, str, int], list[float] | Failure],
         settings: MeasurementSettings,
     ) -> None:
         self.runners = dict(runners)
@@ -80,24 +84,31 @@ class Evaluator:
         self.quality_metric = quality_metric
         self.fingerprint = fingerprint
         self.samples = samples
+        self.folder = folder
         self.score = score
         self.resample = resample
         self.settings = settings
+
+    def on(self, samples: StoredSamples, settings: MeasurementSettings) -> Evaluator:
+        """Return the same evaluator on other samples, with other settings."""
+        other = copy(self)
+        other.samples, other.settings = samples, settings
+        return other
 
     def model_format(self, run: RunSpec) -> str:
         """Return the name of the format that a run's runner takes."""
         runner = self.runners.get(run.runner)
         return "onnx" if runner is None else runner.model_format
 
-    def measure(self, artifact: str, run: RunSpec) -> Measurement | Failure:
+    def measure(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Measurement | Failure:
         """Return quality and timing of an artifact, run in one way on real samples."""
         runner = self._runner(run)
         if isinstance(runner, Failure):
             return runner
-        quality = self._quality(artifact, run)
+        quality = self._quality(artifact, run, samples)
         if isinstance(quality, Failure):
             return quality
-        timed = self._time(runner, artifact, run)
+        timed = self._time(runner, artifact, run, samples)
         if isinstance(timed, Failure):
             return timed
         resampled = tuple(quality.params["resampled"])
@@ -109,31 +120,34 @@ class Evaluator:
             resampled=resampled,
         )
 
-    def time(self, artifact: str, run: RunSpec) -> Measurement | Failure:
+    def time(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Measurement | Failure:
         """Return only the timing of an artifact, run in one way."""
         runner = self._runner(run)
-        return runner if isinstance(runner, Failure) else self._time(runner, artifact, run)
+        if isinstance(runner, Failure):
+            return runner
+        return self._time(runner, artifact, run, samples)
 
-    def scored(self, artifact: str, run: RunSpec) -> Scored | Failure:
-        """Return the quality of an artifact on the split, run in one way."""
+    def scored(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Scored | Failure:
+        """Return the quality of an artifact on the samples' split, run in one way."""
         runner, model = self._runner(run), self._model(artifact)
         if isinstance(runner, Failure):
             return runner
         if isinstance(model, Failure):
             return model
         with self.store.scratch() as folder:
-            prediction = runner.predict(model, run, self.samples, folder, self.settings)
+            files = samples.files(self.store, self.folder)
+            prediction = runner.predict(model, run, files, folder, self.settings)
             if isinstance(prediction, Failure):
                 return prediction
-            value = self.score(prediction.outputs)
-            resampled = self.resample(prediction.outputs)
+            value = self.score(prediction.outputs, samples.split)
+            resampled = self.resample(prediction.outputs, samples.split, RESAMPLES)
         if isinstance(value, Failure):
             return value
         # Some metrics need a sample of every class: then the quality has no interval.
         known = () if isinstance(resampled, Failure) else tuple(resampled)
         return Scored(value, known, prediction.providers)
 
-    def launched(self, artifact: str, run: RunSpec) -> Launched | Failure:
+    def launched(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Launched | Failure:
         """Time an artifact in one fresh process, once the device is free and idle."""
         runner, model = self._runner(run), self._model(artifact)
         if isinstance(runner, Failure):
@@ -141,7 +155,8 @@ class Evaluator:
         if isinstance(model, Failure):
             return model
         with self.store.scratch() as folder:
-            return launch_once(runner, model, run, self.samples, folder, self.settings)
+            files = samples.files(self.store, self.folder)
+            return launch_once(runner, model, run, files, folder, self.settings)
 
     def _runner(self, run: RunSpec) -> Runner | Failure:
         if run.runner in self.runners:
@@ -157,12 +172,15 @@ class Evaluator:
             return Failure("measure", FailureKind.INVALID, message)
         return path
 
-    def _time(self, runner: Runner, artifact: str, run: RunSpec) -> Measurement | Failure:
+    def _time(
+        self, runner: Runner, artifact: str, run: RunSpec, samples: StoredSamples
+    ) -> Measurement | Failure:
         model = self._model(artifact)
         if isinstance(model, Failure):
             return model
         with self.store.scratch() as folder:
-            timing = time_model(runner, model, run, self.samples, folder, self.settings)
+            files = samples.files(self.store, self.folder)
+            timing = time_model(runner, model, run, files, folder, self.settings)
             if isinstance(timing, Failure):
                 return timing
         return self.measurement(artifact, run, timing)
@@ -188,7 +206,9 @@ class Evaluator:
             environment={**environment.fingerprint(), **self.versions[run.runner]},
         )
 
-    def _quality(self, artifact: str, run: RunSpec) -> StageRecord | Failure:
+    def _quality(
+        self, artifact: str, run: RunSpec, samples: StoredSamples
+    ) -> StageRecord | Failure:
         """Return the quality from the exported artifact, in the runtime that is timed.
 
         The batch size is part of the key, because dynamic quantization takes its ranges from the
@@ -207,13 +227,14 @@ class Evaluator:
                 "processor": environment.fingerprint()["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
                 **({"axes": dict(run.options)} if run.options else {}),
+                **({"split": samples.split} if samples.split != "validation" else {}),
             }
         )
         record = self.store.record(key)
         if record is not None:
             return record
         started = time.perf_counter()
-        scored = self.scored(artifact, run)
+        scored = self.scored(artifact, run, samples)
         if isinstance(scored, Failure):
             return scored
         record = StageRecord(

@@ -11,8 +11,7 @@ from paretune.runners.failure import Failure
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.spaces import RunSpec, StoreError
+from paretune.spaces import RunSpec
 
 
 @dataclass(frozen=True)
@@ -39,70 +38,6 @@ class Samples:
 
     inputs: Sequence[Path]
     pipeline: PipelineFiles | None = None
-
-    def as_dict(self, folder: Path) -> dict[str, Any]:
-        """Return plain nested values, ready for JSON, that stay valid if the study is moved.
-
-        Args:
-            folder: The study's folder. A pipeline inside it is stored by its relative path, another
-                one by its absolute path. Files of the store are stored by their names, the digests.
-        """
-        if self.pipeline is None:
-            return {"inputs": [path.name for path in self.inputs], "pipeline": None}
-        file = self.pipeline.file
-        seen = file.relative_to(folder) if file.is_relative_to(folder) else file
-        around = {"file": str(seen), "requests": self.pipeline.requests.name}
-        return {"inputs": [path.name for path in self.inputs], "pipeline": around}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], store: ArtifactStore, folder: Path) -> Samples:
-        """Undo :meth:`as_dict`.
-
-        Earlier versions stored absolute paths of the store's files, whose names are the digests.
-
-        Args:
-            values: The result of :meth:`as_dict`.
-            store: Holds the files.
-            folder: The study's folder.
-
-        Raises:
-            StoreError: If a file in the store is missing or damaged, or the pipeline's file is
-                gone.
-        """
-        inputs = [_stored(store, name) for name in values["inputs"]]
-        around = values["pipeline"]
-        if not around:
-            return cls(inputs)
-        file = _pipeline_file(Path(around["file"]), folder)
-        return cls(inputs, PipelineFiles(file, _stored(store, around["requests"])))
-
-
-def _stored(store: ArtifactStore, name: str) -> Path:
-    """Return a file of the store by its digest, or by a path that ends with it."""
-    digest = Path(name).name
-    path = store.get(digest)
-    if path is None:
-        raise StoreError(
-            f"the samples {digest[:12]}… of the study's confirmation are missing or damaged in "
-            f"{store.root}: run `paretune confirm`, which stores them again"
-        )
-    return path
-
-
-def _pipeline_file(kept: Path, folder: Path) -> Path:
-    """Return a pipeline's file; after a move of the study, look for it in the study's folder.
-
-    Raises:
-        StoreError: If it does not exist.
-    """
-    tails = [Path(*kept.parts[start:]) for start in range(1, len(kept.parts))]
-    for path in (folder / kept, *(folder / tail for tail in tails if kept.is_absolute())):
-        if path.is_file():
-            return path
-    raise StoreError(
-        f"the pipeline {folder / kept} of the study's confirmation is missing: put it back, or "
-        "run `paretune confirm` with the current one"
-    )
 
 
 @dataclass(frozen=True)

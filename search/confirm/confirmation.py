@@ -139,14 +139,16 @@ class Confirmation:
         """Return a point with its quality on the test split, or ``None`` if that fails."""
         artifact = record.measurement.artifact if record.measurement else ""
         run = record.candidate.run
-        scored: Scored | Failure = done(self.executor, Score(artifact, run), run)
+        job = Score(artifact, run, self.evaluator.samples)
+        scored: Scored | Failure = done(self.executor, job, run)
         if isinstance(scored, Failure):
             self._drop(record, scored.message)
             return None
         return Point(record, Entry(artifact, run), scored.value, list(scored.resampled))
 
     def _launch(self, entry: Entry) -> Launched | Failure:
-        job = Launch(entry.artifact, entry.run, next(self._numbers), occasion=self._occasion)
+        samples, number = self.evaluator.samples, next(self._numbers)
+        job = Launch(entry.artifact, entry.run, samples, number, occasion=self._occasion)
         launched: Launched | Failure = done(self.executor, job, entry.run)
         return launched
 

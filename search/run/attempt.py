@@ -76,7 +76,7 @@ class Attempt:
         done = self._seconds
         self._saved = sum(r.seconds for r in built.lineage if r.stage not in done)
         self._lineage = {record.stage: record.output for record in built.lineage}
-        measure = Measure(built.artifact, candidate.run)
+        measure = Measure(built.artifact, candidate.run, self.site.samples)
         outcome = yield from self._measure(measure, "measure")
         return self._record(outcome)
 
@@ -95,7 +95,7 @@ class Attempt:
         if isinstance(skeleton, Failure):
             return _for_good(skeleton)
         self._seconds["skeleton"] += sum(skeleton.stage_seconds.values())
-        measure = Measure(skeleton.artifact, run, with_quality=False)
+        measure = Measure(skeleton.artifact, run, self.site.samples, with_quality=False)
         timing = yield from self._measure(measure, "measure-skeleton")
         if isinstance(timing, Failure):
             return _for_good(timing)

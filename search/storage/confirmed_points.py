@@ -23,7 +23,7 @@ class ConfirmedPoints:
     Attributes:
         points: The points, by trial number.
         trials: Number of trials in the study; 0 if it must be confirmed again.
-        samples: The inputs of the points (see ``Samples.as_dict``); ``None`` if it was never
+        samples: The inputs of the points (see :class:`StoredSamples`); ``None`` if it was never
             confirmed.
     """
 

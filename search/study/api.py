@@ -31,7 +31,7 @@ from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.study.confirming import confirm_study
 from paretune.search.study.doctor import Check, examine
 from paretune.search.study.mlflow_study import open_tracking, register_point
-from paretune.search.study.parts import confirmed_samples, study_runner, study_timer
+from paretune.search.study.parts import confirmed_files, study_runner, study_timer
 from paretune.search.study.running import run_study
 from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
@@ -274,7 +274,7 @@ def pick(
         ArtifactStore(paths.store),
         partial(study_runner, config, paths.folder, runner_name),
         (entry and entry.requirements) or (),
-        partial(confirmed_samples, config, paths),
+        partial(confirmed_files, config, paths),
         [paths.folder / file for file in config.plugins],
     )
     picked = Pick(

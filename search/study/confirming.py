@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.local_executor import LocalExecutor
-from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
+from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.pins import Pins
 from paretune.runners.store.use import StoreUse
@@ -75,7 +76,7 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
         confirmation = study_confirmation(config, history, evaluator, pool, progress)
         storage.begin()
         with ending(storage, tracking, history, "the confirmation is done"):
-            confirm_and_publish(confirmation, storage, tracking, pins, paths.folder, deadline)
+            confirm_and_publish(confirmation, storage, tracking, pins, deadline)
     return history
 
 
@@ -92,18 +93,8 @@ def study_confirmation(
     progress: Progress,
 ) -> Confirmation:
     """Return the confirmation of a study, on the test split, with the careful settings."""
-    worker = pool.service
-    careful = Evaluator(
-        evaluator.runners,
-        evaluator.versions,
-        evaluator.store,
-        quality_metric=evaluator.quality_metric,
-        fingerprint=evaluator.fingerprint,
-        samples=split_samples(worker, evaluator.store, "test", evaluator.samples.pipeline),
-        score=lambda outputs: worker.score(outputs, "test"),
-        resample=lambda outputs: worker.resample(outputs, "test", RESAMPLES),
-        settings=config.confirmation.settings(evaluator.settings),
-    )
+    samples = split_samples(pool.service, "test", evaluator.samples.pipeline)
+    careful = evaluator.on(samples, config.confirmation.settings(evaluator.settings))
     return Confirmation(history, careful, LocalExecutor(pool, careful), progress)
 
 
@@ -112,7 +103,6 @@ def confirm_and_publish(
     storage: StudyStorage,
     tracking: Tracking,
     pins: Pins,
-    folder: Path,
     deadline: float | None,
 ) -> None:
     """Confirm and publish; if interrupted, publish the points so far, to be confirmed again.
@@ -127,7 +117,7 @@ def confirm_and_publish(
     tracking.start("confirming", history)
     if points := confirmation.run(deadline):
         trials = 0 if confirmation.interruption else len(history.records)
-        samples = confirmation.evaluator.samples.as_dict(folder)
+        samples = asdict(confirmation.evaluator.samples)
         found = ConfirmedPoints(points, trials, samples)
         launches = confirmation.evaluator.settings.launches
         is_cut = confirmation.interruption is not None or found.fewest_launches < launches

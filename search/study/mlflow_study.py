@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,7 @@ def _log_models(
     if samples is None:
         return {}
     store = ArtifactStore(paths.store)
+    inputs = replace(samples, pipeline=None).files(store, paths.folder).inputs
     models = {}
     for run_id, record in points.items():
         runner = study_runner(config, paths.folder, record.candidate.run.runner)
@@ -134,6 +136,6 @@ def _log_models(
             name = f"{config.name}-trial-{record.number}"
             options = runner.options(record.candidate.run)
             models[run_id] = log_model(
-                client, run_id, model, artifact, record, name, options, samples.inputs
+                client, run_id, model, artifact, record, name, options, inputs
             )
     return models

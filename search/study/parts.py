@@ -13,14 +13,15 @@ from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
-from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
+from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.measurement import Measurement
+from paretune.runners.measure.stored_samples import StoredPipeline, StoredSamples
 from paretune.runners.metric import METRICS
 from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.launched.counters import energy_mj
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
-from paretune.runners.runtimes.runner import PipelineFiles, Samples
+from paretune.runners.runtimes.runner import Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_attribute
@@ -43,21 +44,19 @@ from paretune.spaces import (
 
 
 def split_samples(
-    worker: BuildWorker, store: ArtifactStore, split: str, pipeline: PipelineFiles | None
-) -> Samples:
-    """Return a split's inputs, and its requests if there is a pipeline around the model.
+    worker: BuildWorker, split: str, pipeline: StoredPipeline | None = None
+) -> StoredSamples:
+    """Put a split's inputs into the store, and its requests if the model has a pipeline.
 
-    Raises:
-        StudyError: If they left the store.
+    Args:
+        worker: Has the workload and writes to the store.
+        split: ``validation`` or ``test``.
+        pipeline: The pipeline, with the requests of any split.
     """
-    stored = [store.get(digest) for digest in worker.put_inputs(split)]
-    inputs = [path for path in stored if path is not None]
-    requests = store.get(worker.put_requests(split)) if pipeline else None
-    if len(inputs) < len(stored) or (pipeline and requests is None):
-        raise StudyError(f"the {split} split's inputs left the artifact store")
-    if pipeline is None or requests is None:
-        return Samples(inputs)
-    return Samples(inputs, replace(pipeline, requests=requests))
+    inputs = tuple(worker.put_inputs(split))
+    if pipeline is not None:
+        pipeline = replace(pipeline, requests=worker.put_requests(split))
+    return StoredSamples(split, inputs, pipeline)
 
 
 def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
@@ -223,29 +222,39 @@ def study_evaluator(
                 f"{', '.join(description.available)}. Remove it from space.execution_provider; "
                 "`paretune devices` shows what it needs"
             )
-    pipeline = PipelineFiles(info.pipeline, store.root) if info.pipeline else None
+    pipeline = (
+        StoredPipeline.of(info.pipeline, paths.folder, requests="") if info.pipeline else None
+    )
     return Evaluator(
         runners,
         versions,
         store,
         quality_metric=info.quality_metric,
         fingerprint=info.fingerprint,
-        samples=split_samples(worker, store, "validation", pipeline),
-        score=lambda outputs: worker.score(outputs, "validation"),
-        resample=lambda outputs: worker.resample(outputs, "validation", RESAMPLES),
+        samples=split_samples(worker, "validation", pipeline),
+        folder=paths.folder,
+        score=worker.score,
+        resample=worker.resample,
         settings=config.measurement.settings(),
     )
 
 
-def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> Samples | None:
-    """Return the inputs of a study's confirmed points, or ``None`` without a confirmation.
+def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> StoredSamples | None:
+    """Return the inputs of a study's confirmed points, or ``None`` without a confirmation."""
+    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
+    return None if known is None else StoredSamples.from_dict(known)
+
+
+def confirmed_files(config: StudyConfig, paths: StudyPaths) -> Samples | None:
+    """Return where the inputs of a study's confirmed points are, or ``None`` without any.
 
     Raises:
         StoreError: If those files are gone.
     """
-    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
-    store = ArtifactStore(paths.store)
-    return None if known is None else Samples.from_dict(known, store, paths.folder)
+    samples = confirmed_samples(config, paths)
+    if samples is None:
+        return None
+    return samples.files(ArtifactStore(paths.store), paths.folder)
 
 
 def study_timer(
@@ -259,6 +268,7 @@ def study_timer(
     samples, store = confirmed_samples(config, paths), ArtifactStore(paths.store)
     if samples is None:
         raise StudyError("the study was not confirmed: run `paretune confirm` first")
+    samples.files(store, paths.folder)  # the reason is told before the first measurement
     settings = config.confirmation.settings(config.measurement.settings())
 
     def measure(record: TrialRecord) -> Measurement | Failure:
@@ -271,10 +281,12 @@ def study_timer(
             quality_metric="",
             fingerprint="",
             samples=samples,
-            score=lambda outputs: 0.0,
-            resample=lambda outputs: [],
+            folder=paths.folder,
+            score=lambda *_: 0.0,
+            resample=lambda *_: [],
             settings=settings,
         )
-        return evaluator.time(record.measurement.artifact if record.measurement else "", run)
+        artifact = record.measurement.artifact if record.measurement else ""
+        return evaluator.time(artifact, run, samples)
 
     return measure

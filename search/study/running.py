@@ -151,7 +151,7 @@ def run_study(
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):
             if confirmation and history.frontier and is_new:
-                confirm_and_publish(confirmation, storage, tracking, pins, paths.folder, deadline)
+                confirm_and_publish(confirmation, storage, tracking, pins, deadline)
         limit.pin()
         return replace(result, wants_confirmation=confirmation is not None)
 

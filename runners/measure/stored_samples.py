@@ -1,0 +1,115 @@
+"""The samples that models are run on, by digest: the same wherever the store and the study are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paretune.runners.runtimes.runner import PipelineFiles, Samples
+from paretune.runners.store.artifact import file_digest
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.spaces import StoreError
+
+
+@dataclass(frozen=True)
+class StoredPipeline:
+    """Pre- and post-processing around a model.
+
+    Attributes:
+        file: The Python file, as seen from the study's folder if it is in it. It stays where it is,
+            because it may read other files beside it.
+        sha256: The digest of its bytes; empty if an earlier version did not keep it.
+        requests: Digest of the requests to serve.
+    """
+
+    file: str
+    sha256: str
+    requests: str
+
+    @classmethod
+    def of(cls, file: Path, folder: Path, requests: str) -> StoredPipeline:
+        """Return the pipeline of a file.
+
+        Args:
+            file: The file.
+            folder: The study's folder.
+            requests: Digest of the requests.
+        """
+        seen = file.relative_to(folder) if file.is_relative_to(folder) else file
+        return cls(str(seen), file_digest(file), requests)
+
+    def path(self, folder: Path) -> Path:
+        """Return the file; after a move of the study, look for it in the study's folder.
+
+        Raises:
+            StoreError: If it does not exist, or has changed.
+        """
+        kept = Path(self.file)
+        tails = [Path(*kept.parts[start:]) for start in range(1, len(kept.parts))]
+        places = [folder / kept, *(folder / tail for tail in tails if kept.is_absolute())]
+        there = [path for path in places if path.is_file()]
+        for path in there:
+            if not self.sha256 or file_digest(path) == self.sha256:
+                return path
+        what = "has changed since" if there else "is missing"
+        raise StoreError(
+            f"the pipeline {places[0]} {what}: restore the file that was measured, or run "
+            "`paretune confirm` with the current one"
+        )
+
+
+@dataclass(frozen=True)
+class StoredSamples:
+    """The inputs of a split.
+
+    Attributes:
+        split: ``validation`` or ``test``.
+        inputs: Digests of ``.npy`` files, one for each of the model's inputs, in order.
+        pipeline: Pre- and post-processing to time as well, if any.
+    """
+
+    split: str
+    inputs: tuple[str, ...]
+    pipeline: StoredPipeline | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> StoredSamples:
+        """Return the samples from plain values, as :func:`dataclasses.asdict` gives them.
+
+        Earlier versions stored paths of the store's files, whose names are the digests, and of
+        samples of the test split only.
+        """
+        around = values["pipeline"]
+        pipeline = around and StoredPipeline(
+            around["file"], around.get("sha256", ""), Path(around["requests"]).name
+        )
+        inputs = tuple(Path(each).name for each in values["inputs"])
+        return cls(values.get("split", "test"), inputs, pipeline or None)
+
+    def files(self, store: ArtifactStore, folder: Path) -> Samples:
+        """Return where the samples are on this machine.
+
+        Args:
+            store: Holds the files.
+            folder: The study's folder.
+
+        Raises:
+            StoreError: If one of them is missing, damaged or changed.
+        """
+        inputs = [self._file(store, name) for name in self.inputs]
+        if self.pipeline is None:
+            return Samples(inputs)
+        requests = self._file(store, self.pipeline.requests)
+        return Samples(inputs, PipelineFiles(self.pipeline.path(folder), requests))
+
+    def _file(self, store: ArtifactStore, name: str) -> Path:
+        path = store.get(name)
+        if path is None:
+            command = "confirm" if self.split == "test" else "search"
+            raise StoreError(
+                f"the {self.split} split's samples {name[:12]}… are missing or damaged in "
+                f"{store.root}: run `paretune {command}`, which stores them again"
+            )
+        return path
