@@ -39,7 +39,7 @@ METRICS: dict[str, Metric] = {
         Metric("first_inference_ms", "time of the first call"),
         Metric("cpu_time_ms", "processor time per call, summed over threads"),
         Metric("peak_memory_bytes", "peak resident memory of the serving process"),
-        Metric("size_bytes", "size of the model file"),
+        Metric("size_bytes", "size of the model's files"),
         Metric("energy_mj", "energy per call on its device, in millijoules", needs="energy"),
         *(
             Metric(f"{part}_latency_p{q}_ms", f"p{q} of the time {what} a batch", needs="pipeline")

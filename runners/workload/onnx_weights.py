@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.workload.model_file import read_graph
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 2_000_000_000
 """The most weights that are kept in one file: 2 GiB less room for the rest of the model."""
+
+
+_LEAST_BYTES = 1024
+"""Smaller constants stay in the file: shapes and axes, which runtimes look at (onnx's default)."""
 
 
 def external_files(path: Path) -> list[Path]:
@@ -37,6 +42,20 @@ def fits_one_file(model: ModelProto) -> bool:
     return _weight_bytes(model.graph) <= MOST_BYTES
 
 
+def check_fits_one_file(model: ModelProto) -> None:
+    """Refuse a model for a tool that passes models on in memory.
+
+    Raises:
+        StageError: If it is too large.
+    """
+    if not fits_one_file(model):
+        raise StageError(
+            FailureKind.UNSUPPORTED,
+            "of a model of more than 2 GB only fp32, fp16 and int8-dynamic can be made, with "
+            "fp32_layer_share 0",
+        )
+
+
 def save_onnx(model: ModelProto, path: Path, *, beside: bool = False) -> None:
     """Write a model in one file, or with the weights beside it, in ``PATH.data``.
 
@@ -47,11 +66,17 @@ def save_onnx(model: ModelProto, path: Path, *, beside: bool = False) -> None:
         beside: Whether to write the weights beside it even if one file could hold all.
     """
     import onnx
+    from onnx.external_data_helper import set_external_data
 
     data = path.with_name(f"{path.name}.data")
     data.unlink(missing_ok=True)  # onnx appends to an old one
-    outside = beside or not fits_one_file(model)
-    onnx.save(model, path, save_as_external_data=outside, location=data.name)
+    if beside or not fits_one_file(model):
+        # Not by onnx.save(save_as_external_data=True): it refuses the name of the data if the
+        # current folder has a file of that name, such as the user's own.
+        for tensor in _tensors(model.graph, in_attributes=False):
+            if len(tensor.raw_data) >= _LEAST_BYTES:
+                set_external_data(tensor, data.name)
+    onnx.save(model, path)
 
 
 def _weight_bytes(graph: Any) -> int:
@@ -63,12 +88,12 @@ def _weight_bytes(graph: Any) -> int:
     )
 
 
-def _tensors(graph: Any) -> Iterator[TensorProto]:
+def _tensors(graph: Any, *, in_attributes: bool = True) -> Iterator[TensorProto]:
     """Yield the constants of a graph and of the graphs inside its nodes."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("t"):
+            if in_attributes and attribute.HasField("t"):
                 yield attribute.t
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
-                yield from _tensors(inner)
+                yield from _tensors(inner, in_attributes=in_attributes)

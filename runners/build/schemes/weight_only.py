@@ -10,7 +10,7 @@ import onnx
 
 from paretune.runners.build.stages import StageInput
 from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS, constants
-from paretune.runners.workload.onnx_weights import save_onnx
+from paretune.runners.workload.onnx_weights import check_fits_one_file, save_onnx
 
 _GROUP = 32
 
@@ -48,6 +48,7 @@ def _compress_weights(
     kept = ["Conv", "ConvTranspose", "Gather", *left_types]
     ignored = nncf.IgnoredScope(names=list(left_out), types=kept, validate=False)
     model = onnx.load(given.parent_file)
+    check_fits_one_file(model)
     save_onnx(nncf.compress_weights(model, ignored_scope=ignored, **options), path)
 
 

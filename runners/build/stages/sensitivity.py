@@ -17,8 +17,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.onnx_weights import fits_one_file
+from paretune.runners.workload.onnx_weights import check_fits_one_file
 from paretune.spaces import SchemeRecord
 
 _FEEDS = 8
@@ -179,12 +178,7 @@ def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     Raises:
         StageError: If the model is too large to be passed on in memory.
     """
-    if not fits_one_file(model):
-        raise StageError(
-            FailureKind.UNSUPPORTED,
-            "a model of more than 2 GB cannot be calibrated: use int8-dynamic, int4-weight or "
-            "int8-weight, and fp32_layer_share 0",
-        )
+    check_fits_one_file(model)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(
