@@ -62,7 +62,7 @@ def test_the_registered_model_is_a_logged_model_of_its_trial(registered: tuple[s
     assert run.data.tags["paretune.trial"] == str(manifest["trial"])
     assert [m.model_id for m in run.outputs.model_outputs] == [version.tags["paretune.model_id"]]
     model = client.get_logged_model(version.tags["paretune.model_id"])
-    assert model.tags["artifact"] == manifest["model"]["sha256"]
+    assert model.tags["artifact"] == manifest["model"]["artifact"]
     fresh = {metric.key: metric.value for metric in model.metrics}
     name = "latency_p95_ms"
     assert fresh[f"confirmed_{name}"] == pytest.approx(manifest["metrics"][name]["value"])
