@@ -93,11 +93,11 @@ def test_errors_of_the_study_are_blamed_on_no_trial(
             assert not note.exists()
     noted: list[tuple[Candidate, tuple[int, ...]]] = []
 
-    def spied(evaluator: Evaluator, artifact: Any, run: Any) -> Any:
+    def spied(evaluator: Evaluator, artifact: str, run: Any, samples: Any) -> Any:
         death = UnderWay(note).death()
         assert death is not None
         noted.append((run, death.numbers))
-        return measure(evaluator, artifact, run)
+        return measure(evaluator, artifact, run, samples)
 
     monkeypatch.setattr(Evaluator, "measure", spied)
     history = paretune.run(study).history
@@ -115,8 +115,8 @@ def test_what_was_measured_before_an_error_is_not_measured_again(
     measure = Evaluator.measure
     measured: list[Any] = []
 
-    def spied(evaluator: Evaluator, artifact: Any, run: Any) -> Any:
-        measured.append(measure(evaluator, artifact, run))
+    def spied(evaluator: Evaluator, artifact: str, run: Any, samples: Any) -> Any:
+        measured.append(measure(evaluator, artifact, run, samples))
         return measured[-1]
 
     def broken(*arguments: Any) -> Any:
