@@ -182,7 +182,7 @@ def _store(store: ArtifactStore) -> Check:
     names = store.names()
     return Check(
         "store",
-        f"{len(names)} files, each with the content of its name",
+        f"{len(names)} artifacts and files, each with the content of its name",
         [f"{name} is damaged" for name in names if store.state(name) == "damaged"],
         "nothing to do: a damaged file is removed and made again when it is needed next",
     )
