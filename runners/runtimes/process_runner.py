@@ -222,6 +222,7 @@ class ProcessRunner:
             folder,
             stage=stage,
             timeout_s=timeout_s or self.timeout_s,
+            start_s=self.record.start_s.get(job.get("execution_provider", ""), 0.0),
             python=self.python,
             lease=lease,
         )
