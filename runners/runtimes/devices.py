@@ -69,6 +69,9 @@ def _providers(runner: ProcessRunner, folder: Path) -> Iterator[Device]:
     for provider in dict.fromkeys([*described.available, *described.known]):
         if provider in runner.record.unusable:
             yield Device(runner.name, provider, False, runner.record.unusable[provider])
+        elif provider in described.missing:
+            reason = f"installed, but does not run: {described.missing[provider]}"
+            yield Device(runner.name, provider, False, reason)
         elif provider not in described.available:
             needs = runner.record.needs.get(provider, f"a build of {runner.runtime} with it")
             yield Device(runner.name, provider, False, f"not available: needs {needs}")

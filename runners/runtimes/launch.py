@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from paretune.runners.runtimes.proof import LaunchProof
+
 _LEAST_CPU_SHARE = 0.9
 _MOST_SWITCHES = 0.1
 _MOST_DRIFT = 1.1
@@ -47,6 +49,9 @@ class Launch:
         end_to_end: Times of whole requests, if the workload has a pipeline.
         load: LoadGen's results (``p50_ms`` ... ``completed_per_s``), if load was offered.
         timed_s: Wall-clock seconds of warm-up and timed work.
+        device_latency_ms: Median time of a call whose inputs and outputs stay on the card;
+            ``latency_ms`` has the copies to it and from it as well. ``None`` without a card.
+        proof: What it ran on, by the runtime's own account; ``None`` if the runtime does not tell.
     """
 
     session_creation_ms: float
@@ -63,6 +68,8 @@ class Launch:
     end_to_end: EndToEnd | None = None
     load: Mapping[str, float] | None = None
     timed_s: float = 0.0
+    device_latency_ms: float | None = None
+    proof: LaunchProof | None = None
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Launch:
@@ -70,7 +77,9 @@ class Launch:
         parts = result["end_to_end"]
         whole = parts and EndToEnd(**{name: tuple(times) for name, times in parts.items()})
         latency_ms = tuple(result["latency_ms"])
-        return cls(**{**result, "latency_ms": latency_ms, "end_to_end": whole})
+        proof = result.get("proof")
+        restored = {"end_to_end": whole, "proof": proof and LaunchProof.from_dict(proof)}
+        return cls(**{**result, "latency_ms": latency_ms, **restored})
 
     def is_contaminated(
         self, undisturbed_share: float = 1.0, undisturbed_canary_ms: float | None = None

@@ -90,7 +90,7 @@ class ProcessRunner:
         if isinstance(result, Failure):
             return result
         available, known = tuple(result["available"]), tuple(result["known"])
-        return Description(available, known, result["versions"])
+        return Description(available, known, result["versions"], result.get("missing", {}))
 
     def launch(
         self,
@@ -114,7 +114,13 @@ class ProcessRunner:
             and asdict(settings.load) | {"seed": secrets.randbits(31), "cores": self._spare(run)},
         }
         result = self._run("time", job, folder, "measure", settings.timeout_s, lease)
-        return result if isinstance(result, Failure) else Launch.from_result(result)
+        if isinstance(result, Failure):
+            return result
+        launch = Launch.from_result(result)
+        if launch.proof is None or self.device(run) == CPU:
+            return launch
+        refuted = launch.proof.refute(run.execution_provider, settings.fallback_tolerance)
+        return refuted or launch
 
     def predict(
         self,
@@ -134,7 +140,8 @@ class ProcessRunner:
             result = self._run("predict", job, folder, "evaluate", lease=held)
         if isinstance(result, Failure):
             return result
-        proof = prove(result["nodes"], run.execution_provider, settings.fallback_tolerance)
+        tolerance, on_card = settings.fallback_tolerance, self.device(run) != CPU
+        proof = prove(result["nodes"], run.execution_provider, tolerance, on_card=on_card)
         if isinstance(proof, Failure):
             return proof
         return Prediction(folder / "outputs.npy", proof)

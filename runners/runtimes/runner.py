@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -126,11 +126,13 @@ class Description:
         available: Execution providers that are installed.
         known: Execution providers that the runtime knows of.
         versions: Versions of interpreter and runtime.
+        missing: Why a provider that the runtime was built with does not run here, by provider.
     """
 
     available: tuple[str, ...]
     known: tuple[str, ...]
     versions: Mapping[str, str]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runner(Protocol):
@@ -144,6 +146,9 @@ class Runner(Protocol):
 
     def describe(self, folder: Path) -> Description | Failure:
         """Return providers and versions, working in an empty folder."""
+
+    def options(self, run: RunSpec) -> dict[str, str]:
+        """Return the provider's options of a run; they decide times and answers."""
 
     def device(self, run: RunSpec) -> str:
         """Return the name of the device that a run occupies, for its lease."""
@@ -182,8 +187,8 @@ class Runner(Protocol):
         """Run a model once over all samples, in batches of the run's size.
 
         Nodes that run on another provider than the one asked for are a failure, unless the
-        settings tolerate their share of the time. It takes the device's lease itself: a caller that
-        already holds it would wait for ever.
+        settings tolerate their share. It takes the device's lease itself: a caller that already
+        holds it would wait for ever.
         """
 
     def profile(

@@ -219,10 +219,15 @@ def study_evaluator(
         versions[name] = description.versions
         wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
         if missing := wanted - set(description.available):
+            reasons = "".join(
+                f"{provider}: {reason}. "
+                for provider, reason in description.missing.items()
+                if provider in missing
+            )
             raise StudyError(
                 f"{', '.join(missing)} is not available here: the runner {name} has "
-                f"{', '.join(description.available)}. Remove it from space.execution_provider; "
-                "`paretune devices` shows what it needs"
+                f"{', '.join(description.available)}. {reasons}Remove it from "
+                "space.execution_provider; `paretune devices` shows what it needs"
             )
     pipeline = PipelineFiles(info.pipeline, store.root) if info.pipeline else None
     return Evaluator(

@@ -45,6 +45,7 @@ def _time(job: Job) -> dict[str, Any]:
         "canary_ms": timing.canary_ms(),
         "end_to_end": None,
         "load": None,
+        "device_latency_ms": _device_latency_ms(job, model, feeds[0]),
     }
     if job["pipeline"]:
         result["end_to_end"] = _end_to_end(job, model)
@@ -52,8 +53,23 @@ def _time(job: Job) -> dict[str, Any]:
         from .offered_load import offer_load
 
         result["load"] = offer_load(job, model, feeds)
+    proof = getattr(model, "proof", None)  # after all that was timed: it tells where that ran
+    result["proof"] = proof() if proof else None
     result["timed_s"] = time.perf_counter() - warming
     return result
+
+
+def _device_latency_ms(job: Job, model: Model, feed: Any) -> float | None:
+    """Return the median time of calls whose data stays on the card, or ``None`` without one."""
+    resident = getattr(model, "resident", None)
+    call = resident and _guarded(resident, feed)
+    if not call:
+        return None
+    once = timing.timed(lambda _: call(), [None])
+    _guarded(once, 0)
+    shorter = {**job, "min_seconds": job["min_seconds"] / 2}
+    times = sorted(timing.steady(once, shorter))
+    return float(times[len(times) // 2])
 
 
 def _end_to_end(job: Job, model: Model) -> dict[str, list[float]]:

@@ -1,0 +1,212 @@
+"""Calls of an ONNX Runtime session as a service makes them: data in, run, data out.
+
+Inputs wait in page-locked memory and are copied to buffers on the card that stay where they are;
+outputs are copied back to page-locked memory. Nothing is allocated in a call, unless the shape of
+an output depends on the data.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..samples import MOST_FEEDS
+from .runtime import CudaRuntime
+
+Arrays = dict[str, Any]
+
+
+class BoundSession:
+    """A session on a card, with its buffers.
+
+    Args:
+        ort: The module ``onnxruntime``.
+        session: The session.
+        device_id: The card's number.
+        runtime: CUDA's runtime library; without it, memory on the host is pageable.
+    """
+
+    def __init__(
+        self, ort: Any, session: Any, device_id: int, runtime: CudaRuntime | None = None
+    ) -> None:
+        self._ort, self._session, self._device_id = ort, session, device_id
+        self._runtime = runtime
+        self._staged: dict[Any, list[Any]] = {}
+        self._next: dict[Any, int] = {}
+        self._buffers: dict[Any, Buffers] = {}
+
+    @property
+    def host_memory(self) -> str:
+        """The kind of the host's memory: ``page-locked``, or ``pageable`` with the reason."""
+        if self._runtime is None:
+            return "pageable: libcudart cannot be loaded"
+        reason = self._runtime.why_pageable
+        return f"pageable: {reason}" if reason else "page-locked"
+
+    def stage(self, arrays: Arrays) -> Arrays:
+        """Copy arrays to page-locked memory; as many of one shape are kept as are timed in turn."""
+        if self._runtime is None:
+            return arrays
+        return {
+            name: array if _is_text(array) else self._stage(self._runtime, name, array)
+            for name, array in arrays.items()
+        }
+
+    def __call__(self, feed: Arrays) -> Sequence[Any]:
+        """Run once; the outputs, in the host's memory, are overwritten by the next call."""
+        buffers = self._buffers_of(feed)
+        buffers.copy_in(feed)
+        buffers.run()
+        return buffers.copy_out()
+
+    def resident(self, feed: Arrays) -> Callable[[], None]:
+        """Return a call that neither copies inputs to the card nor outputs from it."""
+        buffers = self._buffers_of(feed)
+        buffers.copy_in(feed)
+        buffers.keep_outputs()
+        return buffers.run
+
+    def _stage(self, runtime: CudaRuntime, name: str, array: Any) -> Any:
+        key = (name, array.shape, array.dtype.str)
+        kept = self._staged.setdefault(key, [])
+        if len(kept) < MOST_FEEDS:
+            kept.append(runtime.array(array.shape, array.dtype))
+        turn = self._next.get(key, 0)
+        self._next[key] = (turn + 1) % MOST_FEEDS
+        kept[turn][...] = array
+        return kept[turn]
+
+    def _buffers_of(self, feed: Arrays) -> "Buffers":
+        key = tuple((name, array.shape, array.dtype.str) for name, array in feed.items())
+        if key not in self._buffers:
+            self._buffers[key] = Buffers(
+                self._ort, self._session, feed, self._device_id, self._runtime
+            )
+        return self._buffers[key]
+
+
+class Buffers:
+    """A session's inputs and outputs on the card, for inputs of certain shapes.
+
+    Args:
+        ort: The module ``onnxruntime``.
+        session: The session.
+        feed: Inputs with these shapes.
+        device_id: The card's number.
+        runtime: CUDA's runtime library, if it is there.
+        device: ``cuda``; ``cpu`` shows the same calls where there is no card.
+    """
+
+    def __init__(
+        self,
+        ort: Any,
+        session: Any,
+        feed: Arrays,
+        device_id: int,
+        runtime: CudaRuntime | None,
+        device: str = "cuda",
+    ) -> None:
+        import numpy as np
+
+        self._session, self._runtime = session, runtime
+        self._binding = session.io_binding()
+        self._place = (device, device_id)
+        self._inputs = {
+            name: ort.OrtValue.ortvalue_from_numpy(array.copy(), *self._place)
+            for name, array in feed.items()
+            if not _is_text(array)
+        }
+        sizes = _sizes(session, feed)
+        # Outputs whose shape follows from the inputs' have a place; for the others, it is None.
+        self._outputs: dict[str, tuple[Any, Any] | None] = {}
+        for output in session.get_outputs():
+            shape = output_shape(output.shape, sizes)
+            dtype = _NUMPY_TYPES.get(output.type)
+            self._outputs[output.name] = None
+            if shape is None or dtype is None or not all(shape):
+                self._binding.bind_output(output.name, "cpu")
+                continue
+            value = ort.OrtValue.ortvalue_from_shape_and_type(
+                shape, np.dtype(dtype).type, *self._place
+            )
+            host = None if runtime is None else runtime.array(shape, dtype)
+            self._binding.bind_ortvalue_output(output.name, value)
+            self._outputs[output.name] = (value, host)
+
+    def copy_in(self, feed: Arrays) -> None:
+        """Copy inputs to the card."""
+        for name, array in feed.items():
+            if name not in self._inputs:
+                self._binding.bind_cpu_input(name, array)
+                continue
+            self._inputs[name].update_inplace(array)
+            # Binding again copies nothing, unless the model reads this input on the host.
+            self._binding.bind_ortvalue_input(name, self._inputs[name])
+        for name, place in self._outputs.items():
+            if place is None:
+                self._binding.bind_output(name, "cpu")
+
+    def keep_outputs(self) -> None:
+        """Leave all outputs on the card from now on."""
+        for name, place in self._outputs.items():
+            if place is None and self._is_number(name):
+                self._binding.bind_output(name, *self._place)
+
+    def run(self) -> None:
+        """Run once; the outputs are finished, and on the card."""
+        self._session.run_with_iobinding(self._binding)
+        self._binding.synchronize_outputs()
+
+    def copy_out(self) -> list[Any]:
+        """Return the outputs in the host's memory."""
+        found: list[Any] = []
+        free = None
+        for index, place in enumerate(self._outputs.values()):
+            if place is None:
+                free = self._binding.get_outputs() if free is None else free
+                found.append(free[index].numpy())
+                continue
+            value, host = place
+            if host is None or self._runtime is None:
+                found.append(value.numpy())
+                continue
+            self._runtime.copy_to_host(host, value.data_ptr())
+            found.append(host)
+        return found
+
+    def _is_number(self, name: str) -> bool:
+        types = {output.name: output.type for output in self._session.get_outputs()}
+        return types[name] in _NUMPY_TYPES
+
+
+_NUMPY_TYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(bool)": "bool",
+    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16)},
+    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (32, 64)},
+}
+
+
+def output_shape(dimensions: Sequence[Any], sizes: Mapping[str, int]) -> list[int] | None:
+    """Return an output's shape if it follows from the inputs' shapes, or ``None``.
+
+    Args:
+        dimensions: A number or a name for each dimension, as the session tells.
+        sizes: The size of each name among the inputs' dimensions.
+    """
+    found = [size if isinstance(size, int) else sizes.get(size) for size in dimensions]
+    return None if None in found else [size for size in found if size is not None]
+
+
+def _sizes(session: Any, feed: Arrays) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for value in session.get_inputs():
+        if value.name in feed:
+            for name, size in zip(value.shape, feed[value.name].shape, strict=False):
+                if isinstance(name, str):
+                    sizes.setdefault(name, size)
+    return sizes
+
+
+def _is_text(array: Any) -> bool:
+    return array.dtype.kind in "USO"

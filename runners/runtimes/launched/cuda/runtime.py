@@ -1,0 +1,80 @@
+"""CUDA's runtime library: a card's context, page-locked memory, and copies."""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+from ..refusal import RefusedError
+
+_DEVICE_TO_HOST = 2
+
+
+class CudaRuntime:
+    """The functions of ``libcudart`` that ONNX Runtime's Python interface lacks.
+
+    Args:
+        device_id: The card's number, as CUDA counts.
+        major: The major version of CUDA.
+
+    Raises:
+        OSError: If the library is not there.
+    """
+
+    def __init__(self, device_id: int, major: str) -> None:
+        self.device_id = device_id
+        self.why_pageable = ""
+        self._library: Any = ctypes.CDLL(f"libcudart.so.{major}")
+        self._library.cudaGetErrorString.restype = ctypes.c_char_p
+        self._library.cudaHostAlloc.argtypes = (
+            ctypes.POINTER(ctypes.c_void_p),
+            ctypes.c_size_t,
+            ctypes.c_uint,
+        )
+        self._library.cudaMemcpy.argtypes = (
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_int,
+        )
+
+    def open(self) -> None:
+        """Make the card's context, which takes a second, and make it this thread's.
+
+        Raises:
+            RefusedError: If there is no such card, or its driver does not fit.
+        """
+        error = self._library.cudaSetDevice(self.device_id) or self._library.cudaFree(None)
+        if error:
+            raise RefusedError(
+                "unsupported", f"CUDA cannot use card {self.device_id}: {self._text(error)}"
+            )
+
+    def array(self, shape: Sequence[int], dtype: Any) -> Any:
+        """Return an uninitialized array in page-locked memory, which a card reads directly.
+
+        It lasts as long as the process. If none can be had, ``why_pageable`` says why, and the
+        array is an ordinary one.
+        """
+        import numpy as np
+
+        result = np.empty(shape, dtype)
+        if not result.nbytes:
+            return result
+        address = ctypes.c_void_p()
+        error = self._library.cudaSetDevice(self.device_id) or self._library.cudaHostAlloc(
+            ctypes.byref(address), result.nbytes, 0
+        )
+        if error or not address.value:
+            self.why_pageable = self._text(error)
+            return result
+        memory: Any = (ctypes.c_byte * result.nbytes).from_address(address.value)
+        return np.frombuffer(memory, result.dtype).reshape(result.shape)
+
+    def copy_to_host(self, target: Any, source: int) -> None:
+        """Copy as many bytes as an array has from an address on the card; wait until it is done."""
+        error = self._library.cudaMemcpy(target.ctypes.data, source, target.nbytes, _DEVICE_TO_HOST)
+        if error:
+            raise RuntimeError(f"CUDA cannot copy from the card: {self._text(error)}")
+
+    def _text(self, error: int) -> str:
+        return f"{self._library.cudaGetErrorString(error).decode()} (CUDA error {error})"
