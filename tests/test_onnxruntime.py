@@ -3,6 +3,7 @@
 What needs a card is in ``test_cuda.py``.
 """
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -20,14 +21,12 @@ from test_runner_contract import QUICK, double
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.runtimes.launch import Launch
-from paretune.runners.runtimes.launched.cuda import libraries
-from paretune.runners.runtimes.launched.cuda.bound_session import (
-    BoundSession,
-    Buffers,
-    output_shape,
-)
+from paretune.runners.runtimes.launched.cuda import libraries, runtime
+from paretune.runners.runtimes.launched.cuda.bound_session import BoundSession, output_shape
+from paretune.runners.runtimes.launched.cuda.runtime import CudaRuntime
 from paretune.runners.runtimes.launched.onnxruntime_model import OnnxRuntimeModel
 from paretune.runners.runtimes.launched.refusal import RefusedError
+from paretune.runners.runtimes.launched.samples import MOST_FEEDS
 from paretune.runners.runtimes.lease import lease
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
 from paretune.runners.runtimes.runner import Samples
@@ -133,37 +132,81 @@ def test_a_launch_proves_itself_what_it_ran_on(tmp_path: Path) -> None:
 def test_outputs_have_a_place_if_their_shape_follows_from_the_inputs() -> None:
     sizes = {"batch": 4, "length": 16}
     assert output_shape(["batch", 8, "length"], sizes) == [4, 8, 16]
-    assert output_shape([], sizes) == []
+    assert output_shape([], sizes) is None
     assert output_shape([2, "found"], sizes) is None
     assert output_shape(["batch", None], sizes) is None
 
 
-def test_calls_with_buffers_answer_like_calls_without(tmp_path: Path) -> None:
-    """The calls of a card, with its buffers in the host's memory instead."""
+class SimulatedCudart:
+    """A simulated libcudart: its page-locked memory is ordinary, its cards' too."""
+
+    def __init__(self, error: int = 0) -> None:
+        self.kept: dict[int, Any] = {}
+
+        def alloc(address: Any, size: int, flags: int) -> int:
+            memory = ctypes.create_string_buffer(size)
+            address._obj.value = ctypes.addressof(memory)
+            self.kept[address._obj.value] = memory
+            return error
+
+        def copy(target: int, source: int, size: int, kind: int) -> int:
+            ctypes.memmove(target, source, size)
+            return 0
+
+        self.cudaHostAlloc, self.cudaMemcpy = alloc, copy
+        self.cudaFreeHost = lambda address: self.kept.pop(address.value) and 0
+        self.cudaSetDevice = self.cudaFree = lambda _: error
+        self.cudaGetErrorString = lambda number: b"out of memory"
+
+
+def simulated(monkeypatch: pytest.MonkeyPatch, error: int = 0) -> tuple[CudaRuntime, Any]:
+    library = SimulatedCudart(error)
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda name: library)
+    return CudaRuntime(0, "13"), library
+
+
+@pytest.mark.parametrize("has_runtime", [True, False])
+def test_calls_with_buffers_answer_like_calls_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_runtime: bool
+) -> None:
+    """The calls of a card, with a simulated libcudart and buffers in the host's memory."""
     path = with_free_output(tmp_path / "free.onnx")
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    cudart = simulated(monkeypatch)[0] if has_runtime else None
+    bound = BoundSession(ort, session, ("cpu", 0), cudart)
     rng = np.random.default_rng(0)
-    for size in (4, 2):
-        first = {"x": rng.random((size, 8), dtype=np.float32)}
-        buffers = Buffers(ort, session, first, 0, None, "cpu")
-        for _ in range(3):
-            feed = {"x": np.maximum(rng.random((size, 8), dtype=np.float32) - 0.5, 0)}
-            buffers.copy_in(feed)
-            buffers.run()
-            for found, expected in zip(buffers.copy_out(), session.run(None, feed), strict=True):
-                np.testing.assert_array_equal(found, expected)
-            buffers.keep_outputs()
-            buffers.run()
-            buffers.run()
+    for size in (4, 2, 4):
+        data = [{"x": np.maximum(rng.random((size, 8), "f") - 0.5, 0)} for _ in range(MOST_FEEDS)]
+        feeds = [bound.stage(feed) for feed in data]
+        for given, feed in zip(data, feeds, strict=True):
+            expected = session.run(None, given)
+            for found, wanted in zip(bound(feed), expected, strict=True):
+                np.testing.assert_array_equal(found, wanted)
+            call = bound.resident(feed)
+            call()
+            call()
+    assert bound.host_memory == (
+        "page-locked" if has_runtime else "pageable: libcudart cannot be loaded"
+    )
 
 
-def test_without_cudas_library_memory_is_pageable_and_that_is_told(tmp_path: Path) -> None:
-    path = double(tmp_path / "double.onnx")
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    bound = BoundSession(ort, session, 0)
-    feed = {"input": np.ones((2, 8), np.float32)}
-    assert bound.stage(feed) is feed
-    assert bound.host_memory == "pageable: libcudart cannot be loaded"
+def test_page_locked_memory_is_given_back_and_its_lack_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cudart, library = simulated(monkeypatch)
+    array = cudart.array((2, 3), np.float16)
+    array[...] = 1.5
+    assert array.shape == (2, 3) and len(library.kept) == 1
+    view = array[0]
+    del array
+    assert len(library.kept) == 1
+    del view
+    assert library.kept == {}
+    cudart, _ = simulated(monkeypatch, error=2)
+    assert cudart.array((2, 3), np.float32).shape == (2, 3)
+    assert cudart.why_pageable == "out of memory (CUDA error 2)"
+    with pytest.raises(RefusedError, match="CUDA cannot use card 0: out of memory"):
+        cudart.open()
 
 
 def test_fp32_on_a_card_is_fp32_unless_the_study_asks_for_tf32() -> None:

@@ -41,7 +41,7 @@ class OnnxRuntimeModel:
         self._started: Path | None = Path(job["folder"]) / "started"
         self._bound: BoundSession | None = None
         if self.provider in libraries.PROVIDER_LIBRARIES:
-            self._bound = BoundSession(ort, self.session, _device_id(job), runtime)
+            self._bound = BoundSession(ort, self.session, ("cuda", _device_id(job)), runtime)
 
     def feed(self, arrays: Sequence[Any]) -> dict[str, Any]:
         """Return the arrays by input name, for a card in page-locked memory."""

@@ -6,12 +6,15 @@ an output depends on the data.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..samples import MOST_FEEDS
 from .runtime import CudaRuntime
 
 Arrays = dict[str, Any]
+Kept = TypeVar("Kept")
+
+_MOST_SHAPES = 32
 
 
 class BoundSession:
@@ -20,14 +23,15 @@ class BoundSession:
     Args:
         ort: The module ``onnxruntime``.
         session: The session.
-        device_id: The card's number.
+        place: The kind of device, and its number. ``("cpu", 0)`` makes the same calls without a
+            card, to show that they are right.
         runtime: CUDA's runtime library; without it, memory on the host is pageable.
     """
 
     def __init__(
-        self, ort: Any, session: Any, device_id: int, runtime: CudaRuntime | None = None
+        self, ort: Any, session: Any, place: tuple[str, int], runtime: CudaRuntime | None = None
     ) -> None:
-        self._ort, self._session, self._device_id = ort, session, device_id
+        self._ort, self._session, self._place = ort, session, place
         self._runtime = runtime
         self._staged: dict[Any, list[Any]] = {}
         self._next: dict[Any, int] = {}
@@ -66,7 +70,7 @@ class BoundSession:
 
     def _stage(self, runtime: CudaRuntime, name: str, array: Any) -> Any:
         key = (name, array.shape, array.dtype.str)
-        kept = self._staged.setdefault(key, [])
+        kept = _kept(self._staged, key, list)
         if len(kept) < MOST_FEEDS:
             kept.append(runtime.array(array.shape, array.dtype))
         turn = self._next.get(key, 0)
@@ -76,11 +80,11 @@ class BoundSession:
 
     def _buffers_of(self, feed: Arrays) -> "Buffers":
         key = tuple((name, array.shape, array.dtype.str) for name, array in feed.items())
-        if key not in self._buffers:
-            self._buffers[key] = Buffers(
-                self._ort, self._session, feed, self._device_id, self._runtime
-            )
-        return self._buffers[key]
+
+        def make() -> Buffers:
+            return Buffers(self._ort, self._session, feed, self._place, self._runtime)
+
+        return _kept(self._buffers, key, make)
 
 
 class Buffers:
@@ -90,9 +94,8 @@ class Buffers:
         ort: The module ``onnxruntime``.
         session: The session.
         feed: Inputs with these shapes.
-        device_id: The card's number.
+        place: The kind of device, and its number.
         runtime: CUDA's runtime library, if it is there.
-        device: ``cuda``; ``cpu`` shows the same calls where there is no card.
     """
 
     def __init__(
@@ -100,15 +103,14 @@ class Buffers:
         ort: Any,
         session: Any,
         feed: Arrays,
-        device_id: int,
+        place: tuple[str, int],
         runtime: CudaRuntime | None,
-        device: str = "cuda",
     ) -> None:
         import numpy as np
 
         self._session, self._runtime = session, runtime
         self._binding = session.io_binding()
-        self._place = (device, device_id)
+        self._place = place
         self._inputs = {
             name: ort.OrtValue.ortvalue_from_numpy(array.copy(), *self._place)
             for name, array in feed.items()
@@ -187,15 +189,25 @@ _NUMPY_TYPES = {
 }
 
 
+def _kept(found: dict[Any, Kept], key: Any, make: Callable[[], Kept]) -> Kept:
+    """Return what belongs to a key, made if it is new; the oldest of too many is given up."""
+    if key not in found:
+        if len(found) >= _MOST_SHAPES:
+            del found[next(iter(found))]
+        found[key] = make()
+    return found[key]
+
+
 def output_shape(dimensions: Sequence[Any], sizes: Mapping[str, int]) -> list[int] | None:
     """Return an output's shape if it follows from the inputs' shapes, or ``None``.
 
     Args:
-        dimensions: A number or a name for each dimension, as the session tells.
+        dimensions: A number or a name for each dimension, as the session tells; it has none for a
+            single number and none for an unknown shape.
         sizes: The size of each name among the inputs' dimensions.
     """
     found = [size if isinstance(size, int) else sizes.get(size) for size in dimensions]
-    return None if None in found else [size for size in found if size is not None]
+    return None if None in found or not found else [size for size in found if size is not None]
 
 
 def _sizes(session: Any, feed: Arrays) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """CUDA's runtime library: a card's context, page-locked memory, and copies."""
 
 import ctypes
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,8 +53,7 @@ class CudaRuntime:
     def array(self, shape: Sequence[int], dtype: Any) -> Any:
         """Return an uninitialized array in page-locked memory, which a card reads directly.
 
-        It lasts as long as the process. If none can be had, ``why_pageable`` says why, and the
-        array is an ordinary one.
+        If none can be had, ``why_pageable`` says why, and the array is an ordinary one.
         """
         import numpy as np
 
@@ -67,7 +67,13 @@ class CudaRuntime:
         if error or not address.value:
             self.why_pageable = self._text(error)
             return result
-        memory: Any = (ctypes.c_byte * result.nbytes).from_address(address.value)
+
+        class Memory(ctypes.Array[ctypes.c_byte]):  # Python's own classes have weak references
+            _type_ = ctypes.c_byte
+            _length_ = result.nbytes
+
+        memory: Any = Memory.from_address(address.value)
+        weakref.finalize(memory, self._library.cudaFreeHost, address).atexit = False
         return np.frombuffer(memory, result.dtype).reshape(result.shape)
 
     def copy_to_host(self, target: Any, source: int) -> None:
