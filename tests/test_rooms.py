@@ -97,7 +97,9 @@ def test_the_process_that_times_imports_only_numpy_and_its_runtime() -> None:
     inside = sorted((ROOT / "runners" / "runtimes" / "launched").glob("*.py"))
     assert inside
     for path in inside:
-        runtime = {"torch"} if path.stem.startswith("pytorch_") else {path.stem.removesuffix("_model")}
+        runtime = (
+            {"torch"} if path.stem.startswith("pytorch_") else {path.stem.removesuffix("_model")}
+        )
         allowed = counters | {"onnxruntime", "openvino", "torch"} & runtime
         assert libraries(path) <= allowed | set(sys.stdlib_module_names), path
 
