@@ -174,6 +174,9 @@ def test_on_the_processor_nothing_is_resident_and_the_first_call_is_told(tmp_pat
     assert not (tmp_path / "started").exists()
     np.testing.assert_allclose(model(feed)[0], wanted(feeds()[0]), atol=1e-5)
     assert (tmp_path / "started").exists()
+    proof = model.proof()
+    assert proof["elsewhere"] == [] and proof["nodes"]["eager-cpu"] > 10
+    assert proof["options"]["host_memory"] == "pageable"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -243,6 +246,9 @@ def test_a_program_exported_on_the_cpu_runs_right_on_the_card(
     once = model.resident(model.feed([feeds()[1]]))
     assert once is not None
     once()
+    proof = model.proof()
+    assert proof["elsewhere"] == [] and proof["nodes"][provider] > 10
+    assert proof["options"]["fp32_precision"] == "ieee"
 
 
 @on_card
