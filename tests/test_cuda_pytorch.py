@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import IRIS
 from torch import Tensor, nn
 
+from paretune.runners.build.checkpoint import save_checkpoint
+from paretune.runners.build.stages import StageInput, run_stage
 from paretune.runners.build.stages.export_program import _Cast
+from paretune.runners.formats import FORMATS
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched import counters, pytorch_card, pytorch_model
 from paretune.runners.runtimes.launched.pytorch_model import PROVIDERS, PyTorchModel
@@ -22,9 +26,10 @@ from paretune.runners.runtimes.pytorch_runner import PyTorchRunner
 from paretune.runners.runtimes.runner import Prediction, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
 from paretune.runners.workload.training import distillation_loss, logits, release_card, train
-from paretune.spaces import RunSpec
+from paretune.spaces import SCHEMES, RunSpec
 
 LENGTH, BATCH = 16, 4
 HAS_CARD = torch.cuda.is_available()
@@ -188,6 +193,22 @@ def test_sixteen_bits_inside_and_fp32_outside(tmp_path: Path, dtype: torch.dtype
     right = wanted(feeds()[0])
     assert outputs.dtype == np.float32
     assert np.abs(outputs - right).max() < 0.05 * np.abs(right).max()
+
+
+@pytest.mark.parametrize("scheme", ["fp16", "bf16"])
+def test_the_export_casts_as_the_scheme_says(tmp_path: Path, scheme: str) -> None:
+    loaded = LoadedWorkload(f"{IRIS}:Iris", IRIS.parent)
+    checkpoint = tmp_path / "reference.safetensors"
+    save_checkpoint(loaded.build_model("reference"), checkpoint, student="reference", pruning=[])
+    given = StageInput(
+        loaded, checkpoint, {"quantization": scheme}, tmp_path, lambda: torch.zeros(0)
+    )
+    program = torch.export.load(run_stage("export-program", given).path)
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[scheme]
+    assert {each.dtype for each in program.state_dict.values()} == {dtype}
+    outputs = program.module()(torch.from_numpy(loaded.data.test.inputs))
+    assert outputs.dtype == torch.float32 and torch.isfinite(outputs).all()
+    assert FORMATS.get("pt2").takes(SCHEMES.get(scheme))
 
 
 def test_what_a_driver_takes_is_added_to_the_memory_limit() -> None:
