@@ -389,3 +389,54 @@ def test_the_describing_process_lists_what_runs_here() -> None:
     assert bool(on_this_card) is HAS_CARD
     if HAS_CARD and pytorch_card.can_compile():
         assert on_this_card == [each for each in PROVIDERS if "-cuda" in each]
+
+
+@pytest.fixture
+def simulated_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated card: the CPU under a card's name, so that the code around it runs here."""
+    empty = torch.empty
+    stream = SimpleNamespace(synchronize=lambda: None)
+    monkeypatch.setattr(pytorch_model, "open_card", lambda torch, index: torch.device("cpu"))
+    monkeypatch.setattr(pytorch_model, "set_fp32_precision", lambda torch, is_tf32: None)
+    monkeypatch.setattr(
+        pytorch_model, "CapturedGraph", lambda torch, module, inputs: Replayed(module, inputs)
+    )
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
+    monkeypatch.setattr(
+        torch, "empty", lambda *size, pin_memory=False, **rest: empty(*size, **rest)
+    )
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: stream)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
+
+
+class Replayed:
+    """A simulated graph: it runs the module again."""
+
+    def __init__(self, module: Callable[..., Any], inputs: list[Tensor]) -> None:
+        self.module, self.inputs = module, [each.clone() for each in inputs]
+
+    def fill(self, inputs: list[Tensor]) -> None:
+        for place, given in zip(self.inputs, inputs, strict=True):
+            place.copy_(given)
+
+    def replay(self) -> Any:
+        return self.module(*self.inputs)
+
+
+@pytest.mark.parametrize("provider", ["eager-cuda", "eager-cuda-graphs"])
+def test_a_call_on_a_simulated_card(tmp_path: Path, provider: str, simulated_card: None) -> None:
+    model = PyTorchModel(job(tmp_path, exported(tmp_path / "tokens.pt2"), provider, tf32="1"))
+    assert model.has_fixed_batch is (provider == "eager-cuda-graphs")
+    for tokens in feeds():
+        [outputs] = model(model.feed([tokens]))
+        np.testing.assert_allclose(outputs, wanted(tokens), atol=1e-4)
+    once = model.resident(model.feed([feeds()[0]]))
+    assert once is not None
+    once()
+    proof = model.proof()
+    assert proof["elsewhere"] == [] and set(proof["nodes"]) == {provider}
+    assert proof["options"]["fp32_precision"] == "tf32"
+    assert proof["options"]["host_memory"] == "pinned"
+    if provider == "eager-cuda":
+        nodes = model.profile(model.feed([feeds()[0]]), 2)
+        assert {node["provider"] for node in nodes} == {provider}
