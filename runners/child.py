@@ -86,9 +86,7 @@ def run_job(
     return result
 
 
-def _wait(
-    process: subprocess.Popen[bytes], timeout_s: float, started: Path, start_s: float
-) -> int:
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, started: Path, start_s: float) -> int:
     """Wait for the end of a process and return its exit code.
 
     Raises:

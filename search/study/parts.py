@@ -76,9 +76,24 @@ def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
     )
 
 
-def default_workers() -> int:
-    """Return the number of parallel builds: one for every two cores, at most eight."""
-    return max(1, min(8, available_cores() // 2))
+def default_workers(config: StudyConfig, cards: int) -> int:
+    """Return the number of parallel builds: one per card, or for every two cores, at most eight.
+
+    Two trainings on one card would share its memory and take as long as one after the other. Where
+    a study trains nothing but its reference, cards are not what builds wait for.
+
+    Args:
+        config: The study file's content.
+        cards: The number of cards to train on.
+    """
+    space = config.space
+    schemes = [SCHEMES.get(name) for name in space.quantization]
+    trains = (
+        len(space.student) > 1
+        or any(ratio > 0 for ratio in space.pruning_ratio)
+        or any(scheme.needs_training for scheme in schemes)
+    )
+    return min(8, cards) if cards and trains else max(1, min(8, available_cores() // 2))
 
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:

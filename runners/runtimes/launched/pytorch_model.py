@@ -6,6 +6,7 @@ from typing import Any
 
 from .backend import Job, Node
 from .pytorch_card import CapturedGraph, can_compile, moved, open_card, set_fp32_precision
+from .pytorch_profile import profiled, watched
 from .refusal import RefusedError, refuse
 
 PROVIDERS = (
@@ -85,6 +86,8 @@ class PyTorchModel:
             self.module = torch.compile(self.graph, fullgraph=True, dynamic=False, mode=tuned)
         self._captured: CapturedGraph | None = None
         self._outputs: list[Any] = []
+        self._feed: Any = None
+        self._eager = f"eager-{self.device.type}"
         self._started: Path | None = Path(job["folder"]) / "started"
 
     def feed(self, arrays: Sequence[Any]) -> list[Any]:
@@ -96,6 +99,7 @@ class PyTorchModel:
     def __call__(self, feed: Any) -> Sequence[Any]:
         """Copy in, run, copy out, and wait for the end."""
         torch = _torch()
+        self._feed = feed
         with torch.inference_mode():
             if self.is_captured:
                 graph = self._graph_for(feed)
@@ -142,11 +146,51 @@ class PyTorchModel:
         """Return the graph's nodes with the device of their results, or the kernels."""
         if not self.has_fixed_batch:
             return self._nodes(feed, calls)
-        elsewhere: list[Node] = []
-        if self.is_on_card:  # the profiler's times of a card do not show what ran on the processor
-            own = f"eager-{self.device.type}"
-            elsewhere = [node for node in self._nodes(feed, 1) if node["provider"] != own]
-        return self._kernels(feed, calls) + elsewhere
+        self(feed)
+        found = profiled(_torch(), lambda: self(feed), calls, is_on_card=self.is_on_card)
+        for node in found:
+            node["provider"] = self.provider if self._is_compiled_whole() else self._eager
+        if self.is_on_card:  # the kernels do not show what ran on the processor instead
+            found += [node for node in self._nodes(feed, 1) if node["provider"] != self.provider]
+        return found
+
+    def proof(self) -> dict[str, Any]:
+        """Return what this module runs on: the device of each result, for the last call's inputs.
+
+        It is asked for after everything was timed, because it runs the graph node by node.
+        """
+        nodes = [] if self._feed is None else self._nodes(self._feed, 1)
+        counts: dict[str, int] = {}
+        for node in nodes:
+            counts[node["provider"]] = counts.get(node["provider"], 0) + 1
+        keys = ("node", "operator", "provider")
+        return {
+            "registered": [self.provider],
+            "nodes": counts,
+            "elsewhere": [[n[k] for k in keys] for n in nodes if n["provider"] != self.provider],
+            "options": {
+                "device": str(self.device),
+                "fp32_precision": self.fp32_precision,
+                "channels_last": str(int(self.is_channels_last)),
+                "host_memory": "pinned" if self.is_on_card else "pageable",
+            },
+        }
+
+    def _nodes(self, feed: Any, calls: int) -> list[Node]:
+        """Return the graph's nodes; the provider is this one where the device is."""
+        with _torch().inference_mode():
+            inputs = self._copied_in(feed)
+            found = watched(_torch(), self.graph, inputs, calls, is_on_card=self.is_on_card)
+        for node in found:
+            if node["provider"] == self._eager:
+                node["provider"] = self.provider
+        return found
+
+    def _is_compiled_whole(self) -> bool:
+        if not self.is_compiled:
+            return True
+        graphs: int = _torch()._dynamo.utils.counters["stats"]["unique_graphs"]
+        return graphs >= 1
 
     def _copied_in(self, feed: Any) -> list[Any]:
         torch = _torch()
@@ -173,78 +217,6 @@ class PyTorchModel:
         if self._captured is None:
             self._captured = CapturedGraph(_torch(), self.module, self._copied_in(feed))
         return self._captured
-
-    def _nodes(self, feed: Any, calls: int) -> list[Node]:
-        """Run the graph node by node: the device of a result is where it was computed."""
-        import time
-
-        torch = _torch()
-        found: dict[str, Node] = {}
-        synchronize = torch.cuda.synchronize if self.is_on_card else lambda: None
-
-        class Watch(torch.fx.Interpreter):  # type: ignore[misc,name-defined]
-            def run_node(self, node: Any) -> Any:
-                started = time.perf_counter()
-                result = super().run_node(node)
-                synchronize()
-                milliseconds = (time.perf_counter() - started) * 1e3
-                if node.op.startswith("call_"):
-                    tensors = [
-                        leaf
-                        for leaf in torch.utils._pytree.tree_leaves(result)
-                        if isinstance(leaf, torch.Tensor)
-                    ]
-                    if tensors:
-                        entry = found.setdefault(
-                            node.name,
-                            {
-                                "node": node.name,
-                                "operator": str(node.target).removeprefix("aten."),
-                                "provider": f"eager-{tensors[0].device.type}",
-                                "ms_per_call": 0.0,
-                            },
-                        )
-                        entry["ms_per_call"] += milliseconds / calls
-                return result
-
-        with torch.inference_mode():
-            inputs = self._copied_in(feed)
-            for _ in range(calls):
-                Watch(self.graph).run(*inputs)
-        return list(found.values())
-
-    def _kernels(self, feed: Any, calls: int) -> list[Node]:
-        """Return the profiler's events inside the compiled or captured graph."""
-        torch = _torch()
-        from torch.profiler import ProfilerActivity, profile
-
-        self(feed)
-        is_own = not self.is_compiled
-        if self.is_compiled:
-            is_own = torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
-        activities = [ProfilerActivity.CPU]
-        if self.is_on_card:
-            activities.append(ProfilerActivity.CUDA)
-        with profile(activities=activities) as watched:
-            for _ in range(calls):
-                self(feed)
-        nodes = []
-        for event in watched.key_averages():
-            microseconds = event.self_cpu_time_total
-            if self.is_on_card:  # kernels only: not the calls that launched them, nor copies
-                is_kernel = event.device_type == torch.autograd.DeviceType.CUDA
-                is_kernel &= not event.key.startswith(("Memcpy", "Memset"))
-                microseconds = event.self_device_time_total if is_kernel else 0
-            if microseconds > 0:
-                nodes.append(
-                    {
-                        "node": event.key,
-                        "operator": event.key,
-                        "provider": self.provider if is_own else f"eager-{self.device.type}",
-                        "ms_per_call": microseconds / 1e3 / calls,
-                    }
-                )
-        return nodes
 
 
 def load(job: Job) -> PyTorchModel:
