@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def run_job(
     stage: str,
     timeout_s: float,
     python: Path = Path(sys.executable),
-    lease: int | None = None,
+    lease: Sequence[int] = (),
 ) -> dict[str, Any] | Failure:
     """Run a launch script on a job in a fresh process and return its result.
 
@@ -36,7 +36,7 @@ def run_job(
         folder: Folder for the job, its result and its log.
         stage: Name of the stage, for failures.
         python: The interpreter to run it in.
-        lease: Descriptor of a device's lease, which the process inherits.
+        lease: Descriptors of a device's lease, which the process inherits.
         timeout_s: Deadline in seconds; then the process and all its children are killed.
 
     Returns:
@@ -57,7 +57,7 @@ def run_job(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=() if lease is None else (lease,),
+            pass_fds=tuple(lease),
         )
         try:
             code = process.wait(timeout_s)

@@ -7,7 +7,8 @@ from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import LAUNCHED, RuntimeRecord
 from paretune.spaces import RunSpec
 
-_GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRTRTX", "MIGraphX", "Dml")
+_ON_CARDS = ("CUDA", "Tensorrt", "NvTensorRTRTX")
+_ON_PROCESSOR = ("CPU", "OpenVINO", "Dnnl", "Xnnpack", "ACL", "ArmNN")
 
 ONNXRUNTIME = RuntimeRecord(
     name="onnxruntime",
@@ -48,7 +49,14 @@ class OnnxRuntimeRunner(ProcessRunner):
         return options
 
     def device(self, run: RunSpec) -> str:
-        """Return ``cpu``, or the card for providers that run on one."""
-        if run.execution_provider.startswith(_GPU_PROVIDERS):
-            return f"gpu:{self.options(run).get('device_id', '0')}"
-        return CPU
+        """Return ``cpu``, the NVIDIA card, or a name for another device, such as ``qnn:0``."""
+        provider, options = run.execution_provider, self.options(run)
+        number = options.get("device_id", "0")
+        if provider.startswith(_ON_CARDS):
+            return f"gpu:{number}"
+        kind = options.get("device_type", "CPU").lower()
+        if provider.startswith("OpenVINO") and not kind.startswith("cpu"):
+            return f"openvino:{kind.removesuffix('.0')}"
+        if provider.startswith(_ON_PROCESSOR):
+            return CPU
+        return f"{provider.removesuffix('ExecutionProvider').lower()}:{number}"

@@ -37,5 +37,5 @@ class OpenVinoRunner(ProcessRunner):
 
     def device(self, run: RunSpec) -> str:
         """Return ``cpu``, or a name for OpenVINO's own device."""
-        device = run.execution_provider
+        device = run.execution_provider.removesuffix(".0")  # GPU and GPU.0 are one
         return CPU if device == "CPU" else f"openvino:{device.lower()}"
