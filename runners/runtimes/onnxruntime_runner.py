@@ -30,6 +30,11 @@ ONNXRUNTIME = RuntimeRecord(
         "CoreMLExecutionProvider": "onnxruntime on macOS",
     },
     unusable={"AzureExecutionProvider": "a remote service: Paretune measures only this machine"},
+    requirements={
+        "CUDAExecutionProvider": "onnxruntime-gpu[cuda,cudnn]==1.31.1",
+        "TensorrtExecutionProvider": "onnxruntime-gpu[cuda,cudnn]==1.31.1 tensorrt-cu13<11",
+        "OpenVINOExecutionProvider": "onnxruntime-openvino==1.24.1",
+    },
 )
 
 

@@ -17,6 +17,7 @@ OPENVINO = RuntimeRecord(
         "GPU": "an Intel graphics card and its driver",
         "NPU": "an Intel neural processor and its driver",
     },
+    requirements={"CPU": "openvino>=2026.3"},
 )
 
 

@@ -18,6 +18,7 @@ PYTORCH = RuntimeRecord(
         "eager-cuda": "a CUDA build of torch and an NVIDIA driver",
         "compile-cuda": "a CUDA build of torch and an NVIDIA driver",
     },
+    requirements={"eager-cuda": "torch>=2.11", "compile-cuda": "torch>=2.11"},
 )
 
 

@@ -31,6 +31,8 @@ class RuntimeRecord:
         serves_in_mlflow: Whether MLflow's ONNX flavor runs its models as they were measured.
         needs: What an execution provider needs that is not there, by provider.
         unusable: Why an execution provider is not tried, by provider.
+        requirements: What pip installs for an execution provider, by provider, into an environment
+            of its own.
     """
 
     name: str
@@ -43,6 +45,7 @@ class RuntimeRecord:
     serves_in_mlflow: bool = False
     needs: Mapping[str, str] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
+    requirements: Mapping[str, str] = field(default_factory=dict)
 
     def make_runner(
         self,

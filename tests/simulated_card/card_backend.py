@@ -2,7 +2,7 @@
 
 It plays what a real card does wrong. Which of it is the provider's option `plays`:
 
-- `fall_back`: at the fifth call a node has no kernel there, and a runtime would go to the processor;
+- `fall_back`: at the fifth call a node has no kernel there, and a runtime would go elsewhere;
 - `throttle`: the card gets hot while it is timed, and slows down;
 - `power_cap`: the card is held at its power limit;
 - `neighbour`: another process computes there meanwhile;
