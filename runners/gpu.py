@@ -10,6 +10,7 @@ the same in every process.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,13 +134,12 @@ def is_busy(device: str) -> bool:
     found = uuid(device)
     if found is None:
         return False
-    nvml = _nvml()
-    strangers = foreign_processes(device)
-    if _sees_drivers_numbers() and not strangers:
+    others = _others(found)
+    if others == []:
         return False
-    handle = nvml.nvmlDeviceGetHandleByUUID(found)
-    rates = _read(nvml, "nvmlDeviceGetUtilizationRates", handle)
-    return bool(strangers) if rates is None else int(rates.gpu) > _BUSY_PERCENT
+    nvml = _nvml()
+    rates = _read(nvml, "nvmlDeviceGetUtilizationRates", nvml.nvmlDeviceGetHandleByUUID(found))
+    return bool(others) if rates is None else int(rates.gpu) > _BUSY_PERCENT
 
 
 def foreign_processes(device: str) -> list[int]:
@@ -150,17 +150,26 @@ def foreign_processes(device: str) -> list[int]:
     Args:
         device: Such as ``"gpu:0"``; any other device has none.
     """
-    found = uuid(device) if _sees_drivers_numbers() else None
-    if found is None:
-        return []
+    found = uuid(device)
+    return [] if found is None else _others(found) or []
+
+
+def _others(name: str) -> list[int] | None:
+    """Return the processes on a card that are not ours; ``None`` if numbers mean nothing here.
+
+    They mean nothing in a container. Whether this is one, the namespace tells; and a process that
+    the driver lists, but that is not here, tells it as well.
+    """
     import psutil
 
     nvml = _nvml()
-    handle = nvml.nvmlDeviceGetHandleByUUID(found)
+    handle = nvml.nvmlDeviceGetHandleByUUID(name)
     running: set[int] = set()
     for kind in ("Compute", "Graphics"):
         listed = _read(nvml, f"nvmlDeviceGet{kind}RunningProcesses", handle) or ()
         running |= {process.pid for process in listed}
+    if not _sees_drivers_numbers() or not all(psutil.pid_exists(each) for each in running):
+        return None
     here = psutil.Process()
     family = [*here.parents(), *here.children(recursive=True)]
     return sorted(running - {here.pid, *(each.pid for each in family)})
@@ -241,7 +250,7 @@ def _sees_drivers_numbers() -> bool:
     try:
         return Path("/proc/self/ns/pid").stat().st_ino == _INITIAL_PID_NAMESPACE
     except OSError:
-        return True  # not Linux: there are no such namespaces
+        return sys.platform != "linux"  # elsewhere there are no such namespaces
 
 
 def _nvml() -> Any:

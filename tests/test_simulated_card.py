@@ -4,10 +4,6 @@ Nothing here computes on a card. `tests/simulated_card/` plays the driver's libr
 the launched processes, their deadline, the lease and the protocol are the real ones.
 """
 
-import json
-import os
-import runpy
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,21 +14,20 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from conftest import TESTS
+from simulated_card.fixtures import FOLDER, simulated_card
 
-from paretune.runners import environment, gpu
+from paretune.runners import gpu
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.protocol import Timing, time_model, undisturbed
 from paretune.runners.runtimes.launch import Launch
-from paretune.runners.runtimes.lease import lease, lease_names
+from paretune.runners.runtimes.lease import lease
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec
 
-FOLDER = TESTS / "simulated_card"
 PROVIDER = "SimulatedCUDA"
 RUN = RunSpec("simulated", PROVIDER, 2, 1)
 QUICK = MeasurementSettings(
@@ -48,24 +43,8 @@ QUICK = MeasurementSettings(
 
 @pytest.fixture(autouse=True)
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """A simulated driver with one card, and the simulated runtime."""
-    import importlib.util
-
-    monkeypatch.setenv("SIMULATED_CARD", str(tmp_path / "card.json"))
-    monkeypatch.setenv("PARETUNE_LEASES", str(tmp_path))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    spec = importlib.util.spec_from_file_location("pynvml", FOLDER / "pynvml.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setitem(sys.modules, "pynvml", module)
-    # As on the machine itself, whether these tests run in a container or not.
-    monkeypatch.setattr(gpu, "_sees_drivers_numbers", lambda: True)
-    environment.fingerprint.cache_clear()
-    with RUNTIMES.restored():
-        runpy.run_path(str(FOLDER / "extensions.py"))
+    with simulated_card(tmp_path, monkeypatch) as module:
         yield module
-    environment.fingerprint.cache_clear()
 
 
 def runner(plays: str = "", timeout_s: float = 60.0) -> ProcessRunner:
@@ -233,91 +212,6 @@ def test_old_launches_load() -> None:
     )
 
 
-def test_what_computes_there_is_foreign_only_while_it_computes(card: ModuleType) -> None:
-    other = str(psutil.Process().ppid() and 1)  # a process that is not ours: the machine's first
-    if psutil.Process().ppid() == 1 or 1 in [p.pid for p in psutil.Process().parents()]:
-        other = str(max(psutil.pids()) + 1)
-    card.change(processes={other: 10, str(os.getpid()): 10}, utilization=0)
-    assert gpu.foreign_processes("gpu:0") == [int(other)]
-    assert not gpu.is_busy("gpu:0")
-    card.change(utilization=70)
-    assert gpu.is_busy("gpu:0")
-    card.change(processes={str(os.getpid()): 10})
-    assert not gpu.is_busy("gpu:0"), "the driver's sample is of before: nobody is there"
-    assert not gpu.is_busy("cpu") and not gpu.is_busy("gpu:7")
-
-
-def test_in_a_container_utilization_alone_decides(
-    card: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gpu, "_sees_drivers_numbers", lambda: False)
-    card.change(processes={"70001": 10}, utilization=0)  # our own launch, by the host's number
-    assert gpu.foreign_processes("gpu:0") == [] and not gpu.is_busy("gpu:0")
-    card.change(utilization=70)
-    assert gpu.is_busy("gpu:0")
-
-
-TWO = [{"uuid": "GPU-aaaa-1", "slices": []}, {"uuid": "GPU-bbbb-2", "slices": []}]
-SLICED = [
-    {"uuid": "GPU-aaaa-1", "slices": ["MIG-1111", "MIG-2222"]},
-    {"uuid": "GPU-bbbb-2", "slices": []},
-]
-
-
-@pytest.mark.parametrize(
-    ("cards", "setting", "seen"),
-    [
-        (TWO, None, ["GPU-aaaa-1", "GPU-bbbb-2"]),
-        (TWO, "1,0", ["GPU-bbbb-2", "GPU-aaaa-1"]),
-        (TWO, "GPU-bb", ["GPU-bbbb-2"]),
-        (TWO, " GPU-bbbb-2 , 0", ["GPU-bbbb-2", "GPU-aaaa-1"]),
-        (TWO, "1,7,0", ["GPU-bbbb-2"]),
-        (TWO, "", []),
-        (TWO, "-1", []),
-        (TWO, "0,0", []),
-        (TWO, "GPU-", []),
-        (SLICED, None, ["MIG-1111"]),
-        (SLICED, "1", ["GPU-bbbb-2"]),
-        (SLICED, "0", ["MIG-1111"]),
-        (SLICED, "MIG-2222,MIG-1111", ["MIG-2222"]),
-        (SLICED, "GPU-aaaa-1", ["MIG-1111"]),
-        ([{"uuid": "GPU-aaaa-1", "slices": [], "mig": True}], None, []),
-        ([{"uuid": "GPU-aaaa-1", "slices": [], "forbidden": True}, TWO[1]], None, ["GPU-bbbb-2"]),
-    ],
-)
-def test_cards_are_counted_as_cuda_counts_them(
-    card: ModuleType,
-    monkeypatch: pytest.MonkeyPatch,
-    cards: list[Any],
-    setting: str | None,
-    seen: list[str],
-) -> None:
-    card.change(cards=cards)
-    if setting is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
-    assert [each.uuid for each in gpu.cards().values()] == seen
-    assert list(gpu.cards()) == [f"gpu:{index}" for index in range(len(seen))]
-    assert [gpu.uuid(device) for device in gpu.cards()] == seen
-
-
-def test_two_processes_that_count_differently_share_a_cards_lease(
-    card: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card.change(cards=TWO)
-    assert lease_names("gpu:1") == ("GPU-bbbb-2", "cpu")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert lease_names("gpu:0") == ("GPU-bbbb-2", "cpu")
-    assert lease_names("gpu:5") == ("gpu:5", "cpu"), "a card that is not there"
-    assert lease_names("cpu") == ("cpu",) and lease_names("qnn:0") == ("qnn:0", "cpu")
-
-
-def test_a_slice_has_no_energy_of_its_own(card: ModuleType) -> None:
-    assert gpu.energy_mj("gpu:0") == 1_000_000
-    card.change(cards=SLICED)
-    assert gpu.energy_mj("gpu:0") is None
-    assert gpu.cards()["gpu:0"].is_slice and gpu.cards()["gpu:0"].compute_capability == "9.0"
-
-
 def test_what_a_driver_does_not_know_is_none(card: ModuleType) -> None:
     from paretune.runners.runtimes.launched.card import CardCounters
 
@@ -340,23 +234,3 @@ def test_what_a_driver_does_not_know_is_none(card: ModuleType) -> None:
     assert state["throttled"] == [] and state["other_processes"] == 0
     assert counters.energy_mj_per_call(lambda turn: None, 1) is None
     assert not gpu.is_busy("gpu:0")
-
-
-def test_launches_and_build_workers_count_cards_by_the_bus(tmp_path: Path) -> None:
-    from paretune.runners.runtimes.launched.card import order_cards_by_bus
-
-    code = (
-        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from launched.card import order_cards_by_bus\n"
-        "order_cards_by_bus(); print(os.environ['CUDA_DEVICE_ORDER'])"
-    )
-    room = Path(sys.modules[order_cards_by_bus.__module__].__file__ or "").parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(room)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "PCI_BUS_ID"
-
-
-def test_the_fingerprint_names_the_card_and_not_which_of_two_alike(card: ModuleType) -> None:
-    assert environment.fingerprint()["gpu:0"] == "Simulated card, driver 0.0 (simulated)"
-    assert json.dumps(environment.fingerprint())

@@ -174,11 +174,18 @@ def check_counters(
     evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
 ) -> None:
     """Refuse a study that needs a counter that a device lacks."""
-    names = [each.metric for each in wanted]
-    if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
+    needs = {METRICS[each.metric].needs: each.metric for each in wanted if each.metric in METRICS}
+    if not needs.keys() & {"energy", "card"}:
         return
     runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
     devices = {evaluator.runners[run.runner].device(run) for run in runs}
+    if "card" in needs and (others := sorted(each for each in devices if not gpu.is_card(each))):
+        raise StudyError(
+            f"{needs['card']} is measured on NVIDIA cards only, but the space has back ends on "
+            f"{', '.join(others)}: drop the metric, or these back ends"
+        )
+    if "energy" not in needs:
+        return
     if without := sorted(device for device in devices if _energy_mj(device) is None):
         raise StudyError(
             f"energy_mj needs an energy counter, but there is no readable one on "
