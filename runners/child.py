@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def run_job(
     timeout_s: float,
     start_s: float = 0.0,
     python: Path = Path(sys.executable),
-    lease: int | None = None,
+    lease: Sequence[int] = (),
 ) -> dict[str, Any] | Failure:
     """Run a launch script on a job in a fresh process and return its result.
 
@@ -39,7 +39,7 @@ def run_job(
         folder: Folder for the job, its result and its log.
         stage: Name of the stage, for failures.
         python: The interpreter to run it in.
-        lease: Descriptor of a device's lease, which the process inherits.
+        lease: Descriptors of a device's lease, which the process inherits.
         timeout_s: Deadline in seconds; then the process and all its children are killed.
         start_s: Further seconds for the start: the deadline begins when the process has written a
             file ``started`` next to its job, or when these seconds are over.
@@ -63,7 +63,7 @@ def run_job(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=() if lease is None else (lease,),
+            pass_fds=tuple(lease),
         )
         try:
             code = _wait(process, timeout_s, started, start_s)

@@ -18,7 +18,8 @@ from paretune.runners.build.stages import StageInput, run_stage
 from paretune.runners.build.stages.export_program import _Cast
 from paretune.runners.formats import FORMATS
 from paretune.runners.runtimes.launch import Launch
-from paretune.runners.runtimes.launched import counters, pytorch_card, pytorch_model
+from paretune.runners.runtimes.launched import counters, pytorch_model
+from paretune.runners.runtimes.launched.cuda import pytorch_card
 from paretune.runners.runtimes.launched.pytorch_model import PROVIDERS, PyTorchModel
 from paretune.runners.runtimes.launched.refusal import RefusedError
 from paretune.runners.runtimes.lease import lease

@@ -20,6 +20,7 @@ from paretune.runners.execute.job import Build, Job, Missing, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.runtimes.launched.card import order_cards_by_bus
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.service_requests import checked_requests
@@ -74,6 +75,7 @@ def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> Non
     """Prepare the process: limits, signals, telemetry off, end with its parent."""
     die_with_parent(parent)
     switch_off_telemetry()
+    order_cards_by_bus()
     if settings.card is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = settings.card
     if settings.threads is not None:

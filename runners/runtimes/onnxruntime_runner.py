@@ -11,9 +11,9 @@ from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.runtimes.tensorrt_provider import batch_dimensions, tensorrt_options
 from paretune.spaces import RunSpec
 
-_GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRTRTX", "MIGraphX", "Dml")
+_ON_CARDS = ("CUDA", "Tensorrt", "NvTensorRTRTX")
+_ON_PROCESSOR = ("CPU", "OpenVINO", "Dnnl", "Xnnpack", "ACL", "ArmNN")
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
-_CARD = "a virtual environment with onnxruntime-gpu[cuda,cudnn] and an NVIDIA driver"
 
 # fp32 means fp32: by default, ONNX Runtime multiplies fp32 numbers in TF32. The search for a
 # convolution's algorithm is its default, made explicit.
@@ -29,8 +29,8 @@ ONNXRUNTIME = RuntimeRecord(
     takes_libraries=True,
     serves_in_mlflow=True,
     needs={
-        _CUDA: _CARD,
-        _TENSORRT: f"{_CARD}, and TensorRT 10",
+        "CUDAExecutionProvider": "onnxruntime-gpu (instead of onnxruntime) and an NVIDIA driver",
+        "TensorrtExecutionProvider": "onnxruntime-gpu (instead of onnxruntime) and TensorRT",
         "NvTensorRTRTXExecutionProvider": "onnxruntime-trt-rtx and an NVIDIA RTX card",
         "OpenVINOExecutionProvider": "onnxruntime-openvino, in a virtual environment of its own",
         "MIGraphXExecutionProvider": "onnxruntime-migraphx and an AMD graphics card",
@@ -39,6 +39,11 @@ ONNXRUNTIME = RuntimeRecord(
         "CoreMLExecutionProvider": "onnxruntime on macOS",
     },
     unusable={"AzureExecutionProvider": "a remote service: Paretune measures only this machine"},
+    requirements={
+        "CUDAExecutionProvider": "onnxruntime-gpu[cuda,cudnn]==1.31.1",
+        "TensorrtExecutionProvider": "onnxruntime-gpu[cuda,cudnn]==1.31.1 tensorrt-cu13<11",
+        "OpenVINOExecutionProvider": "onnxruntime-openvino==1.24.1",
+    },
     # Untested: TensorRT times its kernels for minutes before the first call, for each shape.
     start_s={_TENSORRT: 1800.0},
 )
@@ -60,10 +65,17 @@ class OnnxRuntimeRunner(ProcessRunner):
         return _CUDA_OPTIONS | options if run.execution_provider == _CUDA else options
 
     def device(self, run: RunSpec) -> str:
-        """Return ``cpu``, or the card for providers that run on one."""
-        if run.execution_provider.startswith(_GPU_PROVIDERS):
-            return f"gpu:{self.options(run).get('device_id', '0')}"
-        return CPU
+        """Return ``cpu``, the NVIDIA card, or a name for another device, such as ``qnn:0``."""
+        provider, options = run.execution_provider, self.options(run)
+        number = options.get("device_id", "0")
+        if provider.startswith(_ON_CARDS):
+            return f"gpu:{number}"
+        kind = options.get("device_type", "CPU").lower()
+        if provider.startswith("OpenVINO") and not kind.startswith("cpu"):
+            return f"openvino:{kind.removesuffix('.0')}"
+        if provider.startswith(_ON_PROCESSOR):
+            return CPU
+        return f"{provider.removesuffix('ExecutionProvider').lower()}:{number}"
 
     def _job(
         self,

@@ -32,6 +32,7 @@ PYTORCH = RuntimeRecord(
         "compile-cuda-graphs": 600.0,
         "compile-cuda-autotune": 1800.0,
     },
+    requirements={"eager-cuda": "torch>=2.11", "compile-cuda": "torch>=2.11"},
 )
 
 

@@ -34,6 +34,8 @@ class RuntimeRecord:
         start_s: Seconds that a process may take, beyond its deadline, until its first call has
             ended, by provider: for those that compile a model or build an engine then. The backend
             writes a file ``started`` into the job's folder at that moment.
+        requirements: What pip installs for an execution provider, by provider, into an environment
+            of its own.
     """
 
     name: str
@@ -47,6 +49,7 @@ class RuntimeRecord:
     needs: Mapping[str, str] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
     start_s: Mapping[str, float] = field(default_factory=dict)
+    requirements: Mapping[str, str] = field(default_factory=dict)
 
     def make_runner(
         self,

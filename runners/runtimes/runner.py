@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from paretune.runners.failure import Failure
 from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.lease import Lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -163,7 +164,7 @@ class Runner(Protocol):
         samples: Samples,
         folder: Path,
         settings: MeasurementSettings,
-        lease: int,
+        lease: Lease,
     ) -> Launch | Failure:
         """Time a model in one fresh process.
 
@@ -173,7 +174,7 @@ class Runner(Protocol):
             samples: Its inputs.
             folder: An empty folder for the work.
             settings: How much to measure.
-            lease: Descriptor of the device's lease, for the process to inherit.
+            lease: Descriptors of the device's lease, for the process to inherit.
         """
 
     def predict(
@@ -199,7 +200,7 @@ class Runner(Protocol):
         folder: Path,
         *,
         calls: int,
-        lease: int,
+        lease: Lease,
     ) -> list[dict[str, Any]] | Failure:
         """Return ``node``, ``operator``, ``provider`` and ``ms_per_call`` of each node that ran."""
 
@@ -211,6 +212,6 @@ class Runner(Protocol):
         folder: Path,
         *,
         seconds: float,
-        lease: int,
+        lease: Lease,
     ) -> list[float] | Failure:
         """Return ratios of the second model's time to the first's, one per interleaved block."""

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from paretune.runners import gpu
 from paretune.runners.build.builder import Artifact
 from paretune.runners.environment import available_cores, fingerprint, memory_bytes
 from paretune.runners.execute.build_worker import BuildWorker
@@ -188,18 +189,29 @@ def check_counters(
     evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
 ) -> None:
     """Refuse a study that needs a counter that a device lacks."""
-    names = [each.metric for each in wanted]
-    if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
+    needs = {METRICS[each.metric].needs: each.metric for each in wanted if each.metric in METRICS}
+    if not needs.keys() & {"energy", "card"}:
         return
     runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
     devices = {evaluator.runners[run.runner].device(run) for run in runs}
-    if without := sorted(device for device in devices if energy_mj(device) is None):
+    if "card" in needs and (others := sorted(each for each in devices if not gpu.is_card(each))):
+        raise StudyError(
+            f"{needs['card']} is measured on NVIDIA cards only, but the space has back ends on "
+            f"{', '.join(others)}: drop the metric, or these back ends"
+        )
+    if "energy" not in needs:
+        return
+    if without := sorted(device for device in devices if _energy_mj(device) is None):
         raise StudyError(
             f"energy_mj needs an energy counter, but there is no readable one on "
             f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, "
             "often by root only; a card's from its driver. Make it readable for this user, or "
             "drop the metric"
         )
+
+
+def _energy_mj(device: str) -> float | None:
+    return gpu.energy_mj(device) if gpu.is_card(device) else energy_mj(device)
 
 
 def study_evaluator(

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import counters, samples, timing
 from .backend import Job, Model, describe, load
+from .card import card_counters
 from .pipeline import Pipeline, load_requests
 from .refusal import RefusedError, refuse
 
@@ -20,17 +21,23 @@ def run(job: Job) -> dict[str, Any]:
 
 def _time(job: Job) -> dict[str, Any]:
     """Time inference (session creation, first call, steady calls), then the pipeline."""
+    card = card_counters(job)  # before the model takes memory there
     begun = time.perf_counter()
     model = load(job)
     loaded = time.perf_counter()
     feeds = samples.feeds(job, model)
     once = timing.timed(model, feeds)
     first_inference_ms = _guarded(once, 0)
+    if card is not None:
+        card.look()
     warming = time.perf_counter()
-    warmup = timing.warm_up(once, job["warmup_seconds"])
-    with counters.Counters(job["device"]) as counted:
-        latency_ms = timing.steady(once, job)
+    warmup = _guarded(timing.warm_up, once, job["warmup_seconds"])
+    with counters.Counters(job["device"], card) as counted:
+        latency_ms = _guarded(timing.steady, once, job)
     calls = len(latency_ms)
+    energy_mj = None if counted.energy_mj is None else counted.energy_mj / calls
+    if card is not None:
+        energy_mj = _guarded(card.energy_mj_per_call, once, calls)
     result = {
         "session_creation_ms": (loaded - begun) * 1e3,
         "first_inference_ms": first_inference_ms,
@@ -40,7 +47,9 @@ def _time(job: Job) -> dict[str, Any]:
         "cpu_share": counted.cpu_s / counted.wall_s / job["intra_op_threads"],
         "cpu_time_ms": counted.cpu_s / calls * 1e3,
         "involuntary_switches_per_iteration": counted.involuntary_switches / calls,
-        "energy_mj": None if counted.energy_mj is None else counted.energy_mj / calls,
+        "waited_share": None if counted.waited_s is None else counted.waited_s / counted.wall_s,
+        "energy_mj": energy_mj,
+        "card": None if card is None else card.state(),
         "peak_memory_bytes": counters.peak_memory_bytes(),
         "canary_ms": timing.canary_ms(),
         "end_to_end": None,

@@ -3,12 +3,11 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from . import counters
 from .backend import Job, Node
+from .counters import beyond_the_memory_limit
 from .cuda import libraries
 from .cuda.bound_session import BoundSession
 from .cuda.runtime import CudaRuntime
@@ -224,8 +223,7 @@ def _card(ort: Any, job: Job) -> CudaRuntime | None:
     except OSError:
         return None  # the session will not load either, and says what is missing
     # What the driver reserves for itself in the host's memory is not the model's.
-    beyond = getattr(counters, "beyond_the_memory_limit", nullcontext)
-    with beyond():
+    with beyond_the_memory_limit():
         runtime.open()
     return runtime
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .backend import Job, Node
-from .pytorch_card import CapturedGraph, can_compile, moved, open_card, set_fp32_precision
+from .cuda.pytorch_card import CapturedGraph, can_compile, moved, open_card, set_fp32_precision
 from .pytorch_profile import profiled, watched
 from .refusal import RefusedError, refuse
 

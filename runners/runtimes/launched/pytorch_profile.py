@@ -1,6 +1,6 @@
 """What ran where in PyTorch: results node by node, or kernels from its profiler.
 
-Nothing here imports torch, as in ``pytorch_card.py``.
+Nothing here imports torch, as in ``cuda/pytorch_card.py``.
 """
 
 import time

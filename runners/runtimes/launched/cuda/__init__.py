@@ -1,4 +1,4 @@
-"""CUDA without a framework: the libraries that a runtime loads, and calls with data on a card.
+"""CUDA: the libraries that a runtime loads, and calls with data on a card.
 
 Nothing here imports a runtime: callers pass it.
 """

@@ -6,8 +6,8 @@ Nothing here imports torch: callers pass it, because only they can say what is m
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .counters import beyond_the_memory_limit
-from .refusal import RefusedError
+from ..counters import beyond_the_memory_limit
+from ..refusal import RefusedError
 
 _WARM_UP_CALLS = 3
 
