@@ -21,7 +21,7 @@ from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.job import Measure
 from paretune.runners.execute.local_executor import LocalExecutor
-from paretune.runners.execute.training_cards import TrainingCard, training_cards
+from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.runtimes.launched.openvino_model import is_device
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -29,39 +29,20 @@ from paretune.search.configure.schema import StudyConfig
 from paretune.search.study.parts import default_workers
 from paretune.spaces import RunSpec
 
-TWO = (TrainingCard("gpu:0", "0"), TrainingCard("gpu:1", "1"))
+TWO = {"gpu:0": "GPU-a", "gpu:1": "MIG-b"}
 
 
-@pytest.mark.parametrize(
-    ("visible", "names"),
-    [
-        (None, ["0", "1"]),
-        ("3,1", ["3", "1"]),
-        ("GPU-12ab, MIG-34cd", ["GPU-12ab", "MIG-34cd"]),
-        ("2", ["2"]),
-        ("", []),
-        ("-1", []),
-    ],
-)
-def test_cards_are_named_as_the_environment_names_them(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, names: list[str]
-) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(cards_file, "_torch_has_cuda", lambda: True)
-    monkeypatch.setattr(gpu, "cards", lambda: {"gpu:0": "a card", "gpu:1": "another"})
-    found = training_cards()
-    assert [each.visible_as for each in found] == names
-    assert [each.device for each in found] == [f"gpu:{n}" for n in range(len(names))]
+def card(uuid: str) -> gpu.Card:
+    return gpu.Card(uuid, "A Card", "580.1", 80 * 2**30, "9.0", uuid.startswith("MIG"))
 
 
-def test_a_torch_without_cuda_trains_on_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_trains_on_cards_if_it_was_built_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "cards", lambda: {"gpu:0": card("GPU-a"), "gpu:1": card("MIG-b")})
     import torch
 
-    monkeypatch.setattr(gpu, "cards", lambda: {"gpu:0": "a card"})
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert bool(training_cards()) is (torch.version.cuda is not None)
+    monkeypatch.setattr(cards_file, "_torch_has_cuda", lambda: True)
+    assert training_cards() == TWO
 
 
 def config(**space: list[Any]) -> StudyConfig:
@@ -87,14 +68,14 @@ def settings(folder: Path) -> WorkerSettings:
 
 def test_workers_take_the_cards_in_turn(tmp_path: Path) -> None:
     with BuildPool(settings(tmp_path), 3, TWO) as pool:
-        assert [worker.settings.card for worker in pool._builders] == ["0", "1", "0"]
-        assert pool.service.settings.card == "0"
+        assert [worker.settings.card for worker in pool._builders] == ["GPU-a", "MIG-b", "GPU-a"]
+        assert pool.service.settings.card == "GPU-a"
         assert not pool.builds_on("gpu:0")
         pool._busy.add(pool._builders[1])
         assert pool.builds_on("gpu:1")
         assert not pool.builds_on("gpu:0") and not pool.builds_on("cpu")
     with BuildPool(settings(tmp_path), 1, TWO) as pool:
-        assert pool.service.settings.card == "0"
+        assert pool.service.settings.card == "GPU-a"
     with BuildPool(settings(tmp_path), 2) as pool:
         assert [worker.settings.card for worker in pool._builders] == [None, None]
 
@@ -107,9 +88,9 @@ def test_a_worker_sees_its_own_card_only(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(worker_jobs, "_State", type("State", (), {}))
     worker_jobs.start(settings(tmp_path), None, 1)
     assert worker_jobs.os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"
-    card = WorkerSettings("w.py:W", tmp_path, tmp_path, tmp_path / "log", card="6")
+    card = WorkerSettings("w.py:W", tmp_path, tmp_path, tmp_path / "log", card="GPU-a")
     worker_jobs.start(card, None, 1)
-    assert worker_jobs.os.environ["CUDA_VISIBLE_DEVICES"] == "6"
+    assert worker_jobs.os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-a"
 
 
 class Pool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import cycle, islice
 from queue import SimpleQueue
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from paretune.runners.environment import available_cores
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
-from paretune.runners.execute.training_cards import TrainingCard
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.workload.loaded import WorkloadInfo
@@ -32,7 +32,8 @@ class BuildPool:
     Args:
         settings: Settings of the workers; each has its own log and its share of the cores.
         size: Maximum number of builds at once.
-        cards: Cards to train on. The workers take them in turn, and each sees only its own.
+        cards: The UUIDs of the cards to train on, by device. The workers take them in turn, and
+            each sees only its own.
 
     Attributes:
         service: A worker for requests in between (the workload's description, scores). It builds as
@@ -40,11 +41,15 @@ class BuildPool:
     """
 
     def __init__(
-        self, settings: WorkerSettings, size: int = 1, cards: Sequence[TrainingCard] = ()
+        self,
+        settings: WorkerSettings,
+        size: int = 1,
+        cards: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.size = size
-        own = [cards[number % len(cards)] if cards else None for number in range(size)]
-        names = [card.visible_as if card else None for card in own]
+        # More workers than cards share them in turn; without cards, each has none.
+        own = list(islice(cycle(cards.items() or [(None, None)]), size))
+        names = [uuid for _, uuid in own]
         self.service = BuildWorker(replace(settings, card=names[0]))
         self._builders = [self.service]
         if size > 1:
@@ -54,7 +59,7 @@ class BuildPool:
                 BuildWorker(replace(settings, log=log, threads=threads, card=name))
                 for log, name in zip(logs, names, strict=True)
             ]
-        self._devices = [card.device if card else None for card in own]
+        self._devices = [device for device, _ in own]
         self._busy: set[BuildWorker] = set()
         self._idle: SimpleQueue[BuildWorker] = SimpleQueue()
         for worker in self._builders:

@@ -32,7 +32,13 @@ PYTORCH = RuntimeRecord(
         "compile-cuda-graphs": 600.0,
         "compile-cuda-autotune": 1800.0,
     },
-    requirements={"eager-cuda": "torch>=2.11", "compile-cuda": "torch>=2.11"},
+    requirements={
+        "eager-cuda": "torch>=2.11",
+        "eager-cuda-graphs": "torch>=2.11",
+        "compile-cuda": "torch>=2.11",
+        "compile-cuda-graphs": "torch>=2.11",
+        "compile-cuda-autotune": "torch>=2.11",
+    },
 )
 
 
