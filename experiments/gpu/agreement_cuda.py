@@ -3,22 +3,23 @@
     python agreement_cuda.py STUDY.yaml [--seconds 100] [--out agreement.json]
 
 For ONNX Runtime's CUDA provider and eager PyTorch, at batch 1 and 32, on the reference of the
-study: launches of the runner and plain loops (plain_loop.py) take turns in rounds of ABBA on the
-same core, so that drift leaves their ratio alone. A launch is a fresh process, as always; the plain
-loops wait in two processes that were started before, because to start one takes seconds. The ratio
-has a t interval over rounds. The plain loop's wall clock is compared with the launch's p50, and its
-CUDA events around the model with the launch's time on the card, where the launch has one. Without a
-card, the processor's providers are compared instead, and that is said.
+study: launches of the runner and turns of a plain loop (plain_loop.py) alternate on the same cores.
+Each launch is compared with the turns before and after it, so that drift leaves the ratio alone. A
+launch is a fresh process, as always; the plain loop waits in a process that was started before,
+because to start one takes seconds. The ratio has a t interval over launches. The plain loop's wall
+clock is compared with the launch's p50, and its CUDA events around the model with the launch's time
+on the card, where the launch has one. Without a card, the processor's providers are compared
+instead, and that is said.
 """
 
 import argparse
+import itertools
 import json
 import math
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec
 
 TOLERANCE = 0.03
-LEAST_ROUNDS = 3
-MOST_ROUNDS = 12
+LEAST_LAUNCHES = 3
+MOST_LAUNCHES = 12
 WARMUP_S, TIMED_S = 0.5, 0.4
 ON_A_CARD = (("onnxruntime", "CUDAExecutionProvider"), ("pytorch", "eager-cuda"))
 ON_A_PROCESSOR = (("onnxruntime", "CPUExecutionProvider"), ("pytorch", "eager-cpu"))
@@ -75,9 +76,9 @@ def main() -> int:
             run = RunSpec(runner_name, provider, size, 1)
             found.append(compared(runner, run, model, samples, folder, limit))
             print(words(found[-1]), flush=True)
-    result = {"tolerance": TOLERANCE, "missing": missing, "rows": found}
-    if arguments.out:
-        arguments.out.write_text(json.dumps(result, indent=1), "utf-8")
+            if arguments.out:
+                result = {"tolerance": TOLERANCE, "missing": missing, "rows": found}
+                arguments.out.write_text(json.dumps(result, indent=1), "utf-8")
     worst = max(abs(row["wall"]["ratio"] - 1) for row in found)
     print(f"furthest from 1, wall clock: {worst:.3f} (allowed {TOLERANCE})")
     return 0 if worst <= TOLERANCE and not missing else 1
@@ -86,60 +87,52 @@ def main() -> int:
 def compared(
     runner: ProcessRunner, run: RunSpec, model: Path, samples: Samples, folder: Path, limit: float
 ) -> dict[str, Any]:
-    """Return medians and ratios of a combination, after as many rounds as there is time for."""
-    wall: list[tuple[float, float]] = []
-    device: list[tuple[float, float]] = []
-    events: list[float] = []
-    with ExitStack() as stack:
-        held = stack.enter_context(lease(runner.device(run)))
-        loops = [
-            stack.enter_context(
-                PlainProcess(
-                    runner.python,
-                    run.execution_provider,
-                    model,
-                    samples.inputs[0],
-                    run.batch_size,
-                    runner.options(run),
-                    runner.cores(run),
-                )
-            )
-            for _ in range(2)
-        ]
-        settings = MeasurementSettings(
-            warmup_seconds=WARMUP_S, min_seconds=TIMED_S, timeout_s=120.0
-        )
-        longest = 0.0
-        while len(wall) < LEAST_ROUNDS or (
-            len(wall) < MOST_ROUNDS and time.monotonic() + longest < limit
+    """Return medians and ratios of a combination, after as many launches as there is time for."""
+    settings = MeasurementSettings(warmup_seconds=WARMUP_S, min_seconds=TIMED_S, timeout_s=120.0)
+    launches: list[Launch] = []
+    longest = 0.0
+    with (
+        lease(runner.device(run)) as held,
+        PlainProcess(
+            runner.python,
+            run.execution_provider,
+            model,
+            samples.inputs[0],
+            run.batch_size,
+            runner.options(run),
+            runner.cores(run),
+        ) as loop,
+    ):
+        plain = [loop.time(WARMUP_S, TIMED_S)]
+        while len(launches) < LEAST_LAUNCHES or (
+            len(launches) < MOST_LAUNCHES and time.monotonic() + longest < limit
         ):
             began = time.monotonic()
-            launches: list[Launch] = []
-            plain: list[dict[str, Any]] = []
-            for turn in "ABBA":
-                if turn == "B":
-                    plain.append(loops[len(plain)].time(WARMUP_S, TIMED_S))
-                    continue
-                launch = runner.launch(model, run, samples, folder, settings, held)
-                if isinstance(launch, Failure):
-                    sys.exit(f"{run.target}: {launch.message}\n{launch.log}")
-                launches.append(launch)
-            ours = geometric([launch.percentile(50) for launch in launches])
-            wall.append((ours, geometric([each["p50_ms"] for each in plain])))
-            of_plain = [each["device_p50_ms"] for each in plain if each["device_p50_ms"]]
-            of_ours = [ms for launch in launches if (ms := device_p50_ms(launch)) is not None]
-            if of_plain:
-                events.append(geometric(of_plain))
-            if of_plain and of_ours:
-                device.append((geometric(of_ours), geometric(of_plain)))
+            launch = runner.launch(model, run, samples, folder, settings, held)
+            if isinstance(launch, Failure):
+                sys.exit(f"{run.target}: {launch.message}\n{launch.log}")
+            launches.append(launch)
+            plain.append(loop.time(WARMUP_S, TIMED_S))
             longest = max(longest, time.monotonic() - began)
+
+    def around(key: str) -> list[float]:
+        """Return the plain loop's mean before and after each launch."""
+        pairs = itertools.pairwise(turn[key] for turn in plain)
+        return [math.sqrt(before * after) for before, after in pairs]
+
+    ours = [launch.percentile(50) for launch in launches]
+    on_device = [ms for launch in launches if (ms := device_p50_ms(launch)) is not None]
+    has_events = plain[0]["device_p50_ms"] is not None
+    device = None
+    if has_events and len(on_device) == len(launches):
+        device = ratio(on_device, around("device_p50_ms"))
     return {
         "target": run.target,
         "batch_size": run.batch_size,
-        "rounds": len(wall),
-        "wall": ratio(wall),
-        "events_ms": float(np.median(events)) if events else None,
-        "device": ratio(device) if device else None,
+        "launches": len(launches),
+        "wall": ratio(ours, around("p50_ms")),
+        "events_ms": float(np.median(around("device_p50_ms"))) if has_events else None,
+        "device": device,
     }
 
 
@@ -152,23 +145,17 @@ def device_p50_ms(launch: Launch) -> float | None:
     return None
 
 
-def ratio(turns: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Return the runner's time ÷ the loop's, with a t interval over rounds of their logarithm."""
-    logs = Statistic.over_launches([math.log(ours / plain) for ours, plain in turns])
+def ratio(ours: Sequence[float], plain: Sequence[float]) -> dict[str, Any]:
+    """Return the runner's time ÷ the loop's, with a t interval over launches of its logarithm."""
+    logs = Statistic.over_launches([math.log(a / b) for a, b in zip(ours, plain, strict=True)])
     ends = [None if end is None else math.exp(end) for end in (logs.low, logs.high)]
-    ours, plain = (float(np.median(each)) for each in zip(*turns, strict=True))
     return {
-        "runner_ms": ours,
-        "loop_ms": plain,
+        "runner_ms": float(np.median(ours)),
+        "loop_ms": float(np.median(plain)),
         "ratio": math.exp(logs.value),
         "low": ends[0],
         "high": ends[1],
     }
-
-
-def geometric(values: Sequence[float]) -> float:
-    """Return the geometric mean."""
-    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def words(row: dict[str, Any]) -> str:
@@ -177,7 +164,8 @@ def words(row: dict[str, Any]) -> str:
     line = (
         f"{row['target']:<36} batch {row['batch_size']:>2}: runner {wall['runner_ms']:.4f} ms, "
         f"loop {wall['loop_ms']:.4f} ms, ratio {wall['ratio']:.3f} "
-        f"[{wall['low'] or math.nan:.3f}, {wall['high'] or math.nan:.3f}], {row['rounds']} rounds"
+        f"[{wall['low'] or math.nan:.3f}, {wall['high'] or math.nan:.3f}], "
+        f"{row['launches']} launches"
     )
     if device:
         line += f"; on the card {device['runner_ms']:.4f} ms, events {device['loop_ms']:.4f} ms, "

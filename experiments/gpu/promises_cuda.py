@@ -60,9 +60,9 @@ def main() -> int:
             break
         rows.append(one(arguments.study, point, artifacts))
         print(words(rows[-1]), flush=True)
+        if arguments.out:
+            arguments.out.write_text(json.dumps(rows, indent=1), "utf-8")
         longest = max(longest, time.monotonic() - began)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(rows, indent=1), "utf-8")
     kept = sum(bool(row.get("kept")) for row in rows)
     print(f"{kept} of {len(rows)} promises kept")
     on_card = any(row.get("device", "").startswith("gpu:") for row in rows)

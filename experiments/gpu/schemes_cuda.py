@@ -80,8 +80,8 @@ def main() -> int:
                         row |= measured(artifacts, scheme, RunSpec(runner, provider, size, 1), name)
                         show(row, rows)
                     rows.append(row)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(rows, indent=1), "utf-8")
+                    if arguments.out:
+                        arguments.out.write_text(json.dumps(rows, indent=1), "utf-8")
     late = sum(row.get("failure") == "not reached in time" for row in rows)
     if late:
         print(f"{late} of {len(rows)} lines were not reached in {arguments.seconds:.0f} s")
