@@ -15,12 +15,14 @@ import numpy as np
 from paretune.runners.build.builder import Builder
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
+from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
+from paretune.search.study.parts import study_runner
 from paretune.spaces import SCHEMES, BuildSpec, Quantization
 
 FORMAT_OF = {"onnxruntime": "onnx", "pytorch": "pt2"}
@@ -43,6 +45,10 @@ class Artifacts:
     def loaded(self) -> LoadedWorkload:
         """The workload."""
         return LoadedWorkload(self.config.workload, self.paths.folder)
+
+    def runner(self, name: str) -> ProcessRunner:
+        """Return a runner of the study by name."""
+        return study_runner(self.config, self.paths.folder, name)
 
     def schemes(self, model_format: str) -> list[str]:
         """Return the study's schemes that a format can hold."""

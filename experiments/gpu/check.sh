@@ -47,9 +47,11 @@ limited() {
 # Study files for this machine, and the models of all schemes: in the background, while tests run.
 prepare() {
     [ -f "$work/study/pictures.yaml" ] || "$python" "$here/this_machine.py" "$work/study" || return
-    for name in pictures sentences; do
-        limited "${PREPARE_S:-240}" "$python" "$here/artifacts.py" "$work/study/$name.yaml" &
-    done
+    (
+        limited "${PREPARE_S:-240}" "$python" "$here/artifacts.py" "$work/study/pictures.yaml"
+        limited 120 "$python" "$here/compiler_cache.py" "$work/study/pictures.yaml"
+    ) &
+    limited "${PREPARE_S:-240}" "$python" "$here/artifacts.py" "$work/study/sentences.yaml" &
     wait
 }
 

@@ -90,11 +90,11 @@ def agreement(folder: Path) -> Iterator[str]:
         yield f"no card here for {', '.join(found['missing'])}"
     for row in found["rows"]:
         line = f"{row['target']} batch {row['batch_size']}: {between(row['wall'])}"
-        if row["device"]:
-            line += f"; on the card, against events: {between(row['device'])}"
-        elif row["events_ms"]:
-            line += f"; events {row['events_ms']:.4f} ms"
         yield line
+        if row["device_by_events"]:
+            clock = row["device_by_clock"]["ratio"]
+            events = between(row["device_by_events"])
+            yield f"  without copies, by CUDA events: {events}; by the clock {clock:.3f}"
     yield ""
 
 

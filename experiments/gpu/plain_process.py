@@ -49,7 +49,7 @@ class PlainProcess:
         self._read("ready")
 
     def time(self, warmup_s: float, seconds: float) -> dict[str, Any]:
-        """Return ``p50_ms``, ``p95_ms`` and ``device_p50_ms``."""
+        """Return ``p50_ms`` and ``p95_ms``, ``resident_p50_ms`` and ``events_p50_ms``."""
         return self._ask(f"time {warmup_s} {seconds}", "p50_ms")
 
     def answers(self, path: Path) -> None:

@@ -54,7 +54,8 @@ def fitted(
     def is_here(axis: str, value: Any) -> bool:
         if axis == "execution_provider":
             runner, provider = split_target(value)
-            return provider in available[runner]
+            runtime = values["runners"].get(runner, {}).get("runtime", runner)
+            return provider in available.get(runtime, available["onnxruntime"])
         return axis != "quantization" or value in SCHEMES.names
 
     without = [
