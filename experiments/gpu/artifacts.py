@@ -58,10 +58,14 @@ class Artifacts:
 
     def file(self, scheme: str, model_format: str) -> Path | Failure:
         """Return the reference in a scheme and a format."""
-        builder = Builder(self.loaded, ArtifactStore(self.paths.store))
+        store = ArtifactStore(self.paths.store)
         spec = BuildSpec("reference", 0.0, Quantization(scheme))
-        built = builder.build(spec, model_format)
-        return built if isinstance(built, Failure) else built.path
+        built = Builder(self.loaded, store).build(spec, model_format)
+        if isinstance(built, Failure):
+            return built
+        path = store.get(built.lineage[-1].output)
+        assert path is not None, "it was just built"
+        return path
 
     def samples(self, folder: Path) -> Samples:
         """Write the validation split's inputs into a folder, for a runner."""

@@ -99,6 +99,8 @@ def onnxruntime_calls(
             options = {**options, "user_compute_stream": str(stream.cuda_stream)}
     import onnxruntime
 
+    if is_card:
+        onnxruntime.preload_dlls()
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
