@@ -14,7 +14,11 @@ import pytest
 from simulated_card.fixtures import simulated_card
 
 from paretune.runners import environment, gpu
+from paretune.runners.runtimes import devices
 from paretune.runners.runtimes.lease import lease_names
+from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.spaces import RunSpec
 
 NOWHERE = 2**30  # more than Linux ever gives
 
@@ -139,3 +143,39 @@ def test_launches_and_build_workers_count_cards_by_the_bus(tmp_path: Path) -> No
 def test_the_fingerprint_names_the_card_and_not_which_of_two_alike(card: ModuleType) -> None:
     assert environment.fingerprint()["gpu:0"] == "Simulated card, driver 0.0 (simulated)"
     assert json.dumps(environment.fingerprint())
+
+
+def test_every_provider_has_a_device_and_only_the_processors_share_one() -> None:
+    def device(provider: str, **options: str) -> str:
+        runner = OnnxRuntimeRunner(provider_options={provider: options})
+        return runner.device(RunSpec("onnxruntime", provider, 1, 1))
+
+    assert device("CUDAExecutionProvider", device_id="1") == "gpu:1"
+    assert device("TensorrtExecutionProvider") == "gpu:0"
+    assert device("OpenVINOExecutionProvider", device_type="CPU") == "cpu"
+    assert device("OpenVINOExecutionProvider", device_type="GPU.0") == "openvino:gpu"
+    assert device("XnnpackExecutionProvider") == device("CPUExecutionProvider") == "cpu"
+    others = ("QNN", "CoreML", "Dml", "MIGraphX", "WebGpu", "VitisAI", "CANN", "Nnapi")
+    found = {device(f"{name}ExecutionProvider") for name in others}
+    assert len(found) == len(others) and not any(map(gpu.is_card, found)) and "cpu" not in found
+
+
+def test_a_provider_is_tried_on_every_card(card: ModuleType, tmp_path: Path) -> None:
+    card.change(cards=TWO)
+    found = list(devices._providers(RUNTIMES.get("simulated").make_runner(), tmp_path))
+    names = [each.execution_provider for each in found]
+    assert names == ["SimulatedCUDA on gpu:0", "SimulatedCUDA on gpu:1"]
+    assert all(each.works for each in found), found
+    line = "gpu:1: Simulated card, 80 GiB, compute capability 9.0, driver 0.0 (simulated), GPU-bbbb"
+    assert line in devices.machine()
+
+
+def test_a_missing_library_is_named_with_what_has_it() -> None:
+    text = (
+        "Failed to load library libonnxruntime_providers_cuda.so with error: libcudnn.so.9: "
+        "cannot open shared object file: No such file or directory"
+    )
+    said = devices._missing_libraries(text, OnnxRuntimeRunner(), "CUDAExecutionProvider")
+    assert "Missing: libcudnn.so.9 (nvidia-cudnn-cu13)" in said
+    assert "requirements: ['onnxruntime-gpu[cuda,cudnn]==1.31.1', 'numpy']" in said
+    assert devices._missing_libraries("all is well", OnnxRuntimeRunner(), "CUDA") == ""

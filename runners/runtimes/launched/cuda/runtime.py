@@ -8,6 +8,7 @@ from typing import Any
 from ..refusal import RefusedError
 
 _DEVICE_TO_HOST = 2
+_INSUFFICIENT_DRIVER = 35  # also what CUDA says where there is no driver
 
 
 class CudaRuntime:
@@ -24,6 +25,7 @@ class CudaRuntime:
     def __init__(self, device_id: int, major: str) -> None:
         self.device_id = device_id
         self.why_pageable = ""
+        self._major = major
         self._library: Any = ctypes.CDLL(f"libcudart.so.{major}")
         self._library.cudaGetErrorString.restype = ctypes.c_char_p
         self._library.cudaHostAlloc.argtypes = (
@@ -46,8 +48,11 @@ class CudaRuntime:
         """
         error = self._library.cudaSetDevice(self.device_id) or self._library.cudaFree(None)
         if error:
+            fix = ""
+            if error == _INSUFFICIENT_DRIVER:
+                fix = f": install an NVIDIA driver for CUDA {self._major} or newer"
             raise RefusedError(
-                "unsupported", f"CUDA cannot use card {self.device_id}: {self._text(error)}"
+                "unsupported", f"CUDA cannot use card {self.device_id}: {self._text(error)}{fix}"
             )
 
     def array(self, shape: Sequence[int], dtype: Any) -> Any:
