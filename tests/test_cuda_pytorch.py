@@ -323,9 +323,9 @@ def test_a_launch_on_the_card(tmp_path: Path, provider: str) -> None:
         launch = runner.launch(model, run, samples, tmp_path, QUICK, held)
     assert isinstance(launch, Launch), launch
     assert min(launch.latency_ms) > 0
-    device_ms = getattr(launch, "device_latency_ms", None)
-    if device_ms is not None:
-        assert 0 < np.median(device_ms) < 1.5 * np.median(launch.latency_ms)
+    assert launch.device_latency_ms is not None and launch.device_latency_ms > 0
+    assert launch.proof is not None and launch.proof.options["fp32_precision"] == "ieee"
+    assert launch.proof.elsewhere == ()
 
 
 @on_card
@@ -438,6 +438,5 @@ def test_a_call_on_a_simulated_card(tmp_path: Path, provider: str, simulated_car
     assert proof["elsewhere"] == [] and set(proof["nodes"]) == {provider}
     assert proof["options"]["fp32_precision"] == "tf32"
     assert proof["options"]["host_memory"] == "pinned"
-    if provider == "eager-cuda":
-        nodes = model.profile(model.feed([feeds()[0]]), 2)
-        assert {node["provider"] for node in nodes} == {provider}
+    nodes = model.profile(model.feed([feeds()[0]]), 2)
+    assert {node["provider"] for node in nodes} == {provider}

@@ -143,11 +143,23 @@ class PyTorchModel:
         return once
 
     def profile(self, feed: Any, calls: int) -> list[Node]:
-        """Return the graph's nodes with the device of their results, or the kernels."""
-        if not self.has_fixed_batch:
+        """Return the graph's nodes with the device of their results; if compiled, the kernels.
+
+        A captured graph has the same nodes or kernels, but the profiler may see it as one event: so
+        they run one by one here.
+        """
+        if not self.is_compiled:
             return self._nodes(feed, calls)
-        self(feed)
-        found = profiled(_torch(), lambda: self(feed), calls, is_on_card=self.is_on_card)
+        torch = _torch()
+
+        def call() -> None:
+            with torch.inference_mode():
+                self.module(*self._copied_in(feed))
+            if self.is_on_card:
+                torch.cuda.synchronize(self.device)
+
+        self(feed)  # compiles
+        found = profiled(torch, call, calls, is_on_card=self.is_on_card)
         for node in found:
             node["provider"] = self.provider if self._is_compiled_whole() else self._eager
         if self.is_on_card:  # the kernels do not show what ran on the processor instead
