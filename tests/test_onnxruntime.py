@@ -149,11 +149,21 @@ class SimulatedCudart:
             self.kept[address._obj.value] = memory
             return error
 
-        def copy(target: int, source: int, size: int, kind: int) -> int:
+        def copy(target: int, source: int, size: int, kind: int, stream: int) -> int:
+            self.copies.append((kind, stream))
             ctypes.memmove(target, source, size)
             return 0
 
-        self.cudaHostAlloc, self.cudaMemcpy = alloc, copy
+        def make_stream(address: Any, flags: int) -> int:
+            address._obj.value = 7
+            return error
+
+        def synchronize(stream: int) -> int:
+            return 0
+
+        self.copies: list[tuple[int, int]] = []
+        self.cudaHostAlloc, self.cudaMemcpyAsync = alloc, copy
+        self.cudaStreamCreateWithFlags, self.cudaStreamSynchronize = make_stream, synchronize
         self.cudaFreeHost = lambda address: self.kept.pop(address.value) and 0
         self.cudaSetDevice = self.cudaFree = lambda _: error
         self.cudaGetErrorString = lambda number: b"out of memory"
@@ -165,15 +175,17 @@ def simulated(monkeypatch: pytest.MonkeyPatch, error: int = 0) -> tuple[CudaRunt
     return CudaRuntime(0, "13"), library
 
 
-@pytest.mark.parametrize("has_runtime", [True, False])
+@pytest.mark.parametrize("stream", [7, 0, None])
 def test_calls_with_buffers_answer_like_calls_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_runtime: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: int | None
 ) -> None:
     """The calls of a card, with a simulated libcudart and buffers in the host's memory."""
     path = with_free_output(tmp_path / "free.onnx")
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    cudart = simulated(monkeypatch)[0] if has_runtime else None
-    bound = BoundSession(ort, session, ("cpu", 0), cudart)
+    cudart, library = simulated(monkeypatch)
+    if stream:
+        cudart.make_stream()
+    bound = BoundSession(ort, session, ("cpu", 0), None if stream is None else cudart)
     rng = np.random.default_rng(0)
     for size in (4, 2, 4):
         data = [{"x": np.maximum(rng.random((size, 8), "f") - 0.5, 0)} for _ in range(MOST_FEEDS)]
@@ -186,8 +198,10 @@ def test_calls_with_buffers_answer_like_calls_without(
             call()
             call()
     assert bound.host_memory == (
-        "page-locked" if has_runtime else "pageable: libcudart cannot be loaded"
+        "pageable: libcudart cannot be loaded" if stream is None else "page-locked"
     )
+    # Inputs are copied in the stream of the session, if there is one.
+    assert set(library.copies) == {7: {(1, 7), (2, 7)}, 0: {(2, 0)}, None: set()}[stream]
 
 
 def test_page_locked_memory_is_given_back_and_its_lack_is_told(

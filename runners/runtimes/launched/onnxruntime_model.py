@@ -1,6 +1,7 @@
 """ONNX Runtime: a session on the requested provider only."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ class OnnxRuntimeModel:
         self.job = job
         self.provider: str = job["execution_provider"]
         runtime = _card(ort, job)
+        if runtime is not None and runtime.stream:
+            stream = {"user_compute_stream": str(runtime.stream)}
+            job = {**job, "options": {**job["options"], **stream}}
         self.session = _session(ort, job, settings)
         inputs = self.session.get_inputs()
         self.input_names = [value.name for value in inputs]
@@ -79,7 +83,8 @@ class OnnxRuntimeModel:
         for node in nodes:
             counts[node["provider"]] = counts.get(node["provider"], 0) + 1
         elsewhere = [node for node in nodes if node["provider"] != self.provider]
-        options = self.session.get_provider_options().get(self.provider, {})
+        options = dict(self.session.get_provider_options().get(self.provider, {}))
+        options.pop("user_compute_stream", None)  # an address
         host = {} if self._bound is None else {"host_memory": self._bound.host_memory}
         return {
             "registered": registered,
@@ -225,6 +230,8 @@ def _card(ort: Any, job: Job) -> CudaRuntime | None:
     # What the driver reserves for itself in the host's memory is not the model's.
     with beyond_the_memory_limit():
         runtime.open()
+    if "others" not in job and job["options"].get(_GRAPH) != "1":  # it has a stream of its own
+        runtime.make_stream()
     return runtime
 
 
@@ -261,14 +268,7 @@ def _tensors(arguments: Mapping[str, Any]) -> list[list[Any]]:
     tensors = [*arguments.get("output_type_shape", [])]
     if arguments.get("op_name") not in ("Shape", "Size"):  # they do not read their input's data
         tensors += arguments.get("input_type_shape", [])
-    found: list[list[Any]] = []
-    for tensor in tensors:
-        for dtype, shape in tensor.items():
-            elements = 1
-            for size in shape:
-                elements *= size
-            found.append([dtype, elements])
-    return found
+    return [[dtype, math.prod(shape)] for each in tensors for dtype, shape in each.items()]
 
 
 def _plugged_devices(job: Job) -> list[Any]:

@@ -66,7 +66,7 @@ class BoundSession:
         buffers = self._buffers_of(feed)
         buffers.copy_in(feed)
         buffers.keep_outputs()
-        return buffers.run
+        return buffers.run_to_the_end
 
     def _stage(self, runtime: CudaRuntime, name: str, array: Any) -> Any:
         key = (name, array.shape, array.dtype.str)
@@ -116,6 +116,11 @@ class Buffers:
             for name, array in feed.items()
             if not _is_text(array)
         }
+        # Inputs that the model reads on the card stay bound to their buffers, and are copied in the
+        # session's own stream. Binding copies the others to the host, once each call.
+        self._streamed = _read_in(place[0], session) if runtime and runtime.stream else set()
+        for name in self._streamed & self._inputs.keys():
+            self._binding.bind_ortvalue_input(name, self._inputs[name])
         sizes = _sizes(session, feed)
         # Outputs whose shape follows from the inputs' have a place; for the others, it is None.
         self._outputs: dict[str, tuple[Any, Any] | None] = {}
@@ -136,12 +141,14 @@ class Buffers:
     def copy_in(self, feed: Arrays) -> None:
         """Copy inputs to the card."""
         for name, array in feed.items():
-            if name not in self._inputs:
+            value = self._inputs.get(name)
+            if value is None:
                 self._binding.bind_cpu_input(name, array)
-                continue
-            self._inputs[name].update_inplace(array)
-            # Binding again copies nothing, unless the model reads this input on the host.
-            self._binding.bind_ortvalue_input(name, self._inputs[name])
+            elif name in self._streamed and self._runtime is not None:
+                self._runtime.copy_to_card(value.data_ptr(), array)
+            else:
+                value.update_inplace(array)
+                self._binding.bind_ortvalue_input(name, value)
         for name, place in self._outputs.items():
             if place is None:
                 self._binding.bind_output(name, "cpu")
@@ -153,9 +160,16 @@ class Buffers:
                 self._binding.bind_output(name, *self._place)
 
     def run(self) -> None:
-        """Run once; the outputs are finished, and on the card."""
+        """Run once; the outputs are on the card, at least for what follows in the stream."""
         self._session.run_with_iobinding(self._binding)
-        self._binding.synchronize_outputs()
+        if self._runtime is None or not self._runtime.stream:
+            self._binding.synchronize_outputs()
+
+    def run_to_the_end(self) -> None:
+        """Run once; the outputs are on the card, and finished."""
+        self.run()
+        if self._runtime is not None:
+            self._runtime.finish()
 
     def copy_out(self) -> list[Any]:
         """Return the outputs in the host's memory."""
@@ -172,6 +186,8 @@ class Buffers:
                 continue
             self._runtime.copy_to_host(host, value.data_ptr())
             found.append(host)
+        if self._runtime is not None:
+            self._runtime.finish()
         return found
 
     def _is_number(self, name: str) -> bool:
@@ -208,6 +224,14 @@ def output_shape(dimensions: Sequence[Any], sizes: Mapping[str, int]) -> list[in
     """
     found = [size if isinstance(size, int) else sizes.get(size) for size in dimensions]
     return None if None in found or not found else [size for size in found if size is not None]
+
+
+def _read_in(memory: str, session: Any) -> set[str]:
+    """Return the inputs that a session reads in a kind of memory, as far as it tells."""
+    if not hasattr(session, "get_input_memory_infos"):
+        return set()
+    infos = zip(session.get_inputs(), session.get_input_memory_infos(), strict=True)
+    return {value.name for value, info in infos if info.name.lower() == memory}
 
 
 def _sizes(session: Any, feed: Arrays) -> dict[str, int]:

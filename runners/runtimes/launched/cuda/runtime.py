@@ -7,7 +7,8 @@ from typing import Any
 
 from ..refusal import RefusedError
 
-_DEVICE_TO_HOST = 2
+_HOST_TO_DEVICE, _DEVICE_TO_HOST = 1, 2
+_NON_BLOCKING = 1
 _INSUFFICIENT_DRIVER = 35  # also what CUDA says where there is no driver
 
 
@@ -25,6 +26,7 @@ class CudaRuntime:
     def __init__(self, device_id: int, major: str) -> None:
         self.device_id = device_id
         self.why_pageable = ""
+        self.stream = 0
         self._major = major
         self._library: Any = ctypes.CDLL(f"libcudart.so.{major}")
         self._library.cudaGetErrorString.restype = ctypes.c_char_p
@@ -33,12 +35,14 @@ class CudaRuntime:
             ctypes.c_size_t,
             ctypes.c_uint,
         )
-        self._library.cudaMemcpy.argtypes = (
+        self._library.cudaMemcpyAsync.argtypes = (
             ctypes.c_void_p,
             ctypes.c_void_p,
             ctypes.c_size_t,
             ctypes.c_int,
+            ctypes.c_void_p,
         )
+        self._library.cudaStreamSynchronize.argtypes = (ctypes.c_void_p,)
 
     def open(self) -> None:
         """Make the card's context, which takes a second, and make it this thread's.
@@ -81,11 +85,31 @@ class CudaRuntime:
         weakref.finalize(memory, self._library.cudaFreeHost, address).atexit = False
         return np.frombuffer(memory, result.dtype).reshape(result.shape)
 
+    def make_stream(self) -> None:
+        """Make the stream of copies, for a session to compute in as well; without one, it is 0."""
+        stream = ctypes.c_void_p()
+        if not self._library.cudaStreamCreateWithFlags(ctypes.byref(stream), _NON_BLOCKING):
+            self.stream = stream.value or 0
+
+    def copy_to_card(self, target: int, source: Any) -> None:
+        """Copy an array to an address on the card, after what is in the stream."""
+        self._copy(target, source.ctypes.data, source.nbytes, _HOST_TO_DEVICE)
+
     def copy_to_host(self, target: Any, source: int) -> None:
-        """Copy as many bytes as an array has from an address on the card; wait until it is done."""
-        error = self._library.cudaMemcpy(target.ctypes.data, source, target.nbytes, _DEVICE_TO_HOST)
+        """Copy as many bytes as an array has from an address on the card, after the stream."""
+        self._copy(target.ctypes.data, source, target.nbytes, _DEVICE_TO_HOST)
+
+    def finish(self) -> None:
+        """Wait until all that is in the stream is done."""
+        self._check("finish its work", self._library.cudaStreamSynchronize(self.stream))
+
+    def _copy(self, target: int, source: int, size: int, kind: int) -> None:
+        error = self._library.cudaMemcpyAsync(target, source, size, kind, self.stream)
+        self._check("copy", error)
+
+    def _check(self, what: str, error: int) -> None:
         if error:
-            raise RuntimeError(f"CUDA cannot copy from the card: {self._text(error)}")
+            raise RuntimeError(f"CUDA cannot {what}: {self._text(error)}")
 
     def _text(self, error: int) -> str:
         return f"{self._library.cudaGetErrorString(error).decode()} (CUDA error {error})"
