@@ -24,11 +24,11 @@ def main(out: Path | None) -> None:
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "card": card(),
         "packages": {name: version(name) for name in PACKAGES},
         "torch": torch(),
         "onnxruntime": onnxruntime(),
     }
+    found["card"] = card() or found["torch"]["card"]
     has_tensorrt = found["packages"]["tensorrt"] is not None
     found["missing"] = [name for name, there in found["packages"].items() if there is None]
     for key, value in found.items():
@@ -47,7 +47,7 @@ def card() -> str | None:
         return None
     command = ["nvidia-smi", f"--query-gpu={CARD}", "--format=csv,noheader"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout.strip() or None
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def version(package: str) -> str | None:
