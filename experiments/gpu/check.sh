@@ -148,7 +148,7 @@ page() {
     "$python" "$here/page.py" "$out" | tee "$out/page.md"
 }
 
-declare -A most=([machine]=45 [contract]=110 [agreement]=110 [study]=160 [promises]=60
+declare -A most=([machine]=45 [contract]=110 [agreement]=100 [study]=150 [promises]=50
     [schemes]=130 [page]=10)
 for step in "${steps[@]}"; do
     case " agreement study schemes " in *" $step "*) start_prepare ;; esac
