@@ -49,7 +49,8 @@ prepare() {
     [ -f "$work/study/pictures.yaml" ] || "$python" "$here/this_machine.py" "$work/study" || return
     (
         limited "${PREPARE_S:-240}" "$python" "$here/artifacts.py" "$work/study/pictures.yaml"
-        limited 120 "$python" "$here/compiler_cache.py" "$work/study/pictures.yaml"
+        PARETUNE_LEASES=$(mktemp -d) \
+            limited 120 "$python" "$here/compiler_cache.py" "$work/study/pictures.yaml"
     ) &
     limited "${PREPARE_S:-240}" "$python" "$here/artifacts.py" "$work/study/sentences.yaml" &
     wait
@@ -73,7 +74,8 @@ await_prepared() {
 
 machine() {
     # Every provider is tried, compilers included; nothing is timed, so the tests need not wait.
-    (limited 150 "$python" -m paretune devices) >"$out/devices.log" 2>&1 &
+    PARETUNE_LEASES=$(mktemp -d) limited 150 "$python" -m paretune devices \
+        >"$out/devices.log" 2>&1 &
     devices=$!
     limited "$1" "$python" "$here/machine.py" "$out/machine.json"
 }
@@ -85,13 +87,10 @@ await_devices() {
     cat "$out/devices.log"
 }
 
-# Nothing in these tests depends on how long anything takes, so the suites run at once. Each has its
-# own leases: they would wait for each other.
+# Nothing in these tests depends on how long anything takes, so the suites run at once. What runs at
+# once has leases of its own: it would wait for the others.
 contract() {
-    local pids=() name more=() code=0
-    for name in "$root"/tests/test_cuda*.py "$root"/tests/test_card*.py; do
-        [ -f "$name" ] && more+=("$name")
-    done
+    local pids=() pid file code=0
     suite() {
         local name=$1
         shift
@@ -103,11 +102,12 @@ contract() {
     (cd "$root" && suite onnxruntime-cuda "$suites" -k CUDAExecutionProvider) & pids+=($!)
     (cd "$root" && suite eager-cuda "$suites" -k "eager-cuda and not graphs") & pids+=($!)
     (cd "$root" && suite compile-cuda "$suites" -k "compile-cuda and not graphs") & pids+=($!)
-    if [ ${#more[@]} -gt 0 ]; then
-        (cd "$root" && suite cards "${more[@]}") & pids+=($!)
-    fi
+    for file in "$root"/tests/test_cuda*.py "$root"/tests/test_card*.py; do
+        [ -f "$file" ] || continue
+        (cd "$root" && suite "$(basename "$file" .py)" "$file") & pids+=($!)
+    done
     for pid in "${pids[@]}"; do wait "$pid" || code=1; done
-    tail -n 4 "$out"/contract-*.log
+    tail -n 2 "$out"/contract-*.log
     return $code
 }
 
@@ -123,7 +123,7 @@ study() {
     await_prepared
     local limit hours code
     limit=$(allowed "$1")
-    hours=$(awk "BEGIN { print ($limit - 10) / 3600 }")
+    hours=$("$python" -c "print(($limit - 10) / 3600)")
     limited "$limit" "$python" -m paretune search "$work/study/pictures.yaml" --hours "$hours"
     code=$?
     limited 20 "$python" -m paretune frontier "$work/study/pictures.yaml"
@@ -148,7 +148,7 @@ page() {
     "$python" "$here/page.py" "$out" | tee "$out/page.md"
 }
 
-declare -A most=([machine]=45 [contract]=110 [agreement]=110 [study]=160 [promises]=60
+declare -A most=([machine]=45 [contract]=110 [agreement]=100 [study]=150 [promises]=50
     [schemes]=130 [page]=10)
 for step in "${steps[@]}"; do
     case " agreement study schemes " in *" $step "*) start_prepare ;; esac

@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ def main(out: Path | None) -> None:
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "card": card(),
         "packages": {name: version(name) for name in PACKAGES},
-        "torch": torch(),
-        "onnxruntime": onnxruntime(),
+        "torch": tried(torch),
+        "onnxruntime": tried(onnxruntime),
     }
+    found["card"] = card() or found["torch"].get("card")
     has_tensorrt = found["packages"]["tensorrt"] is not None
     found["missing"] = [name for name, there in found["packages"].items() if there is None]
     for key, value in found.items():
@@ -47,7 +48,7 @@ def card() -> str | None:
         return None
     command = ["nvidia-smi", f"--query-gpu={CARD}", "--format=csv,noheader"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout.strip() or None
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def version(package: str) -> str | None:
@@ -56,6 +57,14 @@ def version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def tried(describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return a runtime's description, or the error of its import."""
+    try:
+        return describe()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def torch() -> dict[str, Any]:

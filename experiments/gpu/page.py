@@ -59,15 +59,16 @@ def words(code: str) -> str:
 
 def contract(folder: Path) -> Iterator[str]:
     """Passed, failed and skipped tests by suite, with the names of the failed."""
-    files = sorted(folder.glob("contract-*.xml"))
+    files = sorted(folder.glob("contract-*.log"))
     if files:
         yield "## Contract suites"
     for file in files:
         try:
-            cases = list(ElementTree.parse(file).getroot().iter("testcase"))
-        except ElementTree.ParseError:
-            yield f"{file.stem}: not finished"
+            root = ElementTree.parse(file.with_suffix(".xml")).getroot()
+        except (OSError, ElementTree.ParseError):
+            yield f"{file.stem.removeprefix('contract-')}: not finished, see {file.name}"
             continue
+        cases = list(root.iter("testcase"))
         bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
         skipped = [c for c in cases if c.find("skipped") is not None]
         passed = len(cases) - len(bad) - len(skipped)

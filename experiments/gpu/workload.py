@@ -4,7 +4,7 @@ The data come from a seed, so a machine without a network has all it needs. A re
 transformer: large enough that a card is many times faster at batch 64, and small enough that a
 processor comes near it, or wins with a student, at batch 1.
 
-- :class:`Pictures`: in which of ten directions does a noisy grating run, with another one across
+- :class:`Pictures`: in which of twenty directions does a noisy grating run, with another one across
   it? A residual network (He et al., "Deep Residual Learning for Image Recognition", 2016,
   https://arxiv.org/abs/1512.03385), 0.2 GFLOP per picture.
 - :class:`Sentences`: which of eight topics has the most words in a sentence of 32 words? An
@@ -24,7 +24,7 @@ from torch.nn import functional
 from paretune import Data, Recipe, Split, Workload
 
 SIZES = {"train": 2048, "calibration": 256, "validation": 768, "test": 768}
-SIDE, DIRECTIONS = 32, 10
+SIDE, DIRECTIONS = 32, 20
 LENGTH, WORDS, TOPICS, TOPIC_WORDS = 32, 512, 8, 12
 HEAD_WIDTH = 32
 
@@ -55,7 +55,7 @@ class ResidualNet(nn.Module):
         self.classifier = nn.Linear(4 * width, DIRECTIONS)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Map pictures of shape (batch, 3, 32, 32) to logits of shape (batch, 10)."""
+        """Map pictures of shape (batch, 3, 32, 32) to logits of shape (batch, 20)."""
         logits: Tensor = self.classifier(self.pool(self.blocks(self.stem(pictures))).flatten(1))
         return logits
 
