@@ -70,7 +70,7 @@ class PyTorchModel:
             ) from error
         self.input_names = list(program.graph_signature.user_inputs)
         try:
-            program = moved(program, self.device) if self.is_on_card else program
+            program = moved(torch, program, self.device) if self.is_on_card else program
             self.graph = program.module()
             if self.is_channels_last:
                 self.graph = self.graph.to(memory_format=torch.channels_last)

@@ -67,7 +67,7 @@ def set_fp32_precision(torch: Any, is_tf32: bool) -> None:
     torch.backends.cudnn.allow_tf32 = is_tf32
 
 
-def moved(program: Any, device: Any) -> Any:
+def moved(torch: Any, program: Any, device: Any) -> Any:
     """Return an exported program on a device.
 
     ``module().to(device)`` would leave the device of the export in the graph, where ``arange``,
@@ -84,7 +84,14 @@ def moved(program: Any, device: Any) -> Any:
             f"this torch cannot move an exported program to {device}: it needs torch 2.7 or newer",
         ) from error
     # With its index: the graph asserts devices, and cuda is not cuda:0 there.
-    return move_to_device_pass(program, str(device))
+    program = move_to_device_pass(program, str(device))
+    # A view relies on strides, which were those of the processor's kernels: attention returns
+    # others on a card. A reshape is the same view where that is possible, else a copy.
+    for node in program.graph.nodes:
+        if node.target == torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
+    program.graph_module.recompile()
+    return program
 
 
 class CapturedGraph:
