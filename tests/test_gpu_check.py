@@ -100,9 +100,8 @@ def test_the_page_names_the_card_and_fits_on_a_page(
     sizes = [{**scheme, "scheme": f"s{n}", "batch_size": n % 3} for n in range(60)]
     write(tmp_path / "schemes.json", [*sizes, {**sizes[0], "failure": "not reached in time"}])
     (tmp_path / "steps.tsv").write_text("machine\t0\t3\ncontract\t124\t110\nmachine\t0\t4\n")
-    for suite in ("contract-eager-cuda.log", "contract-test_card.log"):
-        (tmp_path / suite).touch()
-    (tmp_path / "contract-eager-cuda.xml").write_text(
+    write(tmp_path / "contract.json", {"eager-cuda-1": 1, "eager-cuda-2": 0, "test_card": 2})
+    (tmp_path / "contract-eager-cuda-2.xml").write_text(
         '<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure/></testcase>'
         '<testcase name="c"><skipped message="no card"/></testcase></testsuite></testsuites>'
     )
@@ -111,7 +110,7 @@ def test_the_page_names_the_card_and_fits_on_a_page(
     assert len(lines) <= page.MOST_LINES
     assert lines[0] == "# Paretune on NVIDIA Test Card, GPU-1"
     assert "eager-cuda: 1 passed, 1 failed, 1 skipped" in lines
-    assert "test_card: not finished, see contract-test_card.log" in lines
+    assert "test_card: 0 passed, 0 failed, 0 skipped; NOT FINISHED in time" in lines
     assert "steps: machine ok (4 s), contract OUT OF TIME (110 s)" in lines
     assert any("on gpu:0" in line for line in lines)
 

@@ -19,7 +19,7 @@ steps=("$@")
 python=${PYTHON:-python3}
 work=${WORK:-$(mktemp -d)}
 mkdir -p "$work/leases"
-export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 export TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-$work/inductor}"
 export PARETUNE_LEASES="${PARETUNE_LEASES:-$work/leases}" COLUMNS=180 TERM=dumb
 began=$SECONDS
@@ -58,7 +58,12 @@ prepare() {
 
 start_prepare() {
     [ -n "$prepared" ] && return
-    (prepare) >"$out/prepare.log" 2>&1 &
+    # The suites of the contract have the last cores.
+    local last=$(($(nproc) - 10))
+    (
+        [ "$last" -gt 0 ] && taskset -cp "0-$last" "$BASHPID" >/dev/null
+        prepare
+    ) >"$out/prepare.log" 2>&1 &
     prepared=$!
 }
 
@@ -74,7 +79,7 @@ await_prepared() {
 
 machine() {
     # Every provider is tried, compilers included; nothing is timed, so the tests need not wait.
-    PARETUNE_LEASES=$(mktemp -d) limited 150 "$python" -m paretune devices \
+    PARETUNE_LEASES=$(mktemp -d) limited 125 "$python" -m paretune devices \
         >"$out/devices.log" 2>&1 &
     devices=$!
     limited "$1" "$python" "$here/machine.py" "$out/machine.json"
@@ -87,28 +92,8 @@ await_devices() {
     cat "$out/devices.log"
 }
 
-# Nothing in these tests depends on how long anything takes, so the suites run at once. What runs at
-# once has leases of its own: it would wait for the others.
 contract() {
-    local pids=() pid file code=0
-    suite() {
-        local name=$1
-        shift
-        PARETUNE_LEASES=$(mktemp -d) limited "$limit" "$python" -m pytest -q -rs -m "" \
-            -p no:cacheprovider --junitxml="$out/contract-$name.xml" "$@" \
-            >"$out/contract-$name.log" 2>&1
-    }
-    local limit=$1 suites="$root/tests/test_runner_contract.py"
-    (cd "$root" && suite onnxruntime-cuda "$suites" -k CUDAExecutionProvider) & pids+=($!)
-    (cd "$root" && suite eager-cuda "$suites" -k "eager-cuda and not graphs") & pids+=($!)
-    (cd "$root" && suite compile-cuda "$suites" -k "compile-cuda and not graphs") & pids+=($!)
-    for file in "$root"/tests/test_cuda*.py "$root"/tests/test_card*.py; do
-        [ -f "$file" ] || continue
-        (cd "$root" && suite "$(basename "$file" .py)" "$file") & pids+=($!)
-    done
-    for pid in "${pids[@]}"; do wait "$pid" || code=1; done
-    tail -n 2 "$out"/contract-*.log
-    return $code
+    limited "$1" "$python" "$here/contract.py" "$out" --seconds $(($1 - 8))
 }
 
 agreement() {
@@ -148,7 +133,7 @@ page() {
     "$python" "$here/page.py" "$out" | tee "$out/page.md"
 }
 
-declare -A most=([machine]=45 [contract]=110 [agreement]=100 [study]=150 [promises]=50
+declare -A most=([machine]=45 [contract]=130 [agreement]=85 [study]=120 [promises]=35
     [schemes]=130 [page]=10)
 for step in "${steps[@]}"; do
     case " agreement study schemes " in *" $step "*) start_prepare ;; esac

@@ -4,6 +4,7 @@ python page.py FOLDER
 """
 
 import json
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -59,26 +60,32 @@ def words(code: str) -> str:
 
 def contract(folder: Path) -> Iterator[str]:
     """Passed, failed and skipped tests by suite, with the names of the failed."""
-    files = sorted(folder.glob("contract-*.log"))
-    if files:
+    codes: dict[str, int] = read(folder / "contract.json") or {}
+    suites: dict[str, list[str]] = {}
+    for part in codes:
+        suites.setdefault(re.sub(r"-\d$", "", part), []).append(part)
+    if suites:
         yield "## Contract suites"
-    for file in files:
-        try:
-            root = ElementTree.parse(file.with_suffix(".xml")).getroot()
-        except (OSError, ElementTree.ParseError):
-            yield f"{file.stem.removeprefix('contract-')}: not finished, see {file.name}"
-            continue
-        cases = list(root.iter("testcase"))
+    for name, parts in suites.items():
+        cases = [case for part in parts for case in cases_of(folder / f"contract-{part}.xml")]
         bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
         skipped = [c for c in cases if c.find("skipped") is not None]
         passed = len(cases) - len(bad) - len(skipped)
-        line = f"{file.stem.removeprefix('contract-')}: {passed} passed, {len(bad)} failed, "
-        yield line + f"{len(skipped)} skipped"
+        late = "" if all(codes[part] in (0, 1) for part in parts) else "; NOT FINISHED in time"
+        yield f"{name}: {passed} passed, {len(bad)} failed, {len(skipped)} skipped{late}"
         yield from (f"  FAILED {case.get('name')}" for case in bad[:4])
         reasons = {(c.find("skipped").get("message") or "")[:110] for c in skipped}  # type: ignore[union-attr]
         yield from (f"  skipped: {reason}" for reason in sorted(reasons)[:2])
-    if files:
+    if suites:
         yield ""
+
+
+def cases_of(file: Path) -> list[ElementTree.Element]:
+    """Return the test cases of a JUnit file; none if it was not written."""
+    try:
+        return list(ElementTree.parse(file).getroot().iter("testcase"))
+    except (OSError, ElementTree.ParseError):
+        return []
 
 
 def agreement(folder: Path) -> Iterator[str]:
