@@ -67,11 +67,16 @@ def contract(folder: Path) -> Iterator[str]:
     if suites:
         yield "## Contract suites"
     for name, parts in suites.items():
-        cases = [case for part in parts for case in cases_of(folder / f"contract-{part}.xml")]
+        late_parts = [part for part in parts if codes[part] not in (0, 1)]
+        cases = []
+        for part in parts:
+            found = cases_of(folder / f"contract-{part}.xml")
+            # The last test of an interrupted part did not end; the file does not tell.
+            cases += found[:-1] if part in late_parts else found
         bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
         skipped = [c for c in cases if c.find("skipped") is not None]
         passed = len(cases) - len(bad) - len(skipped)
-        late = "" if all(codes[part] in (0, 1) for part in parts) else "; NOT FINISHED in time"
+        late = "; NOT FINISHED in time" if late_parts else ""
         yield f"{name}: {passed} passed, {len(bad)} failed, {len(skipped)} skipped{late}"
         yield from (f"  FAILED {case.get('name')}" for case in bad[:4])
         reasons = {(c.find("skipped").get("message") or "")[:110] for c in skipped}  # type: ignore[union-attr]

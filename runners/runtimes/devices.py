@@ -41,11 +41,16 @@ class Device:
     detail: str
 
 
-def devices() -> list[Device]:
-    """Try every execution provider that the runtimes know, working ones first."""
+def devices(*, slow: bool = False) -> list[Device]:
+    """Try every execution provider that the runtimes know, working ones first.
+
+    Args:
+        slow: Whether to try those as well whose first call may take half an hour, such as those
+            that build an engine.
+    """
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        found = [each for runtime in RUNTIMES for each in _providers(runtime.make_runner(), folder)]
+        runners = [runtime.make_runner() for runtime in RUNTIMES]
+        found = [each for runner in runners for each in _providers(runner, Path(name), slow)]
     return sorted(found, key=lambda device: not device.works)
 
 
@@ -61,7 +66,7 @@ def machine() -> str:
     )
 
 
-def _providers(runner: ProcessRunner, folder: Path) -> Iterator[Device]:
+def _providers(runner: ProcessRunner, folder: Path, slow: bool) -> Iterator[Device]:
     described = runner.describe(folder)
     if isinstance(described, Failure):
         yield Device(runner.name, runner.record.default_provider, False, described.message)
@@ -77,6 +82,9 @@ def _providers(runner: ProcessRunner, folder: Path) -> Iterator[Device]:
             needs = runner.record.needs.get(provider, f"a build of {runner.runtime} with it")
             detail = f"not available: needs {needs}{_install(runner, provider)}"
             yield Device(runner.name, provider, False, detail)
+        elif runner.record.start_s.get(provider, 0.0) > _SLOW_S and not slow:
+            reason = "installed, but not tried: its first call takes minutes; --slow tries it"
+            yield Device(runner.name, provider, False, reason)
         elif model is None:
             reason = f"installed, but not tried: there is no example of a .{runner.model_format}"
             yield Device(runner.name, provider, False, reason)
@@ -161,6 +169,7 @@ _LIBRARIES = (
 )
 """Names of libraries begin with the first; the second has them, a package of pip but for one."""
 _PATIENCE_S = 5.0
+_SLOW_S = 600.0  # compilers need less; autotuners and builders of engines may need more
 _OTHERS = ("python", "numpy")  # versions that are not the runtime's
 
 
