@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Need = Literal["", "pipeline", "load", "energy"]
+Need = Literal["", "pipeline", "load", "energy", "card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Metric:
         description: For people.
         higher_is_better: Its natural direction.
         needs: What it takes to record it: the workload's ``pipeline``, a ``load`` in the study
-            file, an ``energy`` counter; nothing if empty.
+            file, an ``energy`` counter, a ``card``; nothing if empty.
         is_ratio_scale: Whether only its ratios matter (times, rates, sizes): such a quantity is
             compared, and passed to samplers, as a logarithm.
     """
@@ -41,6 +41,9 @@ METRICS: dict[str, Metric] = {
         Metric("peak_memory_bytes", "peak resident memory of the serving process"),
         Metric("size_bytes", "size of the model's files"),
         Metric("energy_mj", "energy per call on its device, in millijoules", needs="energy"),
+        Metric(
+            "device_memory_bytes", "memory of the card that the process held at most", needs="card"
+        ),
         *(
             Metric(f"{part}_latency_p{q}_ms", f"p{q} of the time {what} a batch", needs="pipeline")
             for part, what in (

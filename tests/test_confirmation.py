@@ -1,5 +1,6 @@
 """Confirmation: plausible points are measured again, and only fresh values are published."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -247,6 +248,10 @@ def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
     second = {each.number: each.measurement.samples for each in load_history(study).confirmed}
     assert set(second) == set(first)
     assert not set(second.values()) & set(first.values())
+    # What has time for fewer points says so, and does not replace more.
+    hasty = run_paretune("confirm", study, "--hours", "0.0001")
+    assert re.search(r"time to confirm 1 of \d+ points", hasty.stdout + hasty.stderr)
+    assert {each.number for each in load_history(study).confirmed} == set(first)
 
 
 def test_a_study_without_measurements_has_nothing_to_confirm(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.study.parts import confirmed_samples
+from paretune.search.study.samples import confirmed_samples
 from paretune.spaces import StoreError
 
 

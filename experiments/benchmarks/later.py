@@ -38,7 +38,8 @@ from paretune.search.record.objective import losses
 from paretune.search.record.pareto import dominance
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import format_metric
-from paretune.search.study.parts import split_samples, study_evaluator
+from paretune.search.study.parts import study_evaluator
+from paretune.search.study.samples import split_samples
 from paretune.search.study.stored_history import load_history
 
 Fresh = Mapping[int, Mapping[str, Statistic]]

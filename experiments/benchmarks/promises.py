@@ -38,7 +38,8 @@ from paretune.search.deliver.picked import Pick
 from paretune.search.deliver.reference_speed import ReferenceSpeed
 from paretune.search.record.history import History
 from paretune.search.study.api import pick
-from paretune.search.study.parts import confirmed_files, study_runner
+from paretune.search.study.parts import study_runner
+from paretune.search.study.samples import confirmed_files
 from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
 

@@ -1,7 +1,12 @@
 """The device lease: on one device, one process at a time measures or builds.
 
-An advisory lock (``flock``) on one file per device. A timing child inherits the descriptor: if its
-parent is killed, the lock lasts as long as the orphan, and nothing overlaps with it.
+An advisory lock (``flock``) on one file per device. A timing child inherits the descriptors: if its
+parent is killed, the locks last as long as the orphan, and nothing overlaps with it.
+
+Whoever holds another device holds the host as well, because the host's cores feed it: a build or a
+measurement on the processor would disturb a launch on a card. All take the device first and the
+host last, so nobody waits for somebody who waits for him. A card's lock is named by its UUID: two
+processes that count the cards differently (``CUDA_VISIBLE_DEVICES``) exclude each other.
 """
 
 from __future__ import annotations
@@ -12,10 +17,11 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from paretune.runners import gpu
 from paretune.spaces import DeviceBusyError
 
 _LOG = logging.getLogger("paretune")
@@ -23,8 +29,10 @@ _POLL_SECONDS = 0.02
 _SAY_AFTER_SECONDS = 2.0
 
 CPU = "cpu"
-"""The device whose cores builds use as well."""
+"""The device whose cores builds use as well, and which feed every other device."""
 
+Lease = tuple[int, ...]
+"""Descriptors of the locks that are held."""
 
 _DEADLINE: ContextVar[float | None] = ContextVar("lease deadline", default=None)
 
@@ -44,23 +52,33 @@ def waiting_until(deadline: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def lease(device: str) -> Iterator[int]:
-    """Hold a device; wait while another process holds it (see :func:`waiting_until`).
+def lease(device: str) -> Iterator[Lease]:
+    """Hold a device, and the host; wait while others hold them (see :func:`waiting_until`).
 
     Args:
-        device: Its name, such as ``"cpu"`` or ``"cuda:0"``. Different devices do not wait for each
-            other.
+        device: Its name, such as ``"cpu"`` or ``"gpu:0"``.
 
     Yields:
-        The lock's descriptor, for children to inherit.
+        The locks' descriptors, for children to inherit.
 
     Raises:
-        DeviceBusyError: If the deadline has passed and another process still holds it.
+        DeviceBusyError: If the deadline has passed and another process still holds one of them.
     """
-    path = lease_path(device)
+    with ExitStack() as held:
+        yield tuple(held.enter_context(_locked(name, device)) for name in lease_names(device))
+
+
+def lease_names(device: str) -> tuple[str, ...]:
+    """Return the names of the locks of a device, in the order in which they are taken."""
+    return tuple(dict.fromkeys((gpu.uuid(device) or device, CPU)))
+
+
+@contextmanager
+def _locked(name: str, device: str) -> Iterator[int]:
+    path = lease_path(name)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        _wait_for(descriptor, device)
+        _wait_for(descriptor, name if name == CPU else device)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield descriptor
@@ -69,13 +87,13 @@ def lease(device: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def lease_path(device: str) -> Path:
-    """Return the lock file of a device, the same one for every user of the machine."""
+def lease_path(name: str) -> Path:
+    """Return the file of a lock, the same one for every user of the machine."""
     folder = Path(os.environ.get("PARETUNE_LEASES", tempfile.gettempdir())) / "paretune-leases"
     folder.mkdir(parents=True, exist_ok=True)
     with suppress(PermissionError):
         folder.chmod(0o1777)
-    return folder / f"{device.replace('/', '_').replace(':', '_')}.lock"
+    return folder / f"{name.replace('/', '_').replace(':', '_')}.lock"
 
 
 def _wait_for(descriptor: int, device: str) -> None:

@@ -99,8 +99,10 @@ class Confirmation:
         """
         wanted = self._wanted()
         if deadline is not None:
-            left_s = deadline - time.monotonic()
-            wanted = wanted[: max(1, int(left_s / self._seconds_a_point()))]
+            most = max(1, int((deadline - time.monotonic()) / self._seconds_a_point()))
+            if most < len(wanted):
+                _LOG.warning("there is time to confirm %s of %s points", most, len(wanted))
+            wanted = wanted[:most]
         points: list[Point] = []
         try:
             with waiting_until(deadline):

@@ -40,7 +40,8 @@ def write_card(
         if statistic.low is not None and statistic.high is not None:
             ends = (statistic.low, statistic.high)
             interval = " … ".join(format_metric(name, end) for end in ends)
-        was = format_metric(name, base.metrics[name]) if base else ""
+        before = base.metrics.get(name) if base else None
+        was = "" if before is None else format_metric(name, before)
         rows.append(f"| {name} | {format_metric(name, statistic.value)} | {interval} | {was} |")
     environment = record.measurement.environment if record.measurement else {}
     pruned = f"{build.pruning_ratio:.0%} of the channels removed" if build.pruning_ratio else "no"

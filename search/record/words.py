@@ -79,7 +79,9 @@ def trial_markdown(record: TrialRecord, history: History) -> str:
             if low is not None and high is not None
             else ""
         )
-        base = format_metric(name, baseline.metrics[name]) if baseline else ""
+        # A card has counters that the baseline's processor may lack.
+        was = baseline.metrics.get(name) if baseline else None
+        base = "" if was is None else format_metric(name, was)
         lines.append(f"| {name} | {format_metric(name, statistic.value)} | {interval} | {base} |")
     if record.stage_seconds:
         spent = ", ".join(f"{stage} {value:.1f} s" for stage, value in record.stage_seconds.items())

@@ -95,9 +95,8 @@ class ConsoleReporter:
         """Print the progress of the confirmation."""
         if round_number == 0 and left == points:
             self.stop()
-            self.console.print(
-                f"\nconfirming {points} plausible points: fresh processes, the test split"
-            )
+            which = "1 plausible point" if points == 1 else f"{points} plausible points"
+            self.console.print(f"\nconfirming {which}: fresh processes, the test split")
         elif round_number:
             self.console.print(f"  round {round_number}: {left} of {points} are not settled yet")
 

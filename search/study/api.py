@@ -31,8 +31,9 @@ from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.study.confirming import confirm_study
 from paretune.search.study.doctor import Check, examine
 from paretune.search.study.mlflow_study import open_tracking, register_point
-from paretune.search.study.parts import confirmed_files, study_runner, study_timer
+from paretune.search.study.parts import study_runner, study_timer
 from paretune.search.study.running import run_study
+from paretune.search.study.samples import confirmed_files
 from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
 

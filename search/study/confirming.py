@@ -26,12 +26,8 @@ from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.storage.study_versions import warn_of_new_versions
 from paretune.search.study.mlflow_study import guarded_tracking
-from paretune.search.study.parts import (
-    split_samples,
-    study_evaluator,
-    study_space,
-    worker_settings,
-)
+from paretune.search.study.parts import study_evaluator, study_space, worker_settings
+from paretune.search.study.samples import split_samples
 from paretune.search.study.stored_history import describe_workload, load_history
 from paretune.spaces import StudyError
 

@@ -16,7 +16,8 @@ from paretune.search.review.guarded_tracking import GuardedTracking
 from paretune.search.review.mlflow.logged_model import log_model, register_model
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
-from paretune.search.study.parts import confirmed_samples, study_runner
+from paretune.search.study.parts import study_runner
+from paretune.search.study.samples import confirmed_samples
 from paretune.spaces import StudyError
 
 if TYPE_CHECKING:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from paretune.runners import gpu
 from paretune.runners.environment import available_cores, fingerprint, memory_bytes
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
@@ -15,20 +16,19 @@ from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.measure.stored_samples import StoredPipeline, StoredSamples
+from paretune.runners.measure.stored_samples import StoredPipeline
 from paretune.runners.metric import METRICS
 from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.launched.counters import energy_mj
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
-from paretune.runners.runtimes.runner import Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_attribute
 from paretune.search.configure.schema import RunnerConfig, StudyConfig, StudyPaths
 from paretune.search.record.objective import Constraint, Objective, default_objectives
 from paretune.search.record.trial import TrialRecord
-from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.samples import confirmed_samples, split_samples
 from paretune.spaces import (
     AXES,
     SCHEMES,
@@ -41,22 +41,6 @@ from paretune.spaces import (
     split_target,
     whole_layers,
 )
-
-
-def split_samples(
-    worker: BuildWorker, split: str, pipeline: StoredPipeline | None = None
-) -> StoredSamples:
-    """Put a split's inputs into the store, and its requests if the model has a pipeline.
-
-    Args:
-        worker: Has the workload and writes to the store.
-        split: ``validation`` or ``test``.
-        pipeline: The pipeline, with the requests of any split.
-    """
-    inputs = tuple(worker.put_inputs(split))
-    if pipeline is not None:
-        pipeline = replace(pipeline, requests=worker.put_requests(split))
-    return StoredSamples(split, inputs, pipeline)
 
 
 def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
@@ -74,9 +58,24 @@ def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
     )
 
 
-def default_workers() -> int:
-    """Return the number of parallel builds: one for every two cores, at most eight."""
-    return max(1, min(8, available_cores() // 2))
+def default_workers(config: StudyConfig, cards: int) -> int:
+    """Return the number of parallel builds: one per card, or for every two cores, at most eight.
+
+    Two trainings on one card would share its memory and take as long as one after the other. Where
+    a study trains nothing but its reference, cards are not what builds wait for.
+
+    Args:
+        config: The study file's content.
+        cards: The number of cards to train on.
+    """
+    space = config.space
+    schemes = [SCHEMES.get(name) for name in space.quantization]
+    trains = (
+        len(space.student) > 1
+        or any(ratio > 0 for ratio in space.pruning_ratio)
+        or any(scheme.needs_training for scheme in schemes)
+    )
+    return min(8, cards) if cards and trains else max(1, min(8, available_cores() // 2))
 
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
@@ -171,18 +170,29 @@ def check_counters(
     evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
 ) -> None:
     """Refuse a study that needs a counter that a device lacks."""
-    names = [each.metric for each in wanted]
-    if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
+    needs = {METRICS[each.metric].needs: each.metric for each in wanted if each.metric in METRICS}
+    if not needs.keys() & {"energy", "card"}:
         return
     runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
     devices = {evaluator.runners[run.runner].device(run) for run in runs}
-    if without := sorted(device for device in devices if energy_mj(device) is None):
+    if "card" in needs and (others := sorted(each for each in devices if not gpu.is_card(each))):
+        raise StudyError(
+            f"{needs['card']} is measured on NVIDIA cards only, but the space has back ends on "
+            f"{', '.join(others)}: drop the metric, or these back ends"
+        )
+    if "energy" not in needs:
+        return
+    if without := sorted(device for device in devices if _energy_mj(device) is None):
         raise StudyError(
             f"energy_mj needs an energy counter, but there is no readable one on "
             f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, "
             "often by root only; a card's from its driver. Make it readable for this user, or "
             "drop the metric"
         )
+
+
+def _energy_mj(device: str) -> float | None:
+    return gpu.energy_mj(device) if gpu.is_card(device) else energy_mj(device)
 
 
 def study_evaluator(
@@ -217,10 +227,15 @@ def study_evaluator(
         versions[name] = description.versions
         wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
         if missing := wanted - set(description.available):
+            reasons = "".join(
+                f"{provider}: {reason}. "
+                for provider, reason in description.missing.items()
+                if provider in missing
+            )
             raise StudyError(
                 f"{', '.join(missing)} is not available here: the runner {name} has "
-                f"{', '.join(description.available)}. Remove it from space.execution_provider; "
-                "`paretune devices` shows what it needs"
+                f"{', '.join(description.available)}. {reasons}Remove it from "
+                "space.execution_provider; `paretune devices` shows what it needs"
             )
     pipeline = (
         StoredPipeline.of(info.pipeline, paths.folder, requests="") if info.pipeline else None
@@ -237,24 +252,6 @@ def study_evaluator(
         resample=worker.resample,
         settings=config.measurement.settings(),
     )
-
-
-def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> StoredSamples | None:
-    """Return the inputs of a study's confirmed points, or ``None`` without a confirmation."""
-    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
-    return None if known is None else StoredSamples.from_dict(known)
-
-
-def confirmed_files(config: StudyConfig, paths: StudyPaths) -> Samples | None:
-    """Return where the inputs of a study's confirmed points are, or ``None`` without any.
-
-    Raises:
-        StoreError: If those files are gone.
-    """
-    samples = confirmed_samples(config, paths)
-    if samples is None:
-        return None
-    return samples.files(ArtifactStore(paths.store), paths.folder)
 
 
 def study_timer(

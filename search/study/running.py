@@ -13,6 +13,7 @@ from typing import Any
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.use import StoreUse
@@ -82,13 +83,14 @@ def run_study(
         threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
     store = ArtifactStore(paths.store)
-    workers = config.budget.build_workers or default_workers()
+    cards = training_cards()
+    workers = config.budget.build_workers or default_workers(config, len(cards))
     # The study is released last, after its workers have ended.
     with (
         exclusive(paths.lock),
         ExitStack() as owning,
         StoreUse(store) as use,
-        BuildPool(worker_settings(config, paths), workers) as pool,
+        BuildPool(worker_settings(config, paths), workers, cards) as pool,
     ):
         info = pool.describe()
         check_names(path, info)

@@ -1,0 +1,46 @@
+"""The samples of a study: those of its search, and those of its confirmation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.measure.stored_samples import StoredPipeline, StoredSamples
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.configure.schema import StudyConfig, StudyPaths
+from paretune.search.storage.study_storage import StudyStorage
+
+
+def split_samples(
+    worker: BuildWorker, split: str, pipeline: StoredPipeline | None = None
+) -> StoredSamples:
+    """Put a split's inputs into the store, and its requests if the model has a pipeline.
+
+    Args:
+        worker: Has the workload and writes to the store.
+        split: ``validation`` or ``test``.
+        pipeline: The pipeline, with the requests of any split.
+    """
+    inputs = tuple(worker.put_inputs(split))
+    if pipeline is not None:
+        pipeline = replace(pipeline, requests=worker.put_requests(split))
+    return StoredSamples(split, inputs, pipeline)
+
+
+def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> StoredSamples | None:
+    """Return the inputs of a study's confirmed points, or ``None`` without a confirmation."""
+    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
+    return None if known is None else StoredSamples.from_dict(known)
+
+
+def confirmed_files(config: StudyConfig, paths: StudyPaths) -> Samples | None:
+    """Return where the inputs of a study's confirmed points are, or ``None`` without any.
+
+    Raises:
+        StoreError: If those files are gone.
+    """
+    samples = confirmed_samples(config, paths)
+    if samples is None:
+        return None
+    return samples.files(ArtifactStore(paths.store), paths.folder)
