@@ -23,6 +23,7 @@ from paretune.runners.execute.job import Measure
 from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launched.openvino_model import is_device
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyConfig
@@ -129,7 +130,8 @@ def test_a_measurement_on_a_card_waits_until_no_build_is_there(
     def submit(provider: str) -> Future[Any]:
         run = RunSpec("pytorch", provider, 1, 1)
         place = f"device:{runner.device(run)}"
-        return executor.submit(Measure(artifact="a", run=run, occasion=provider), place)
+        samples = StoredSamples("validation", ())
+        return executor.submit(Measure("a", run, samples, occasion=provider), place)
 
     on_card, on_cores = submit("eager-cuda"), submit("eager-cpu")
     executor.wait()

@@ -72,10 +72,12 @@ def main() -> int:
 
 def built(builder: Builder, student: str, quantization: Quantization) -> Path:
     """Return the file of a student's skeleton."""
-    artifact = builder.build(BuildSpec(student, 0.0, quantization), is_skeleton=True)
-    if isinstance(artifact, Failure):
-        sys.exit(f"{student} · {quantization}: {artifact.message}")
-    return artifact.path
+    built = builder.build(BuildSpec(student, 0.0, quantization), is_skeleton=True)
+    if isinstance(built, Failure):
+        sys.exit(f"{student} · {quantization}: {built.message}")
+    path = builder.store.get(built.artifact)
+    assert path is not None, "it was just built"
+    return path
 
 
 def operators(model: Path, folder: Path) -> str:

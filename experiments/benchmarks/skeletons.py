@@ -55,9 +55,11 @@ def main() -> int:
                 skeleton = builder.build(spec, is_skeleton=True)
                 if isinstance(trained, Failure) or isinstance(skeleton, Failure):
                     sys.exit(f"{spec}: {trained} {skeleton}")
+                models = store.get(trained.artifact), store.get(skeleton.artifact)
+                assert models[0] is not None and models[1] is not None, "they were just built"
                 found = compare(
                     OnnxRuntimeRunner(),
-                    (trained.path, skeleton.path),
+                    (models[0], models[1]),
                     run,
                     Samples([inputs]),
                     launches=arguments.launches,

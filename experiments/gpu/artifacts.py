@@ -63,7 +63,7 @@ class Artifacts:
         built = Builder(self.loaded, store).build(spec, model_format)
         if isinstance(built, Failure):
             return built
-        path = store.get(built.lineage[-1].output)
+        path = store.get(built.artifact)
         assert path is not None, "it was just built"
         return path
 
