@@ -314,7 +314,7 @@ def test_a_metric_that_only_some_points_have(make_record: Make) -> None:
         choose(history, Wish(limits=(Constraint("energy_mj", maximum=1.0),)))
     message = str(caught.value)
     assert "energy_mj was not recorded for 1 of 3 points" in message
-    assert "the best is 5.0000 (trial 1" in message
+    assert "the best is 5 (trial 1" in message
 
 
 def compressed(record: TrialRecord) -> TrialRecord:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import is_quality, latency
 from paretune.search.deliver.ranking import Preference, Ranking
 from paretune.search.deliver.reference_speed import ReferenceSpeed
 from paretune.search.record.history import History
@@ -51,7 +51,7 @@ class Wish:
         """
         if self.prefer is not None:
             return self.prefer
-        costs = [limit for limit in self.limits if limit.metric in METRICS]
+        costs = [limit for limit in self.limits if not is_quality(limit.metric)]
         has_cost_limit = self.max_latency_ms is not None or bool(costs)
         has_quality_limit = (
             self.min_quality is not None
@@ -69,7 +69,7 @@ class Wish:
     @property
     def latency_metric(self) -> str:
         """The metric of the latency budget."""
-        return f"latency_{self.percentile}_ms"
+        return latency(self.percentile)
 
     def constraints(self, history: History) -> list[Constraint]:
         """Return the whole wish as limits on metrics.
@@ -205,8 +205,9 @@ def _worst(record: TrialRecord, limit: Constraint) -> float | None:
     statistic = measured.get(limit.metric)
     if statistic is None:
         return None
-    is_quality = limit.metric not in METRICS
-    return statistic.value if is_quality else max(statistic.ends, key=limit.violation)
+    if is_quality(limit.metric):
+        return statistic.value
+    return max(statistic.ends, key=limit.violation)
 
 
 def knee(history: History, wish: Wish) -> TrialRecord | None:

@@ -8,16 +8,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from paretune.runners.metric import USUAL_LATENCY, metric_of
 from paretune.search.deliver.choice import points
 from paretune.search.record.history import History
 from paretune.search.record.search_time import busy_seconds
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import close_calls_text, format_metric, gain_texts, shown_metrics
-from paretune.search.review.frontier_rows import frontier_rows
+from paretune.search.record.words import close_calls_text, format_metric, shown_metrics
+from paretune.search.review.frontier_rows import frontier_texts
 from paretune.search.review.shortfall import shortfalls
 
 _TEMPLATE = Path(__file__).with_name("html_report.html")
-_BUDGETED = "latency_p95_ms"
 
 
 def write_report(history: History, name: str, path: Path) -> None:
@@ -34,7 +34,8 @@ def write_report(history: History, name: str, path: Path) -> None:
     choice = {record.number for record in points(history)}
     data = {
         "quality": history.quality_metric,
-        "budgeted": _BUDGETED,
+        "budgeted": USUAL_LATENCY,
+        "unit": metric_of(USUAL_LATENCY).unit,
         "metrics": shown_metrics(history),
         "points": [
             _point(record, shown)
@@ -102,20 +103,12 @@ def _summary(history: History) -> str:
 
 
 def _table(history: History) -> str:
-    metrics = shown_metrics(history)
-    gained = ("× faster", f"Δ {history.quality_metric}", "× smaller")
-    names = ("trial", "candidate", *metrics, *gained, "P", "ties")
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    rows = []
-    for row in frontier_rows(history):
-        mark = " (baseline)" if row.number == 0 else ""
-        cells = [f"{row.number}{mark}", row.candidate.label]
-        cells += [format_metric(metric, row.metrics[metric]) for metric in metrics]
-        cells += gain_texts(row.gains) if row.gains else ["", "", ""]
-        cells.append("" if row.probability is None else f"{row.probability:.2f}")
-        cells.append(", ".join(map(str, row.ties)))
-        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    heads, rows = frontier_texts(history)
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _failures(history: History) -> str:

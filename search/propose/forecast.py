@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,11 @@ _LEAST_CHANCE_TO_KEEP = 1e-6
 class Forecast:
     """One Gaussian process per metric, and one for whether a candidate works.
 
-    Metrics of the build (quality, size) are learned from the build axes alone, one point per build,
+    Metrics of the file (quality, size) are learned from the build axes alone, one point per build,
     because how an artifact is run does not change them.
 
     Args:
         space: The search space.
-        of_build: Names of the metrics that depend on the build alone.
         seed: Seed of the surrogates.
         sizes: A value that grows with a student's size, by student, as far as known.
     """
@@ -37,13 +36,11 @@ class Forecast:
     def __init__(
         self,
         space: SearchSpace,
-        of_build: Collection[str],
         seed: int = 0,
         sizes: Mapping[str, float] | None = None,
     ) -> None:
         self.space = space
         self.sizes = sizes
-        self._of_build = of_build
         self._build_axes = [axis for axis in space.axes if axis.name in BUILD_AXES]
         self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
 
@@ -56,7 +53,7 @@ class Forecast:
         name = goal.metric
         axes: Sequence[Axis] = self.space.axes
         learned = {c: goal.loss(m[name]) for c, m in data.items()}
-        if name in self._of_build:
+        if goal.is_of_file:
             axes = self._build_axes
             of_build: defaultdict[object, list[Candidate]] = defaultdict(list)
             for candidate in data:

@@ -27,7 +27,6 @@ _LEARNED = 300
 _AT_ONCE = 1 / 40
 _MUCH_MORE = 3.0
 _UNTRAINED = (REFERENCE, 0.0)
-_OF_THE_FILE = ("size_bytes",)
 
 
 class FrontierStrategy:
@@ -75,12 +74,11 @@ class FrontierStrategy:
         self.cost = cost
         self.interest = interest
         self._quality = quality_metric
-        self._of_build = {quality_metric, *_OF_THE_FILE}
         self._ways = run_ends(space, interest.batch_size)
         self._first = first_candidates(space, self._ways, interest.batch_size)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
-        self._forecast = Forecast(space, self._of_build, seed, sizes)
+        self._forecast = Forecast(space, seed, sizes)
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
@@ -131,7 +129,7 @@ class FrontierStrategy:
         ways = self._ways if len(first) == 1 else []
         probes = [Candidate.from_params({**last.params, **way}) for way in ways]
         for goal in self.objectives:
-            if goal.metric not in self._of_build:
+            if not goal.is_of_file:
                 best = min(known, key=lambda c: goal.loss(known[c][goal.metric]))
                 probes.append(replace(last, run=best.run))
         return next((probe for probe in probes if self._is_free(probe, taken)), None)
@@ -261,7 +259,7 @@ class FrontierStrategy:
 
         seed = self.seed + len(self._metrics)
         both = norm.ppf(qmc.Sobol(2, rng=seed).random(_DRAWS))
-        columns = [int(goal.metric not in self._of_build) for goal in self.objectives]
+        columns = [int(not goal.is_of_file) for goal in self.objectives]
         draws: Array = both[:, columns]
         return draws
 

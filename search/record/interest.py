@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.runners.metric import latency
 from paretune.search.record.objective import Constraint, Objective, losses, reference_point
 from paretune.spaces import Candidate
 
@@ -41,7 +42,7 @@ class Interest:
         """
         found = []
         if self.max_latency_ms is not None:
-            found.append(Constraint(f"latency_{self.percentile}_ms", maximum=self.max_latency_ms))
+            found.append(Constraint(latency(self.percentile), maximum=self.max_latency_ms))
         floors = [] if self.min_quality is None else [self.min_quality]
         if self.max_quality_drop is not None:
             floors.append(baseline[quality_metric] - self.max_quality_drop)
@@ -101,7 +102,7 @@ class Interest:
         """The wish in words; empty without a wish."""
         words = []
         if self.max_latency_ms is not None:
-            words.append(f"latency_{self.percentile}_ms ≤ {self.max_latency_ms:g}")
+            words.append(f"{latency(self.percentile)} ≤ {self.max_latency_ms:g}")
         if self.max_quality_drop is not None:
             words.append(f"a quality drop ≤ {self.max_quality_drop:g}")
         if self.min_quality is not None:
