@@ -132,12 +132,7 @@ def _stage_seconds(history: History) -> dict[str, float]:
 
 def _hypervolumes(history: History) -> list[tuple[int, float]]:
     """Return trial number and hypervolume so far, for each measured trial."""
-    so_far = History(
-        history.objectives,
-        history.constraints,
-        history.quality_metric,
-        interest=history.interest,
-    )
+    so_far = history.empty_copy()
     found = []
     for record in history.measured:
         so_far.add(record)

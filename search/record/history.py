@@ -69,6 +69,12 @@ class History:
         for record in sorted(records, key=lambda record: record.number):
             self.add(record)
 
+    def empty_copy(self) -> History:
+        """Return the same study without trials, to replay it."""
+        return History(
+            self.objectives, self.constraints, self.quality_metric, interest=self.interest
+        )
+
     def add(self, record: TrialRecord) -> None:
         """Add a finished trial.
 

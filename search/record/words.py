@@ -66,36 +66,6 @@ def metric_table(
     return lines
 
 
-def trial_params(record: TrialRecord) -> dict[str, str | int | float]:
-    """Return the candidate's value on each axis and derived values, by name."""
-    build = record.candidate.build
-    return {
-        **record.candidate.params,
-        "runner": record.candidate.run.runner,
-        "weight_bits": build.quantization.weight_bits,
-        "activation_bits": build.quantization.activation_bits,
-    }
-
-
-def trial_numbers(record: TrialRecord, history: History) -> dict[str, float]:
-    """Return every number of a trial by name: metrics, intervals, knobs and seconds.
-
-    Knobs are included because MLflow compares params as texts. Intervals (``NAME_low``,
-    ``NAME_high``) are those of objectives and limits: logging a number takes a third of a
-    millisecond, and :func:`trial_markdown` has the others.
-    """
-    numbers = {k: float(v) for k, v in trial_params(record).items() if not isinstance(v, str)}
-    numbers |= record.metrics
-    sought = {goal.metric for goal in history.objectives}
-    sought |= {limit.metric for limit in history.constraints}
-    for name, statistic in record.measurement.statistics.items() if record.measurement else ():
-        if name in sought and statistic.low is not None and statistic.high is not None:
-            numbers |= {f"{name}_low": statistic.low, f"{name}_high": statistic.high}
-    for stage, seconds in record.stage_seconds.items():
-        numbers[f"stage_{stage.replace('-', '_')}_seconds"] = seconds
-    return numbers | {"seconds": record.seconds}
-
-
 def trial_markdown(record: TrialRecord, history: History) -> str:
     """Return one trial as Markdown."""
     lines = [f"**{record.candidate.label}**", ""]

@@ -118,6 +118,12 @@ def row_values(row: FrontierRow, history: History) -> dict[str, Any]:
     return values
 
 
+def flat_values(row: FrontierRow, history: History) -> dict[str, Any]:
+    """Return a row as :func:`row_values` does, with a text in place of a list: for flat tables."""
+    values = row_values(row, history)
+    return values | {"ties": " ".join(map(str, values["ties"]))}
+
+
 def frontier_texts(history: History) -> tuple[list[str], list[list[str]]]:
     """Return a frontier as a table for people with room to read: heads, and a text per cell."""
     metrics = shown_metrics(history)

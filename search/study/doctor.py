@@ -231,11 +231,10 @@ def _mlflow(
     uri = paths.tracking_uri
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
         return Check("mlflow", "", [f"there is no {uri.removeprefix(_SQLITE)}"], fix)
-    uid, ended = (storage.definition or {})["uid"], storage.ended
     try:
         local = paths.artifacts if uri.startswith(_SQLITE) else None
-        status = ended[1] if ended else None
-        problems = disagreements(uri, config.name, uid, history, status, local)
+        definition = storage.definition or {}
+        problems = disagreements(uri, config.name, definition, history, storage.ended, local)
     except Exception as error:  # MLflow's clients raise many types
         problems = [f"MLflow at {uri} does not answer: {error}"]
         fix = f"start the server, then {fix}"

@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING
 
 from paretune.runners.store.artifact_store import locked
 from paretune.runners.telemetry import switch_off_telemetry
-from paretune.search.storage.collector import collector_off
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
-
-TRIAL_TAG = "paretune.trial"
-STUDY_TAG = "paretune.study_uid"
-STATUS_TAG = "paretune.status"
 
 _SQLITE = "sqlite:///"
 
@@ -41,26 +35,6 @@ def mlflow_client(uri: str) -> MlflowClient:
     if uri.startswith(_SQLITE):
         _make_database(Path(uri.removeprefix(_SQLITE)))
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def trial_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list[Run]:
-    """Return the runs of trials below a study's run, page by page.
-
-    A person's own runs there are not ours: they lack the tags of a trial.
-    """
-    runs: list[Run] = []
-    token = None
-    while True:
-        with collector_off():
-            page = client.search_runs(
-                [experiment_id],
-                f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`paretune.role` = 'trial'",
-                page_token=token,
-            )
-        runs.extend(run for run in page if TRIAL_TAG in run.data.tags)
-        token = page.token
-        if not token:
-            return runs
 
 
 def _make_database(path: Path) -> None:
