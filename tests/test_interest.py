@@ -20,7 +20,7 @@ from paretune.search.record.history import History
 from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Objective, default_objectives, reference_point
 from paretune.search.record.trial import TrialRecord
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 from paretune.spaces import ConfigError, SearchSpace
 
 GOALS = default_objectives("accuracy")

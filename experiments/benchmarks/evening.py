@@ -31,7 +31,7 @@ import yaml
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Constraint
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 from paretune.spaces import SearchSpace
 
 TRIALS = 30
