@@ -108,3 +108,11 @@ def test_few_files_import_mlflow_and_one_the_samplers() -> None:
     assert all(p.parent.name == "mlflow" or p.name == "mlflow_study.py" for p in tracking)
     sampling = [p.name for p in everything if "optuna.samplers" in p.read_text("utf-8")]
     assert sampling == ["strategy.py"]
+
+
+def test_locks_and_onnx_sessions_are_made_in_one_way() -> None:
+    texts = {path: path.read_text("utf-8") for _, path in files()}
+    locking = {path.name for path, text in texts.items() if "fcntl.flock(" in text}
+    assert locking == {"file_lock.py", "lease.py"}  # a lease polls, to give up at its deadline
+    running = {path.name for path, text in texts.items() if "InferenceSession(" in text}
+    assert running == {"onnx_session.py", "onnxruntime_model.py"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -11,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretune.runners.store.artifact_store import locked
+from paretune.runners.file_lock import locked
 from paretune.runners.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def _make_database(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two studies in one folder share it, and may start at the same time.
-    with locked(path.parent, fcntl.LOCK_EX):
+    with locked(path.parent):
         _make_aside(path, path.with_name(f"{path.name}.new"))
 
 
