@@ -9,14 +9,15 @@ import pytest
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.cli.bundle import pick as pick_command
-from paretune.search.deliver.choice import Wish, baseline, choose, equals, rank
+from paretune.search.deliver.choice import baseline, choose, equals, rank
 from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.pick_text import gains_text, reason_text
-from paretune.search.deliver.ranking import Preference, Ranking
+from paretune.search.deliver.ranking import Ranking
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Preference, Wish
 from paretune.spaces import Quantization, StudyError
 
 Make = Callable[..., TrialRecord]

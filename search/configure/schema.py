@@ -218,7 +218,7 @@ class StudyConfig(Section):
         if space is None:
             return wish  # the mistakes of the space itself are reported
         try:
-            wish.interest(space.batch_size, {})
+            wish.to_wish(space.batch_size, {})
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return wish

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paretune.runners.metric import metric_of
-from paretune.search.deliver.choice import Wish, baseline
+from paretune.search.deliver.choice import baseline
 from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.gains import gains
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Wish
 from paretune.search.record.words import shown_metrics
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,8 @@ from paretune.runners.metric import PEAK_MEMORY, SIZE, THROUGHPUT, is_quality, m
 from paretune.search.deliver.paired import quality_draws
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Preference
 from paretune.spaces import StudyError
-
-Preference = Literal["accuracy", "latency", "throughput", "size", "memory"]
-"""The quantity to optimize: ``accuracy`` is the workload's quality metric, whatever its name."""
 
 _METRICS = {"throughput": THROUGHPUT, "size": SIZE, "memory": PEAK_MEMORY}
 

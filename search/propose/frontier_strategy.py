@@ -14,9 +14,9 @@ from paretune.search.propose.forecast import Forecast, limit_losses, log_chance_
 from paretune.search.propose.improvement import Array, Improvement, expected_improvement
 from paretune.search.propose.initial_design import first_candidates, run_ends
 from paretune.search.propose.model_doubt import doubts, least_losses, surprises, training_of
-from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Constraint, Objective, losses
 from paretune.search.record.pareto import non_dominated
+from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 
 _ENUMERATED = 20_000
@@ -52,7 +52,7 @@ class FrontierStrategy:
         seed: Seed of all draws; together with the observations it determines every proposal.
         cost: Expected seconds of a candidate, if the budget is time.
         sizes: A value that grows with a student's size, by student, as far as known.
-        interest: What a person wants to pick: the improvement is weighted with the probability to
+        wish: What a person wants to pick: the improvement is weighted with the probability to
             match it. Until something matches, the nearest candidates are proposed.
     """
 
@@ -65,17 +65,17 @@ class FrontierStrategy:
         seed: int = 0,
         cost: Callable[[Candidate], float] | None = None,
         sizes: Mapping[str, float] | None = None,
-        interest: Interest = ANYTHING,
+        wish: Wish = ANYTHING,
     ) -> None:
         self.space = space
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.seed = seed
         self.cost = cost
-        self.interest = interest
+        self.wish = wish
         self._quality = quality_metric
-        self._ways = run_ends(space, interest.batch_size)
-        self._first = first_candidates(space, self._ways, interest.batch_size)
+        self._ways = run_ends(space, wish.batch_size)
+        self._first = first_candidates(space, self._ways, wish.batch_size)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
         self._forecast = Forecast(space, seed, sizes)
@@ -114,7 +114,7 @@ class FrontierStrategy:
         for example, depends on the batch size.
         """
         known = self._feasible() if self.cost is not None else {}
-        known = {c: m for c, m in known.items() if self.interest.has_batch(c)} or known
+        known = {c: m for c, m in known.items() if self.wish.has_batch(c)} or known
         first: dict[tuple[str, float], Candidate] = {}
         for candidate, metrics in self._metrics.items():
             if metrics:
@@ -145,7 +145,7 @@ class FrontierStrategy:
 
         Other batch sizes than the wished one join only when no other candidate is left.
         """
-        batch_size = self.interest.batch_size
+        batch_size = self.wish.batch_size
         pool = self._pool_of(taken, rng, batch_size)
         return pool if pool or batch_size is None else self._pool_of(taken, rng, None)
 
@@ -277,7 +277,7 @@ class FrontierStrategy:
 
     def _wished(self) -> tuple[Constraint, ...]:
         """Return the limits of the wish."""
-        return self.interest.limits(self._base(), self._quality)
+        return self.wish.constraints(self._base(), self._quality)
 
     def _wished_losses(self) -> Array:
         """Return the losses of the measured candidates that match the wish."""
@@ -285,7 +285,7 @@ class FrontierStrategy:
         rows = [
             metrics
             for candidate, metrics in self._feasible().items()
-            if self.interest.has_batch(candidate)
+            if self.wish.has_batch(candidate)
             and all(limit.violation(metrics[limit.metric]) <= 0 for limit in limits)
         ]
         return losses(rows, self.objectives)
@@ -293,4 +293,4 @@ class FrontierStrategy:
     def _reference(self) -> Array:
         """Return the losses that improvements are measured from."""
         batch_size = self.space.baseline.run.batch_size
-        return self.interest.reference(self._base(), self.objectives, self._quality, batch_size)
+        return self.wish.reference(self._base(), self.objectives, self._quality, batch_size)

@@ -52,8 +52,7 @@ class ConsoleReporter:
         self._before = len(history.records)
         self.console.print(
             f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for "
-            f"{goals_text(history)}"
-            + (f"; wish: {wish}" if (wish := history.interest.text) else ""),
+            f"{goals_text(history)}" + (f"; wish: {wish}" if (wish := history.wish.text) else ""),
             soft_wrap=True,
         )
         limit = f" or {budget.hours:g} h" if budget.hours else ""

@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from paretune.search.configure.study_of_onnx import write_onnx_study
-from paretune.search.deliver.choice import Wish, equals, rank
+from paretune.search.deliver.choice import equals, rank, wished_limits
 from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.deliver.html_report import write_report
 from paretune.search.deliver.picked import Origin, Pick
-from paretune.search.deliver.ranking import Preference
 from paretune.search.deliver.target import TARGETS
 from paretune.search.deliver.verification import Verification
 from paretune.search.deliver.verification import verify as verify_bundle
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint
+from paretune.search.record.wish import Preference, Wish
 from paretune.search.review.console import ConsoleReporter
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
 from paretune.search.run.loop import SearchResult
@@ -240,9 +240,9 @@ def pick(
     wish = Wish(
         max_latency_ms,
         percentile,
+        max_quality_drop,
         min_quality,
         batch_size,
-        max_quality_drop,
         runner,
         tuple(limits),
         prefer,
@@ -250,7 +250,7 @@ def pick(
     ranked = rank(history, wish)
     record, kept = ranked[0], None
     if measure and history.confirmed:
-        kept = first_that_keeps(ranked, wish.constraints(history), study_timer(opened))
+        kept = first_that_keeps(ranked, wished_limits(history, wish), study_timer(opened))
         record = kept.record
     version = None
     if register is not None:

@@ -17,8 +17,8 @@ from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import Describe, read_study_file
 from paretune.search.record.history import History
-from paretune.search.record.interest import Interest
 from paretune.search.record.objective import Constraint, Objective
+from paretune.search.record.wish import Wish
 from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import StudyError
@@ -88,12 +88,9 @@ class OpenStudy:
         objectives = [Objective(**values) for values in definition["objectives"]]
         constraints = [Constraint(**values) for values in definition["constraints"]]
         records = self.storage.records(held=True)
-        interest = (
-            self.config.wish.interest(self.config.space.batch_size, {})
-            if kept is None
-            else Interest(**kept)
-        )
-        history = History(objectives, constraints, definition["quality_metric"], records, interest)
+        written = self.config.wish.to_wish(self.config.space.batch_size, {})
+        wish = written if kept is None else Wish(**kept)
+        history = History(objectives, constraints, definition["quality_metric"], records, wish)
         history.confirmed = list(self.storage.confirmed().points)
         return history
 

@@ -62,7 +62,7 @@ def run_study(
         reporter: Told about progress.
         trials: Overrides the study file's ``budget.trials``.
         hours: Overrides the study file's ``budget.hours``.
-        wish: Overrides the study file's ``wish``, by attribute of :class:`Interest`.
+        wish: Overrides the study file's ``wish``, by attribute of :class:`Wish`.
 
     Raises:
         ConfigError: If the study file has mistakes, or the wish does not fit it.
@@ -73,7 +73,7 @@ def run_study(
     started = time.monotonic()
     study = OpenStudy(path, describe_workload)
     config, paths, store = study.config, study.paths, study.store
-    interest = config.wish.interest(config.space.batch_size, wish or {})
+    sought = config.wish.to_wish(config.space.batch_size, wish or {})
     switch_off_telemetry()
     if config.tracking:
         # MLflow takes seconds to import; meanwhile another process loads the workload.
@@ -95,11 +95,11 @@ def run_study(
         storage = study.storage
         storage.create(study_definition(config, info, space, objectives), objectives, space)
         owning.enter_context(storage.owned())
-        storage.keep_wish(interest.as_dict())
+        storage.keep_wish(sought.as_dict())
         under_way = UnderWay(paths.under_way)
         unfinished = storage.recover(objectives, under_way.death())
         records = storage.records()
-        history = History(objectives, constraints, info.quality_metric, records, interest)
+        history = History(objectives, constraints, info.quality_metric, records, sought)
         evaluator = study_evaluator(study, pool.service, info)
         check_versions(history.measured, evaluator, space)
         check_counters(evaluator, space, [*objectives, *constraints])
@@ -169,8 +169,8 @@ def _strategy(
             seed,
             cost.seconds if minds_time else None,
             cost.epoch_seconds,
-            history.interest,
+            history.wish,
         )
     return OptunaStrategy(
-        space, objectives, constraints, sampler, seed, history.quality_metric, history.interest
+        space, objectives, constraints, sampler, seed, history.quality_metric, history.wish
     )
