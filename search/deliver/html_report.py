@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ def write_report(history: History, name: str, path: Path) -> None:
         name: The study's name.
         path: The HTML file.
     """
+    from jinja2 import Environment
     from plotly.offline import get_plotlyjs
 
     shown = history.as_published()
@@ -46,18 +45,18 @@ def write_report(history: History, name: str, path: Path) -> None:
         "stages": _stage_seconds(history),
         "hypervolume": _hypervolumes(history),
     }
-    html = _TEMPLATE.read_text("utf-8")
-    parts = {
-        "NAME": escape(name),
-        "SUMMARY": escape(_summary(history)),
-        "TABLE": _table(history),
-        "FAILURES": _failures(history),
-        # A text inside a script must not end the script.
-        "DATA": json.dumps(data).replace("</", "<\\/"),
-        "PLOTLY": get_plotlyjs(),
-    }
-    for key, text in parts.items():
-        html = html.replace(f"@@{key}@@", text)
+    columns, rows = frontier_texts(history)
+    templates = Environment(autoescape=True)
+    templates.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    html = templates.from_string(_TEMPLATE.read_text("utf-8")).render(
+        name=name,
+        summary=_summary(history),
+        columns=columns,
+        rows=rows,
+        failures=history.failures_by_cause,
+        data=data,
+        plotly=get_plotlyjs(),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, "utf-8")
 
@@ -100,27 +99,6 @@ def _summary(history: History) -> str:
             f"{len(history.frontier)} points are on the search's own frontier; none is confirmed."
         )
     return text
-
-
-def _table(history: History) -> str:
-    heads, rows = frontier_texts(history)
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _failures(history: History) -> str:
-    if not history.failed:
-        return "<p>No trial failed.</p>"
-    rows = "".join(
-        f"<tr><td>{count}</td><td>{escape(cause)}</td></tr>"
-        for cause, count in history.failures_by_cause
-    )
-    return (
-        f"<table><thead><tr><th>trials</th><th>cause</th></tr></thead><tbody>{rows}</tbody></table>"
-    )
 
 
 def _stage_seconds(history: History) -> dict[str, float]:

@@ -19,10 +19,11 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     Raises:
         ValueError: If a coordinate is NaN.
     """
-    distinct, copies = _distinct(points)
-    mask = np.zeros(len(distinct), dtype=bool)
-    mask[_front_of(distinct)] = True
-    return mask[copies]
+    import moocore  # takes 0.2 s, which `paretune --help` need not wait for
+
+    if np.isnan(points).any():
+        raise ValueError("a point with a NaN coordinate cannot be ranked")
+    return np.asarray(moocore.is_nondominated(points, keep_weakly=True), dtype=bool)
 
 
 def dominance(draws: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -54,32 +55,4 @@ def front(points: NDArray[np.float64]) -> NDArray[np.float64]:
     Raises:
         ValueError: If a coordinate is NaN.
     """
-    distinct, _ = _distinct(points)
-    return distinct[_front_of(distinct)]
-
-
-def _distinct(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return the distinct points in lexicographic order, and of each point its place in them."""
-    if np.isnan(points).any():
-        raise ValueError("a point with a NaN coordinate cannot be ranked")
-    order = np.lexsort(points.T[::-1])
-    ranked = points[order]
-    is_new = np.ones(len(points), dtype=bool)
-    is_new[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
-    copies = np.empty(len(points), dtype=np.intp)
-    copies[order] = np.cumsum(is_new) - 1
-    return ranked[is_new], copies
-
-
-def _front_of(distinct: NDArray[np.float64]) -> list[int]:
-    """Return the places of the non-dominated ones among distinct points in lexicographic order.
-
-    A point's dominators come before it, so the first remaining point is never dominated, and
-    removes the points that it dominates. The number of steps is the size of the front.
-    """
-    found = []
-    left = np.arange(len(distinct))
-    while len(left):
-        found.append(int(left[0]))
-        left = left[(distinct[left] < distinct[left[0]]).any(axis=1)]
-    return found
+    return np.unique(points[non_dominated(points)], axis=0)
