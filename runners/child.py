@@ -15,6 +15,8 @@ from typing import Any
 from paretune.runners.failure import Failure, FailureKind
 
 _LOG_CHARACTERS = 4000
+"""Characters of a child's log that a failure keeps: its end, which holds the error."""
+
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
 

@@ -103,6 +103,8 @@ def _try(
 
 
 _PATIENCE_S = 5.0
+"""Seconds that a provider may take to start. Chosen by judgement."""
+
 _OTHERS = ("python", "numpy")  # versions that are not the runtime's
 
 

@@ -17,6 +17,7 @@ from paretune.runners.file_lock import locked
 from paretune.spaces import ParetuneError, digest
 
 _LOG_LINES = 8
+"""Lines of pip's output that a failure shows: its end, which holds the error."""
 
 
 def interpreter(requirements: Sequence[str]) -> Path:

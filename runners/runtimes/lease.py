@@ -20,7 +20,10 @@ from paretune.spaces import DeviceBusyError
 
 _LOG = logging.getLogger("paretune")
 _POLL_SECONDS = 0.02
+"""Seconds between attempts. Chosen by judgement."""
+
 _SAY_AFTER_SECONDS = 2.0
+"""Seconds of waiting after which a person is told. Chosen by judgement."""
 
 CPU = "cpu"
 """The device whose cores builds use as well."""

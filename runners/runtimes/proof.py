@@ -9,6 +9,7 @@ from typing import Any
 from paretune.runners.failure import Failure, FailureKind
 
 _NAMED = 8
+"""Nodes on another provider that a failure names; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True)

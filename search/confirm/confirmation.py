@@ -41,9 +41,19 @@ from paretune.search.record.trial import TrialRecord
 from paretune.spaces import DeviceBusyError
 
 _STABLE_ROUNDS = 3
+"""Rounds in a row in which the published frontier must stay the same. Chosen by judgement.
+`calibration.py` checks confirmation and publication as a whole.
+"""
+
 _SHORTEST_LAUNCHES = 2
+"""Launches that a point needs to be judged after an interruption: fewer have no interval."""
+
 _UNKNOWN_LAUNCH_S = 2.0
+"""Seconds of a launch before any was timed. Chosen by judgement."""
+
 _LARGEST_SHARE = 0.35
+"""Largest share of a budget in hours that is kept for the confirmation. Chosen by judgement."""
+
 _LOG = logging.getLogger("paretune")
 
 Progress = Callable[[int, int, int], None]

@@ -48,6 +48,10 @@ other seeds, and models that differ by chance from one training to the next.
 """
 
 _CONFIDENCE = 0.95
+"""Level of the joint confidence region within which two points cannot be told apart: as every
+interval.
+"""
+
 _NO_SPREAD = 1e-12
 """Standard deviation of a difference, in an objective's scale, that counts as zero."""
 

@@ -15,6 +15,7 @@ from paretune.search.record.words import format_metric
 from paretune.spaces import StudyError
 
 MOST_TRIED = 5
+"""Points that are measured again before a pick gives up. Chosen by judgement."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ SETTINGS = replace(CAREFUL, idle_wait_s=10.0)
 
 _TIMES = (MEDIAN_LATENCY, USUAL_LATENCY)
 _TOLERANCE = 1e-3
+"""Largest difference of answers that counts as equal, as a share of the largest answer. Another
+processor sums in another order. Chosen by judgement.
+"""
 
 
 class Verdict(IntEnum):

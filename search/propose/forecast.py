@@ -17,8 +17,15 @@ Array = NDArray[np.float64]
 Known = Mapping[Candidate, Mapping[str, float]]
 
 _LEARNED_OF_FAILURES = 150
+"""Latest failures, and as many others, that the chance to work is learned from: a Gaussian process
+takes time with the third power of both. Chosen by judgement.
+"""
+
 _LEAST_CHANCE_TO_WORK = 0.02
+"""Least chance to work, as nothing is ruled out by a forecast. Chosen by judgement."""
+
 _LEAST_CHANCE_TO_KEEP = 1e-6
+"""Least chance to keep limits, so that candidates can still be ordered by it. Untested."""
 
 
 class Forecast:

@@ -20,12 +20,36 @@ from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 
 _ENUMERATED = 20_000
+"""Largest space whose candidates are all listed. Chosen by judgement."""
+
 _SCORED = 1_500
+"""Candidates drawn at random, and neighbours of the frontier, that are scored per proposal."""
+
 _SHORTLIST = 64
+"""Candidates with the best hopes by expected values, whose improvement is then computed by
+draws.
+"""
+
 _DRAWS = 16
+"""Draws per candidate of the shortlist; a power of two, as Sobol's sequence asks for."""
+
 _LEARNED = 300
+"""Measured candidates that the surrogates learn from: the frontier and a sample of the rest. A
+Gaussian process takes time with the third power. Evidence for this and the three above:
+`overhead.py` holds the cost of a trial to 100 ms at 1,000 trials; how they act on the frontier is
+untested.
+"""
+
 _AT_ONCE = 1 / 40
+"""Further proposals drawn up at once, per trial so far, so that asking stays cheap: at 40 trials,
+two. Evidence: see ``_LEARNED``.
+"""
+
 _MUCH_MORE = 3.0
+"""Times the cheapest candidate's seconds above which none is drawn up ahead. Chosen by
+judgement.
+"""
+
 _UNTRAINED = (REFERENCE, 0.0)
 
 

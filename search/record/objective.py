@@ -36,7 +36,12 @@ Evidence: 24 simulated searches showed no difference between values from 0.1 to 
 """
 
 _LEAST_BEYOND = 1e-3
+"""Least distance of the reference point beyond a limit on quality, as a share of the baseline's
+quality: a limit at the baseline would leave nothing to count. Chosen by judgement.
+"""
+
 _NO_SIZE = 1e-6
+"""Quality that counts as zero, and so has no scale."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from paretune.runners.metric import METRICS
 from paretune.search.review.console import console
 
 _OPERATORS = 6
+"""Operators that are printed, the slowest first."""
 
 
 def print_reports(reports: Sequence[ModelReport]) -> None:

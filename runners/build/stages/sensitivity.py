@@ -20,6 +20,8 @@ from paretune.runners.onnx_session import cpu_session
 from paretune.spaces import SchemeRecord
 
 _FEEDS = 8
+"""Calibration inputs that each layer runs on. Chosen by judgement."""
+
 WITH_WEIGHTS = ("MatMul", "Gemm")
 """Operators whose weights every scheme quantizes."""
 
