@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from itertools import compress, islice
+from itertools import compress
 
 import numpy as np
 
+from paretune.search.propose.candidate_pool import CandidatePool
 from paretune.search.propose.forecast import Forecast, limit_losses, log_chance_below
 from paretune.search.propose.improvement import Array, Improvement, expected_improvement
 from paretune.search.propose.initial_design import first_candidates, run_ends
@@ -18,12 +18,6 @@ from paretune.search.record.objective import Constraint, Objective, losses
 from paretune.search.record.pareto import non_dominated
 from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
-
-_ENUMERATED = 20_000
-"""Largest space whose candidates are all listed. Chosen by judgement."""
-
-_SCORED = 1_500
-"""Candidates drawn at random, and neighbours of the frontier, that are scored per proposal."""
 
 _SHORTLIST = 64
 """Candidates with the best hopes by expected values, whose improvement is then computed by
@@ -35,7 +29,7 @@ _DRAWS = 16
 
 _LEARNED = 300
 """Measured candidates that the surrogates learn from: the frontier and a sample of the rest. A
-Gaussian process takes time with the third power. Evidence for this and the three above:
+Gaussian process takes time with the third power. Evidence for this and the two above:
 `overhead.py` holds the cost of a trial to 100 ms at 1,000 trials; how they act on the frontier is
 untested.
 """
@@ -100,6 +94,7 @@ class FrontierStrategy:
         self._quality = quality_metric
         self._ways = run_ends(space, wish.batch_size)
         self._first = first_candidates(space, self._ways, wish.batch_size)
+        self._pool = CandidatePool(space, wish.batch_size)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
         self._forecast = Forecast(space, seed, sizes)
@@ -115,7 +110,7 @@ class FrontierStrategy:
         self._next = [candidate for candidate in self._next if self._is_free(candidate, taken)]
         if not self._next:
             rng = random.Random(self.seed + len(taken))
-            pool = self._pool(taken, rng)
+            pool = self._pool.draw(self._front(), lambda c: self._is_free(c, taken), rng)
             if not pool:
                 return None
             if not any(self._metrics.values()):
@@ -157,57 +152,6 @@ class FrontierStrategy:
                 best = min(known, key=lambda c: goal.loss(known[c][goal.metric]))
                 probes.append(replace(last, run=best.run))
         return next((probe for probe in probes if self._is_free(probe, taken)), None)
-
-    @cached_property
-    def _everyone(self) -> list[Candidate] | None:
-        """All candidates, unless there are too many to list; rules may change meanwhile."""
-        space = replace(self.space, rules=())
-        return None if space.size > _ENUMERATED else list(space.candidates())
-
-    def _pool(self, taken: set[Candidate], rng: random.Random) -> list[Candidate]:
-        """Return the free candidates to score.
-
-        Other batch sizes than the wished one join only when no other candidate is left.
-        """
-        batch_size = self.wish.batch_size
-        pool = self._pool_of(taken, rng, batch_size)
-        return pool if pool or batch_size is None else self._pool_of(taken, rng, None)
-
-    def _pool_of(
-        self, taken: set[Candidate], rng: random.Random, batch_size: int | None
-    ) -> list[Candidate]:
-        """Return the frontier's neighbours and a sample, of one batch size if given."""
-
-        def is_free(candidate: Candidate) -> bool:
-            fits = batch_size in (None, candidate.run.batch_size)
-            return fits and self._is_free(candidate, taken)
-
-        if self._everyone is not None:
-            valid = filter(is_free, rng.sample(self._everyone, len(self._everyone)))
-            drawn = list(islice(valid, _SCORED))
-        else:
-            fixed = {} if batch_size is None else {"batch_size": batch_size}
-            values = [
-                {a.name: rng.choice(a.values) for a in self.space.axes} | fixed
-                for _ in range(_SCORED)
-            ]
-            drawn = [Candidate.from_params(params) for params in values]
-        near = [other for candidate in self._front() for other in self._neighbours(candidate)]
-        near = near if len(near) <= _SCORED else rng.sample(near, _SCORED)
-        free = list(filter(is_free, dict.fromkeys([*near, *drawn])))
-        if free or self._everyone is not None:
-            return free
-        return list(islice(filter(is_free, self.space.candidates()), _SCORED))
-
-    def _neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
-        """Yield the candidates that differ in one axis, by one step or in a name."""
-        params = candidate.params
-        for axis in self.space.axes:
-            at = axis.values.index(params[axis.name])
-            near = axis.values[max(at - 1, 0) : at + 2] if axis.is_ordered else axis.values
-            for value in near:
-                if value != params[axis.name]:
-                    yield Candidate.from_params({**params, axis.name: value})
 
     def _front(self) -> list[Candidate]:
         """Return the candidates on the frontier."""
