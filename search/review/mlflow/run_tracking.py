@@ -93,14 +93,14 @@ class MlflowTracking:
         """Make the trials' runs agree with the history, and add the study's missing progress."""
         self._pictured = len(history.records)
         self._progress.clear()
-        known = {
-            run.data.tags[TRIAL_TAG]: run
-            for run in trial_runs(self.client, self.experiment_id, self.parent_id)
-        }
+        known: dict[str, Run] = {}
+        for run in trial_runs(self.client, self.experiment_id, self.parent_id):
+            if known.setdefault(run.data.tags[TRIAL_TAG], run) is not run:
+                self.client.delete_run(run.info.run_id)  # its trial has a run already
         desired = DesiredRuns(history, self.uid)
         for record in history.records:
-            run = known.get(str(record.number))
-            if run is None or not self._repaired(run, record, desired):
+            found = known.get(str(record.number))
+            if found is None or not self._repaired(found, record, desired):
                 self._create(record, desired)
             else:
                 del known[str(record.number)]
