@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 Direction = Literal["maximize", "minimize"]
 Need = Literal["", "pipeline", "load", "energy"]
@@ -98,8 +98,10 @@ PEAK_MEMORY = "peak_memory_bytes"
 SIZE = "size_bytes"
 ENERGY = "energy_mj"
 
-PERCENTILES = (50, 90, 95, 99)
-"""The percentiles of times that are recorded."""
+Percentile = Literal["p50", "p90", "p95", "p99"]
+"""The percentiles of the time per call that are recorded."""
+
+PERCENTILES = tuple(int(each.removeprefix("p")) for each in get_args(Percentile))
 
 PIPELINE_PERCENTILES = (50, 95, 99)
 """The percentiles of times around the model that are recorded."""

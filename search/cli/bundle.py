@@ -6,9 +6,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
+
+from paretune.runners.metric import Percentile
 
 
 @click.command()
@@ -22,7 +24,7 @@ import click
 )
 @click.option(
     "--percentile",
-    type=click.Choice(["p50", "p90", "p95", "p99"]),
+    type=click.Choice(get_args(Percentile)),
     default="p95",
     show_default=True,
     help="Latency percentile of the budget.",

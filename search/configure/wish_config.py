@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from paretune.runners.metric import Percentile
 from paretune.search.configure.section import Duration, Limit, Positive, Section
 from paretune.search.record.wish import Wish
 from paretune.spaces import ConfigError
@@ -19,9 +20,7 @@ class WishConfig(Section):
     """What you want to pick: it steers the search, forbids nothing, and may change every night."""
 
     max_latency_ms: Duration | None = Field(None, description="latency budget per call")
-    percentile: Literal["p50", "p90", "p95", "p99"] = Field(
-        "p95", description="latency percentile of the budget"
-    )
+    percentile: Percentile = Field("p95", description="latency percentile of the budget")
     max_accuracy_drop: _Drop | None = Field(
         None,
         description="maximum loss of accuracy (or other quality) against the baseline; default "
