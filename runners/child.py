@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from paretune.runners.failure import Failure, FailureKind
 
 _LOG_CHARACTERS = 4000
 """Characters of a child's log that a failure keeps: its end, which holds the error."""
+
+_LOOK_S = 0.2
+"""Seconds between looks for the start of a process, and so how late its deadline may begin."""
 
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
@@ -27,8 +31,9 @@ def run_job(
     *,
     stage: str,
     timeout_s: float,
+    start_s: float = 0.0,
     python: Path = Path(sys.executable),
-    lease: int | None = None,
+    lease: Sequence[int] = (),
 ) -> dict[str, Any] | Failure:
     """Run a launch script on a job in a fresh process and return its result.
 
@@ -38,16 +43,19 @@ def run_job(
         folder: Folder for the job, its result and its log.
         stage: Name of the stage, for failures.
         python: The interpreter to run it in.
-        lease: Descriptor of a device's lease, which the process inherits.
+        lease: Descriptors of a device's lease, which the process inherits.
         timeout_s: Deadline in seconds; then the process and all its children are killed.
+        start_s: Further seconds for the start: the deadline begins when the process has written a
+            file ``started`` next to its job, or when these seconds are over.
 
     Returns:
         The result's values, or why there are none.
     """
-    job_path, result_path, log_path = (
-        folder / name for name in ("job.json", "result.json", "child.log")
+    job_path, result_path, log_path, started = (
+        folder / name for name in ("job.json", "result.json", "child.log", "started")
     )
-    result_path.unlink(missing_ok=True)
+    for earlier in (result_path, started):
+        earlier.unlink(missing_ok=True)
     job_path.write_text(json.dumps({**job, "parent": os.getpid()}), "utf-8")
     if not python.is_file():
         return Failure(stage, FailureKind.UNSUPPORTED, f"there is no interpreter {python}")
@@ -59,13 +67,15 @@ def run_job(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=() if lease is None else (lease,),
+            pass_fds=tuple(lease),
         )
         try:
-            code = process.wait(timeout_s)
+            code = _wait(process, timeout_s, started, start_s)
         except subprocess.TimeoutExpired:
+            starting = f" and {start_s:g} s to start" if start_s and not started.exists() else ""
             message = (
-                f"no result after {timeout_s:g} s; if it needs longer, raise measurement.timeout_s"
+                f"no result after {timeout_s:g} s{starting}; if it needs longer, raise "
+                "measurement.timeout_s"
             )
             return Failure(stage, FailureKind.TIMEOUT, message, _tail(log_path))
         finally:
@@ -78,6 +88,19 @@ def run_job(
         refused = result["failure"]
         return Failure(stage, FailureKind(refused["kind"]), refused["message"], _tail(log_path))
     return result
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, started: Path, start_s: float) -> int:
+    """Wait for the end of a process and return its exit code.
+
+    Raises:
+        subprocess.TimeoutExpired: If the deadline has passed.
+    """
+    latest = time.monotonic() + start_s
+    while start_s and time.monotonic() < latest and not started.exists():
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(_LOOK_S)
+    return process.wait(timeout_s)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

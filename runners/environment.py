@@ -36,7 +36,7 @@ def fingerprint() -> dict[str, str]:
         "memory_gib": f"{memory_bytes() / 2**30:.1f}",
         "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "system": f"{platform.system()} {platform.release()}",
-        **gpu.cards(),
+        **gpu.card_names(),
     }
 
 

@@ -33,6 +33,7 @@ def locked(path: Path, how: int = fcntl.LOCK_EX, *, create: bool = False) -> Ite
         fcntl.flock(descriptor, how)
         yield descriptor
     finally:
+        # Close, but do not unlock: a child that inherited the descriptor still holds the lock.
         os.close(descriptor)
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Literal, get_args
 
 Direction = Literal["maximize", "minimize"]
-Need = Literal["", "pipeline", "load", "energy"]
+Need = Literal["", "pipeline", "load", "energy", "card"]
 Interval = Literal["timing", "launches", "samples", ""]
 Place = Literal["frontier", "card", ""]
 
@@ -44,11 +44,12 @@ class Metric:
         unit: Its unit as people write it; empty for a quality.
         higher_is_better: Its natural direction.
         needs: What it takes to record it: the workload's ``pipeline``, a ``load`` in the study
-            file, an ``energy`` counter; nothing if empty.
+            file, an ``energy`` counter, a ``card``; nothing if empty.
         interval: What its interval comes from: ``timing`` (launches, and the resolution of times),
             ``launches`` (these alone), ``samples`` of the split; empty if its value is exact.
         is_ratio_scale: Whether only its ratios matter (times, rates, sizes): such a quantity is
             compared, and passed to samplers, as a logarithm.
+        is_goal: Whether a study may seek or limit it; the others say how a measurement went.
         is_of_file: Whether it belongs to the file, however that is run.
         is_latency: Whether it is the time of a call, a request or a query.
         shown: Where it is shown if it is not an objective: beside every point of a ``frontier``,
@@ -64,6 +65,7 @@ class Metric:
     needs: Need = ""
     interval: Interval = "timing"
     is_ratio_scale: bool = True
+    is_goal: bool = True
     is_of_file: bool = False
     is_latency: bool = False
     shown: Place = ""
@@ -167,6 +169,35 @@ METRICS: dict[str, Metric] = {
             unit="mJ",
             needs="energy",
         ),
+        Metric(
+            "device_memory_bytes",
+            "memory of the card that the process held at most",
+            "card bytes",
+            unit="bytes",
+            needs="card",
+            interval="launches",
+            text=_whole,
+        ),
+        Metric(
+            "sm_clock_mhz",
+            "clock of the card's multiprocessors, the lower one of before and after",
+            "clock MHz",
+            unit="MHz",
+            higher_is_better=True,
+            needs="card",
+            interval="launches",
+            is_goal=False,
+        ),
+        Metric(
+            "temperature_c",
+            "temperature of the card after the timed calls",
+            "°C",
+            unit="°C",
+            needs="card",
+            interval="launches",
+            is_ratio_scale=False,
+            is_goal=False,
+        ),
         *(
             Metric(
                 f"{part}_latency_p{q}_ms",
@@ -204,6 +235,9 @@ METRICS: dict[str, Metric] = {
     )
 }
 """Every metric but the quality, by name, in the order of tables."""
+
+GOALS = tuple(metric.name for metric in METRICS.values() if metric.is_goal)
+"""The metrics that a study may seek or limit, without the quality."""
 
 
 @cache

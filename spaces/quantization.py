@@ -18,6 +18,7 @@ class Quantization(str):
     ======================  ============  ================  ======================================
     ``fp32``                32            32                not quantized
     ``fp16``                16            16                not quantized, cast to half precision
+    ``bf16``                16            16                not quantized, cast to bfloat16
     ``int8-static``         8             8                 once, from the calibration split
     ``int8-qat``            8             8                 as int8-static, after a fine-tuning with
                                                             simulated rounding
@@ -31,6 +32,7 @@ class Quantization(str):
 
     FP32: ClassVar[Quantization]
     FP16: ClassVar[Quantization]
+    BF16: ClassVar[Quantization]
     INT8_STATIC: ClassVar[Quantization]
     INT8_QAT: ClassVar[Quantization]
     INT8_DYNAMIC: ClassVar[Quantization]
@@ -70,12 +72,13 @@ class Quantization(str):
         return self.record.mode
 
     def is_no_coarser(self, other: Quantization) -> bool:
-        """Return whether it is no coarser than another: fp32 before fp16 before all others."""
+        """Return whether it is no coarser than another: fp32, then 16 bits, then all others."""
         return self.record.is_no_coarser(other.record)
 
 
 Quantization.FP32 = Quantization("fp32")
 Quantization.FP16 = Quantization("fp16")
+Quantization.BF16 = Quantization("bf16")
 Quantization.INT8_STATIC = Quantization("int8-static")
 Quantization.INT8_QAT = Quantization("int8-qat")
 Quantization.INT8_DYNAMIC = Quantization("int8-dynamic")

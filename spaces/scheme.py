@@ -53,11 +53,20 @@ class SchemeRecord:
     color: str = "#7f7f7f"
 
     def is_no_coarser(self, other: SchemeRecord) -> bool:
-        """Return whether nothing is stored in fewer bits: fp32 before fp16 before all others."""
+        """Return whether nothing is stored in fewer bits: fp32, then 16 bits, then all others."""
         return self.name == other.name or _FINENESS.get(self.mode, 2) < _FINENESS.get(other.mode, 2)
 
 
-_OWN = ("fp32", "fp16", "int8_static", "int8_qat", "int8_dynamic", "int8_weight", "int4_weight")
+_OWN = (
+    "fp32",
+    "fp16",
+    "bf16",
+    "int8_static",
+    "int8_qat",
+    "int8_dynamic",
+    "int8_weight",
+    "int4_weight",
+)
 
 SCHEMES: Registry[SchemeRecord] = Registry(
     "quantization",

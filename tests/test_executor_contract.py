@@ -21,8 +21,9 @@ from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.study.build_workers import worker_settings
 from paretune.search.study.open_study import OpenStudy
-from paretune.search.study.parts import study_evaluator, worker_settings
+from paretune.search.study.parts import study_evaluator
 from paretune.spaces import BuildSpec, Quantization, RunSpec
 
 sys.path.append(str(TESTS.parent / "experiments" / "benchmarks"))

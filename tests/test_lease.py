@@ -1,5 +1,6 @@
 """Device leases, with real processes."""
 
+import fcntl
 import itertools
 import os
 import signal
@@ -9,8 +10,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from conftest import run_paretune, write_study
+from conftest import run_paretune, wait_until, write_study
 from onnx_models import by_hand
 
 from paretune.runners.failure import Failure
@@ -33,7 +35,7 @@ HOLD_WITH_CHILD = (
     "from paretune.runners.runtimes.lease import lease\n"
     "with lease(sys.argv[1]) as held:\n"
     "    code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
-    "    subprocess.Popen([sys.executable, '-c', code], pass_fds=(held,)).wait()\n"
+    "    subprocess.Popen([sys.executable, '-c', code], pass_fds=held).wait()\n"
 )
 
 
@@ -55,16 +57,25 @@ def test_two_holders_of_one_device_never_overlap() -> None:
         assert end <= begin
 
 
-def test_different_devices_run_at_once() -> None:
-    holders = [start(HOLD, device, "600") for device in ("cpu", "gpu:0")]
-    for holder in holders:
-        assert holder.stdout is not None
-        assert holder.stdout.readline(), "the first had to end before the second began"
-        assert holder.poll() is None
-    for holder in holders:
-        holder.kill()
-        holder.communicate()
-    assert lease_path("gpu:0") != lease_path("cpu")
+def test_whoever_holds_another_device_holds_the_host() -> None:
+    holders = [start(HOLD, device, "0.3") for device in ("cpu", "qnn:0", "gpu:0", "qnn:0")]
+    spans = [tuple(map(float, holder.communicate()[0].split())) for holder in holders]
+    spans.sort()
+    for (_, end), (begin, _) in itertools.pairwise(spans):
+        assert end <= begin
+    assert lease_path("qnn:0") != lease_path("cpu")
+
+
+def test_who_waits_for_a_device_does_not_hold_the_host_meanwhile(tmp_path: Path) -> None:
+    with lease_path("qnn:0").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        waiting = start(HOLD, "qnn:0", "0")
+        opened = psutil.Process(waiting.pid).open_files
+        wait_until(lambda: any("qnn" in each.path for each in opened()))
+        with waiting_until(time.monotonic()), lease("cpu"):
+            assert waiting.poll() is None
+    waiting.communicate(timeout=20)
+    assert waiting.returncode == 0
 
 
 def test_an_orphan_of_a_killed_holder_still_holds_the_device() -> None:
@@ -95,10 +106,10 @@ def test_who_waits_for_a_device_gives_up_when_time_is_up() -> None:
     holder = start(HOLD, "cpu", "60")
     assert holder.stdout is not None
     holder.stdout.readline()
-    with waiting_until(time.monotonic() + 0.1):
-        with pytest.raises(DeviceBusyError, match=f"process {holder.pid} still"), lease("cpu"):
-            pass
-        with lease("gpu:0"):  # nobody holds it: there is nothing to wait for
+    for device in ("cpu", "qnn:0"):
+        says = f"process {holder.pid} still builds or measures on device cpu"
+        soon, busy = time.monotonic() + 0.1, pytest.raises(DeviceBusyError, match=says)
+        with waiting_until(soon), busy, lease(device):
             pass
     holder.kill()
     holder.wait()

@@ -285,3 +285,19 @@ def test_in_a_campaign_no_model_stops_before_the_others(tmp_path: Path) -> None:
         settled.append([campaign.is_settled(entry) for entry in entries])
     assert settled[1] == [True, False]
     assert [len(entry.launches) for entry in entries] == [3, 3]
+
+
+def test_a_process_that_compiles_has_its_deadline_from_its_first_call(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    begin = "import pathlib, sys, time\nfolder = pathlib.Path(sys.argv[1]).parent\n"
+
+    def run(code: str) -> Any:
+        script.write_text(begin + code, "utf-8")
+        return run_job(script, {}, tmp_path, stage="measure", timeout_s=1.0, start_s=60.0)
+
+    done = "(folder / 'result.json').write_text('{}')\n"
+    assert run(f"time.sleep(2)\n{done}") == {}
+    assert run(f"time.sleep(2)\n(folder / 'started').touch()\n{done}") == {}
+    failure = run("(folder / 'started').touch()\ntime.sleep(3600)")
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.TIMEOUT
+    assert "no result after 1 s; if it needs longer" in failure.message

@@ -139,6 +139,12 @@ def test_what_a_metric_needs_is_asked_for_before_the_search(
         assert each in done.stderr
 
 
+def test_a_cards_metric_without_a_card_stops_before_the_search(tmp_path: Path) -> None:
+    limits = [{"metric": "device_memory_bytes", "max": 1e9}]
+    done = run_paretune("search", write_study(tmp_path, constraints=limits))
+    assert done.returncode == 1 and "back ends on cpu" in done.stderr, done.stderr
+
+
 @pytest.mark.skipif(energy_mj("cpu") is not None, reason="this processor's counter can be read")
 def test_energy_without_a_counter_stops_before_the_search(tmp_path: Path) -> None:
     path = write_study(tmp_path, objectives=[{"metric": "accuracy"}, {"metric": "energy_mj"}])

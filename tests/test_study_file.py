@@ -75,7 +75,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ({"space": {**SMALL_SPACE, "batch_size": ["1"]}}, "whole number"),
         (
             {"space": {**SMALL_SPACE, "quantization": ["fp32", "int8"]}},
-            "possible values: fp32, fp16, int8-static",
+            "possible values: fp32, fp16, bf16, int8-static",
         ),
         ({"space": {**SMALL_SPACE, "pruning": [0.5]}}, "did you mean 'pruning_ratio'"),
         ({"rules": [{"forbid": {"batch_size": 8}}]}, "needs a `reason`"),

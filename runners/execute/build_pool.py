@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import cycle, islice
 from queue import SimpleQueue
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from paretune.runners.environment import available_cores
 from paretune.runners.execute.build_worker import BuildWorker
@@ -25,27 +26,42 @@ class BuildPool:
     """A pool of build workers; use it as a context manager, and from one thread.
 
     The pool holds the device lease while it builds, because builds and measurements use the same
-    cores. For a measurement, the workers are suspended and the lease is released.
+    cores. For a measurement, the workers are suspended and the lease is released. A suspended
+    worker keeps its card's memory, so measurements on a card wait until no worker builds there (see
+    :meth:`builds_on`).
 
     Args:
         settings: Settings of the workers; each has its own log and its share of the cores.
         size: Maximum number of builds at once.
+        cards: The UUIDs of the cards to train on, by device. The workers take them in turn, and
+            each sees only its own.
 
     Attributes:
         service: A worker for requests in between (the workload's description, scores). It builds as
             well if it is the only one; otherwise it is never busy with a build.
     """
 
-    def __init__(self, settings: WorkerSettings, size: int = 1) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        size: int = 1,
+        cards: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.size = size
-        self.service = BuildWorker(settings)
+        # More workers than cards share them in turn; without cards, each has none.
+        own = list(islice(cycle(cards.items() or [(None, None)]), size))
+        names = [uuid for _, uuid in own]
+        self.service = BuildWorker(replace(settings, card=names[0]))
         self._builders = [self.service]
         if size > 1:
             threads = max(1, available_cores() // size)
             logs = [settings.log.with_stem(f"{settings.log.stem}-{n}") for n in range(1, size + 1)]
             self._builders = [
-                BuildWorker(replace(settings, log=log, threads=threads)) for log in logs
+                BuildWorker(replace(settings, log=log, threads=threads, card=name))
+                for log, name in zip(logs, names, strict=True)
             ]
+        self._devices = [device for device, _ in own]
+        self._busy: set[BuildWorker] = set()
         self._idle: SimpleQueue[BuildWorker] = SimpleQueue()
         for worker in self._builders:
             self._idle.put(worker)
@@ -89,6 +105,11 @@ class BuildPool:
         if not self._running:
             self._release()
 
+    def builds_on(self, device: str) -> bool:
+        """Tell whether a worker whose card is this device has a job."""
+        workers = zip(self._builders, self._devices, strict=True)
+        return any(worker in self._busy for worker, own in workers if own == device)
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Suspend all builds: inside this context the machine is free for measurements."""
@@ -128,9 +149,11 @@ class BuildPool:
 
     def _with_worker(self, job: Job) -> Outcome:
         worker = self._idle.get()
+        self._busy.add(worker)
         try:
             return worker.perform(job)
         finally:
+            self._busy.discard(worker)
             self._idle.put(worker)
 
     def _hold(self) -> None:

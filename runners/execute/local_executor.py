@@ -47,7 +47,6 @@ class LocalExecutor:
     def site(self, run: RunSpec) -> Site:
         """Return where candidates with this run are built and measured (see :class:`Executor`)."""
         evaluator = self._evaluator
-        runner = evaluator.runners.get(run.runner)
         building = {"workload": evaluator.fingerprint, "stages": stage_versions()}
         measuring = {
             "workload": evaluator.fingerprint,
@@ -57,10 +56,8 @@ class LocalExecutor:
             "versions": dict(evaluator.versions.get(run.runner, {})),
             "machine": environment.fingerprint(),
         }
-        device = CPU if runner is None else runner.device(run)
-        return Site(
-            evaluator.model_format(run), _DEVICE + device, digest(building), digest(measuring)
-        )
+        device = _DEVICE + self._device(run)
+        return Site(evaluator.model_format(run), device, digest(building), digest(measuring))
 
     def capacity(self, slot: str) -> int:
         """Return how many jobs a slot takes at once (see :class:`Executor`)."""
@@ -88,10 +85,15 @@ class LocalExecutor:
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Do the next measurement, or else wait for a build (see :class:`Executor`)."""
-        if not self._to_measure:
+        place = self._next()
+        if place is None:
             self._pool.wait(timeout_s)
+            # At once, where a build left the card: the next build would take it again.
+            place = self._next()
+        if place is None:
             return
-        job, future = self._to_measure.popleft()
+        job, future = self._to_measure[place]
+        del self._to_measure[place]
         if not future.set_running_or_notify_cancel():
             return
         try:
@@ -103,6 +105,17 @@ class LocalExecutor:
                 raise  # Ctrl-C ends the wait, not only the job.
         else:
             future.set_result(outcome)
+
+    def _next(self) -> int | None:
+        """Return the place of the first measurement whose device holds nothing of a build."""
+        for place, (job, _) in enumerate(self._to_measure):
+            if not self._pool.builds_on(self._device(job.run)):
+                return place
+        return None
+
+    def _device(self, run: RunSpec) -> str:
+        runner = self._evaluator.runners.get(run.runner)
+        return CPU if runner is None else runner.device(run)
 
     def cancel(self) -> None:
         """Stop all pending jobs (see :class:`Executor`)."""

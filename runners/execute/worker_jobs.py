@@ -20,6 +20,7 @@ from paretune.runners.execute.job import Build, Job, Missing, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.runtimes.launched.card import order_cards_by_bus
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.service_requests import checked_requests
@@ -46,6 +47,8 @@ class WorkerSettings:
         threads: Threads per operator in training; all cores if ``None``.
         memory_limit_bytes: Memory limit per build, for data; no limit if ``None``.
         plugins: Files that register records, relative to ``folder``; the worker runs them first.
+        card: The card to train on, as ``CUDA_VISIBLE_DEVICES`` names it; ``None`` leaves the choice
+            to CUDA. The user's own training sees no other card either.
     """
 
     workload: str
@@ -56,6 +59,7 @@ class WorkerSettings:
     threads: int | None = None
     memory_limit_bytes: int | None = None
     plugins: tuple[str, ...] = ()
+    card: str | None = None
 
 
 class _State:
@@ -71,6 +75,9 @@ def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> Non
     """Prepare the process: limits, signals, telemetry off, end with its parent."""
     die_with_parent(parent)
     switch_off_telemetry()
+    order_cards_by_bus()
+    if settings.card is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = settings.card
     if settings.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
     _State.settings = settings
@@ -119,12 +126,21 @@ def _captured() -> Iterator[None]:
         os.dup2(log, 2)
         yield
     finally:
+        _release_card()
         sys.stdout.flush()
         sys.stderr.flush()
         for stream, descriptor in enumerate(saved, start=1):
             os.dup2(descriptor, stream)
             os.close(descriptor)
         os.close(log)
+
+
+def _release_card() -> None:
+    """Give the card's memory back after a job: the next thing there may be a measurement."""
+    if "torch" in sys.modules:
+        from paretune.runners.workload.training import release_card
+
+        release_card()
 
 
 def describe() -> WorkloadInfo:

@@ -18,8 +18,8 @@ def wait_until_idle(device: str, cores: Sequence[int], limit_s: float) -> bool:
     """Wait until nothing else uses a device; return ``False`` if that never happens.
 
     The host counts as idle when all its cores together, and each core that will be used, are busy
-    for less than a fifth of a tenth of a second; a card is idle when no other process computes on
-    it.
+    for less than a fifth of a tenth of a second; a card is idle when nothing computes on it (see
+    ``gpu.is_busy``).
 
     Args:
         device: Such as ``"cpu"`` or ``"gpu:0"``.
@@ -27,7 +27,7 @@ def wait_until_idle(device: str, cores: Sequence[int], limit_s: float) -> bool:
         limit_s: Maximum wait.
     """
     deadline = time.monotonic() + limit_s
-    while not (_host_is_idle(cores) and not gpu.foreign_processes(device)):
+    while not (_host_is_idle(cores) and not gpu.is_busy(device)):
         if time.monotonic() >= deadline:
             return False
     return True

@@ -185,8 +185,11 @@ class Evaluator:
         """Return the quality from the exported artifact, in the runtime that is timed.
 
         The batch size is part of the key, because dynamic quantization takes its ranges from the
-        batch, and so are the runtime's version and the processor, which choose the kernels.
+        batch, and so are the provider's options, which may allow a lower precision, the runtime's
+        version, and the processor or card, which choose the kernels.
         """
+        runner = self.runners[run.runner]
+        options, card = runner.options(run), environment.fingerprint().get(runner.device(run))
         key = digest(
             {
                 "stage": "evaluate",
@@ -200,6 +203,8 @@ class Evaluator:
                 "processor": environment.fingerprint()["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
                 **({"axes": dict(run.options)} if run.options else {}),
+                **({"options": options} if options else {}),
+                **({"card": card} if card else {}),
             }
         )
         record = self.store.record(key)

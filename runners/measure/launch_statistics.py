@@ -36,6 +36,7 @@ def summarize(launches: Sequence[Launch], batch_size: int) -> dict[str, Statisti
     energies = [launch.energy_mj for launch in launches if launch.energy_mj is not None]
     if len(energies) == len(launches):
         found["energy_mj"] = times(energies)
+    found |= _of_the_card(launches)
     wholes = [launch.end_to_end for launch in launches if launch.end_to_end is not None]
     if len(wholes) == len(launches):
         for part in ("preprocess", "postprocess", "end_to_end"):
@@ -47,4 +48,19 @@ def summarize(launches: Sequence[Launch], batch_size: int) -> dict[str, Statisti
         for q in (50, 90, 95, 99):
             found[f"load_latency_p{q}_ms"] = times([load[f"p{q}_ms"] for load in loads])
         found["load_completed_per_s"] = times([load["completed_per_s"] for load in loads])
+    return found
+
+
+def _of_the_card(launches: Sequence[Launch]) -> dict[str, Statistic]:
+    """Return what the card said in every launch: memory, clock and temperature."""
+    states = [launch.card for launch in launches if launch.card is not None]
+    found = {}
+    for name, field in (
+        ("device_memory_bytes", "memory_bytes"),
+        ("sm_clock_mhz", "sm_clock_mhz"),
+        ("temperature_c", "temperature_c"),
+    ):
+        values = [getattr(state, field) for state in states]
+        if len(values) == len(launches) and None not in values:
+            found[name] = Statistic.over_launches([float(value) for value in values])
     return found

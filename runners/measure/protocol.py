@@ -1,6 +1,7 @@
 """The measurement protocol: how to get a number that somebody else can reproduce.
 
-1. **Lease.** The device is held for the whole measurement; builds on the same cores hold it too.
+1. **Lease.** The device is held for the whole measurement, and with any device the host; builds
+   hold the host too.
 2. **Admission.** Nothing else may use the device: the protocol waits for an idle moment, and
    records it if there was none. It waits again after a disturbed launch, unless the last wait
    failed.
@@ -8,11 +9,20 @@
    deadline and a memory limit; it warms up until timing is steady. Launches, not calls, are the
    replicates: the variation between processes dwarfs the variation within one.
 4. **Validity.** A launch is repeated, and counted as disturbed, if it waited for the processor (CPU
-   time ÷ wall time below 0.9; with several threads or on a card, below 0.9 of that ratio in the
-   quietest launch), was pushed off its core (more than one involuntary switch in ten calls), or if
+   time ÷ wall time below 0.9; with several threads, below 0.9 of that ratio in the quietest
+   launch), was pushed off its core (more than one involuntary switch in ten calls), or if
    the canary, a fixed piece of arithmetic timed right after, took more than a tenth longer than in
    the quickest of these launches. Between measurements the canary is only recorded: a machine that
    is slower for an hour gives that hour's numbers, and `paretune status` shows how far it drifted.
+   On a card or another device the first two rules say nothing. The calling thread waits for the
+   device there, and runtimes wait in different ways: one that spins takes a whole core, one that
+   blocks almost none, and some change from one to the other; interrupts of the device's driver push
+   a spinning thread off its core without taking time that counts. What would disturb a launch is a
+   thread that could go on but gets no core, and Linux counts just that (`schedstat`): such time is
+   at most a tenth of the timed seconds. The canary holds there as well. A launch on a card also
+   does not count if the card slowed itself down (heat, hardware slowdown, power brake), if another
+   process computed on it, or if its clock was more than a tenth lower than in the best launch. A
+   power cap is recorded only: it belongs to the card as it is set up, and holds for every launch.
 5. **Enough.** Launches are added until the interval over them is tight, or the maximum is reached
    and the measurement is marked as not resolved.
 """
@@ -137,7 +147,7 @@ def settle(
     """
     clean = undisturbed(launches, run, device)
     disturbed = [launch for launch in launches if launch not in clean]
-    disturbed.sort(key=lambda launch: -launch.cpu_share)
+    disturbed.sort(key=lambda each: _disturbance(each, device))
     counted = clean + disturbed[: max(0, settings.launches - len(clean))]
     resolved = counted == clean and is_tight(clean, settings)
     return Timing(tuple(counted), len(disturbed), resolved, host_was_idle=True)
@@ -146,14 +156,27 @@ def settle(
 def undisturbed(launches: Sequence[Launch], run: RunSpec, device: str = CPU) -> list[Launch]:
     """Return the undisturbed launches.
 
-    The quickest of these launches shows how fast the core is today and, with several threads or on
-    a card, which CPU share to expect: waiting threads spin in some runtimes and sleep in others.
+    The quickest of these launches shows how fast the core and the card are today and, with several
+    threads, which CPU share to expect: waiting threads spin in some runtimes and sleep in others.
     """
-    share = 1.0
-    if run.intra_op_threads > 1 or device != CPU:
-        share = max(launch.cpu_share for launch in launches)
+    share: float | None = None
+    if device == CPU:
+        shares = [launch.cpu_share for launch in launches]
+        share = max(shares) if run.intra_op_threads > 1 else 1.0
     quiet = min(launch.canary_ms for launch in launches)
-    return [launch for launch in launches if not launch.is_contaminated(share, quiet)]
+    clocks = [launch.card.sm_clock_mhz or 0.0 for launch in launches if launch.card]
+    clock = max(clocks, default=None)
+    return [launch for launch in launches if not launch.is_contaminated(share, quiet, clock)]
+
+
+def _disturbance(launch: Launch, device: str) -> float:
+    """Return a number by which the least disturbed launch comes first."""
+    if device == CPU:
+        return -launch.cpu_share
+    card = launch.card
+    return (launch.waited_share or 0.0) + (
+        len(card.throttled) + card.other_processes if card else 0
+    )
 
 
 def is_tight(launches: Sequence[Launch], settings: MeasurementSettings) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from paretune.runners.runtimes.proof import LaunchProof
+
 _LEAST_CPU_SHARE = 0.9
 """CPU time ÷ wall time below which a launch was kept waiting."""
 
@@ -18,6 +20,39 @@ both: together they caught 24 of 25 launches with a noisy neighbour, without a f
 
 _MOST_DRIFT = 1.1
 """Times the undisturbed canary above which the core itself was slower. Chosen by judgement."""
+
+_MOST_WAITING = 0.1
+"""The same tenth as of :data:`_LEAST_CPU_SHARE`, where it is measured and not concluded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardState:
+    """What a card said about a launch on it; ``None`` and empty where it said nothing.
+
+    Attributes:
+        uuid: The card, or the slice of it.
+        memory_bytes: Memory of the card that the process held at most.
+        sm_clock_mhz: Clock of its multiprocessors: the lower one of before and after the timed
+            calls.
+        temperature_c: Its temperature after the timed calls.
+        throttled: Why it slowed itself down meanwhile, to protect itself.
+        limited: What else limited its clocks; such a limit belongs to the machine as it is set up.
+        other_processes: Number of other processes that computed there meanwhile.
+    """
+
+    uuid: str = ""
+    memory_bytes: int | None = None
+    sm_clock_mhz: float | None = None
+    temperature_c: float | None = None
+    throttled: tuple[str, ...] = ()
+    limited: tuple[str, ...] = ()
+    other_processes: int = 0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CardState:
+        """Return the state from plain values."""
+        reasons = {name: tuple(values.get(name, ())) for name in ("throttled", "limited")}
+        return cls(**{**values, **reasons})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +89,12 @@ class Launch:
         end_to_end: Times of whole requests, if the workload has a pipeline.
         load: LoadGen's results (``p50_ms`` ... ``completed_per_s``), if load was offered.
         timed_s: Wall-clock seconds of warm-up and timed work.
+        waited_share: Time for which the calling thread was ready to run but had no core ÷ wall time
+            while timing; ``None`` where the system does not count it.
+        card: What the card said, if it ran on one.
+        device_latency_ms: Median time of a call whose inputs and outputs stay on the card;
+            ``latency_ms`` has the copies to it and from it as well. ``None`` without a card.
+        proof: What it ran on, by the runtime's own account; ``None`` if the runtime does not tell.
     """
 
     session_creation_ms: float
@@ -70,6 +111,10 @@ class Launch:
     end_to_end: EndToEnd | None = None
     load: Mapping[str, float] | None = None
     timed_s: float = 0.0
+    waited_share: float | None = None
+    card: CardState | None = None
+    device_latency_ms: float | None = None
+    proof: LaunchProof | None = None
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Launch:
@@ -77,25 +122,52 @@ class Launch:
         parts = result["end_to_end"]
         whole = parts and EndToEnd(**{name: tuple(times) for name, times in parts.items()})
         latency_ms = tuple(result["latency_ms"])
-        return cls(**{**result, "latency_ms": latency_ms, "end_to_end": whole})
+        said, proof = result.get("card"), result.get("proof")
+        restored = {
+            "latency_ms": latency_ms,
+            "end_to_end": whole,
+            "card": said and CardState.from_dict(said),
+            "proof": proof and LaunchProof.from_dict(proof),
+        }
+        return cls(**{**result, **restored})
 
     def is_contaminated(
-        self, undisturbed_share: float = 1.0, undisturbed_canary_ms: float | None = None
+        self,
+        undisturbed_share: float | None = 1.0,
+        undisturbed_canary_ms: float | None = None,
+        undisturbed_clock_mhz: float | None = None,
     ) -> bool:
-        """Tell whether something else took or slowed the core during timing.
+        """Tell whether something else took or slowed the core, or the card, during timing.
 
         Args:
             undisturbed_share: The CPU share of an undisturbed launch: 1 with one thread; with more
-                it depends on whether the runtime's idle threads spin.
+                it depends on whether the runtime's idle threads spin. ``None`` for a launch on
+                another device than the processor (see ``measure/protocol.py``).
             undisturbed_canary_ms: The canary's time on the quiet machine, if known.
+            undisturbed_clock_mhz: The card's clock in an undisturbed launch, if known.
         """
-        kept_waiting = self.cpu_share < _LEAST_CPU_SHARE * undisturbed_share
-        pushed_off = self.involuntary_switches_per_iteration > _MOST_SWITCHES
+        if undisturbed_share is None:
+            disturbed = (self.waited_share or 0.0) > _MOST_WAITING
+        else:
+            kept_waiting = self.cpu_share < _LEAST_CPU_SHARE * undisturbed_share
+            pushed_off = self.involuntary_switches_per_iteration > _MOST_SWITCHES
+            disturbed = kept_waiting or pushed_off
         drifted = (
             undisturbed_canary_ms is not None
             and self.canary_ms > _MOST_DRIFT * undisturbed_canary_ms
         )
-        return kept_waiting or pushed_off or drifted
+        return disturbed or drifted or self._card_was_disturbed(undisturbed_clock_mhz)
+
+    def _card_was_disturbed(self, undisturbed_clock_mhz: float | None) -> bool:
+        if self.card is None:
+            return False
+        clock = self.card.sm_clock_mhz
+        fell = (
+            undisturbed_clock_mhz is not None
+            and clock is not None
+            and clock * _MOST_DRIFT < undisturbed_clock_mhz
+        )
+        return bool(self.card.throttled) or self.card.other_processes > 0 or fell
 
     def percentile(self, q: float) -> float:
         """Return the q-th percentile of the timed calls, in milliseconds."""

@@ -1,7 +1,12 @@
 """The device lease: on one device, one process at a time measures or builds.
 
-An advisory lock (``flock``) on one file per device. A timing child inherits the descriptor: if its
-parent is killed, the lock lasts as long as the orphan, and nothing overlaps with it.
+An advisory lock (``flock``) on one file per device. A timing child inherits the descriptors: if its
+parent is killed, the locks last as long as the orphan, and nothing overlaps with it.
+
+Whoever holds another device holds the host as well, because the host's cores feed it: a build or a
+measurement on the processor would disturb a launch on a card. All take the device first and the
+host last, so nobody waits for somebody who waits for him. A card's lock is named by its UUID: two
+processes that count the cards differently (``CUDA_VISIBLE_DEVICES``) exclude each other.
 """
 
 from __future__ import annotations
@@ -12,10 +17,12 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from paretune.runners import gpu
+from paretune.runners.file_lock import locked, sign
 from paretune.spaces import DeviceBusyError
 
 _LOG = logging.getLogger("paretune")
@@ -26,8 +33,10 @@ _SAY_AFTER_SECONDS = 2.0
 """Seconds of waiting after which a person is told. Chosen by judgement."""
 
 CPU = "cpu"
-"""The device whose cores builds use as well."""
+"""The device whose cores builds use as well, and which feed every other device."""
 
+Lease = tuple[int, ...]
+"""Descriptors of the locks that are held."""
 
 _DEADLINE: ContextVar[float | None] = ContextVar("lease deadline", default=None)
 
@@ -47,48 +56,53 @@ def waiting_until(deadline: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def lease(device: str) -> Iterator[int]:
-    """Hold a device; wait while another process holds it (see :func:`waiting_until`).
+def lease(device: str) -> Iterator[Lease]:
+    """Hold a device, and the host; wait while others hold them (see :func:`waiting_until`).
 
     Args:
-        device: Its name, such as ``"cpu"`` or ``"cuda:0"``. Different devices do not wait for each
-            other.
+        device: Its name, such as ``"cpu"`` or ``"gpu:0"``.
 
     Yields:
-        The lock's descriptor, for children to inherit.
+        The locks' descriptors, for children to inherit.
 
     Raises:
-        DeviceBusyError: If the deadline has passed and another process still holds it.
+        DeviceBusyError: If the deadline has passed and another process still holds one of them.
     """
-    path = lease_path(device)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        _wait_for(descriptor, device)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    with ExitStack() as held:
+        yield tuple(held.enter_context(_locked(name, device)) for name in lease_names(device))
+
+
+def lease_names(device: str) -> tuple[str, ...]:
+    """Return the names of the locks of a device, in the order in which they are taken."""
+    return tuple(dict.fromkeys((gpu.uuid(device) or device, CPU)))
+
+
+@contextmanager
+def _locked(name: str, device: str) -> Iterator[int]:
+    with ExitStack() as held:
+        descriptor = _wait_for(lease_path(name), name if name == CPU else device, held)
+        sign(descriptor)
         yield descriptor
-    finally:
-        # Close, but do not unlock: a child that inherited the descriptor still holds the lock.
-        os.close(descriptor)
 
 
-def lease_path(device: str) -> Path:
-    """Return the lock file of a device, the same one for every user of the machine."""
+def lease_path(name: str) -> Path:
+    """Return the file of a lock, the same one for every user of the machine."""
     folder = Path(os.environ.get("PARETUNE_LEASES", tempfile.gettempdir())) / "paretune-leases"
     folder.mkdir(parents=True, exist_ok=True)
     with suppress(PermissionError):
         folder.chmod(0o1777)
-    return folder / f"{device.replace('/', '_').replace(':', '_')}.lock"
+    return folder / f"{name.replace('/', '_').replace(':', '_')}.lock"
 
 
-def _wait_for(descriptor: int, device: str) -> None:
+def _wait_for(path: Path, device: str, held: ExitStack) -> int:
     started, said, deadline = time.monotonic(), False, _DEADLINE.get()
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, create=True)
+            return held.enter_context(lock)
         except BlockingIOError:
             now = time.monotonic()
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
+            holder = path.read_text("utf-8", errors="replace") or "unknown"
             if deadline is not None and now > deadline:
                 raise DeviceBusyError(
                     f"time is up: process {holder} still builds or measures on device {device}; "
@@ -98,5 +112,3 @@ def _wait_for(descriptor: int, device: str) -> None:
                 _LOG.warning("waiting for device %s, held by process %s", device, holder)
                 said = True
             time.sleep(_POLL_SECONDS)
-        else:
-            return

@@ -1,13 +1,23 @@
 """The ONNX Runtime runner."""
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from paretune.runners.runtimes.lease import CPU
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import LAUNCHED, RuntimeRecord
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.runtimes.tensorrt_provider import batch_dimensions, tensorrt_options
 from paretune.spaces import RunSpec
 
-_GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRTRTX", "MIGraphX", "Dml")
+_ON_CARDS = ("CUDA", "Tensorrt", "NvTensorRTRTX")
+_ON_PROCESSOR = ("CPU", "OpenVINO", "Dnnl", "Xnnpack", "ACL", "ArmNN")
+_CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+# fp32 means fp32: by default, ONNX Runtime multiplies fp32 numbers in TF32. The search for a
+# convolution's algorithm is its default, made explicit.
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "EXHAUSTIVE"}
 
 ONNXRUNTIME = RuntimeRecord(
     name="onnxruntime",
@@ -29,6 +39,13 @@ ONNXRUNTIME = RuntimeRecord(
         "CoreMLExecutionProvider": "onnxruntime on macOS",
     },
     unusable={"AzureExecutionProvider": "a remote service: Paretune measures only this machine"},
+    requirements={
+        "CUDAExecutionProvider": "onnxruntime-gpu[cuda,cudnn]==1.31.1",
+        "TensorrtExecutionProvider": "onnxruntime-gpu[cuda,cudnn]==1.31.1 tensorrt-cu13<11",
+        "OpenVINOExecutionProvider": "onnxruntime-openvino==1.24.1",
+    },
+    # Untested: TensorRT times its kernels for minutes before the first call, for each shape.
+    start_s={_TENSORRT: 1800.0},
 )
 
 
@@ -45,10 +62,37 @@ class OnnxRuntimeRunner(ProcessRunner):
             options.setdefault("num_of_threads", str(run.intra_op_threads))
         if run.execution_provider == "XnnpackExecutionProvider":
             options.setdefault("intra_op_num_threads", str(run.intra_op_threads))
-        return options
+        return _CUDA_OPTIONS | options if run.execution_provider == _CUDA else options
 
     def device(self, run: RunSpec) -> str:
-        """Return ``cpu``, or the card for providers that run on one."""
-        if run.execution_provider.startswith(_GPU_PROVIDERS):
-            return f"gpu:{self.options(run).get('device_id', '0')}"
-        return CPU
+        """Return ``cpu``, the NVIDIA card, or a name for another device, such as ``qnn:0``."""
+        provider, options = run.execution_provider, self.options(run)
+        number = options.get("device_id", "0")
+        if provider.startswith(_ON_CARDS):
+            return f"gpu:{number}"
+        kind = options.get("device_type", "CPU").lower()
+        if provider.startswith("OpenVINO") and not kind.startswith("cpu"):
+            return f"openvino:{kind.removesuffix('.0')}"
+        if provider.startswith(_ON_PROCESSOR):
+            return CPU
+        return f"{provider.removesuffix('ExecutionProvider').lower()}:{number}"
+
+    def _job(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        settings: MeasurementSettings | None = None,
+    ) -> dict[str, Any]:
+        job = super()._job(model, run, samples, settings)
+        options: dict[str, str] = job["options"]
+        if run.execution_provider == _TENSORRT:
+            card = {key: options[key] for key in ("device_id",) if key in options}
+            second = _CUDA_OPTIONS | card | self.provider_options.get(_CUDA, {})
+            chosen = tensorrt_options(model) | options
+            Path(chosen["trt_engine_cache_path"]).mkdir(parents=True, exist_ok=True)
+            job |= {"options": chosen, "others": {_CUDA: second}}
+        # An engine and a graph are made for one shape.
+        if run.execution_provider == _TENSORRT or options.get("enable_cuda_graph") == "1":
+            job["dimensions"] = batch_dimensions(model, run.batch_size)
+        return job

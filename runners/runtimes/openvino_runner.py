@@ -17,6 +17,7 @@ OPENVINO = RuntimeRecord(
         "GPU": "an Intel graphics card and its driver",
         "NPU": "an Intel neural processor and its driver",
     },
+    requirements={"CPU": "openvino>=2026.3"},
 )
 
 
@@ -37,5 +38,5 @@ class OpenVinoRunner(ProcessRunner):
 
     def device(self, run: RunSpec) -> str:
         """Return ``cpu``, or a name for OpenVINO's own device."""
-        device = run.execution_provider
+        device = run.execution_provider.removesuffix(".0")  # GPU and GPU.0 are one
         return CPU if device == "CPU" else f"openvino:{device.lower()}"

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-from paretune.runners import environment
+from paretune.runners import environment, gpu
 from paretune.runners.child import run_job
 from paretune.runners.failure import Failure
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched import start
-from paretune.runners.runtimes.lease import CPU, lease
+from paretune.runners.runtimes.lease import CPU, Lease, lease
 from paretune.runners.runtimes.proof import prove
 from paretune.runners.runtimes.registry import RuntimeRecord
 from paretune.runners.runtimes.runner import Description, Prediction, Samples
@@ -75,14 +75,23 @@ class ProcessRunner:
         return dict(self.provider_options.get(run.execution_provider, {}))
 
     def device(self, run: RunSpec) -> str:
-        """Return the device that a run occupies, such as ``cpu`` or ``gpu:0``."""
+        """Return the device that a run occupies.
+
+        ``cpu``; ``gpu:N`` for CUDA's card N; any other device has a name of its own, such as
+        ``openvino:npu``. Its lease holds the host, too (see ``lease.py``).
+        """
         return CPU
 
     def cores(self, run: RunSpec) -> list[int]:
-        """Return the cores to pin to: the last ones, because the system uses the first most."""
+        """Return the cores to pin to: the last ones, because the system uses the first most.
+
+        On a device other than the processor there is one more: its driver has threads of its own,
+        which would push the calling thread off a core that they shared.
+        """
         if not hasattr(os, "sched_getaffinity"):
             return []
-        return sorted(os.sched_getaffinity(0))[-run.intra_op_threads :]
+        count = run.intra_op_threads + (self.device(run) != CPU)
+        return sorted(os.sched_getaffinity(0))[-count:]
 
     def describe(self, folder: Path) -> Description | Failure:
         """Return the providers that this runtime has and knows, and versions."""
@@ -91,7 +100,7 @@ class ProcessRunner:
         if isinstance(result, Failure):
             return result
         available, known = tuple(result["available"]), tuple(result["known"])
-        return Description(available, known, result["versions"])
+        return Description(available, known, result["versions"], result.get("missing", {}))
 
     def launch(
         self,
@@ -100,12 +109,13 @@ class ProcessRunner:
         samples: Samples,
         folder: Path,
         settings: MeasurementSettings,
-        lease: int,
+        lease: Lease,
     ) -> Launch | Failure:
         """Time a model in one fresh process, pinned to as many cores as it has threads."""
         pipeline = samples.pipeline
         job = self._job(model, run, samples, settings) | {
             "device": self.device(run),
+            "card": gpu.launch_card(self.device(run)),
             "warmup_seconds": settings.warmup_seconds,
             "min_seconds": settings.min_seconds,
             "min_iterations": settings.min_iterations,
@@ -115,7 +125,13 @@ class ProcessRunner:
             and asdict(settings.load) | {"seed": secrets.randbits(31), "cores": self._spare(run)},
         }
         result = self._run("time", job, folder, "measure", settings.timeout_s, lease)
-        return result if isinstance(result, Failure) else Launch.from_result(result)
+        if isinstance(result, Failure):
+            return result
+        launch = Launch.from_result(result)
+        if launch.proof is None or self.device(run) == CPU:
+            return launch
+        refuted = launch.proof.refute(run.execution_provider, settings.fallback_tolerance)
+        return refuted or launch
 
     def predict(
         self,
@@ -135,7 +151,8 @@ class ProcessRunner:
             result = self._run("predict", job, folder, "evaluate", lease=held)
         if isinstance(result, Failure):
             return result
-        proof = prove(result["nodes"], run.execution_provider, settings.fallback_tolerance)
+        tolerance, on_card = settings.fallback_tolerance, self.device(run) != CPU
+        proof = prove(result["nodes"], run.execution_provider, tolerance, on_card=on_card)
         if isinstance(proof, Failure):
             return proof
         return Prediction(folder / "outputs.npy", proof)
@@ -148,7 +165,7 @@ class ProcessRunner:
         folder: Path,
         *,
         calls: int,
-        lease: int,
+        lease: Lease,
     ) -> list[dict[str, Any]] | Failure:
         """Return the time of each node, from the runtime's own profile."""
         job = self._job(model, run, samples) | {"calls": calls}
@@ -166,7 +183,7 @@ class ProcessRunner:
         folder: Path,
         *,
         seconds: float,
-        lease: int,
+        lease: Lease,
     ) -> list[float] | Failure:
         """Return ratios of the second model's time to the first's, one per interleaved block."""
         job = self._job(models[0], run, samples) | {
@@ -213,7 +230,7 @@ class ProcessRunner:
         folder: Path,
         stage: str,
         timeout_s: float | None = None,
-        lease: int | None = None,
+        lease: Lease = (),
     ) -> dict[str, Any] | Failure:
         backend = str(self.record.backend.resolve())
         common = {"action": action, "backend": backend, "cores": [], "memory_limit_bytes": 0}
@@ -223,6 +240,7 @@ class ProcessRunner:
             folder,
             stage=stage,
             timeout_s=timeout_s or self.timeout_s,
+            start_s=self.record.start_s.get(job.get("execution_provider", ""), 0.0),
             python=self.python,
             lease=lease,
         )

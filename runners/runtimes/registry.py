@@ -31,6 +31,11 @@ class RuntimeRecord:
         serves_in_mlflow: Whether MLflow's ONNX flavor runs its models as they were measured.
         needs: What an execution provider needs that is not there, by provider.
         unusable: Why an execution provider is not tried, by provider.
+        start_s: Seconds that a process may take, beyond its deadline, until its first call has
+            ended, by provider: for those that compile a model or build an engine then. The backend
+            writes a file ``started`` into the job's folder at that moment.
+        requirements: What pip installs for an execution provider, by provider, into an environment
+            of its own.
     """
 
     name: str
@@ -43,6 +48,8 @@ class RuntimeRecord:
     serves_in_mlflow: bool = False
     needs: Mapping[str, str] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
+    start_s: Mapping[str, float] = field(default_factory=dict)
+    requirements: Mapping[str, str] = field(default_factory=dict)
 
     def make_runner(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from paretune.runners.failure import Failure
 from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.lease import Lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -126,11 +127,13 @@ class Description:
         available: Execution providers that are installed.
         known: Execution providers that the runtime knows of.
         versions: Versions of interpreter and runtime.
+        missing: Why a provider that the runtime was built with does not run here, by provider.
     """
 
     available: tuple[str, ...]
     known: tuple[str, ...]
     versions: Mapping[str, str]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runner(Protocol):
@@ -145,6 +148,9 @@ class Runner(Protocol):
     def describe(self, folder: Path) -> Description | Failure:
         """Return providers and versions, working in an empty folder."""
 
+    def options(self, run: RunSpec) -> dict[str, str]:
+        """Return the provider's options of a run; they decide times and answers."""
+
     def device(self, run: RunSpec) -> str:
         """Return the name of the device that a run occupies, for its lease."""
 
@@ -158,7 +164,7 @@ class Runner(Protocol):
         samples: Samples,
         folder: Path,
         settings: MeasurementSettings,
-        lease: int,
+        lease: Lease,
     ) -> Launch | Failure:
         """Time a model in one fresh process.
 
@@ -168,7 +174,7 @@ class Runner(Protocol):
             samples: Its inputs.
             folder: An empty folder for the work.
             settings: How much to measure.
-            lease: Descriptor of the device's lease, for the process to inherit.
+            lease: Descriptors of the device's lease, for the process to inherit.
         """
 
     def predict(
@@ -182,8 +188,8 @@ class Runner(Protocol):
         """Run a model once over all samples, in batches of the run's size.
 
         Nodes that run on another provider than the one asked for are a failure, unless the
-        settings tolerate their share of the time. It takes the device's lease itself: a caller that
-        already holds it would wait for ever.
+        settings tolerate their share. It takes the device's lease itself: a caller that already
+        holds it would wait for ever.
         """
 
     def profile(
@@ -194,7 +200,7 @@ class Runner(Protocol):
         folder: Path,
         *,
         calls: int,
-        lease: int,
+        lease: Lease,
     ) -> list[dict[str, Any]] | Failure:
         """Return ``node``, ``operator``, ``provider`` and ``ms_per_call`` of each node that ran."""
 
@@ -206,6 +212,6 @@ class Runner(Protocol):
         folder: Path,
         *,
         seconds: float,
-        lease: int,
+        lease: Lease,
     ) -> list[float] | Failure:
         """Return ratios of the second model's time to the first's, one per interleaved block."""

@@ -40,8 +40,8 @@ class MeasurementSettings:
         timeout_s: Deadline per launch.
         memory_limit_bytes: Memory limit per launch, for data; nine tenths of the machine's memory
             if ``None``.
-        fallback_tolerance: Maximum share of the time of all nodes on another provider than the
-            requested one; 0 allows no node there.
+        fallback_tolerance: Maximum share of the time of all nodes (on a card, of the nodes
+            themselves) on another provider than the requested one; 0 allows no node there.
         load: Load to offer in addition to the closed loop, if any.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +40,9 @@ def train(
 ) -> list[float]:
     """Train a model on the train split, in place, and leave it in eval mode on the CPU.
 
+    It trains on the card that this process may use, if there is one, in bfloat16 where the card has
+    that; else on the CPU.
+
     Args:
         model: The model to train.
         data: The train split to learn from, and the validation split to decide when to stop.
@@ -55,8 +60,8 @@ def train(
     Raises:
         StageError: If the loss becomes NaN or infinite.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    is_mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    device = training_device()
+    is_mixed = _has_bf16(device)
     torch.manual_seed(seed)
     shuffle = torch.Generator().manual_seed(seed)
     inputs = [torch.from_numpy(array) for array in data.train.all_inputs]
@@ -79,21 +84,22 @@ def train(
     losses: list[float] = []
     for epoch in range(epochs):
         model.train()
-        total = 0.0
+        # On the device: to read the loss in every step would wait for the card in every step.
+        total = torch.zeros((), dtype=torch.float64, device=device)
         order = torch.randperm(len(targets), generator=shuffle)
         for start in range(0, len(order), recipe.batch_size):
             batch = order[start : start + recipe.batch_size]
-            teacher = None if teacher_logits is None else teacher_logits[batch].to(device)
+            teacher = None if teacher_logits is None else _rows(teacher_logits, batch, device)
             # Mixed precision: bfloat16 has fp32's range, so that gradients need no scaling.
             with torch.autocast(device.type, torch.bfloat16, enabled=is_mixed):
-                outputs = model(*(each[batch].to(device) for each in inputs))
-            loss = loss_of(outputs.float(), targets[batch].to(device), teacher)
+                outputs = model(*(_rows(each, batch, device) for each in inputs))
+            loss = loss_of(outputs.float(), _rows(targets, batch, device), teacher)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            total += float(loss.detach()) * len(batch)
-        mean_loss = total / len(targets)
+            total += loss.detach().double() * len(batch)
+        mean_loss = float(total) / len(targets)
         losses.append(mean_loss)
         if not math.isfinite(mean_loss):
             raise StageError(
@@ -146,15 +152,55 @@ def distillation_loss(
 
 
 def logits(model: nn.Module, split: Split, batch_size: int = 256) -> Tensor:
-    """Return a model's outputs on a split in eval mode, on the CPU, of shape (samples, ...)."""
-    device = next(model.parameters()).device
+    """Return a model's outputs on a split in eval mode, on the CPU, of shape (samples, ...).
+
+    They are computed where models are trained; the model is left where it was.
+    """
+    device, home = training_device(), _device_of(model)
     inputs = [torch.from_numpy(array) for array in split.all_inputs]
-    model.eval()
-    # Not inference_mode: a loss may want to save these for its gradient.
-    with torch.no_grad():
-        return torch.cat(
-            [
-                model(*(each[start : start + batch_size].to(device) for each in inputs)).cpu()
-                for start in range(0, len(split), batch_size)
-            ]
-        )
+    model.to(device).eval()
+    try:
+        # Not inference_mode: a loss may want to save these for its gradient.
+        with torch.no_grad():
+            return torch.cat(
+                [
+                    model(
+                        *(_rows(each, slice(start, start + batch_size), device) for each in inputs)
+                    ).cpu()
+                    for start in range(0, len(split), batch_size)
+                ]
+            )
+    finally:
+        model.to(home)
+
+
+def training_device() -> torch.device:
+    """Return the card that this process may use (the first, if it may use several), or the CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def release_card() -> None:
+    """Give the memory back that torch keeps on the card for later: others want to measure there."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Tell whether a device is a card that computes in bfloat16, and does not only emulate it."""
+    if device.type != "cuda":
+        return False
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return next((each.device for each in tensors), torch.device("cpu"))
+
+
+def _rows(tensor: Tensor, rows: Tensor | slice, device: torch.device) -> Tensor:
+    """Return rows of a tensor on a device; the copy to a card does not wait for the card."""
+    picked = tensor[rows]
+    if device.type == "cpu":
+        return picked
+    return picked.pin_memory().to(device, non_blocking=True)

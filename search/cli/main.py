@@ -259,14 +259,15 @@ def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
 
 
 @main.command()
-def devices() -> None:
+@click.option("--slow", is_flag=True, help="Also try those whose first call takes minutes.")
+def devices(slow: bool) -> None:
     """Try every execution provider; say which run here, and why the others do not."""
     from paretune.runners.runtimes.devices import devices as find_devices
     from paretune.runners.runtimes.devices import machine
     from paretune.search.review.console import console, device_table
 
     console.print(machine(), soft_wrap=True)
-    console.print(device_table(find_devices()))
+    console.print(device_table(find_devices(slow=slow)))
 
 
 main.add_command(cli_init.init)

@@ -72,7 +72,7 @@ class MeasurementConfig(Section):
     )
     fallback_tolerance: Ratio = Field(
         _DEFAULTS.fallback_tolerance,
-        description="maximum share of the time on another provider",
+        description="maximum share of the time (on a card, of the nodes) on another provider",
     )
     load: LoadConfig | None = Field(None, description="load to offer, for the load_… metrics")
 

@@ -146,7 +146,7 @@ class BudgetConfig(Section):
     trials: Positive = Field(50, description="trials in the whole study, the baseline included")
     hours: Duration | None = Field(None, description="wall-clock hours of one `paretune search`")
     build_workers: Positive | None = Field(
-        None, description="builds in parallel; by default one for every two cores"
+        None, description="builds in parallel; default: one per card to train on, or per two cores"
     )
     build_timeout_s: Duration = Field(3600.0, description="deadline per build")
     store_gb: Duration | None = Field(

@@ -60,7 +60,9 @@ def metric_table(
     lines = ["| metric | value | 95 % interval | baseline |", "|---|---|---|---|"]
     for name in names:
         if (statistic := statistics.get(name)) is not None:
-            base = format_metric(name, baseline.metrics[name]) if baseline else ""
+            # A card has counters that the baseline's processor may lack.
+            before = baseline.metrics.get(name) if baseline else None
+            base = "" if before is None else format_metric(name, before)
             cells = [name, format_metric(name, statistic.value), interval_text(name, statistic)]
             lines.append(f"| {' | '.join([*cells, base])} |")
     return lines

@@ -18,13 +18,13 @@ from paretune.search.run.reporter import Reporter
 from paretune.search.run.store_limit import needed_files
 from paretune.search.storage.confirmed_points import ConfirmedPoints
 from paretune.search.storage.study_versions import warn_of_new_versions
+from paretune.search.study.build_workers import worker_settings
 from paretune.search.study.mlflow_study import guarded_tracking
 from paretune.search.study.open_study import OpenStudy, describe_workload
 from paretune.search.study.parts import (
     split_samples,
     study_evaluator,
     study_space,
-    worker_settings,
 )
 from paretune.spaces import StudyError
 

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from paretune.runners import gpu
 from paretune.runners.build.builder import Artifact
-from paretune.runners.environment import available_cores, fingerprint, memory_bytes
+from paretune.runners.environment import available_cores, fingerprint
 from paretune.runners.execute.build_worker import BuildWorker
-from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
@@ -59,27 +59,6 @@ def split_samples(
     if pipeline is None or requests is None:
         return Samples(inputs)
     return Samples(inputs, replace(pipeline, requests=requests))
-
-
-def worker_settings(study: OpenStudy) -> WorkerSettings:
-    """Return the settings and limits of a study's build workers."""
-    config, paths = study.config, study.paths
-    gigabytes = config.budget.build_memory_gb
-    return WorkerSettings(
-        workload=config.workload,
-        folder=paths.folder,
-        store=paths.store,
-        log=paths.logs / f"{config.name}-build.log",
-        timeout_s=config.budget.build_timeout_s,
-        # Nine tenths of the machine's memory, unless the study says otherwise.
-        memory_limit_bytes=int(gigabytes * 1e9 if gigabytes else 0.9 * memory_bytes()),
-        plugins=tuple(config.plugins),
-    )
-
-
-def default_workers() -> int:
-    """Return the number of parallel builds: one for every two cores, at most eight."""
-    return max(1, min(8, available_cores() // 2))
 
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
@@ -175,18 +154,29 @@ def check_counters(
     evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
 ) -> None:
     """Refuse a study that needs a counter that a device lacks."""
-    names = [each.metric for each in wanted]
-    if not any(name in METRICS and METRICS[name].needs == "energy" for name in names):
+    needs = {METRICS[each.metric].needs: each.metric for each in wanted if each.metric in METRICS}
+    if not needs.keys() & {"energy", "card"}:
         return
     runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
     devices = {evaluator.runners[run.runner].device(run) for run in runs}
-    if without := sorted(device for device in devices if energy_mj(device) is None):
+    if "card" in needs and (others := sorted(each for each in devices if not gpu.is_card(each))):
+        raise StudyError(
+            f"{needs['card']} is measured on NVIDIA cards only, but the space has back ends on "
+            f"{', '.join(others)}: drop the metric, or these back ends"
+        )
+    if "energy" not in needs:
+        return
+    if without := sorted(device for device in devices if _energy_mj(device) is None):
         raise StudyError(
             f"energy_mj needs an energy counter, but there is no readable one on "
             f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, "
             "often by root only; a card's from its driver. Make it readable for this user, or "
             "drop the metric"
         )
+
+
+def _energy_mj(device: str) -> float | None:
+    return gpu.energy_mj(device) if gpu.is_card(device) else energy_mj(device)
 
 
 def study_evaluator(
@@ -216,10 +206,15 @@ def study_evaluator(
         versions[name] = description.versions
         wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
         if missing := wanted - set(description.available):
+            reasons = "".join(
+                f"{provider}: {reason}. "
+                for provider, reason in description.missing.items()
+                if provider in missing
+            )
             raise StudyError(
                 f"{', '.join(missing)} is not available here: the runner {name} has "
-                f"{', '.join(description.available)}. Remove it from space.execution_provider; "
-                "`paretune devices` shows what it needs"
+                f"{', '.join(description.available)}. {reasons}Remove it from "
+                "space.execution_provider; `paretune devices` shows what it needs"
             )
     pipeline = PipelineFiles(info.pipeline, store.root) if info.pipeline else None
     return Evaluator(

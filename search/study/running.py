@@ -13,6 +13,7 @@ from typing import Any
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
 from paretune.runners.store.use import StoreUse
 from paretune.runners.telemetry import switch_off_telemetry
@@ -33,17 +34,16 @@ from paretune.search.run.reporter import Reporter
 from paretune.search.run.store_limit import StoreLimit
 from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_versions import check_versions
+from paretune.search.study.build_workers import default_workers, worker_settings
 from paretune.search.study.confirming import confirm_and_publish, study_confirmation
 from paretune.search.study.mlflow_study import guarded_tracking
 from paretune.search.study.open_study import OpenStudy, describe_workload, load_history
 from paretune.search.study.parts import (
     check_counters,
-    default_workers,
     study_definition,
     study_evaluator,
     study_objectives,
     study_space,
-    worker_settings,
 )
 from paretune.spaces import SearchSpace
 
@@ -79,13 +79,14 @@ def run_study(
         # MLflow takes seconds to import; meanwhile another process loads the workload.
         threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
-    workers = config.budget.build_workers or default_workers()
+    cards = training_cards()
+    workers = config.budget.build_workers or default_workers(config, len(cards))
     # The study is released last, after its workers have ended.
     with (
         exclusive(paths.lock),
         ExitStack() as owning,
         StoreUse(store) as use,
-        BuildPool(worker_settings(study), workers) as pool,
+        BuildPool(worker_settings(study), workers, cards) as pool,
     ):
         info = pool.describe()
         check_names(path, info)

@@ -11,12 +11,15 @@ from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import example_inputs, same_batch
 from paretune.runners.failure import FailureKind, StageError
 
+_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
 
 def run(given: StageInput) -> StageOutput:
     """Export with a dynamic batch axis, in the precision that ``params["quantization"]`` names."""
     model, _, _ = load_checkpoint(given.loaded, given.parent_file)
-    if given.params["quantization"] == "fp16":
-        model = _Half(model)
+    dtype = _DTYPES.get(given.params["quantization"])
+    if dtype is not None:
+        model = _Cast(model, dtype)
     path, inputs = given.folder / "model.pt2", example_inputs(given.loaded)
     try:
         with warnings.catch_warnings():
@@ -34,13 +37,13 @@ def run(given: StageInput) -> StageOutput:
     return StageOutput(path, {"size_bytes": float(path.stat().st_size)})
 
 
-class _Half(nn.Module):
-    """Half precision inside; inputs and outputs stay fp32, like the caller's data."""
+class _Cast(nn.Module):
+    """Another precision inside; inputs and outputs stay fp32, like the caller's data."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.model = model.half()
+        self.model, self.dtype = model.to(dtype), dtype
 
     def forward(self, *inputs: Tensor) -> Any:
-        halves = (each.half() if each.is_floating_point() else each for each in inputs)
-        return self.model(*halves).float()
+        cast = (each.to(self.dtype) if each.is_floating_point() else each for each in inputs)
+        return self.model(*cast).float()

@@ -14,6 +14,10 @@ Node = dict[str, Any]
 class Model(Protocol):
     """A model file, loaded by a runtime and ready for calls.
 
+    A model may also have ``proof()``, which is asked for after everything was timed and tells what
+    it ran on (the fields of ``LaunchProof``), and ``resident(feed)``, which returns a call whose
+    data stays on the card, or ``None`` without one.
+
     Attributes:
         input_names: Names of its inputs, in order.
         has_fixed_batch: Whether every call must have the same number of samples.

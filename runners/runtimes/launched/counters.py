@@ -2,10 +2,13 @@
 
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from .card import CardCounters
 from .refusal import RefusedError
 
 _RAPL = Path("/sys/class/powercap")
@@ -14,22 +17,33 @@ _RAPL = Path("/sys/class/powercap")
 class Counters:
     """CPU time, involuntary context switches and energy between ``with`` and its end.
 
+    Args:
+        device: The device that is timed.
+        card: Its own counters, if it is a card.
+
     Attributes:
         wall_s: Wall-clock time.
         cpu_s: CPU time of all threads.
+        waited_s: Time for which the calling thread was ready to run but had no core; ``None`` where
+            the system does not count it.
         involuntary_switches: How often a thread was pushed off its core.
-        energy_mj: Energy of the device, or ``None`` where no counter can be read.
+        energy_mj: Energy of the processor, or ``None`` where no counter can be read, or for a card.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, card: CardCounters | None = None) -> None:
         self.device = device
+        self.card = card
         self.wall_s = self.cpu_s = 0.0
+        self.waited_s: float | None = None
         self.involuntary_switches = 0
         self.energy_mj: float | None = None
 
     def __enter__(self) -> "Counters":
+        if self.card is not None:
+            self.card.begin()
         self._energy = energy_mj(self.device)
         self._switches = _switches()
+        self._waited = _waited_s()
         self._cpu, self._wall = time.process_time(), time.perf_counter()
         return self
 
@@ -37,18 +51,24 @@ class Counters:
         self.wall_s = time.perf_counter() - self._wall
         self.cpu_s = time.process_time() - self._cpu
         self.involuntary_switches = _switches() - self._switches
+        waited = _waited_s()
+        if waited is not None and self._waited is not None:
+            self.waited_s = waited - self._waited
+        if self.card is not None:
+            self.card.end()
         after = energy_mj(self.device)
         if self._energy is not None and after is not None and after >= self._energy:
             self.energy_mj = after - self._energy
 
 
 def energy_mj(device: str) -> float | None:
-    """Return a device's energy counter in millijoules, or ``None`` where none can be read.
+    """Return the processor's energy counter in millijoules, or ``None`` where none can be read.
 
-    The processor's packages are read from RAPL (Linux's powercap), a card from NVML.
+    It counts the processor's packages (RAPL, Linux's powercap), so it says nothing of a device
+    outside of them: of those, only cards have a counter that we can read (see ``card.py``).
     """
-    if device.startswith("gpu:"):
-        return _nvml_mj(int(device.removeprefix("gpu:")))
+    if device != "cpu":
+        return None
     try:
         packages = sorted(_RAPL.glob("intel-rapl:?"))
         return sum(float((each / "energy_uj").read_text()) / 1e3 for each in packages) or None
@@ -74,7 +94,39 @@ def limit_memory(limit_bytes: int | None) -> None:
     if limit_bytes:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = limit_bytes if most == resource.RLIM_INFINITY else min(limit_bytes, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+@contextmanager
+def beyond_the_memory_limit() -> Iterator[None]:
+    """Lift the memory limit, and raise it afterwards by what was taken meanwhile.
+
+    For what a card's driver takes in the host's memory when it starts: it is no part of the model,
+    and no person who sets a limit knows how much it is.
+    """
+    import resource
+
+    limit, most = resource.getrlimit(resource.RLIMIT_DATA)
+    before = _data_bytes()
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    try:
+        yield
+    finally:
+        if limit != resource.RLIM_INFINITY:
+            limit += max(0, _data_bytes() - before)
+            limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def _data_bytes() -> int:
+    """Return the size of what ``RLIMIT_DATA`` counts, or 0 where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
+    except (OSError, StopIteration):
+        return 0
 
 
 def die_with_parent(parent: int) -> None:
@@ -107,12 +159,10 @@ def _switches() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def _nvml_mj(index: int) -> float | None:
+def _waited_s() -> float | None:
+    """Return for how long this thread has been ready to run without getting a core."""
     try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        handle: Any = pynvml.nvmlDeviceGetHandleByIndex(index)
-        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
-    except Exception:  # not installed, no driver, or a card without the counter
+        counts = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text("utf-8")
+        return int(counts.split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
         return None

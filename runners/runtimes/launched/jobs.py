@@ -7,6 +7,7 @@ from typing import Any
 
 from . import counters, samples, timing
 from .backend import Job, Model, describe, load
+from .card import card_counters
 from .pipeline import Pipeline, load_requests
 from .refusal import RefusedError, refuse
 
@@ -21,17 +22,23 @@ def run(job: Job) -> dict[str, Any]:
 
 def _time(job: Job) -> dict[str, Any]:
     """Time inference (session creation, first call, steady calls), then the pipeline."""
+    card = card_counters(job)  # before the model takes memory there
     begun = time.perf_counter()
     model = load(job)
     loaded = time.perf_counter()
     feeds = samples.feeds(job, model)
     once = timing.timed(model, feeds)
     first_inference_ms = _guarded(once, 0)
+    if card is not None:
+        card.look()
     warming = time.perf_counter()
-    warmup = timing.warm_up(once, job["warmup_seconds"])
-    with counters.Counters(job["device"]) as counted:
-        latency_ms = timing.steady(once, job)
+    warmup = _guarded(timing.warm_up, once, job["warmup_seconds"])
+    with counters.Counters(job["device"], card) as counted:
+        latency_ms = _guarded(timing.steady, once, job)
     calls = len(latency_ms)
+    energy_mj = None if counted.energy_mj is None else counted.energy_mj / calls
+    if card is not None:
+        energy_mj = _guarded(card.energy_mj_per_call, once, calls)
     result = {
         "session_creation_ms": (loaded - begun) * 1e3,
         "first_inference_ms": first_inference_ms,
@@ -41,11 +48,14 @@ def _time(job: Job) -> dict[str, Any]:
         "cpu_share": counted.cpu_s / counted.wall_s / job["intra_op_threads"],
         "cpu_time_ms": counted.cpu_s / calls * 1e3,
         "involuntary_switches_per_iteration": counted.involuntary_switches / calls,
-        "energy_mj": None if counted.energy_mj is None else counted.energy_mj / calls,
+        "waited_share": None if counted.waited_s is None else counted.waited_s / counted.wall_s,
+        "energy_mj": energy_mj,
+        "card": None if card is None else card.state(),
         "peak_memory_bytes": counters.peak_memory_bytes(),
         "canary_ms": timing.canary_ms(),
         "end_to_end": None,
         "load": None,
+        "device_latency_ms": _device_latency_ms(job, model, feeds[0]),
     }
     if job["pipeline"]:
         result["end_to_end"] = _end_to_end(job, model)
@@ -53,8 +63,23 @@ def _time(job: Job) -> dict[str, Any]:
         from .offered_load import offer_load
 
         result["load"] = offer_load(job, model, feeds)
+    proof = getattr(model, "proof", None)  # after all that was timed: it tells where that ran
+    result["proof"] = proof() if proof else None
     result["timed_s"] = time.perf_counter() - warming
     return result
+
+
+def _device_latency_ms(job: Job, model: Model, feed: Any) -> float | None:
+    """Return the median time of calls whose data stays on the card, or ``None`` without one."""
+    resident = getattr(model, "resident", None)
+    call = resident and _guarded(resident, feed)
+    if not call:
+        return None
+    once = timing.timed(lambda _: call(), [None])
+    _guarded(once, 0)
+    shorter = {**job, "min_seconds": job["min_seconds"] / 2}
+    times = sorted(timing.steady(once, shorter))
+    return float(times[len(times) // 2])
 
 
 def _end_to_end(job: Job, model: Model) -> dict[str, list[float]]:

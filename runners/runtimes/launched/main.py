@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from . import counters, jobs
-from .refusal import RefusedError, is_out_of_memory
+from .card import order_cards_by_bus
+from .refusal import RefusedError, is_device_lost, is_out_of_memory, lost
 
 
 def main(job_path: Path) -> None:
@@ -16,6 +17,7 @@ def main(job_path: Path) -> None:
     counters.die_with_parent(job["parent"])
     # ONNX Runtime would report every session to Microsoft, from a thread next to the timed one.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    order_cards_by_bus()
     result: dict[str, Any]
     try:
         counters.pin(job["cores"])
@@ -28,6 +30,8 @@ def main(job_path: Path) -> None:
         kind, message = "crash", f"{type(error).__name__}: {error}"
         if is_out_of_memory(error):
             kind, message = "out_of_memory", f"out of memory ({message})"
+        elif is_device_lost(error):
+            message = lost(message)
         result = {"failure": {"kind": kind, "message": message}}
     aside = job_path.with_name("result.part")
     aside.write_text(json.dumps(result), "utf-8")

@@ -1,12 +1,21 @@
 """ONNX Runtime: a session on the requested provider only."""
 
 import json
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .backend import Job, Node
+from .counters import beyond_the_memory_limit
+from .cuda import libraries
+from .cuda.bound_session import BoundSession
+from .cuda.runtime import CudaRuntime
 from .refusal import RefusedError, refuse
+
+_RECORDS_NODES = "session.record_ep_graph_assignment_info"
+_GRAPH = "enable_cuda_graph"
 
 
 class OnnxRuntimeModel:
@@ -18,26 +27,80 @@ class OnnxRuntimeModel:
     """
 
     def __init__(self, job: Job, **settings: Any) -> None:
+        import onnxruntime as ort
+
         self.job = job
-        self.session = _session(job, settings)
-        self.input_names = [value.name for value in self.session.get_inputs()]
+        self.provider: str = job["execution_provider"]
+        runtime = _card(ort, job)
+        if runtime is not None and runtime.stream:
+            stream = {"user_compute_stream": str(runtime.stream)}
+            job = {**job, "options": {**job["options"], **stream}}
+        self.session = _session(ort, job, settings)
+        inputs = self.session.get_inputs()
+        self.input_names = [value.name for value in inputs]
         self._outputs = [output.name for output in self.session.get_outputs()]
-        first = {value.shape[0] for value in self.session.get_inputs() if value.shape}
+        first = {value.shape[0] for value in inputs if value.shape}
         self.has_fixed_batch = len(first) == 1 and isinstance(first.pop(), int)
+        self._started: Path | None = Path(job["folder"]) / "started"
+        self._bound: BoundSession | None = None
+        if self.provider in libraries.PROVIDER_LIBRARIES:
+            self._bound = BoundSession(ort, self.session, ("cuda", _device_id(job)), runtime)
 
     def feed(self, arrays: Sequence[Any]) -> dict[str, Any]:
-        """Return the arrays by input name."""
-        return dict(zip(self.input_names, arrays, strict=True))
+        """Return the arrays by input name, for a card in page-locked memory."""
+        named = dict(zip(self.input_names, arrays, strict=True))
+        return named if self._bound is None else self._bound.stage(named)
 
     def __call__(self, feed: Any) -> Sequence[Any]:
-        """Run the session."""
-        outputs: Sequence[Any] = self.session.run(self._outputs, feed)
+        """Run the session; on a card, the outputs are overwritten by the next call."""
+        if self._bound is None:
+            outputs: Sequence[Any] = self.session.run(self._outputs, feed)
+            return outputs
+        outputs = self._bound(feed)
+        if self._started is not None:
+            self._started.touch()  # what has built its engine is timed from now on
+            self._started = None
         return outputs
+
+    def resident(self, feed: Any) -> Callable[[], None] | None:
+        """Return a call whose inputs and outputs stay on the card, or ``None`` if it has none."""
+        return None if self._bound is None else self._bound.resident(feed)
+
+    def proof(self) -> dict[str, Any]:
+        """Return what this session ran on: its providers by now, and the nodes of each.
+
+        Raises:
+            RefusedError: If it left the requested provider since it was made.
+        """
+        registered = list(self.session.get_providers())
+        if registered[0] != self.provider:
+            raise RefusedError(
+                "unsupported",
+                f"asked for {self.provider}, but ONNX Runtime changed to {registered[0]} meanwhile",
+            )
+        nodes = _assigned(self.session)
+        counts: dict[str, int] = {}
+        for node in nodes:
+            counts[node["provider"]] = counts.get(node["provider"], 0) + 1
+        elsewhere = [node for node in nodes if node["provider"] != self.provider]
+        options = dict(self.session.get_provider_options().get(self.provider, {}))
+        options.pop("user_compute_stream", None)  # an address
+        host = {} if self._bound is None else {"host_memory": self._bound.host_memory}
+        return {
+            "registered": registered,
+            "nodes": counts,
+            "elsewhere": [[n["node"], n["operator"], n["provider"]] for n in elsewhere],
+            "options": {**options, **host},
+        }
 
     def profile(self, feed: Any, calls: int) -> list[Node]:
         """Return the nodes from the runtime's own profile, in a profiling session."""
         prefix = str(Path(self.job["folder"]) / "onnxruntime_profile")
-        profiled = OnnxRuntimeModel(self.job, enable_profiling=True, profile_file_prefix=prefix)
+        job = self.job
+        if job["options"].get(_GRAPH) == "1":
+            # The replay of a graph is one event; the same nodes run without it.
+            job = {**job, "options": {**job["options"], _GRAPH: "0"}}
+        profiled = OnnxRuntimeModel(job, enable_profiling=True, profile_file_prefix=prefix)
         for _ in range(calls):
             profiled(feed)
         events = json.loads(Path(profiled.session.end_profiling()).read_text("utf-8"))
@@ -56,6 +119,8 @@ class OnnxRuntimeModel:
                     "ms_per_call": 0.0,
                 },
             )
+            if node["provider"] != self.provider:
+                node["tensors"] = _tensors(arguments)
             node["ms_per_call"] += event["dur"] / 1e3 / calls
         return list(nodes.values())
 
@@ -66,56 +131,144 @@ def load(job: Job) -> OnnxRuntimeModel:
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """Return the providers that this ONNX Runtime has, those of plug-ins, and those it knows."""
+    """Return the providers that this ONNX Runtime has, those of plug-ins, and those it knows.
+
+    A provider for NVIDIA's cards that is compiled in, but does not run here, is ``missing`` with
+    its reason.
+    """
     import onnxruntime as ort
 
     plugged = {device.ep_name for device in _plugged_devices(job)}
     available = ort.get_available_providers()
+    reasons = {
+        provider: libraries.why_not(ort, provider)
+        for provider in libraries.PROVIDER_LIBRARIES
+        if provider in available
+    }
+    missing = {provider: reason for provider, reason in reasons.items() if reason}
+    versions = {"onnxruntime": ort.__version__}
+    if len(missing) < len(reasons):
+        versions |= libraries.versions(ort)
     return {
-        "available": [*available, *sorted(plugged - set(available))],
+        "available": [
+            *(each for each in available if each not in missing),
+            *sorted(plugged - set(available)),
+        ],
         "known": ort.get_all_providers(),
-        "versions": {"onnxruntime": ort.__version__},
+        "missing": missing,
+        "versions": versions,
     }
 
 
-def _session(job: Job, settings: dict[str, Any]) -> Any:
-    import onnxruntime as ort
-
+def _session(ort: Any, job: Job, settings: dict[str, Any]) -> Any:
     provider = job["execution_provider"]
     options = ort.SessionOptions()
     options.intra_op_num_threads = job["intra_op_threads"]
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel(job["graph_optimization_level"])
     options.log_severity_level = 3
+    options.add_session_config_entry(_RECORDS_NODES, "1")
     for key, value in settings.items():
         setattr(options, key, value)
+    for name, size in job.get("dimensions", {}).items():
+        options.add_free_dimension_override_by_name(name, size)
     built_in = provider in ort.get_available_providers()
     plugged = [device for device in _plugged_devices(job) if device.ep_name == provider]
     if plugged:
         options.add_provider_for_devices(plugged, job["options"])
     elif not built_in:
-        libraries = "".join(
+        known = "".join(
             f"; the plug-in library {name} finds no device here" for name in job["libraries"]
         )
         raise RefusedError(
             "unsupported",
             f"this onnxruntime {ort.__version__} has no {provider}; it has "
-            f"{', '.join(ort.get_available_providers())}{libraries}",
+            f"{', '.join(ort.get_available_providers())}{known}",
         )
-    providers = [] if plugged else [(provider, job["options"])]
+    providers = [(provider, job["options"]), *job.get("others", {}).items()]
     try:
-        session = ort.InferenceSession(job["model"], options, providers=providers)
+        # With its fallback, a session that fails goes on with the CPU, while it is timed as well.
+        session = ort.InferenceSession(
+            job["model"], options, providers=[] if plugged else providers, enable_fallback=0
+        )
     except Exception as error:
         broken = type(error).__name__ in ("InvalidProtobuf", "NoSuchFile")
         raise refuse(
             "ONNX Runtime cannot load the model", error, "invalid" if broken else "unsupported"
         ) from error
-    if session.get_providers()[0] != provider:
+    found = session.get_providers()[0]
+    if found != provider:
+        reason = ""
+        if provider in libraries.PROVIDER_LIBRARIES:
+            reason = libraries.unloadable(ort, provider)
         raise RefusedError(
             "unsupported",
-            f"asked for {provider}, but ONNX Runtime fell back to {session.get_providers()[0]}",
+            f"asked for {provider}, but ONNX Runtime fell back to {found}"
+            + (f": {reason}" if reason else ""),
         )
+    if job["options"].get(_GRAPH) == "1":
+        _check_shapes(session)
     return session
+
+
+def _card(ort: Any, job: Job) -> CudaRuntime | None:
+    """Return CUDA's runtime with the context of the job's card; ``None`` without a card."""
+    provider = job["execution_provider"]
+    if (
+        provider not in libraries.PROVIDER_LIBRARIES
+        or provider not in ort.get_available_providers()
+    ):
+        return None
+    if job.get("others", {}).get("CUDAExecutionProvider", {}).get("use_tf32") == "0":
+        # TensorRT's provider has no option for it; the environment is asked by its libraries.
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+    libraries.preload(ort)
+    try:
+        runtime = CudaRuntime(_device_id(job), libraries.cuda_major(ort))
+    except OSError:
+        return None  # the session will not load either, and says what is missing
+    # What the driver reserves for itself in the host's memory is not the model's.
+    with beyond_the_memory_limit():
+        runtime.open()
+    if "others" not in job and job["options"].get(_GRAPH) != "1":  # it has a stream of its own
+        runtime.make_stream()
+    return runtime
+
+
+def _device_id(job: Job) -> int:
+    return int(job["options"].get("device_id", "0"))
+
+
+def _check_shapes(session: Any) -> None:
+    """Refuse a CUDA graph for inputs of changing shapes: it would replay the first one's."""
+    for value in session.get_inputs():
+        free = [str(size) for size in value.shape if not isinstance(size, int)]
+        if free:
+            raise RefusedError(
+                "unsupported",
+                f"{_GRAPH} needs fixed shapes, but the input {value.name} has the dimensions "
+                f"{', '.join(free)} beside the batch: leave {_GRAPH} out of the provider's options",
+            )
+
+
+def _assigned(session: Any) -> list[Node]:
+    """Return every node with the provider that it was assigned to; empty if it does not tell."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return []
+    found: list[Node] = []
+    for part in session.get_provider_graph_assignment_info():
+        for node in part.get_nodes():
+            name = node.name or f"{node.op_type} {len(found)}"
+            found.append({"node": name, "operator": node.op_type, "provider": part.ep_name})
+    return found
+
+
+def _tensors(arguments: Mapping[str, Any]) -> list[list[Any]]:
+    """Return the type and the number of elements of each tensor that a node wrote and read."""
+    tensors = [*arguments.get("output_type_shape", [])]
+    if arguments.get("op_name") not in ("Shape", "Size"):  # they do not read their input's data
+        tensors += arguments.get("input_type_shape", [])
+    return [[dtype, math.prod(shape)] for each in tensors for dtype, shape in each.items()]
 
 
 def _plugged_devices(job: Job) -> list[Any]:

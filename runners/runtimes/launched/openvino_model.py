@@ -20,7 +20,7 @@ class OpenVinoModel:
         self.device = job["execution_provider"]
         compiled = _compile(job, settings)
         ran_on = ",".join(compiled.get_property("EXECUTION_DEVICES"))
-        if ran_on != self.device:
+        if not is_device(ran_on, self.device):
             raise RefusedError(
                 "unsupported", f"asked for {self.device}, but OpenVINO compiled for {ran_on}"
             )
@@ -61,6 +61,16 @@ class OpenVinoModel:
 def load(job: Job) -> OpenVinoModel:
     """Load the job's model."""
     return OpenVinoModel(job)
+
+
+def is_device(executed_on: str, asked_for: str) -> bool:
+    """Return whether the device of ``EXECUTION_DEVICES`` is the one that was asked for.
+
+    OpenVINO names graphics cards by their driver there (``OCL_GPU.0``), and the first one of
+    several without its number elsewhere (``GPU``).
+    """
+    name = executed_on.removeprefix("OCL_")
+    return name == asked_for or name == f"{asked_for}.0"
 
 
 def describe(job: Job) -> dict[str, Any]:

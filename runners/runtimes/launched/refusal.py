@@ -15,9 +15,20 @@ class RefusedError(Exception):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether a runtime's error means that memory ran out."""
-    text = f"{type(error).__name__}: {error}".lower()
-    signs = ("bad_alloc", "memoryerror", "outofmemory", "out of memory", "allocate", "enomem")
-    return isinstance(error, MemoryError) or any(sign in text for sign in signs)
+    signs = (
+        *("bad_alloc", "memoryerror", "outofmemory", "out of memory", "allocate", "enomem"),
+        *("memoryallocation", "alloc_failed"),  # of CUDA, and of cuBLAS and cuDNN
+    )
+    return isinstance(error, MemoryError) or any(sign in _text(error) for sign in signs)
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Tell whether a runtime's error means that its device stopped working."""
+    signs = (
+        *("device lost", "device_lost", "fallen off the bus", "deviceuninitialized"),
+        *("illegal memory access", "unspecified launch failure", "uncorrectable ecc"),
+    )
+    return any(sign in _text(error) for sign in signs)
 
 
 def refuse(doing: str, error: BaseException, kind: str = "unsupported") -> RefusedError:
@@ -28,7 +39,20 @@ def refuse(doing: str, error: BaseException, kind: str = "unsupported") -> Refus
         error: The runtime's exception.
         kind: The failure's kind, unless memory ran out.
     """
-    return RefusedError(
-        "out_of_memory" if is_out_of_memory(error) else kind,
-        f"{doing}: {str(error) or type(error).__name__}",
+    message = f"{doing}: {str(error) or type(error).__name__}"
+    if is_device_lost(error):
+        return RefusedError("crash", lost(message))
+    return RefusedError("out_of_memory" if is_out_of_memory(error) else kind, message)
+
+
+def lost(message: str) -> str:
+    """Return what to tell of a lost device, given the runtime's words."""
+    return (
+        f"the device was lost. {message}. If other models run there, this model is to blame; else "
+        "see `nvidia-smi` and the kernel's log (`dmesg | grep Xid`), and start again once the "
+        "device works"
     )
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".lower()
