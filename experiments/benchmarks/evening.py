@@ -130,7 +130,8 @@ def real(study: Path, wish: Wish, out: Path) -> None:
         history = load_history(path)
         points = {point.number: point.metrics for point in history.confirmed}
         assert history.baseline is not None
-        limits = wish.limits(points.get(0, history.baseline.metrics), history.quality_metric)
+        base = points.get(0, history.baseline.metrics)
+        limits = wish.constraints(base, history.quality_metric)
         picks.append(best_pick(list(points.values()), limits, history.quality_metric))
         kept = sum(
             all(c.violation(r.metrics[c.metric]) <= 0 for c in limits) for r in history.measured

@@ -31,8 +31,8 @@ from paretune.spaces import Candidate
 def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> None:
     """Search for a number of seconds; write ``[seconds since the start, metrics]`` per trial."""
     started = time.time()
-    study = OpenStudy(study_file)
-    config, paths = study.config, study.paths
+    opened = OpenStudy(study_file)
+    config, paths = opened.config, opened.paths
     loaded = LoadedWorkload(config.workload, paths.folder)
     space = study_space(config, paths.folder)
     found: list[tuple[float, dict[str, float]]] = []
@@ -42,7 +42,9 @@ def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) ->
         settings = WorkerSettings(config.workload, paths.folder, work / "measured", work / "log")
         with BuildPool(settings) as pool:
             info = pool.describe()
-            evaluator = study_evaluator(study, pool.service, info, ArtifactStore(work / "measured"))
+            evaluator = study_evaluator(
+                opened, pool.service, info, ArtifactStore(work / "measured")
+            )
 
             def objective(trial: optuna.Trial) -> tuple[float, ...]:
                 values = {a.name: trial.suggest_categorical(a.name, a.values) for a in space.axes}
