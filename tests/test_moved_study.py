@@ -12,10 +12,8 @@ from conftest import run_paretune
 import paretune
 from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.review.mlflow.client import mlflow_client
-from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.parts import confirmed_samples
 from paretune.spaces import StoreError
 
@@ -64,18 +62,16 @@ def test_a_moved_study_continues(moved: Path, tmp_path: Path) -> None:
 
 
 def test_samples_kept_by_an_earlier_version_are_found_where_the_store_is(moved: Path) -> None:
-    config = read_study_file(moved)
-    paths = StudyPaths(config, moved)
-    now = confirmed_samples(config, paths)
+    study = OpenStudy(moved)
+    now, storage = confirmed_samples(study), study.storage
     assert now is not None
-    storage = StudyStorage(paths.storage_url, config.name)
     kept = storage.confirmed()
     old = [f"/gone/results/store/objects/{path.name[:2]}/{path.name}" for path in now.inputs]
     storage.confirm(replace(kept, samples={"inputs": old, "pipeline": None}))
-    assert confirmed_samples(config, paths) == now
+    assert confirmed_samples(study) == now
     Path(now.inputs[0]).unlink()
     with pytest.raises(StoreError, match="paretune confirm"):
-        confirmed_samples(config, paths)
+        confirmed_samples(study)
     assert "missing or damaged" in run_paretune("pick", moved, "--max-latency-ms", "1000").stderr
 
 

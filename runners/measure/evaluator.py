@@ -26,6 +26,7 @@ from paretune.runners.store.artifact_store import ArtifactStore, StageRecord
 from paretune.spaces import RunSpec, digest
 
 _QUALITY_VERSION = 3
+"""Raise it when the same artifact would get another quality: kept qualities are then not used."""
 
 RESAMPLES = 200
 """Bootstrap samples per model and split: each costs one computation of the workload's metric."""

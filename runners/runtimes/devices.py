@@ -169,6 +169,8 @@ _LIBRARIES = (
 )
 """Names of libraries begin with the first; the second has them, a package of pip but for one."""
 _PATIENCE_S = 5.0
+"""Seconds that a provider may take to start. Chosen by judgement."""
+
 _SLOW_S = 600.0  # compilers need less; autotuners and builders of engines may need more
 _OTHERS = ("python", "numpy")  # versions that are not the runtime's
 

@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from paretune.runners.file_lock import locked
 from paretune.spaces import StoreError
 
 State = Literal["whole", "missing", "damaged"]
@@ -145,8 +146,7 @@ class ArtifactStore:
         A claim ends with its process, even after a kill. The empty lock file stays: if it were
         removed, two processes could lock two files of the same name.
         """
-        with (self.root / "claims" / key).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self.root / "claims" / key, create=True):
             yield
 
     def log(self, event: Literal["started", "finished"], stage: str, key: str) -> None:
@@ -267,17 +267,6 @@ class ArtifactStore:
 
     def _stage(self, key: str) -> Path:
         return self.root / "stages" / f"{key}.json"
-
-
-@contextmanager
-def locked(path: Path, how: int) -> Iterator[None]:
-    """Lock a file or folder; the lock ends with the process, in whatever way it ends."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def file_digest(path: Path) -> str:

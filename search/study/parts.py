@@ -10,9 +10,8 @@ from typing import Any
 
 from paretune.runners import gpu
 from paretune.runners.build.builder import Artifact
-from paretune.runners.environment import available_cores, fingerprint, memory_bytes
+from paretune.runners.environment import available_cores, fingerprint
 from paretune.runners.execute.build_worker import BuildWorker
-from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import RESAMPLES, Evaluator
@@ -26,10 +25,10 @@ from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_attribute
-from paretune.search.configure.schema import RunnerConfig, StudyConfig, StudyPaths
+from paretune.search.configure.schema import RunnerConfig, StudyConfig
 from paretune.search.record.objective import Constraint, Objective, default_objectives
 from paretune.search.record.trial import TrialRecord
-from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.open_study import OpenStudy
 from paretune.spaces import (
     AXES,
     SCHEMES,
@@ -60,41 +59,6 @@ def split_samples(
     if pipeline is None or requests is None:
         return Samples(inputs)
     return Samples(inputs, replace(pipeline, requests=requests))
-
-
-def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
-    """Return the settings and limits of a study's build workers."""
-    gigabytes = config.budget.build_memory_gb
-    return WorkerSettings(
-        workload=config.workload,
-        folder=paths.folder,
-        store=paths.store,
-        log=paths.logs / f"{config.name}-build.log",
-        timeout_s=config.budget.build_timeout_s,
-        # Nine tenths of the machine's memory, unless the study says otherwise.
-        memory_limit_bytes=int(gigabytes * 1e9 if gigabytes else 0.9 * memory_bytes()),
-        plugins=tuple(config.plugins),
-    )
-
-
-def default_workers(config: StudyConfig, cards: int) -> int:
-    """Return the number of parallel builds: one per card, or for every two cores, at most eight.
-
-    Two trainings on one card would share its memory and take as long as one after the other. Where
-    a study trains nothing but its reference, cards are not what builds wait for.
-
-    Args:
-        config: The study file's content.
-        cards: The number of cards to train on.
-    """
-    space = config.space
-    schemes = [SCHEMES.get(name) for name in space.quantization]
-    trains = (
-        len(space.student) > 1
-        or any(ratio > 0 for ratio in space.pruning_ratio)
-        or any(scheme.needs_training for scheme in schemes)
-    )
-    return min(8, cards) if cards and trains else max(1, min(8, available_cores() // 2))
 
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
@@ -139,13 +103,14 @@ def _runtime_rules(config: StudyConfig) -> list[Rule]:
     return rules
 
 
-def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
+def study_runner(study: OpenStudy, name: str) -> ProcessRunner:
     """Return a runner of a study by name; make its environment if missing.
 
     Raises:
         ParetuneError: If the environment cannot be made.
     """
-    entry = _entry(config, name)
+    folder = study.paths.folder
+    entry = _entry(study.config, name)
     python = None
     if entry.requirements is not None:
         python = interpreter(entry.requirements)
@@ -215,28 +180,23 @@ def _energy_mj(device: str) -> float | None:
 
 
 def study_evaluator(
-    config: StudyConfig,
-    paths: StudyPaths,
-    worker: BuildWorker,
-    info: WorkloadInfo,
-    folder: Path,
+    study: OpenStudy, worker: BuildWorker, info: WorkloadInfo, store: ArtifactStore | None = None
 ) -> Evaluator:
     """Return the evaluator of a study's candidates; make missing environments of runners.
 
     Args:
-        config: The study file's content.
-        paths: Where the study reads and writes.
+        study: The study.
         worker: Provides the validation split and scores.
         info: The description of the workload.
-        folder: The artifact store's folder, also the worker's.
+        store: The artifact store, also the worker's; the study's by default.
 
     Raises:
         StudyError: If a runner cannot start, or lacks a provider of the space.
     """
-    store = ArtifactStore(folder)
+    config, store = study.config, store or study.store
     store.sweep()
     names = dict.fromkeys(split_target(p)[0] for p in config.space.execution_provider)
-    runners = {name: study_runner(config, paths.folder, name) for name in names}
+    runners = {name: study_runner(study, name) for name in names}
     versions = {}
     for name, runner in runners.items():
         with store.scratch() as scratch:
@@ -270,33 +230,30 @@ def study_evaluator(
     )
 
 
-def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> Samples | None:
+def confirmed_samples(study: OpenStudy) -> Samples | None:
     """Return the inputs of a study's confirmed points, or ``None`` without a confirmation.
 
     Raises:
         StoreError: If those files are gone.
     """
-    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
-    store = ArtifactStore(paths.store)
-    return None if known is None else Samples.from_dict(known, store, paths.folder)
+    known = study.storage.confirmed_on()
+    return None if known is None else Samples.from_dict(known, study.store, study.paths.folder)
 
 
-def study_timer(
-    config: StudyConfig, paths: StudyPaths
-) -> Callable[[TrialRecord], Measurement | Failure]:
+def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failure]:
     """Return a function that times a confirmed study's points again, on the same samples.
 
     Raises:
         StudyError: If the study was not confirmed.
     """
-    samples, store = confirmed_samples(config, paths), ArtifactStore(paths.store)
+    samples, store, config = confirmed_samples(study), study.store, study.config
     if samples is None:
         raise StudyError("the study was not confirmed: run `paretune confirm` first")
     settings = config.confirmation.settings(config.measurement.settings())
 
     def measure(record: TrialRecord) -> Measurement | Failure:
         run = record.candidate.run
-        runner = study_runner(config, paths.folder, run.runner)
+        runner = study_runner(study, run.runner)
         model = store.get(record.measurement.artifact) if record.measurement else None
         if model is None:
             return Failure(

@@ -7,6 +7,7 @@ from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.workload.model_file import external_files
 
 _LARGEST_BYTES = 2**31 - 1
+"""The limit of one protobuf message, in bytes."""
 
 
 def run(given: StageInput) -> StageOutput:
