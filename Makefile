@@ -13,8 +13,10 @@ demo: $(READY)
 	$(BIN)/paretune pick $(STUDY) --max-latency-ms 0.1 --out experiments/digits/results/picked
 	$(BIN)/python experiments/digits/check_frontier.py $(STUDY)
 
+# Two processes, one file of tests at a time each; then the few tests that need a quiet machine.
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not quiet"
+	$(BIN)/python -m pytest -q -m quiet
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow

@@ -12,7 +12,7 @@ import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import GOALS, METRICS
 from paretune.search.cli.main import main as command_line
 from paretune.search.configure.schema import StudyConfig
 
@@ -34,7 +34,7 @@ def study_file() -> str:
         "Any of these metrics, and the workload's quality, can be an objective or a constraint.",
     ]
     lines += ["", "| metric | meaning | better | needs |", "|---|---|---|---|"]
-    for metric in METRICS.values():
+    for metric in map(METRICS.__getitem__, GOALS):
         better = "higher" if metric.higher_is_better else "lower"
         lines.append(f"| `{metric.name}` | {metric.description} | {better} | {metric.needs} |")
     return "\n".join(lines) + "\n"

@@ -16,7 +16,11 @@ from typing import Any
 from paretune.runners.failure import Failure, FailureKind
 
 _LOG_CHARACTERS = 4000
+"""Characters of a child's log that a failure keeps: its end, which holds the error."""
+
 _LOOK_S = 0.2
+"""Seconds between looks for the start of a process, and so how late its deadline may begin."""
+
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
 

@@ -33,8 +33,9 @@ from paretune.spaces import BuildSpec, Candidate, Quantization, RunSpec, SearchS
 TESTS = Path(__file__).parent
 IRIS = TESTS / "iris_workload.py"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-# Tests that run side by side are no studies that could disturb each other: none asserts a time.
-os.environ.setdefault("PARETUNE_LEASES", tempfile.mkdtemp(prefix="paretune-test-"))
+# Each process of tests has its devices for itself: tests side by side need not wait for each other,
+# because none asserts a time (those that need a quiet machine are marked).
+os.environ["PARETUNE_LEASES"] = tempfile.mkdtemp(prefix="paretune-test-")
 
 SMALL_SPACE: dict[str, list[Any]] = {
     "student": ["reference", "small"],

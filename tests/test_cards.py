@@ -162,7 +162,7 @@ def test_every_provider_has_a_device_and_only_the_processors_share_one() -> None
 
 def test_a_provider_is_tried_on_every_card(card: ModuleType, tmp_path: Path) -> None:
     card.change(cards=TWO)
-    found = list(devices._providers(RUNTIMES.get("simulated").make_runner(), tmp_path))
+    found = list(devices._providers(RUNTIMES.get("simulated").make_runner(), tmp_path, slow=False))
     names = [each.execution_provider for each in found]
     assert names == ["SimulatedCUDA on gpu:0", "SimulatedCUDA on gpu:1"]
     assert all(each.works for each in found), found

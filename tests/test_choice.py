@@ -8,12 +8,13 @@ import pytest
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.deliver.choice import Wish, choose, knee, rank
+from paretune.search.deliver.choice import choose, knee, rank, wished_limits
 from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Wish
 from paretune.spaces import Quantization, StudyError
 
 Make = Callable[..., TrialRecord]
@@ -46,7 +47,7 @@ def history(make_record: Make, rng: np.random.Generator) -> History:
 def test_the_most_accurate_that_fits_by_brute_force(
     history: History, budget: float, percentile: str, batch_size: int | None
 ) -> None:
-    picked = choose(history, Wish(budget, percentile, None, batch_size))
+    picked = choose(history, Wish(budget, percentile, batch_size=batch_size))
     metric = f"latency_{percentile}_ms"
     fits = [
         record
@@ -170,9 +171,9 @@ def test_a_point_that_breaks_its_promise_is_left_for_the_next(history: History) 
         statistics = {**record.measurement.statistics, "latency_p95_ms": value}
         return replace(record.measurement, statistics=statistics)
 
-    kept = first_that_keeps(ranked, wish.constraints(history), measure)
+    kept = first_that_keeps(ranked, wished_limits(history, wish), measure)
     assert kept.record is ranked[2]
     assert "latency_p95_ms is 5.5 now" in kept.broken[0] and "limit: 5" in kept.broken[0]
     assert "no such provider" in kept.broken[1]
     with pytest.raises(StudyError, match="no point keeps its limits"):
-        first_that_keeps(ranked[:2], wish.constraints(history), measure)
+        first_that_keeps(ranked[:2], wished_limits(history, wish), measure)

@@ -24,7 +24,7 @@ from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import close_calls_text
 from paretune.search.review.frontier_table import frontier_table
 from paretune.search.review.study_markdown import study_markdown
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")

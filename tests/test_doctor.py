@@ -13,9 +13,10 @@ import paretune
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.record.history import History
-from paretune.search.review.mlflow.client import TRIAL_TAG, mlflow_client
+from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.review.mlflow.desired_runs import TRIAL_TAG
 from paretune.search.study.doctor import _published
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
-from paretune.search.study.parts import study_evaluator, worker_settings
+from paretune.search.study.build_workers import worker_settings
+from paretune.search.study.open_study import OpenStudy
+from paretune.search.study.parts import study_evaluator
 from paretune.spaces import BuildSpec, Quantization, RunSpec
 
 sys.path.append(str(TESTS.parent / "experiments" / "benchmarks"))
@@ -116,11 +116,9 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     study = write_study(folder, workload=f"{TESTS / 'fragile_workload.py'}:Fragile")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PARETUNE_TEST_KILL", str(orders))
-        config = read_study_file(study)
-        paths = StudyPaths(config, study)
-        with BuildPool(worker_settings(config, paths)) as pool:
-            info = pool.describe()
-            evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
+        opened = OpenStudy(study)
+        with BuildPool(worker_settings(opened)) as pool:
+            evaluator = study_evaluator(opened, pool.service, pool.describe())
             rig = LocalRig(LocalExecutor(pool, evaluator), evaluator.store, orders)
             for name in ("measure", "scored", "launched"):
                 patch.setattr(evaluator, name, rig.spy(getattr(evaluator, name)))

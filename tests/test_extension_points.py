@@ -19,8 +19,8 @@ from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
 from paretune.search.deliver.target import TARGETS
 from paretune.search.record.history import History
+from paretune.search.study.open_study import load_history
 from paretune.search.study.parts import study_space
-from paretune.search.study.stored_history import load_history
 from paretune.spaces import AXES, SCHEMES, Candidate, ConfigError
 
 TOY = TESTS / "toy" / "extensions.py"

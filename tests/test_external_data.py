@@ -20,7 +20,7 @@ from paretune.runners.workload import onnx_weights
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.onnx_answers import onnx_answers
 from paretune.runners.workload.onnx_weights import external_files, save_onnx
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 from paretune.spaces import BuildSpec, Quantization
 
 DATA = "model.onnx.data"

@@ -13,7 +13,7 @@ import pytest
 from conftest import QUICK_CONFIRMATION, start_paretune, write_study
 
 import paretune
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 TRIALS = 10
 AWAY_S = 60.0  # Optuna itself waits half a minute

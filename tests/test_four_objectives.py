@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import QUICK_CONFIRMATION, SMALL_SPACE, run_paretune, write_study
 
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 OBJECTIVES = ["accuracy", "latency_p95_ms", "throughput_samples_per_s", "size_bytes"]
 

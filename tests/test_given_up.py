@@ -23,7 +23,7 @@ from paretune.search.record.objective import default_objectives
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.unfinished import Unfinished
 from paretune.search.run.attempt import Attempt
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 from paretune.spaces import Candidate, Forbid, SearchSpace
 
 GOALS = default_objectives("accuracy")

@@ -5,7 +5,7 @@ from pathlib import Path
 from conftest import run_paretune
 
 from paretune.search.deliver.choice import points
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 
 def test_a_report_is_one_file_with_everything_in_it(iris_study: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from conftest import QUICK_CONFIRMATION, start_paretune, wait_until, write_study
 
 import paretune
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 Moment = Callable[["subprocess.Popen[str]", Path], bool]
 

@@ -17,7 +17,7 @@ from postgres import postgres
 from test_study import check_consistency, check_nothing_ran_twice
 
 import paretune
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 from paretune.spaces import StudyError
 
 TRIALS = 12

@@ -74,7 +74,7 @@ def confirm(history: History) -> None:
 
 def audit(tracking: MlflowTracking, history: History) -> list[str]:
     uri = tracking.client.tracking_uri
-    return disagreements(uri, "study", "one", history, None)
+    return disagreements(uri, "study", tracking.definition, history, None)
 
 
 def test_every_measured_trial_says_what_it_gains(tmp_path: Path, history: History) -> None:

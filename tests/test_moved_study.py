@@ -13,10 +13,8 @@ import paretune
 from paretune.runners.measure.stored_samples import StoredPipeline, StoredSamples
 from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.review.mlflow.client import mlflow_client
-from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.samples import confirmed_samples
 from paretune.spaces import StoreError
 
@@ -65,20 +63,18 @@ def test_a_moved_study_continues(moved: Path, tmp_path: Path) -> None:
 
 
 def test_samples_kept_by_an_earlier_version_are_found_where_the_store_is(moved: Path) -> None:
-    config = read_study_file(moved)
-    paths = StudyPaths(config, moved)
-    now, store = confirmed_samples(config, paths), ArtifactStore(paths.store)
+    study = OpenStudy(moved)
+    now, storage, store = confirmed_samples(study), study.storage, study.store
     assert now is not None and now.split == "test"
-    storage = StudyStorage(paths.storage_url, config.name)
     kept = storage.confirmed()
     old = [f"/gone/results/store/objects/{name[:2]}/{name}" for name in now.inputs]
     storage.confirm(replace(kept, samples={"inputs": old, "pipeline": None}))
-    assert confirmed_samples(config, paths) == now
+    assert confirmed_samples(study) == now
     path = store.get(now.inputs[0])
     assert path is not None
     path.unlink()
     with pytest.raises(StoreError, match="paretune confirm"):
-        now.files(store, paths.folder)
+        now.files(store, study.paths.folder)
     assert "missing or damaged" in run_paretune("pick", moved, "--max-latency-ms", "1000").stderr
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import QUICK_CONFIRMATION, write_study
 
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 STUDY = {"budget": {"trials": 8}, "confirmation": QUICK_CONFIRMATION}
 

@@ -16,7 +16,7 @@ from paretune.runners.build.stages import stage_version
 from paretune.runners.store.artifact import MANIFEST, Artifact
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 from paretune.spaces import BuildSpec, Quantization, digest
 
 

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 import paretune
 from paretune.search.record.words import format_metric
 from paretune.search.review.frontier_rows import frontier_rows
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 GOALS = ("accuracy", "latency_p95_ms", "throughput_samples_per_s")
 

@@ -9,14 +9,15 @@ import pytest
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.search.cli.bundle import pick as pick_command
-from paretune.search.deliver.choice import Wish, baseline, choose, equals, rank
+from paretune.search.deliver.choice import baseline, choose, equals, rank
 from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.pick_text import gains_text, reason_text
-from paretune.search.deliver.ranking import Preference, Ranking
+from paretune.search.deliver.ranking import Ranking
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Preference, Wish
 from paretune.spaces import Quantization, StudyError
 
 Make = Callable[..., TrialRecord]
@@ -314,7 +315,7 @@ def test_a_metric_that_only_some_points_have(make_record: Make) -> None:
         choose(history, Wish(limits=(Constraint("energy_mj", maximum=1.0),)))
     message = str(caught.value)
     assert "energy_mj was not recorded for 1 of 3 points" in message
-    assert "the best is 5.0000 (trial 1" in message
+    assert "the best is 5 (trial 1" in message
 
 
 def compressed(record: TrialRecord) -> TrialRecord:

@@ -9,13 +9,13 @@ from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.deliver.choice import Wish
 from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.deliver.pick_text import recheck_text
 from paretune.search.deliver.picked import Origin, Pick
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Wish
 
 Make = Callable[..., TrialRecord]
 

@@ -110,3 +110,34 @@ def test_few_files_import_mlflow_and_one_the_samplers() -> None:
     assert all(p.parent.name == "mlflow" or p.name == "mlflow_study.py" for p in tracking)
     sampling = [p.name for p in everything if "optuna.samplers" in p.read_text("utf-8")]
     assert sampling == ["strategy.py"]
+
+
+def test_locks_and_onnx_sessions_are_made_in_one_way() -> None:
+    texts = {path: path.read_text("utf-8") for _, path in files()}
+    locking = {path.name for path, text in texts.items() if "fcntl.flock(" in text}
+    assert locking == {"file_lock.py"}
+    running = {path.name for path, text in texts.items() if "InferenceSession(" in text}
+    assert running == {"onnx_session.py", "onnxruntime_model.py", "libraries.py"}
+
+
+def test_every_number_says_what_it_is() -> None:
+    """A module's numbers have their unit, and their evidence or that there is none."""
+    silent = []
+    for _, path in files():
+        text = path.read_text("utf-8")
+        lines, body = text.splitlines(), ast.parse(text).body
+        for node, after in zip(body, [*body[1:], None], strict=True):
+            if isinstance(node, ast.Assign) and is_number(node.value):
+                is_told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                beside = lines[node.lineno - 2 : node.lineno]
+                if not is_told and not any("#" in line for line in beside):
+                    silent.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not silent
+
+
+def is_number(node: ast.expr) -> bool:
+    if isinstance(node, ast.Tuple):
+        return bool(node.elts) and all(map(is_number, node.elts))
+    if isinstance(node, ast.BinOp):
+        return is_number(node.left) and is_number(node.right)
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)

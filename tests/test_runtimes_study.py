@@ -8,8 +8,8 @@ from conftest import IRIS, QUICK, SMALL_SPACE, run_paretune, write_study
 
 from paretune.runners.runtimes.launched.counters import energy_mj
 from paretune.search.configure.schema import StudyConfig
+from paretune.search.study.open_study import load_history
 from paretune.search.study.parts import study_space
-from paretune.search.study.stored_history import load_history
 
 OBJECTIVES = [
     {"metric": "accuracy"},
@@ -95,19 +95,15 @@ def test_whole_requests_and_load_are_metrics_like_any_other(study: Path) -> None
 @pytest.mark.slow
 def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) -> None:
     history = load_history(study)
-    from paretune.runners.store.artifact_store import ArtifactStore
-    from paretune.search.configure.schema import StudyPaths
-    from paretune.search.configure.study_file import read_study_file
     from paretune.search.deliver.bundle import write_bundle
+    from paretune.search.study.open_study import OpenStudy
     from paretune.search.study.parts import study_runner
 
-    config = read_study_file(study)
-    paths = StudyPaths(config, study)
+    opened = OpenStudy(study)
     for name, file in (("pytorch", "model.pt2"), ("openvino", "model.onnx")):
         record = next(r for r in history.measured if r.candidate.run.runner == name)
-        runner = study_runner(config, paths.folder, name)
-        store = ArtifactStore(paths.store)
-        path = write_bundle(record, history, store, tmp_path / name, config.name, runner)
+        runner = study_runner(opened, name)
+        path = write_bundle(record, history, opened.store, tmp_path / name, opened.name, runner)
         manifest = json.loads(path.read_text("utf-8"))
         assert manifest["model"]["file"] == file and (path.parent / file).is_file()
         assert manifest["run"]["runtime"] == name

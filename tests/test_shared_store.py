@@ -22,7 +22,7 @@ from paretune.search.record.history import History
 from paretune.search.record.objective import Objective
 from paretune.search.record.trial import TrialRecord
 from paretune.search.run.store_limit import StoreLimit, needed_files
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 GOALS = [Objective("accuracy", "maximize"), Objective("latency_p95_ms", "minimize")]
 USE = (

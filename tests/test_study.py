@@ -39,7 +39,7 @@ from paretune.runners.workload.data import Data
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import UnderWay
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 
 def mlflow_runs(study: Path, role: str = "trial") -> list[Run]:

@@ -15,7 +15,7 @@ import pytest
 from conftest import QUICK_CONFIRMATION, mlflow_as_it_is, start_paretune, wait_until, write_study
 
 from paretune.search.review.mlflow.client import mlflow_client
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 # What MLflow itself makes anew with every run.
 _OF_MLFLOW = {"mlflow.parentRunId", "mlflow.user"}

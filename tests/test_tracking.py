@@ -16,8 +16,10 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import Skip, TrialRecord
-from paretune.search.record.words import trial_markdown, trial_numbers
+from paretune.search.record.words import trial_markdown
+from paretune.search.review.mlflow.audit import disagreements
 from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.review.mlflow.desired_runs import trial_numbers
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
 
@@ -168,6 +170,50 @@ def test_what_differs_from_the_history_is_fixed(tmp_path: Path, records: list[Tr
     same = {n for n in after if after[n].info.run_id == before[n].info.run_id}
     assert same == set(range(12)) - {on, SKIPPED}
     assert after[SKIPPED].info.status == "FINISHED"
+
+
+def test_whatever_the_audit_finds_is_put_right_and_notes_of_people_stay(
+    tmp_path: Path, records: list[TrialRecord]
+) -> None:
+    history = History(GOALS, records=records)
+    tracking = opened(tmp_path, history)
+    client, before = tracking.client, runs(tracking)
+    client.set_tag(before[0].info.run_id, "mlflow.note.content", "look at this one")
+    client.set_tag(before[0].info.run_id, "mine", "yes")
+    client.log_metric(before[1].info.run_id, "latency_p95_ms", -1.0)
+    client.set_tag(before[2].info.run_id, "artifact", "another")
+    twice = dict(before[6].data.tags)
+    client.create_run(tracking.experiment_id, tags=twice, start_time=0)
+    changed = before[4].info.run_id
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        # MLflow itself changes no param.
+        where = (changed, "student")
+        database.execute("UPDATE params SET value = 'x' WHERE run_uuid = ? AND key = ?", where)
+    uri = client.tracking_uri
+    found = disagreements(uri, "study", tracking.definition, history, None)
+    assert [text.split(" is ")[0] for text in found] == [
+        "2 runs of trial 6",
+        "trial 1: metric latency_p95_ms",
+        "trial 2: tag artifact",
+        "trial 4: param student",
+    ]
+    again = opened(tmp_path, history)
+    assert disagreements(uri, "study", tracking.definition, history, None) == []
+    after = runs(again)
+    assert {n for n in after if after[n].info.run_id != before[n].info.run_id} - {6} == {4}
+    tags = after[0].data.tags
+    assert (tags["mlflow.note.content"], tags["mine"]) == ("look at this one", "yes")
+
+
+def test_a_long_training_is_logged_in_as_many_requests_as_mlflow_takes(
+    tmp_path: Path, make_record: Make
+) -> None:
+    losses = [1 / epoch for epoch in range(1, 2001)]
+    record = replace(make_record(0, {}), train_losses={"fine-tune": losses})
+    history = History(GOALS, records=[record])
+    tracking = opened(tmp_path, history)
+    curve = tracking.client.get_metric_history(tracking.runs[0], "train_loss_fine_tune")
+    assert [each.value for each in sorted(curve, key=lambda each: each.step)] == losses
 
 
 def test_the_log_of_a_deleted_database_is_not_the_new_ones(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launched.openvino_model import is_device
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.configure.schema import StudyConfig
-from paretune.search.study.parts import default_workers
+from paretune.search.study.build_workers import default_workers
 from paretune.spaces import RunSpec
 
 TWO = {"gpu:0": "GPU-a", "gpu:1": "MIG-b"}

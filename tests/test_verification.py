@@ -61,6 +61,7 @@ def test_a_bundle_tells_its_own_story(picked: Path) -> None:
     assert len(np.load(picked / "inputs.npy")) == len(np.load(picked / "outputs.npy")) > 0
 
 
+@pytest.mark.quiet
 def test_a_kept_promise_and_broken_ones(bundle: Path) -> None:
     # The interval over two launches may reach below zero, and then meets any promise.
     settings = replace(QUICK, launches=6, max_launches=6)

@@ -21,7 +21,7 @@ def test_a_metric_that_the_baseline_lacks_is_shown_alone(make_record: Make) -> N
     history.add(other)
     lines = trial_markdown(other, history).splitlines()
     assert [line for line in lines if line.startswith("| energy_mj")] == [
-        "| energy_mj | 2.5000 |  |  |"
+        "| energy_mj | 2.5 |  |  |"
     ]
     [latency] = [line for line in lines if line.startswith("| latency_p50_ms")]
     assert latency.count(format_metric("latency_p50_ms", 1.0)) == 2

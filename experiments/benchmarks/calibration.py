@@ -38,9 +38,6 @@ from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import RESOLUTION
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.confirm.fresh_points import FreshPoints, Point
 from paretune.search.confirm.plausible import plausible
 from paretune.search.confirm.publication import publish, row_members
@@ -50,7 +47,7 @@ from paretune.search.record.hypervolume import hypervolume
 from paretune.search.record.objective import losses
 from paretune.search.record.pareto import dominance, non_dominated
 from paretune.search.record.trial import TrialRecord
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import OpenStudy
 from paretune.spaces import Candidate
 
 TRIALS = 64
@@ -318,10 +315,10 @@ def show(tallies: Sequence[Tally]) -> bool:
 
 def record(study_file: Path) -> int:
     """Keep the launches of a study's confirmed points as the noise to simulate with."""
-    store = ArtifactStore(StudyPaths(read_study_file(study_file), study_file).store)
+    study = OpenStudy(study_file)
     series = []
-    for point in load_history(study_file).confirmed:
-        path = store.get(point.measurement.samples)
+    for point in study.history().confirmed:
+        path = study.store.get(point.measurement.samples)
         if path is None or point.measurement.launches < CONFIRMATION_LAUNCHES:
             continue
         with np.load(path) as arrays:

@@ -29,9 +29,9 @@ import problem
 import yaml
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
-from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Constraint
-from paretune.search.study.stored_history import load_history
+from paretune.search.record.wish import ANYTHING, Wish
+from paretune.search.study.open_study import load_history
 from paretune.spaces import SearchSpace
 
 TRIALS = 30
@@ -50,7 +50,7 @@ def best_pick(found: Sequence[Metrics], limits: Sequence[Constraint], quality: s
 
 
 def search(
-    one: problem.Problem | file_problem.FileProblem, seed: int, trials: int, interest: Interest
+    one: problem.Problem | file_problem.FileProblem, seed: int, trials: int, wish: Wish
 ) -> list[Metrics]:
     """Return a search's results in order; as in a real search, the students' sizes are known."""
     space, objectives, sizes = file_problem.SPACE, file_problem.OBJECTIVES, None
@@ -63,7 +63,7 @@ def search(
         quality_metric=objectives[0].metric,
         seed=seed,
         sizes=sizes,
-        interest=interest,
+        wish=wish,
     )
     found: list[Metrics] = []
     for _ in range(trials):
@@ -91,12 +91,12 @@ def simulate(workload: str, seeds: int) -> None:
             quality = file_problem.QUALITY
         everyone = [one.metrics(candidate) for candidate in space.candidates()]
         base = one.metrics(space.baseline)
-        within = Interest(max_quality_drop=drop).limits(base, quality)
+        within = Wish(max_quality_drop=drop).constraints(base, quality)
         fastest = min(
             m[LATENCY] for m in everyone if all(c.violation(m[c.metric]) <= 0 for c in within)
         )
-        wish = Interest(max_latency_ms=1.5 * fastest, max_quality_drop=drop)
-        limits = wish.limits(base, quality)
+        wish = Wish(max_latency_ms=1.5 * fastest, max_quality_drop=drop)
+        limits = wish.constraints(base, quality)
         told = search(one, seed, TRIALS, wish)
         untold = search(one, seed, 2 * TRIALS, ANYTHING)
         rows = (told, untold, untold[:TRIALS], everyone)
@@ -106,7 +106,7 @@ def simulate(workload: str, seeds: int) -> None:
     summarize(pairs)
 
 
-def real(study: Path, wish: Interest, out: Path) -> None:
+def real(study: Path, wish: Wish, out: Path) -> None:
     """Run both searches of a study and print what each would have picked."""
     folder, out = study.resolve().parent, out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,8 @@ def real(study: Path, wish: Interest, out: Path) -> None:
         history = load_history(path)
         points = {point.number: point.metrics for point in history.confirmed}
         assert history.baseline is not None
-        limits = wish.limits(points.get(0, history.baseline.metrics), history.quality_metric)
+        base = points.get(0, history.baseline.metrics)
+        limits = wish.constraints(base, history.quality_metric)
         picks.append(best_pick(list(points.values()), limits, history.quality_metric))
         kept = sum(
             all(c.violation(r.metrics[c.metric]) <= 0 for c in limits) for r in history.measured
@@ -188,7 +189,7 @@ def main() -> None:
         return
     if arguments.max_latency_ms is None or arguments.max_accuracy_drop is None:
         parser.error("--real needs --max-latency-ms and --max-accuracy-drop")
-    wish = Interest(arguments.max_latency_ms, max_quality_drop=arguments.max_accuracy_drop)
+    wish = Wish(arguments.max_latency_ms, max_quality_drop=arguments.max_accuracy_drop)
     real(arguments.real, wish, arguments.out)
 
 

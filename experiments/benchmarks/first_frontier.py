@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILE = re.compile(r"^```python file=(?P<name>\S+)\n(?P<text>.*?)^```$", re.M | re.S)

@@ -28,8 +28,6 @@ from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Campaign, Entry
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.confirm.fresh_points import FreshPoints, Point
 from paretune.search.confirm.publication import is_tie
 from paretune.search.deliver.choice import points
@@ -38,9 +36,9 @@ from paretune.search.record.objective import losses
 from paretune.search.record.pareto import dominance
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import format_metric
+from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_evaluator
 from paretune.search.study.samples import split_samples
-from paretune.search.study.stored_history import load_history
 
 Fresh = Mapping[int, Mapping[str, Statistic]]
 LEAST_INSIDE, LEAST_NON_DOMINATED = 0.9, 0.95
@@ -102,11 +100,11 @@ def measure(
     study_file: Path, history: History, records: Sequence[TrialRecord], rounds: int
 ) -> FreshPoints:
     """Return the new measurements of trials."""
-    config = read_study_file(study_file)
-    paths = StudyPaths(config, study_file)
+    study = OpenStudy(study_file)
+    config, paths = study.config, study.paths
     log = paths.logs / "later.log"
     with BuildWorker(WorkerSettings(config.workload, paths.folder, paths.store, log)) as worker:
-        evaluator = study_evaluator(config, paths, worker, worker.describe(), paths.store)
+        evaluator = study_evaluator(study, worker, worker.describe())
         samples = split_samples(worker, "test", evaluator.samples.pipeline)
         settings = replace(
             config.confirmation.settings(evaluator.settings),

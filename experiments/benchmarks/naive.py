@@ -23,8 +23,7 @@ from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
+from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.parts import study_evaluator, study_space
 from paretune.spaces import Candidate
 
@@ -32,8 +31,8 @@ from paretune.spaces import Candidate
 def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> None:
     """Search for a number of seconds; write ``[seconds since the start, metrics]`` per trial."""
     started = time.time()
-    config = read_study_file(study_file)
-    paths = StudyPaths(config, study_file)
+    opened = OpenStudy(study_file)
+    config, paths = opened.config, opened.paths
     loaded = LoadedWorkload(config.workload, paths.folder)
     space = study_space(config, paths.folder)
     found: list[tuple[float, dict[str, float]]] = []
@@ -43,7 +42,9 @@ def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) ->
         settings = WorkerSettings(config.workload, paths.folder, work / "measured", work / "log")
         with BuildPool(settings) as pool:
             info = pool.describe()
-            evaluator = study_evaluator(config, paths, pool.service, info, work / "measured")
+            evaluator = study_evaluator(
+                opened, pool.service, info, ArtifactStore(work / "measured")
+            )
 
             def objective(trial: optuna.Trial) -> tuple[float, ...]:
                 values = {a.name: trial.suggest_categorical(a.name, a.values) for a in space.axes}

@@ -8,9 +8,9 @@ import numpy as np
 from paretune.runners.build.plan import plan
 from paretune.runners.workload.recipe import Recipe
 from paretune.search.record.hypervolume import hypervolume
-from paretune.search.record.interest import Interest
 from paretune.search.record.objective import default_objectives, losses, reference_point
 from paretune.search.record.pareto import front
+from paretune.search.record.wish import Wish
 from paretune.spaces import BuildSpec, Candidate, SearchSpace
 
 OBJECTIVES = default_objectives("accuracy")
@@ -34,7 +34,7 @@ SPACE = SearchSpace.from_values(
     }
 )
 
-EVERYTHING = Interest(min_quality=0.0)
+EVERYTHING = Wish(min_quality=0.0)
 MEASURE_SECONDS = 8.0
 _STAGE_SECONDS = {
     "distill": 480.0,

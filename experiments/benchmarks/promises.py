@@ -28,19 +28,16 @@ from typing import Any
 
 import numpy as np
 
-from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.deliver.bundle import write_bundle
 from paretune.search.deliver.choice import fresh_records
 from paretune.search.deliver.picked import Pick
 from paretune.search.deliver.reference_speed import ReferenceSpeed
 from paretune.search.record.history import History
 from paretune.search.study.api import pick
+from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_runner
 from paretune.search.study.samples import confirmed_files
-from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
 
 LAUNCHES = 5
@@ -61,8 +58,8 @@ class PlainLoop:
     """Runs bundles without Paretune; the workload judges their answers on the test split."""
 
     def __init__(self, study: Path) -> None:
-        config = read_study_file(study)
-        loaded = LoadedWorkload(config.workload, StudyPaths(config, study).folder)
+        opened = OpenStudy(study)
+        loaded = LoadedWorkload(opened.config.workload, opened.paths.folder)
         if loaded.data.test.further_inputs:
             sys.exit("plain loops know one input only")
         self.workload, self.split = loaded.workload, loaded.data.test
@@ -155,12 +152,12 @@ def one(
 
 def write_baseline(study: Path, folder: Path) -> None:
     """Write the baseline as a bundle, whether or not it would be picked."""
-    history, config = load_history(study), read_study_file(study)
-    paths = StudyPaths(config, study)
+    opened = OpenStudy(study)
+    history = opened.history()
     record = next(record for record in fresh_records(history) if record.number == 0)
-    runner = study_runner(config, paths.folder, record.candidate.run.runner)
-    store, samples = ArtifactStore(paths.store), confirmed_files(config, paths)
-    write_bundle(record, history, store, folder, config.name, runner, samples=samples)
+    runner = study_runner(opened, record.candidate.run.runner)
+    store, samples = opened.store, confirmed_files(opened)
+    write_bundle(record, history, store, folder, opened.name, runner, samples=samples)
 
 
 def refused(picked: Pick) -> set[int]:

@@ -28,7 +28,7 @@ from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.hypervolume import hypervolume
 from paretune.search.record.objective import default_objectives, losses, reference_point
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 from paretune.spaces import BuildSpec, Quantization
 
 Found = list[tuple[float, dict[str, float]]]

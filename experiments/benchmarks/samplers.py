@@ -34,7 +34,7 @@ def ours(problem: Problem, name: str, seed: int, evaluations: int) -> Found:
     """Return the results of one of Paretune's strategies, in order."""
     strategy: Strategy
     if name == "frontier":
-        strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed, interest=EVERYTHING)
+        strategy = FrontierStrategy(SPACE, OBJECTIVES, seed=seed, wish=EVERYTHING)
     else:
         strategy = OptunaStrategy(SPACE, OBJECTIVES, sampler=name, seed=seed)  # type: ignore[arg-type]
     found: Found = []

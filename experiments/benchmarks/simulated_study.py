@@ -65,7 +65,7 @@ def study(problem: Problem, seed: int, sampler: SamplerName | None, hours: float
     strategy: Strategy
     if sampler is None:
         strategy = FrontierStrategy(
-            space, OBJECTIVES, seed=seed, cost=cost.seconds, interest=EVERYTHING
+            space, OBJECTIVES, seed=seed, cost=cost.seconds, wish=EVERYTHING
         )
     else:
         strategy = OptunaStrategy(space, OBJECTIVES, sampler=sampler, seed=seed)

@@ -17,13 +17,10 @@ from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Build
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.history import History
 from paretune.search.record.objective import losses
+from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_evaluator
-from paretune.search.study.stored_history import load_history
 
 
 def main() -> int:
@@ -41,19 +38,19 @@ def main() -> int:
         f"({len(skipped) / len(history.records):.0%})"
     )
     sample = random.Random(0).sample(skipped, min(arguments.most, len(skipped)))
-    config = read_study_file(arguments.study)
-    paths = StudyPaths(config, arguments.study)
+    study = OpenStudy(arguments.study)
+    config, paths = study.config, study.paths
     settings = WorkerSettings(
         config.workload, paths.folder, paths.store, paths.logs / "skipped.log"
     )
     ended = max(record.finished_at for record in history.records)
-    events = ArtifactStore(paths.store).executions()
+    events = study.store.executions()
     in_study = {event["key"] for event in events if event["at"] <= ended}
     trained: dict[str, float] = {}
     tried = lost = exceeded = 0
     with BuildWorker(settings) as worker:
         info = worker.describe()
-        evaluator = study_evaluator(config, paths, worker, info, paths.store)
+        evaluator = study_evaluator(study, worker, info)
         for record in sample:
             built = worker.perform(Build(record.candidate.build)).value
             if isinstance(built, Failure):

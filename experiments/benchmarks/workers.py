@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from paretune.search.record.history import History
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 
 METRIC = "latency_p50_ms"
 

@@ -17,11 +17,9 @@ from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.runner import Samples
-from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
+from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.parts import study_runner
 from paretune.spaces import SCHEMES, BuildSpec, Quantization
 
@@ -38,17 +36,17 @@ class Artifacts:
 
     def __init__(self, study: Path) -> None:
         switch_off_telemetry()
-        self.config = read_study_file(study)
-        self.paths = StudyPaths(self.config, study)
+        self.study = OpenStudy(study)
+        self.config = self.study.config
 
     @cached_property
     def loaded(self) -> LoadedWorkload:
         """The workload."""
-        return LoadedWorkload(self.config.workload, self.paths.folder)
+        return LoadedWorkload(self.config.workload, self.study.paths.folder)
 
     def runner(self, name: str) -> ProcessRunner:
         """Return a runner of the study by name."""
-        return study_runner(self.config, self.paths.folder, name)
+        return study_runner(self.study, name)
 
     def schemes(self, model_format: str) -> list[str]:
         """Return the study's schemes that a format can hold."""
@@ -58,7 +56,7 @@ class Artifacts:
 
     def file(self, scheme: str, model_format: str) -> Path | Failure:
         """Return the reference in a scheme and a format."""
-        store = ArtifactStore(self.paths.store)
+        store = self.study.store
         spec = BuildSpec("reference", 0.0, Quantization(scheme))
         built = Builder(self.loaded, store).build(spec, model_format)
         if isinstance(built, Failure):

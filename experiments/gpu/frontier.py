@@ -7,19 +7,17 @@ import json
 import sys
 from pathlib import Path
 
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.review.frontier_rows import frontier_rows
+from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.parts import study_runner
-from paretune.search.study.stored_history import load_history
 
 SHOWN = ("latency_p50_ms", "latency_p95_ms", "throughput_samples_per_s")
 
 
 def main(study: Path, out: Path) -> int:
     """Write the rows; return 1 if nothing was published."""
-    history, config = load_history(study), read_study_file(study)
-    folder = StudyPaths(config, study).folder
+    opened = OpenStudy(study)
+    history = opened.history()
     rows = []
     for row in frontier_rows(history):
         run = row.candidate.run
@@ -28,7 +26,7 @@ def main(study: Path, out: Path) -> int:
                 "study": study.stem,
                 "trial": row.number,
                 "kind": row.kind,
-                "device": study_runner(config, folder, run.runner).device(run),
+                "device": study_runner(opened, run.runner).device(run),
                 **row.candidate.params,
                 "quality": row.metrics[history.quality_metric],
                 **{name: row.metrics[name] for name in SHOWN},

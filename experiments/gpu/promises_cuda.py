@@ -27,7 +27,7 @@ from paretune.runners.measure.statistic import Statistic
 from paretune.search.deliver.choice import fresh_records
 from paretune.search.record.trial import TrialRecord
 from paretune.search.study.api import pick
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import load_history
 from paretune.spaces import StudyError
 
 LATENCY = "latency_p95_ms"

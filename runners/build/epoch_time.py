@@ -14,7 +14,10 @@ from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.training import logits, train
 
 _TIMED_STEPS = 4
+"""Steps timed per student, of which the fastest counts. Chosen by judgement."""
+
 _LONGEST_STEP_S = 2.0
+"""Seconds after which no further step of a student is timed. Chosen by judgement."""
 
 
 def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:

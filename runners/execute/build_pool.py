@@ -19,6 +19,7 @@ from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.workload.loaded import WorkloadInfo
 
 _LOOK_SECONDS = 0.2
+"""Seconds between looks at the builds. Chosen by judgement."""
 
 
 class BuildPool:

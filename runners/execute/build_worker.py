@@ -42,7 +42,10 @@ Result = TypeVar("Result")
 warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
 
 _LOG_CHARACTERS = 4000
+"""Characters of a worker's log that a failure keeps: its end, which holds the error."""
+
 _LOOK_SECONDS = 1.0
+"""Seconds between looks at a worker's memory and deadline. Chosen by judgement."""
 
 
 class BuildWorker:

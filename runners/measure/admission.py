@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from paretune.runners import gpu
 
 _IDLE_SHARE = 0.2
+"""Share of a core's time below which it counts as idle. Chosen by judgement."""
+
 _LOOK_SECONDS = 0.1
+"""Seconds over which that share is measured. Chosen by judgement."""
 
 
 def wait_until_idle(device: str, cores: Sequence[int], limit_s: float) -> bool:

@@ -18,6 +18,7 @@ from paretune.runners.runtimes.runner import Runner, Samples
 from paretune.spaces import RunSpec
 
 _IDLE_WAIT_S = 5.0
+"""Seconds to wait for an idle host before each launch. Chosen by judgement."""
 
 Verdict = Literal["faster", "slower", "cannot tell"]
 

@@ -28,6 +28,7 @@ from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import RunSpec, digest
 
 _QUALITY_VERSION = 3
+"""Raise it when the same artifact would get another quality: kept qualities are then not used."""
 
 RESAMPLES = 200
 """Bootstrap samples per model and split: each costs one computation of the workload's metric."""

@@ -7,60 +7,64 @@ from collections.abc import Sequence
 import numpy as np
 
 from paretune.runners.measure.statistic import RESOLUTION, Statistic
+from paretune.runners.metric import (
+    ENERGY,
+    METRICS,
+    PEAK_MEMORY,
+    PERCENTILES,
+    PIPELINE_PERCENTILES,
+    THROUGHPUT,
+    latency,
+)
 from paretune.runners.runtimes.launch import Launch
+
+_OF_THE_CARD = {
+    "device_memory_bytes": "memory_bytes",
+    "sm_clock_mhz": "sm_clock_mhz",
+    "temperature_c": "temperature_c",
+}
+"""What a card says, by the metric it becomes."""
 
 
 def summarize(launches: Sequence[Launch], batch_size: int) -> dict[str, Statistic]:
-    """Return the statistics of the timing metrics over launches.
+    """Return the statistics of the metrics of launches that every launch has.
+
+    The table of metrics says whether an interval holds the resolution of times as well.
 
     Args:
         launches: At least one.
         batch_size: Samples per call, for the throughput.
     """
-
-    def times(values: Sequence[float]) -> Statistic:
-        return Statistic.over_launches(values, RESOLUTION)
-
-    found = {
-        f"latency_p{q}_ms": times([launch.percentile(q) for launch in launches])
-        for q in (50, 90, 95, 99)
+    each = [_metrics(launch, batch_size) for launch in launches]
+    names = [name for name in each[0] if all(name in found for found in each)]
+    return {
+        name: Statistic.over_launches(
+            [found[name] for found in each],
+            RESOLUTION if METRICS[name].interval == "timing" else 0.0,
+        )
+        for name in names
     }
-    found["throughput_samples_per_s"] = times(
-        [1e3 * batch_size / float(np.mean(launch.latency_ms)) for launch in launches]
-    )
+
+
+def _metrics(launch: Launch, batch_size: int) -> dict[str, float]:
+    """Return what one launch has, by metric."""
+    found = {latency(f"p{q}"): launch.percentile(q) for q in PERCENTILES}
+    found[THROUGHPUT] = 1e3 * batch_size / float(np.mean(launch.latency_ms))
     for name in ("session_creation_ms", "first_inference_ms", "cpu_time_ms"):
-        found[name] = times([float(getattr(launch, name)) for launch in launches])
-    found["peak_memory_bytes"] = Statistic.over_launches(
-        [float(launch.peak_memory_bytes) for launch in launches]
-    )
-    energies = [launch.energy_mj for launch in launches if launch.energy_mj is not None]
-    if len(energies) == len(launches):
-        found["energy_mj"] = times(energies)
-    found |= _of_the_card(launches)
-    wholes = [launch.end_to_end for launch in launches if launch.end_to_end is not None]
-    if len(wholes) == len(launches):
+        found[name] = float(getattr(launch, name))
+    found[PEAK_MEMORY] = float(launch.peak_memory_bytes)
+    if launch.energy_mj is not None:
+        found[ENERGY] = launch.energy_mj
+    for name, field in _OF_THE_CARD.items():
+        value = None if launch.card is None else getattr(launch.card, field)
+        if value is not None:
+            found[name] = float(value)
+    if (whole := launch.end_to_end) is not None:
         for part in ("preprocess", "postprocess", "end_to_end"):
-            for q in (50, 95, 99):
-                values = [float(np.percentile(getattr(w, f"{part}_ms"), q)) for w in wholes]
-                found[f"{part}_latency_p{q}_ms"] = times(values)
-    loads = [launch.load for launch in launches if launch.load is not None]
-    if len(loads) == len(launches):
-        for q in (50, 90, 95, 99):
-            found[f"load_latency_p{q}_ms"] = times([load[f"p{q}_ms"] for load in loads])
-        found["load_completed_per_s"] = times([load["completed_per_s"] for load in loads])
-    return found
-
-
-def _of_the_card(launches: Sequence[Launch]) -> dict[str, Statistic]:
-    """Return what the card said in every launch: memory, clock and temperature."""
-    states = [launch.card for launch in launches if launch.card is not None]
-    found = {}
-    for name, field in (
-        ("device_memory_bytes", "memory_bytes"),
-        ("sm_clock_mhz", "sm_clock_mhz"),
-        ("temperature_c", "temperature_c"),
-    ):
-        values = [getattr(state, field) for state in states]
-        if len(values) == len(launches) and None not in values:
-            found[name] = Statistic.over_launches([float(value) for value in values])
+            for q in PIPELINE_PERCENTILES:
+                times = getattr(whole, f"{part}_ms")
+                found[f"{part}_latency_p{q}_ms"] = float(np.percentile(times, q))
+    if (load := launch.load) is not None:
+        found |= {f"load_latency_p{q}_ms": float(load[f"p{q}_ms"]) for q in PERCENTILES}
+        found["load_completed_per_s"] = float(load["completed_per_s"])
     return found

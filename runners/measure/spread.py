@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 from paretune.runners.measure.statistic import CONFIDENCE, Statistic
 
 _FEWEST_POINTS = 5
+"""Points with several launches that are needed to estimate how variances differ. Chosen by
+judgement.
+"""
+
 _FEWEST_FOR_DRIFT = 10
+"""Points measured before that are needed to tell their own drift from the common one. Chosen by
+judgement.
+"""
+
 _LEAST_SHARE = 1e-5
+"""Least variance of a point, as a share of the median: far below what any machine shows."""
+
 _USUAL_SHIFT = 0.015
 """Relative standard deviation by which all points move together from one campaign to the next.
 
@@ -22,6 +32,9 @@ first, moved the rates of all points by -1.0 % and -2.5 %, and p95 by +3 % and +
 _USUAL_SHIFT_DEGREES = 4.0
 """Weight of that prior, as a number of pairs of campaigns."""
 _MOST_DEGREES = 1e3
+"""Degrees of freedom that count as infinite: the t interval differs from the normal one by about
+0.1 %.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
+"""Level of every interval: the share of repetitions that it is meant to hold."""
 
 RESOLUTION = 0.01
 """Relative half-width below which times say nothing: two copies of one file differ by that much

@@ -50,7 +50,7 @@ def devices(*, slow: bool = False) -> list[Device]:
     """
     with tempfile.TemporaryDirectory() as name:
         runners = [runtime.make_runner() for runtime in RUNTIMES]
-        found = [each for runner in runners for each in _providers(runner, Path(name), slow)]
+        found = [each for runner in runners for each in _providers(runner, Path(name), slow=slow)]
     return sorted(found, key=lambda device: not device.works)
 
 
@@ -66,7 +66,7 @@ def machine() -> str:
     )
 
 
-def _providers(runner: ProcessRunner, folder: Path, slow: bool) -> Iterator[Device]:
+def _providers(runner: ProcessRunner, folder: Path, *, slow: bool) -> Iterator[Device]:
     described = runner.describe(folder)
     if isinstance(described, Failure):
         yield Device(runner.name, runner.record.default_provider, False, described.message)
@@ -169,6 +169,8 @@ _LIBRARIES = (
 )
 """Names of libraries begin with the first; the second has them, a package of pip but for one."""
 _PATIENCE_S = 5.0
+"""Seconds that a provider may take to start. Chosen by judgement."""
+
 _SLOW_S = 600.0  # compilers need less; autotuners and builders of engines may need more
 _OTHERS = ("python", "numpy")  # versions that are not the runtime's
 

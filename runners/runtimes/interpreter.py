@@ -6,7 +6,6 @@ in one environment. A list of requirements names a virtual environment in the us
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -14,9 +13,11 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
+from paretune.runners.file_lock import locked
 from paretune.spaces import ParetuneError, digest
 
 _LOG_LINES = 8
+"""Lines of pip's output that a failure shows: its end, which holds the error."""
 
 
 def interpreter(requirements: Sequence[str]) -> Path:
@@ -35,8 +36,7 @@ def interpreter(requirements: Sequence[str]) -> Path:
     folder = environments() / name
     python = folder / "bin" / "python"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder.with_suffix(".lock"), create=True):
         if not (folder / ".ready").exists():
             _make(folder, python, requirements)
             (folder / ".ready").write_text("\n".join(requirements), "utf-8")

@@ -22,11 +22,15 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from paretune.runners import gpu
+from paretune.runners.file_lock import locked, sign
 from paretune.spaces import DeviceBusyError
 
 _LOG = logging.getLogger("paretune")
 _POLL_SECONDS = 0.02
+"""Seconds between attempts. Chosen by judgement."""
+
 _SAY_AFTER_SECONDS = 2.0
+"""Seconds of waiting after which a person is told. Chosen by judgement."""
 
 CPU = "cpu"
 """The device whose cores builds use as well, and which feed every other device."""
@@ -75,16 +79,10 @@ def lease_names(device: str) -> tuple[str, ...]:
 
 @contextmanager
 def _locked(name: str, device: str) -> Iterator[int]:
-    path = lease_path(name)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        _wait_for(descriptor, name if name == CPU else device)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    with ExitStack() as held:
+        descriptor = _wait_for(lease_path(name), name if name == CPU else device, held)
+        sign(descriptor)
         yield descriptor
-    finally:
-        # Close, but do not unlock: a child that inherited the descriptor still holds the lock.
-        os.close(descriptor)
 
 
 def lease_path(name: str) -> Path:
@@ -96,14 +94,15 @@ def lease_path(name: str) -> Path:
     return folder / f"{name.replace('/', '_').replace(':', '_')}.lock"
 
 
-def _wait_for(descriptor: int, device: str) -> None:
+def _wait_for(path: Path, device: str, held: ExitStack) -> int:
     started, said, deadline = time.monotonic(), False, _DEADLINE.get()
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, create=True)
+            return held.enter_context(lock)
         except BlockingIOError:
             now = time.monotonic()
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
+            holder = path.read_text("utf-8", errors="replace") or "unknown"
             if deadline is not None and now > deadline:
                 raise DeviceBusyError(
                     f"time is up: process {holder} still builds or measures on device {device}; "
@@ -113,5 +112,3 @@ def _wait_for(descriptor: int, device: str) -> None:
                 _LOG.warning("waiting for device %s, held by process %s", device, holder)
                 said = True
             time.sleep(_POLL_SECONDS)
-        else:
-            return

@@ -24,6 +24,7 @@ from paretune.spaces import RunSpec
 
 _SCRIPT = Path(start.__file__)
 _MEMORY_SHARE = 0.9
+"""Share of the machine's memory that a launch may use. Chosen by judgement."""
 
 
 class ProcessRunner:

@@ -26,6 +26,7 @@ MOST_HOST_ELEMENTS = 100
 _HOST = "CPUExecutionProvider"
 _INTEGERS = ("int64", "int32", "bool")
 _NAMED = 8
+"""Nodes on another provider that a failure names; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.spaces import WorkloadError
 
 _CHECKED = 8
+"""Requests whose pre-processed form must equal the model's inputs. Chosen by judgement."""
 
 
 def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Sequence[bytes]:

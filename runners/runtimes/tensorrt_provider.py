@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK_BYTES = 1 << 20
+"""Bytes of a file read at once."""
 
 
 def tensorrt_options(model: Path) -> dict[str, str]:

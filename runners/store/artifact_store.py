@@ -16,7 +16,6 @@ Files and folders are written under another name, flushed, then renamed: they ex
 not at all. Earlier versions kept a model as a single file; such a file is used as it is.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from paretune.runners.file_lock import locked
 from paretune.runners.store.artifact import MANIFEST, Artifact, file_digest
 from paretune.runners.store.scratch import Scratch
 from paretune.runners.store.stage_record import StageRecord
@@ -173,8 +173,7 @@ class ArtifactStore:
         A claim ends with its process, even after a kill. The empty lock file stays: if it were
         removed, two processes could lock two files of the same name.
         """
-        with (self.root / "claims" / key).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self.root / "claims" / key, create=True):
             yield
 
     def log(self, event: Literal["started", "finished"], stage: str, key: str) -> None:

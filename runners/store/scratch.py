@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from paretune.runners.file_lock import locked
 from paretune.spaces import StoreError
 
 
@@ -74,14 +75,3 @@ class Scratch:
                 f"the artifact store cannot write {target}: {error}; free some space or choose "
                 "another `output_dir`"
             ) from error
-
-
-@contextmanager
-def locked(path: Path, how: int) -> Iterator[None]:
-    """Lock a file or folder; the lock ends with the process, in whatever way it ends."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
+from paretune.runners.file_lock import locked
 from paretune.runners.store.artifact_store import ArtifactStore
 
 
@@ -25,11 +25,11 @@ class StoreUse:
 
     def __init__(self, store: ArtifactStore) -> None:
         self._path = store.root / "in-use"
-        self._descriptor: int | None = None
+        self._shared: ExitStack | None = None
 
     def __enter__(self) -> StoreUse:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+        self._shared = ExitStack()
+        self._share()
         return self
 
     def __exit__(
@@ -38,9 +38,9 @@ class StoreUse:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
@@ -52,15 +52,20 @@ class StoreUse:
         Raises:
             RuntimeError: If the store is not in use by this process.
         """
-        if self._descriptor is None:
+        if self._shared is None:
             raise RuntimeError("a store must be in use before it can be used exclusively")
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._shared.close()
         try:
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with ExitStack() as own:
                 is_alone = True
-            except BlockingIOError:
-                is_alone = False
-            yield is_alone
+                try:
+                    own.enter_context(locked(self._path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                except BlockingIOError:
+                    is_alone = False
+                yield is_alone
         finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            self._share()
+
+    def _share(self) -> None:
+        if self._shared is not None:
+            self._shared.enter_context(locked(self._path, fcntl.LOCK_SH, create=True))

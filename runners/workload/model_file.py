@@ -20,7 +20,12 @@ CALIBRATION = "paretune.calibration"
 """The key for the calibration of static int8."""
 
 _SAMPLES = 64
+"""Random samples that are made for a file without any: enough for some batches."""
+
 _LARGEST_BYTES = 2**31
+"""Largest random input that is made, in bytes; beyond it, a free size was probably set too
+large.
+"""
 
 
 @dataclass(frozen=True)

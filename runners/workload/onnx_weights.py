@@ -56,6 +56,17 @@ def check_fits_one_file(model: ModelProto) -> None:
         )
 
 
+def serialized(model: ModelProto) -> bytes:
+    """Return a model as bytes.
+
+    Raises:
+        StageError: If it is too large.
+    """
+    check_fits_one_file(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
 def save_onnx(model: ModelProto, path: Path, *, beside: bool = False) -> None:
     """Write a model in one file, or with the weights beside it, in ``PATH.data``.
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FEWEST_SAMPLES = 8
+"""Samples that are needed for calibration, validation and test. Chosen by judgement."""
+
 _MOST_CALIBRATION = 300
+"""Samples for calibration: NNCF's own default, `subset_size`. The others judge."""
 
 
 class OnnxWorkload(Workload):

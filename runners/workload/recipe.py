@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 _FEWEST_TO_DIVIDE = 8
+"""Epochs below which a training has one part. Chosen by judgement."""
 
 
 @dataclass(frozen=True)

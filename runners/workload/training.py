@@ -20,6 +20,8 @@ from paretune.runners.workload.early_stopping import EarlyStopping
 from paretune.runners.workload.recipe import Recipe
 
 _RISING_SHARE = 0.3
+"""Share of a training in which the learning rate rises: the default of PyTorch's OneCycleLR."""
+
 _SETTLING_SHARE = (1 + _RISING_SHARE) / 2
 """From this share of the steps on, the learning rate is below half its peak."""
 

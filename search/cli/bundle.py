@@ -6,9 +6,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
+
+from paretune.runners.metric import Percentile
 
 
 @click.command()
@@ -22,7 +24,7 @@ import click
 )
 @click.option(
     "--percentile",
-    type=click.Choice(["p50", "p90", "p95", "p99"]),
+    type=click.Choice(get_args(Percentile)),
     default="p95",
     show_default=True,
     help="Latency percentile of the budget.",
@@ -148,12 +150,11 @@ def pick(
     if asked.is_open:
         bend = knee(picked.history, asked)
         if bend is not None and bend.number != record.number:
-            metric = asked.latency_metric
+            told = [picked.history.quality_metric, asked.latency_metric]
+            values = [f"{name} {format_metric(name, bend.metrics[name])}" for name in told]
             click.echo(
                 f"you gave no limits; the knee of the frontier is trial {bend.number} "
-                f"({picked.history.quality_metric} "
-                f"{bend.metrics[picked.history.quality_metric]:.4f}, "
-                f"{metric} {format_metric(metric, bend.metrics[metric])})"
+                f"({', '.join(values)})"
             )
     if picked.manifest:
         click.echo(f"wrote {picked.model} and {picked.manifest}")
@@ -201,7 +202,7 @@ def verify(bundle: Path, plugins: Sequence[Path]) -> None:
     Exit codes: 0 as promised; 3 slower; 4 faster; 5 different answers; 6 does not run here;
                 7 not the file that was picked; 8 cannot tell: the machine was busy.
     """
-    from paretune.search.record.words import format_metric
+    from paretune.search.record.words import format_metric, interval_text
     from paretune.search.study import api
 
     found = api.verify(bundle, plugins)
@@ -209,7 +210,7 @@ def verify(bundle: Path, plugins: Sequence[Path]) -> None:
         then = found.promised[name]
         click.echo(
             f"{name:<18} promised {format_metric(name, then.value)} "
-            f"({' … '.join(format_metric(name, end) for end in then.ends)}), "
+            f"({interval_text(name, then)}), "
             f"measured {format_metric(name, now.value)}"
         )
     click.echo(f"{found.verdict.words}: {found.reason}")

@@ -232,17 +232,18 @@ def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
     import csv
     import json
 
-    from paretune.search.review.frontier_rows import frontier_rows, row_values
+    from paretune.search.review.frontier_rows import flat_values, frontier_rows, row_values
     from paretune.search.study import api
 
     history = api.status(study)
-    rows = [row_values(row, history) for row in frontier_rows(history, searched=searched)]
+    rows = frontier_rows(history, searched=searched)
     if form == "json":
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps([row_values(row, history) for row in rows], indent=2))
     elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["trial"])
+        flat = [flat_values(row, history) for row in rows]
+        writer = csv.DictWriter(sys.stdout, list(flat[0]) if flat else ["trial"])
         writer.writeheader()
-        writer.writerows({**row, "ties": " ".join(map(str, row["ties"]))} for row in rows)
+        writer.writerows(flat)
     else:
         from paretune.search.review.console import console
         from paretune.search.review.frontier_table import frontier_table

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import click
+
+from paretune.runners.metric import Percentile
 
 _OPTIONS = (
     click.option(
@@ -15,7 +17,7 @@ _OPTIONS = (
     ),
     click.option(
         "--percentile",
-        type=click.Choice(["p50", "p90", "p95", "p99"]),
+        type=click.Choice(get_args(Percentile)),
         help="Wish: latency percentile of the budget; by default the study file's, else p95.",
     ),
     click.option(

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from paretune.runners.metric import Direction, metric_of
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.search.configure.measurement_config import ConfirmationConfig, MeasurementConfig
 from paretune.search.configure.section import (
@@ -25,7 +26,7 @@ from paretune.search.configure.section import (
 )
 from paretune.search.configure.space_config import SpaceConfig
 from paretune.search.configure.wish_config import WishConfig
-from paretune.search.record.objective import Constraint, Direction, Objective, natural_direction
+from paretune.search.record.objective import Constraint, Objective
 from paretune.spaces import (
     DEFAULT_RUNNER,
     ConfigError,
@@ -98,7 +99,7 @@ class ObjectiveConfig(Section):
 
     def objective(self) -> Objective:
         """Return the objective."""
-        return Objective(self.metric, self.direction or natural_direction(self.metric))
+        return Objective(self.metric, self.direction or metric_of(self.metric).direction)
 
 
 class ConstraintConfig(Section):
@@ -217,7 +218,7 @@ class StudyConfig(Section):
         if space is None:
             return wish  # the mistakes of the space itself are reported
         try:
-            wish.interest(space.batch_size, {})
+            wish.to_wish(space.batch_size, {})
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return wish

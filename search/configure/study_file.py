@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import GOALS, METRICS
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_plugins, split_reference
@@ -171,7 +171,7 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                     offer(name, info.models, f"the models of the workload {info.name} are"),
                 )
             )
-    known = [*METRICS, info.quality_metric]
+    known = [*GOALS, info.quality_metric]
     for section in ("objectives", "constraints"):
         entries = values.get(section)
         for index, entry in enumerate(entries if isinstance(entries, list) else []):

@@ -11,6 +11,7 @@ from paretune.spaces import ConfigError
 Location = tuple[str | int, ...]
 
 _MOST_VALUES = 10_000
+"""Values in a study file; a few lines of YAML with aliases can otherwise stand for billions."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ from paretune.runners.runtimes.lease import waiting_until
 from paretune.search.confirm.fresh_points import FreshPoints, Point
 from paretune.search.confirm.plausible import plausible
 from paretune.search.confirm.publication import (
-    LEAST_MEAN_PROBABILITY,
     Verdict,
     probability_non_dominated,
     publish,
@@ -41,9 +40,19 @@ from paretune.search.record.trial import TrialRecord
 from paretune.spaces import DeviceBusyError
 
 _STABLE_ROUNDS = 3
+"""Rounds in a row in which the published frontier must stay the same. Chosen by judgement.
+`calibration.py` checks confirmation and publication as a whole.
+"""
+
 _SHORTEST_LAUNCHES = 2
+"""Launches that a point needs to be judged after an interruption: fewer have no interval."""
+
 _UNKNOWN_LAUNCH_S = 2.0
+"""Seconds of a launch before any was timed. Chosen by judgement."""
+
 _LARGEST_SHARE = 0.35
+"""Largest share of a budget in hours that is kept for the confirmation. Chosen by judgement."""
+
 _LOG = logging.getLogger("paretune")
 
 Progress = Callable[[int, int, int], None]
@@ -238,7 +247,7 @@ class Confirmation:
             is_published=row is point,
             same_as=None if row is None or row is point else row.record.number,
             row_probability=verdict.row_probability if row is point else None,
-            why_not=left_out or _why_not(verdict, judged),
+            why_not=left_out or verdict.why_not([each.record.number for each in judged]),
             resampled=tuple(point.resampled),
         )
 
@@ -285,17 +294,3 @@ class Confirmation:
             statistics={**others, **times, self.history.quality_metric: quality},
             providers=old.providers if old else {},
         )
-
-
-def _why_not(verdict: Verdict, points: Sequence[Point]) -> str:
-    """Return why a point is neither published nor a tie; empty if it is either."""
-    if verdict.is_published:
-        return ""
-    if verdict.dominator is not None:
-        better = points[verdict.dominator].record.number
-        return f"trial {better} is no worse in any objective and better in one"
-    return (
-        f"not likely enough to be non-dominated: probability {verdict.row_probability or 0:.2f}; "
-        "the "
-        f"mean over all published rows must stay at {LEAST_MEAN_PROBABILITY:.2f}"
-    )

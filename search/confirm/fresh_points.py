@@ -14,6 +14,7 @@ from paretune.runners.measure.campaign import Entry
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.spread import Spread, drift, spreads
 from paretune.runners.measure.statistic import RESOLUTION, Statistic
+from paretune.runners.metric import metric_of
 from paretune.runners.runtimes.launch import Launch
 from paretune.search.confirm.true_quality import Model, Score, draw
 from paretune.search.record.objective import Objective
@@ -29,8 +30,6 @@ _MOST_OFF = 100.0
 """Largest deviation that is drawn, as a natural logarithm: far beyond what any machine does."""
 
 Name = tuple[str, float]
-
-_STEADY = ("peak_memory_bytes",)
 
 
 @dataclass(eq=False)
@@ -75,7 +74,7 @@ class FreshPoints:
         self.quality_metric = quality_metric
         self._values = [_values(*each) for each in zip(points, launches, strict=True)]
         names = [name for name in self._values[0] if all(name in each for each in self._values)]
-        names = [name for name in names if name not in _STEADY]
+        names = [name for name in names if metric_of(name).interval == "timing"]
         self._spreads = {name: spreads([each[name] for each in self._values]) for name in names}
         self._drifts = {
             name: drift(self._spreads[name], [_before(point.record, name) for point in points])

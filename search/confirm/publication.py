@@ -48,6 +48,10 @@ other seeds, and models that differ by chance from one training to the next.
 """
 
 _CONFIDENCE = 0.95
+"""Level of the joint confidence region within which two points cannot be told apart: as every
+interval.
+"""
+
 _NO_SPREAD = 1e-12
 """Standard deviation of a difference, in an objective's scale, that counts as zero."""
 
@@ -71,6 +75,23 @@ class Verdict:
     row_probability: float | None = None
     is_published: bool = False
     dominator: int | None = None
+
+    def why_not(self, numbers: Sequence[int]) -> str:
+        """Return why the point is neither published nor a tie; empty if it is either.
+
+        Args:
+            numbers: The trials of all points, by place.
+        """
+        if self.is_published:
+            return ""
+        if self.dominator is not None:
+            better = numbers[self.dominator]
+            return f"trial {better} is no worse in any objective and better in one"
+        return (
+            "not likely enough to be non-dominated: probability "
+            f"{self.row_probability or 0:.2f}; the mean over all published rows must stay at "
+            f"{LEAST_MEAN_PROBABILITY:.2f}"
+        )
 
 
 def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Verdict]:

@@ -20,6 +20,7 @@ _MOST_SCATTER = 1.0
 """Maximum share of the models' variance that no axis explains."""
 
 _NOTHING = 1e-12
+"""Standard deviation or variance of qualities that counts as zero: rounding errors."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,12 @@ from paretune.search.record.trial import TrialRecord
 from paretune.spaces import RunSpec, StudyError
 
 MANIFEST_VERSION = 2
+"""Raise it when a reader of older manifests would misread a new one."""
 
 _FEWEST_SAMPLES = 64
+"""Samples in a bundle for verification, or two full batches if that is more. Chosen by
+judgement.
+"""
 
 
 def write_bundle(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from paretune.search.deliver.choice import baseline, points
 from paretune.search.deliver.recheck import Recheck
+from paretune.search.record.gains import latency_metric
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import format_metric, shown_metrics
+from paretune.search.record.words import metric_table, shown_metrics
 from paretune.search.review.shortfall import shortfalls
 
 _PICTURE = "frontier.png"
@@ -29,20 +30,8 @@ def write_card(
     metric, base = history.quality_metric, baseline(history)
     confirmed = {point.number: point for point in history.confirmed}
     split = "test" if record.number in confirmed else "validation"
-    metrics = list(dict.fromkeys([*shown_metrics(history), "latency_p99_ms", "peak_memory_bytes"]))
+    metrics = shown_metrics(history, ("frontier", "card"))
     statistics = record.measurement.statistics if record.measurement else {}
-    rows = []
-    for name in metrics:
-        statistic = statistics.get(name)
-        if statistic is None:
-            continue
-        interval = ""
-        if statistic.low is not None and statistic.high is not None:
-            ends = (statistic.low, statistic.high)
-            interval = " … ".join(format_metric(name, end) for end in ends)
-        before = base.metrics.get(name) if base else None
-        was = "" if before is None else format_metric(name, before)
-        rows.append(f"| {name} | {format_metric(name, statistic.value)} | {interval} | {was} |")
     environment = record.measurement.environment if record.measurement else {}
     pruned = f"{build.pruning_ratio:.0%} of the channels removed" if build.pruning_ratio else "no"
     lines = [
@@ -52,7 +41,7 @@ def write_card(
         "",
         f"![its place among the other points]({_PICTURE})",
         "",
-        f"| metric | value | 95 % interval | baseline |\n|---|---|---|---|\n{chr(10).join(rows)}",
+        *metric_table(metrics, statistics, base),
         "",
         f"{metric} was measured on the {split} split, with this file in the runtime that was "
         "timed.",
@@ -86,14 +75,14 @@ def _measured_again(metrics: Sequence[str], rechecks: Mapping[str, Recheck]) -> 
 
 
 def _draw(record: TrialRecord, history: History, path: Path) -> None:
-    """Draw quality against p95 latency for all points, with this one marked."""
+    """Draw quality against latency for all points, with this one marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), dpi=144, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    quality, latency = history.quality_metric, "latency_p95_ms"
+    quality, latency = history.quality_metric, latency_metric(history)
     rest = [r for r in points(history) if r.number != record.number]
     axes.scatter(
         [r.metrics[latency] for r in rest],

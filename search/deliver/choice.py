@@ -3,102 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from paretune.runners.metric import METRICS
-from paretune.search.deliver.ranking import Preference, Ranking
+from paretune.runners.metric import is_quality
+from paretune.search.deliver.ranking import Ranking
 from paretune.search.deliver.reference_speed import ReferenceSpeed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Wish
 from paretune.search.record.words import format_metric
 from paretune.spaces import StudyError
 
 
-@dataclass(frozen=True)
-class Wish:
-    """The limits of a pick, and its preference among the points that keep them.
+def wished_limits(history: History, wish: Wish) -> list[Constraint]:
+    """Return a wish as limits on the metrics of a study's points.
 
-    Attributes:
-        max_latency_ms: Latency budget per call, or ``None``.
-        percentile: Latency percentile of the budget: ``p50``, ``p90``, ``p95`` or ``p99``.
-        min_quality: Minimum quality, or ``None``.
-        max_quality_drop: Maximum loss of quality against the baseline, or ``None``.
-        batch_size: Only points with this batch size, or ``None``.
-        runner: Only points on this runner, or ``None``.
-        limits: Limits on other metrics.
-        prefer: The quantity to optimize; ``None`` derives it from the limits (see
-            :attr:`preference`).
+    Raises:
+        StudyError: If a drop is limited without a baseline to compare with, or a metric is unknown.
     """
-
-    max_latency_ms: float | None = None
-    percentile: str = "p95"
-    min_quality: float | None = None
-    batch_size: int | None = None
-    max_quality_drop: float | None = None
-    runner: str | None = None
-    limits: tuple[Constraint, ...] = field(default=())
-    prefer: Preference | None = None
-
-    @property
-    def preference(self) -> Preference:
-        """The quantity to optimize among the points that keep the limits.
-
-        A limit on quality alone says how much may be lost in exchange for speed: then the lowest
-        latency is best. In all other cases the highest quality is.
-        """
-        if self.prefer is not None:
-            return self.prefer
-        costs = [limit for limit in self.limits if limit.metric in METRICS]
-        has_cost_limit = self.max_latency_ms is not None or bool(costs)
-        has_quality_limit = (
-            self.min_quality is not None
-            or self.max_quality_drop is not None
-            or len(costs) < len(self.limits)
+    base = baseline(history)
+    if base is None and wish.max_quality_drop is not None:
+        what = "confirmed baseline" if history.confirmed else "measured baseline yet"
+        raise StudyError(
+            f"a drop of quality is relative to the baseline, but the study has no {what}: "
+            "limit the quality itself (--min-accuracy), or run `paretune confirm`"
         )
-        return "latency" if has_quality_limit and not has_cost_limit else "accuracy"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is neither a limit nor a preference."""
-        asked = (self.max_latency_ms, self.min_quality, self.max_quality_drop, self.prefer)
-        return not self.limits and all(each is None for each in asked)
-
-    @property
-    def latency_metric(self) -> str:
-        """The metric of the latency budget."""
-        return f"latency_{self.percentile}_ms"
-
-    def constraints(self, history: History) -> list[Constraint]:
-        """Return the whole wish as limits on metrics.
-
-        Raises:
-            StudyError: If a drop is limited without a baseline to compare with, or a metric is
-                unknown.
-        """
-        quality, found = history.quality_metric, list(self.limits)
-        if self.max_latency_ms is not None:
-            found.append(Constraint(self.latency_metric, maximum=self.max_latency_ms))
-        if self.min_quality is not None:
-            found.append(Constraint(quality, minimum=self.min_quality))
-        if self.max_quality_drop is not None:
-            base = baseline(history)
-            if base is None:
-                what = "confirmed baseline" if history.confirmed else "measured baseline yet"
-                raise StudyError(
-                    f"a drop of quality is relative to the baseline, but the study has no {what}: "
-                    "limit the quality itself (--min-accuracy), or run `paretune confirm`"
-                )
-            floor = base.metrics[quality] - self.max_quality_drop
-            found.append(Constraint(quality, minimum=floor))
-        known = {name for record in points(history) for name in record.metrics}
-        for limit in found:
-            if known and limit.metric not in known:
-                names = ", ".join(sorted(known))
-                raise StudyError(f"there is no recorded metric {limit.metric!r}; there are {names}")
-        return found
+    found = wish.constraints(base.metrics if base else {}, history.quality_metric)
+    known = {name for record in points(history) for name in record.metrics}
+    for limit in found:
+        if known and limit.metric not in known:
+            names = ", ".join(sorted(known))
+            raise StudyError(f"there is no recorded metric {limit.metric!r}; there are {names}")
+    return list(found)
 
 
 def baseline(history: History) -> TrialRecord | None:
@@ -164,7 +103,7 @@ def equals(fitting: Sequence[TrialRecord], history: History, wish: Wish) -> list
 
 def _fitting(history: History, wish: Wish) -> list[TrialRecord]:
     """Return the points that keep a wish, in no order."""
-    limits = wish.constraints(history)
+    limits = wished_limits(history, wish)
     pool = points(history)
     if wish.batch_size is not None:
         sizes = sorted({record.candidate.run.batch_size for record in pool})
@@ -205,8 +144,9 @@ def _worst(record: TrialRecord, limit: Constraint) -> float | None:
     statistic = measured.get(limit.metric)
     if statistic is None:
         return None
-    is_quality = limit.metric not in METRICS
-    return statistic.value if is_quality else max(statistic.ends, key=limit.violation)
+    if is_quality(limit.metric):
+        return statistic.value
+    return max(statistic.ends, key=limit.violation)
 
 
 def knee(history: History, wish: Wish) -> TrialRecord | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from paretune.runners.failure import Failure
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import is_quality
 from paretune.search.deliver.recheck import Recheck, rechecks
 from paretune.search.record.objective import Constraint
 from paretune.search.record.trial import TrialRecord
@@ -15,6 +15,7 @@ from paretune.search.record.words import format_metric
 from paretune.spaces import StudyError
 
 MOST_TRIED = 5
+"""Points that are measured again before a pick gives up. Chosen by judgement."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def first_that_keeps(
             f"(published: {format_metric(limit.metric, record.metrics[limit.metric])}; "
             f"limit: {format_metric(limit.metric, limit.bound)})"
             for limit in limits
-            if limit.metric in METRICS
+            if not is_quality(limit.metric)
             and limit.metric in outcome.metrics
             and limit.violation(outcome.metrics[limit.metric]) > 0
         ]

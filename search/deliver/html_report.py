@@ -6,16 +6,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from paretune.runners.metric import USUAL_LATENCY, metric_of
 from paretune.search.deliver.choice import points
 from paretune.search.record.history import History
 from paretune.search.record.search_time import busy_seconds
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import close_calls_text, format_metric, gain_texts, shown_metrics
-from paretune.search.review.frontier_rows import frontier_rows
+from paretune.search.record.words import close_calls_text, format_metric, shown_metrics
+from paretune.search.review.frontier_rows import frontier_texts
 from paretune.search.review.shortfall import shortfalls
 
 _TEMPLATE = Path(__file__).with_name("html_report.html")
-_BUDGETED = "latency_p95_ms"
 
 
 def write_report(history: History, name: str, path: Path) -> None:
@@ -33,7 +33,8 @@ def write_report(history: History, name: str, path: Path) -> None:
     choice = {record.number for record in points(history)}
     data = {
         "quality": history.quality_metric,
-        "budgeted": _BUDGETED,
+        "budgeted": USUAL_LATENCY,
+        "unit": metric_of(USUAL_LATENCY).unit,
         "metrics": shown_metrics(history),
         "points": [
             _point(record, shown)
@@ -44,7 +45,7 @@ def write_report(history: History, name: str, path: Path) -> None:
         "stages": _stage_seconds(history),
         "hypervolume": _hypervolumes(history),
     }
-    columns, rows = _table(history)
+    columns, rows = frontier_texts(history)
     templates = Environment(autoescape=True)
     templates.policies["json.dumps_kwargs"] = {"sort_keys": False}
     html = templates.from_string(_TEMPLATE.read_text("utf-8")).render(
@@ -100,22 +101,6 @@ def _summary(history: History) -> str:
     return text
 
 
-def _table(history: History) -> tuple[list[str], list[list[str]]]:
-    """Return the columns' names and the cells of each row of the frontier."""
-    metrics = shown_metrics(history)
-    gained = ("× faster", f"Δ {history.quality_metric}", "× smaller")
-    rows = []
-    for row in frontier_rows(history):
-        mark = " (baseline)" if row.number == 0 else ""
-        cells = [f"{row.number}{mark}", row.candidate.label]
-        cells += [format_metric(metric, row.metrics[metric]) for metric in metrics]
-        cells += gain_texts(row.gains) if row.gains else ["", "", ""]
-        cells.append("" if row.probability is None else f"{row.probability:.2f}")
-        cells.append(", ".join(map(str, row.ties)))
-        rows.append(cells)
-    return ["trial", "candidate", *metrics, *gained, "P", "ties"], rows
-
-
 def _stage_seconds(history: History) -> dict[str, float]:
     spent: Counter[str] = Counter()
     for record in history.records:
@@ -125,12 +110,7 @@ def _stage_seconds(history: History) -> dict[str, float]:
 
 def _hypervolumes(history: History) -> list[tuple[int, float]]:
     """Return trial number and hypervolume so far, for each measured trial."""
-    so_far = History(
-        history.objectives,
-        history.constraints,
-        history.quality_metric,
-        interest=history.interest,
-    )
+    so_far = history.empty_copy()
     found = []
     for record in history.measured:
         so_far.add(record)

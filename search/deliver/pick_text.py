@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from paretune.search.deliver.choice import Wish, baseline
+from paretune.runners.metric import metric_of
+from paretune.search.deliver.choice import baseline
 from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.gains import gains
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Wish
 from paretune.search.record.words import shown_metrics
 
 
@@ -42,18 +44,19 @@ def gains_text(record: TrialRecord, history: History) -> list[str]:
     if base is None or base.number == record.number:
         return []
     quality = history.quality_metric
-    found = gains(record.metrics, base.metrics, history)
+    metric, found = metric_of(quality), gains(record.metrics, base.metrics, history)
     lines = [
         f"{_times(found.times_faster, 'faster', 'slower')} ({found.latency_metric}), "
         f"{found.throughput_ratio:.3g} × the throughput, "
         f"{_times(found.times_smaller, 'smaller', 'larger')}, "
-        f"{quality} {found.quality_change:+.4f} against the baseline"
+        f"{quality} {metric.change(found.quality_change)} against the baseline"
     ]
     drop = quality_difference(history, base.number, record.number)
     if drop is not None:
         low, high = drop.ends
+        change, least, most = (metric.change(-each) for each in (drop.value, high, low))
         lines.append(
-            f"{quality} change {-drop.value:+.4f} (95 %: {-high:+.4f} … {-low:+.4f}, by a paired "
+            f"{quality} change {change} (95 %: {least} … {most}, by a paired "
             "bootstrap of the test samples)"
         )
     return lines

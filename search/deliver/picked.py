@@ -12,10 +12,10 @@ from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.deliver.bundle import write_bundle
-from paretune.search.deliver.choice import Wish
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Wish
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.measure.statistic import CONFIDENCE, Statistic
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import PEAK_MEMORY, SIZE, THROUGHPUT, is_quality, metric_of
 from paretune.search.deliver.paired import quality_draws
 from paretune.search.record.history import History
-from paretune.search.record.objective import natural_direction
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Preference
 from paretune.spaces import StudyError
 
-Preference = Literal["accuracy", "latency", "throughput", "size", "memory"]
-"""The quantity to optimize: ``accuracy`` is the workload's quality metric, whatever its name."""
-
-_METRICS = {
-    "throughput": "throughput_samples_per_s",
-    "size": "size_bytes",
-    "memory": "peak_memory_bytes",
-}
+_METRICS = {"throughput": THROUGHPUT, "size": SIZE, "memory": PEAK_MEMORY}
 
 
 class Ranking:
@@ -67,7 +60,7 @@ class Ranking:
             known = ", ".join(get_args(Preference))
             raise StudyError(f"prefer must be one of {known}; got {preference!r}")
         quality, by_quality = history.quality_metric, preference == "accuracy"
-        speed = [latency_metric, "throughput_samples_per_s", "size_bytes"]
+        speed = [latency_metric, THROUGHPUT, SIZE]
         metric = {"accuracy": quality, "latency": latency_metric, **_METRICS}[preference]
         second = latency_metric if by_quality else quality
         # Sorted, so that the best of the rest is always the first.
@@ -124,7 +117,7 @@ def _key(record: TrialRecord, metrics: Sequence[str]) -> tuple[float, ...]:
 
 def _loss(record: TrialRecord, metric: str) -> float:
     value = record.metrics[metric]
-    return -value if natural_direction(metric) == "maximize" else value
+    return -value if metric_of(metric).higher_is_better else value
 
 
 def _standard_errors(
@@ -132,7 +125,7 @@ def _standard_errors(
 ) -> NDArray[np.float64]:
     """Return each value's standard error, from its 95 % interval; 0 without one."""
     width = 2 * NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    if is_fresh and metric in METRICS:
+    if is_fresh and not is_quality(metric):
         width *= 2**0.5  # published times have prediction intervals
     found = []
     for record in pool:

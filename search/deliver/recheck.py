@@ -9,7 +9,7 @@ from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import METRICS
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import format_metric
+from paretune.search.record.words import format_metric, interval_text
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class Recheck:
     @property
     def text(self) -> str:
         """Both values and the interval in words."""
-        values = (self.measured.value, self.published.value, *self.published.ends)
-        now, then, low, high = (format_metric(self.metric, value) for value in values)
+        values = (self.measured.value, self.published.value)
+        now, then = (format_metric(self.metric, value) for value in values)
+        interval = interval_text(self.metric, self.published)
         place = "inside" if self.is_inside else "outside"
-        return f"{self.metric} {now} (published {then}, interval {low} … {high}: {place})"
+        return f"{self.metric} {now} (published {then}, interval {interval}: {place})"
 
     def as_dict(self) -> dict[str, float | bool | None]:
         """Return it as plain values for a manifest."""

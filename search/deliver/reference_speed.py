@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from paretune.runners.metric import THROUGHPUT
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-
-_THROUGHPUT = "throughput_samples_per_s"
 
 
 class ReferenceSpeed:
@@ -52,7 +51,7 @@ class ReferenceSpeed:
             if record.number in values and 0 in values:
                 own, base = values[record.number], values[0]
                 takes_longer = own[self._latency] > base[self._latency]
-                return takes_longer and own[_THROUGHPUT] < base[_THROUGHPUT]
+                return takes_longer and own[THROUGHPUT] < base[THROUGHPUT]
         return False
 
 

@@ -15,6 +15,7 @@ from paretune.spaces import BuildSpec, Candidate
 
 _MEASURE = "measure"
 _UNKNOWN_SECONDS = 5.0
+"""Seconds of a stage that never ran. Chosen by judgement; the first run replaces it."""
 
 Work = tuple[str, ...]
 """A stage and the parts of a build that it depends on."""

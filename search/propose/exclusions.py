@@ -17,6 +17,8 @@ Part = tuple[tuple[str, Value], ...]
 
 _RUN_AXES = ("execution_provider", "graph_optimization")
 _MOST_AXES = 2
+"""Axes whose values together may be excluded. Chosen by judgement."""
+
 _OF_A_RUN = ("measure", "evaluate")
 
 

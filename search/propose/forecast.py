@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,25 @@ Array = NDArray[np.float64]
 Known = Mapping[Candidate, Mapping[str, float]]
 
 _LEARNED_OF_FAILURES = 150
+"""Latest failures, and as many others, that the chance to work is learned from: a Gaussian process
+takes time with the third power of both. Chosen by judgement.
+"""
+
 _LEAST_CHANCE_TO_WORK = 0.02
+"""Least chance to work, as nothing is ruled out by a forecast. Chosen by judgement."""
+
 _LEAST_CHANCE_TO_KEEP = 1e-6
+"""Least chance to keep limits, so that candidates can still be ordered by it. Untested."""
 
 
 class Forecast:
     """One Gaussian process per metric, and one for whether a candidate works.
 
-    Metrics of the build (quality, size) are learned from the build axes alone, one point per build,
+    Metrics of the file (quality, size) are learned from the build axes alone, one point per build,
     because how an artifact is run does not change them.
 
     Args:
         space: The search space.
-        of_build: Names of the metrics that depend on the build alone.
         seed: Seed of the surrogates.
         sizes: A value that grows with a student's size, by student, as far as known.
     """
@@ -37,13 +43,11 @@ class Forecast:
     def __init__(
         self,
         space: SearchSpace,
-        of_build: Collection[str],
         seed: int = 0,
         sizes: Mapping[str, float] | None = None,
     ) -> None:
         self.space = space
         self.sizes = sizes
-        self._of_build = of_build
         self._build_axes = [axis for axis in space.axes if axis.name in BUILD_AXES]
         self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
 
@@ -56,7 +60,7 @@ class Forecast:
         name = goal.metric
         axes: Sequence[Axis] = self.space.axes
         learned = {c: goal.loss(m[name]) for c, m in data.items()}
-        if name in self._of_build:
+        if goal.is_of_file:
             axes = self._build_axes
             of_build: defaultdict[object, list[Candidate]] = defaultdict(list)
             for candidate in data:

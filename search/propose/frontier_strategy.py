@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from itertools import compress, islice
+from itertools import compress
 
 import numpy as np
 
+from paretune.search.propose.candidate_pool import CandidatePool
 from paretune.search.propose.forecast import Forecast, limit_losses, log_chance_below
 from paretune.search.propose.improvement import Array, Improvement, expected_improvement
 from paretune.search.propose.initial_design import first_candidates, run_ends
 from paretune.search.propose.model_doubt import doubts, least_losses, surprises, training_of
-from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Constraint, Objective, losses
 from paretune.search.record.pareto import non_dominated
+from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 
-_ENUMERATED = 20_000
-_SCORED = 1_500
 _SHORTLIST = 64
+"""Candidates with the best hopes by expected values, whose improvement is then computed by
+draws.
+"""
+
 _DRAWS = 16
+"""Draws per candidate of the shortlist; a power of two, as Sobol's sequence asks for."""
+
 _LEARNED = 300
+"""Measured candidates that the surrogates learn from: the frontier and a sample of the rest. A
+Gaussian process takes time with the third power. Evidence for this and the two above:
+`overhead.py` holds the cost of a trial to 100 ms at 1,000 trials; how they act on the frontier is
+untested.
+"""
+
 _AT_ONCE = 1 / 40
+"""Further proposals drawn up at once, per trial so far, so that asking stays cheap: at 40 trials,
+two. Evidence: see ``_LEARNED``.
+"""
+
 _MUCH_MORE = 3.0
+"""Times the cheapest candidate's seconds above which none is drawn up ahead. Chosen by
+judgement.
+"""
+
 _UNTRAINED = (REFERENCE, 0.0)
-_OF_THE_FILE = ("size_bytes",)
 
 
 class FrontierStrategy:
@@ -53,7 +70,7 @@ class FrontierStrategy:
         seed: Seed of all draws; together with the observations it determines every proposal.
         cost: Expected seconds of a candidate, if the budget is time.
         sizes: A value that grows with a student's size, by student, as far as known.
-        interest: What a person wants to pick: the improvement is weighted with the probability to
+        wish: What a person wants to pick: the improvement is weighted with the probability to
             match it. Until something matches, the nearest candidates are proposed.
     """
 
@@ -66,21 +83,21 @@ class FrontierStrategy:
         seed: int = 0,
         cost: Callable[[Candidate], float] | None = None,
         sizes: Mapping[str, float] | None = None,
-        interest: Interest = ANYTHING,
+        wish: Wish = ANYTHING,
     ) -> None:
         self.space = space
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.seed = seed
         self.cost = cost
-        self.interest = interest
+        self.wish = wish
         self._quality = quality_metric
-        self._of_build = {quality_metric, *_OF_THE_FILE}
-        self._ways = run_ends(space, interest.batch_size)
-        self._first = first_candidates(space, self._ways, interest.batch_size)
+        self._ways = run_ends(space, wish.batch_size)
+        self._first = first_candidates(space, self._ways, wish.batch_size)
+        self._pool = CandidatePool(space, wish.batch_size)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
-        self._forecast = Forecast(space, self._of_build, seed, sizes)
+        self._forecast = Forecast(space, seed, sizes)
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
@@ -93,7 +110,7 @@ class FrontierStrategy:
         self._next = [candidate for candidate in self._next if self._is_free(candidate, taken)]
         if not self._next:
             rng = random.Random(self.seed + len(taken))
-            pool = self._pool(taken, rng)
+            pool = self._pool.draw(self._front(), lambda c: self._is_free(c, taken), rng)
             if not pool:
                 return None
             if not any(self._metrics.values()):
@@ -116,7 +133,7 @@ class FrontierStrategy:
         for example, depends on the batch size.
         """
         known = self._feasible() if self.cost is not None else {}
-        known = {c: m for c, m in known.items() if self.interest.has_batch(c)} or known
+        known = {c: m for c, m in known.items() if self.wish.has_batch(c)} or known
         first: dict[tuple[str, float], Candidate] = {}
         for candidate, metrics in self._metrics.items():
             if metrics:
@@ -131,61 +148,10 @@ class FrontierStrategy:
         ways = self._ways if len(first) == 1 else []
         probes = [Candidate.from_params({**last.params, **way}) for way in ways]
         for goal in self.objectives:
-            if goal.metric not in self._of_build:
+            if not goal.is_of_file:
                 best = min(known, key=lambda c: goal.loss(known[c][goal.metric]))
                 probes.append(replace(last, run=best.run))
         return next((probe for probe in probes if self._is_free(probe, taken)), None)
-
-    @cached_property
-    def _everyone(self) -> list[Candidate] | None:
-        """All candidates, unless there are too many to list; rules may change meanwhile."""
-        space = replace(self.space, rules=())
-        return None if space.size > _ENUMERATED else list(space.candidates())
-
-    def _pool(self, taken: set[Candidate], rng: random.Random) -> list[Candidate]:
-        """Return the free candidates to score.
-
-        Other batch sizes than the wished one join only when no other candidate is left.
-        """
-        batch_size = self.interest.batch_size
-        pool = self._pool_of(taken, rng, batch_size)
-        return pool if pool or batch_size is None else self._pool_of(taken, rng, None)
-
-    def _pool_of(
-        self, taken: set[Candidate], rng: random.Random, batch_size: int | None
-    ) -> list[Candidate]:
-        """Return the frontier's neighbours and a sample, of one batch size if given."""
-
-        def is_free(candidate: Candidate) -> bool:
-            fits = batch_size in (None, candidate.run.batch_size)
-            return fits and self._is_free(candidate, taken)
-
-        if self._everyone is not None:
-            valid = filter(is_free, rng.sample(self._everyone, len(self._everyone)))
-            drawn = list(islice(valid, _SCORED))
-        else:
-            fixed = {} if batch_size is None else {"batch_size": batch_size}
-            values = [
-                {a.name: rng.choice(a.values) for a in self.space.axes} | fixed
-                for _ in range(_SCORED)
-            ]
-            drawn = [Candidate.from_params(params) for params in values]
-        near = [other for candidate in self._front() for other in self._neighbours(candidate)]
-        near = near if len(near) <= _SCORED else rng.sample(near, _SCORED)
-        free = list(filter(is_free, dict.fromkeys([*near, *drawn])))
-        if free or self._everyone is not None:
-            return free
-        return list(islice(filter(is_free, self.space.candidates()), _SCORED))
-
-    def _neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
-        """Yield the candidates that differ in one axis, by one step or in a name."""
-        params = candidate.params
-        for axis in self.space.axes:
-            at = axis.values.index(params[axis.name])
-            near = axis.values[max(at - 1, 0) : at + 2] if axis.is_ordered else axis.values
-            for value in near:
-                if value != params[axis.name]:
-                    yield Candidate.from_params({**params, axis.name: value})
 
     def _front(self) -> list[Candidate]:
         """Return the candidates on the frontier."""
@@ -261,7 +227,7 @@ class FrontierStrategy:
 
         seed = self.seed + len(self._metrics)
         both = norm.ppf(qmc.Sobol(2, rng=seed).random(_DRAWS))
-        columns = [int(goal.metric not in self._of_build) for goal in self.objectives]
+        columns = [int(not goal.is_of_file) for goal in self.objectives]
         draws: Array = both[:, columns]
         return draws
 
@@ -279,7 +245,7 @@ class FrontierStrategy:
 
     def _wished(self) -> tuple[Constraint, ...]:
         """Return the limits of the wish."""
-        return self.interest.limits(self._base(), self._quality)
+        return self.wish.constraints(self._base(), self._quality)
 
     def _wished_losses(self) -> Array:
         """Return the losses of the measured candidates that match the wish."""
@@ -287,7 +253,7 @@ class FrontierStrategy:
         rows = [
             metrics
             for candidate, metrics in self._feasible().items()
-            if self.interest.has_batch(candidate)
+            if self.wish.has_batch(candidate)
             and all(limit.violation(metrics[limit.metric]) <= 0 for limit in limits)
         ]
         return losses(rows, self.objectives)
@@ -295,4 +261,4 @@ class FrontierStrategy:
     def _reference(self) -> Array:
         """Return the losses that improvements are measured from."""
         batch_size = self.space.baseline.run.batch_size
-        return self.interest.reference(self._base(), self.objectives, self._quality, batch_size)
+        return self.wish.reference(self._base(), self.objectives, self._quality, batch_size)

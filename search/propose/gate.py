@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from paretune.runners.measure.measurement import Measurement
 from paretune.search.record.history import History
 from paretune.search.record.trial import Skip, TrialRecord
+from paretune.search.record.words import format_metric, values_text
 from paretune.spaces import BuildSpec, Candidate
 
 _LEAST_MARGIN = 0.01
+"""Least margin of a bound on quality, as a share of the baseline's. Evidence: of 19 skipped
+candidates that were built afterwards, none would have been on the frontier (`skipped.py`). Larger
+margins skip less.
+"""
+
 _FEWEST_GAINS = 3
+"""Second parts of trainings that must have ended before their gains bound the next one's. Chosen by
+judgement.
+"""
 
 
 class Gate:
@@ -59,14 +68,15 @@ class Gate:
         best = _favourable(skeleton, self.history) | {self.history.quality_metric: bound}
         for limit in self.history.constraints:
             if limit.violation(best[limit.metric]) > 0:
-                reason = f"at best {limit.metric} {best[limit.metric]:.4g}, which breaks its limit"
+                value = format_metric(limit.metric, best[limit.metric])
+                reason = f"at best {limit.metric} {value}, which breaks its limit"
                 return Skip(before, reason, bound, skeleton)
         goals = self.history.objectives
         if any(goal.is_ratio_scale and best[goal.metric] <= 0 for goal in goals):
             return None  # With too few launches the interval reaches zero.
         for record in self.history.frontier:
             if all(g.loss(record.metrics[g.metric]) <= g.loss(best[g.metric]) for g in goals):
-                at_best = ", ".join(f"{g.metric} {best[g.metric]:.4g}" for g in goals)
+                at_best = values_text(self.history, best)
                 reason = f"at best {at_best}: trial {record.number} is no worse in any of them"
                 return Skip(before, reason, bound, skeleton)
         return None

@@ -10,7 +10,12 @@ from paretune.search.record.objective import MOST_OBJECTIVES
 Array = NDArray[np.float64]
 
 _AT_ONCE = 1024
+"""Points per array operation: it bounds memory, and changes no result."""
+
 _MOST_LEVELS = 48
+"""Distinct values per coordinate that cells are cut at. The time grows with its square. Up to this
+many points on the frontier the improvement is exact; beyond it, how the rounding acts is untested.
+"""
 
 
 class Improvement:

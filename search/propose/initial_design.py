@@ -10,7 +10,10 @@ from paretune.spaces.axes import Value
 
 
 def run_ends(space: SearchSpace, batch_size: int | None = None) -> list[dict[str, Value]]:
-    """Return all combinations of the run axes' ends, first most threads with either batch size.
+    """Return all combinations of the run axes' ends: threads, provider and batch size.
+
+    The fewest threads come before the most; with each, the last provider before the first, and the
+    largest batch size before the smallest.
 
     Args:
         space: The search space.

@@ -13,6 +13,8 @@ from paretune.spaces import BuildSpec, Candidate
 Array = NDArray[np.float64]
 
 _MARGIN = 0.01
+"""Doubt about the quality of a new training, as a share of the baseline's. Chosen by judgement."""
+
 # A width that does not suit a machine's vector units cost a quarter of the time: log(1.25).
 _SURPRISE = 0.22
 _DOUBT = 0.4

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from paretune.runners.metric import SIZE, THROUGHPUT, USUAL_LATENCY, metric_of
 from paretune.search.record.history import History
-
-_USUAL_LATENCY = "latency_p95_ms"
-_LATENCY = "latency_p"
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,47 @@ class Gains:
     times_smaller: float
 
 
+@dataclass(frozen=True)
+class Gain:
+    """How one of the gains is called and shown.
+
+    Attributes:
+        name: The attribute of :class:`Gains`: the column in CSV, JSON and data frames.
+        mlflow: The metric in MLflow.
+        in_mlflow: Returns the value in MLflow, where filters read better from it.
+        head: Its name in tables, with ``{quality}`` for that of the quality; empty if tables leave
+            it out.
+        text: Returns the value for people.
+    """
+
+    name: str
+    mlflow: str
+    in_mlflow: Callable[[float], float] = float
+    head: str = ""
+    text: Callable[[float], str] = "{:.1f}×".format
+
+    def title(self, quality: str) -> str:
+        """Return its name in tables, with that of the quality."""
+        return self.head.format(quality=quality)
+
+
+GAINS = (
+    Gain("times_faster", "speedup_vs_baseline", head="× faster"),
+    Gain("throughput_ratio", "throughput_ratio_vs_baseline"),
+    Gain(
+        "quality_change",
+        "quality_drop",
+        lambda change: 0.0 - change,
+        head="Δ {quality}",
+        text=metric_of("").change,
+    ),
+    Gain("times_smaller", "size_ratio_vs_baseline", lambda ratio: 1.0 / ratio, head="× smaller"),
+)
+"""Every gain, in the order of tables."""
+
+SHOWN_GAINS = tuple(gain for gain in GAINS if gain.head)
+
+
 def gains(metrics: Mapping[str, float], baseline: Mapping[str, float], history: History) -> Gains:
     """Return a model's gains against the baseline.
 
@@ -45,17 +84,16 @@ def gains(metrics: Mapping[str, float], baseline: Mapping[str, float], history: 
         KeyError: If either lacks a metric, as a skipped trial lacks its quality.
     """
     latency, quality = latency_metric(history), history.quality_metric
-    throughput, size = "throughput_samples_per_s", "size_bytes"
     return Gains(
         latency_metric=latency,
         times_faster=baseline[latency] / metrics[latency],
-        throughput_ratio=metrics[throughput] / baseline[throughput],
+        throughput_ratio=metrics[THROUGHPUT] / baseline[THROUGHPUT],
         quality_change=metrics[quality] - baseline[quality],
-        times_smaller=baseline[size] / metrics[size],
+        times_smaller=baseline[SIZE] / metrics[SIZE],
     )
 
 
 def latency_metric(history: History) -> str:
     """Return the first latency among a study's objectives; ``latency_p95_ms`` if there is none."""
-    latencies = (goal.metric for goal in history.objectives if _LATENCY in goal.metric)
-    return next(latencies, _USUAL_LATENCY)
+    latencies = (goal.metric for goal in history.objectives if metric_of(goal.metric).is_latency)
+    return next(latencies, USUAL_LATENCY)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from paretune.search.record.confirmed import CLOSE_CALL, Confirmed
 from paretune.search.record.hypervolume import hypervolume
-from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Constraint, Objective, losses
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import Candidate
 
 
@@ -28,7 +28,7 @@ class History:
         constraints: The study's limits.
         quality_metric: Name of the workload's quality metric.
         records: Finished trials, in any order.
-        interest: What a person wants to pick.
+        wish: What a person wants to pick.
 
     Attributes:
         records: Every trial, in order of arrival.
@@ -48,9 +48,9 @@ class History:
         constraints: Sequence[Constraint] = (),
         quality_metric: str = "accuracy",
         records: Sequence[TrialRecord] = (),
-        interest: Interest = ANYTHING,
+        wish: Wish = ANYTHING,
     ) -> None:
-        self.interest = interest
+        self.wish = wish
         self.quality_metric = quality_metric
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
@@ -68,6 +68,10 @@ class History:
         self._by_candidate: dict[Candidate, TrialRecord] = {}
         for record in sorted(records, key=lambda record: record.number):
             self.add(record)
+
+    def empty_copy(self) -> History:
+        """Return the same study without trials, to replay it."""
+        return History(self.objectives, self.constraints, self.quality_metric, wish=self.wish)
 
     def add(self, record: TrialRecord) -> None:
         """Add a finished trial.
@@ -103,7 +107,7 @@ class History:
     ) -> bool:
         """Tell whether a measured point is near enough to the wish to be measured again.
 
-        It is if its quality is not below the quality that counts (see :meth:`Interest.holds`) and
+        It is if its quality is not below the quality that counts (see :meth:`Wish.holds`) and
         it roughly keeps the limits and the batch size of the wish, if any. The baseline always is.
 
         Args:
@@ -114,10 +118,10 @@ class History:
         base = self.baseline.metrics if baseline is None and self.baseline else baseline
         if point.number == 0 or base is None or point.measurement is None:
             return True
-        batch_size = self.interest.batch_size
+        batch_size = self.wish.batch_size
         if batch_size is not None and point.measurement.run.batch_size != batch_size:
             return False
-        return self.interest.holds(point.metrics, base, self.objectives, self.quality_metric)
+        return self.wish.holds(point.metrics, base, self.objectives, self.quality_metric)
 
     @property
     def of_interest(self) -> list[TrialRecord]:
@@ -133,7 +137,7 @@ class History:
         if self.baseline is None:
             return None
         metrics, batch_size = self.baseline.metrics, self.baseline.candidate.run.batch_size
-        return self.interest.reference(metrics, self.objectives, self.quality_metric, batch_size)
+        return self.wish.reference(metrics, self.objectives, self.quality_metric, batch_size)
 
     @property
     def hypervolume(self) -> float | None:
@@ -172,9 +176,7 @@ class History:
             replace(record, outcome=fresh[record.number]) if record.number in fresh else record
             for record in self.records
         ]
-        shown = History(
-            self.objectives, self.constraints, self.quality_metric, records, self.interest
-        )
+        shown = History(self.objectives, self.constraints, self.quality_metric, records, self.wish)
         shown.confirmed = self.confirmed
         by_number = {record.number: record for record in records}
         shown.frontier = [by_number[point.number] for point in self.published]

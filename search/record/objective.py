@@ -3,14 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.metric import METRICS
-
-Direction = Literal["maximize", "minimize"]
+from paretune.runners.metric import (
+    THROUGHPUT,
+    USUAL_LATENCY,
+    Direction,
+    metric_of,
+)
 
 MOST_OBJECTIVES = 3
 """The maximum for our own strategy: its boxes are exact up to three dimensions."""
@@ -34,7 +36,12 @@ Evidence: 24 simulated searches showed no difference between values from 0.1 to 
 """
 
 _LEAST_BEYOND = 1e-3
+"""Least distance of the reference point beyond a limit on quality, as a share of the baseline's
+quality: a limit at the baseline would leave nothing to count. Chosen by judgement.
+"""
+
 _NO_SIZE = 1e-6
+"""Quality that counts as zero, and so has no scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class Objective:
     """A recorded metric and the direction in which it is better.
 
     Attributes:
-        metric: Name of a metric of :data:`METRICS`, or the workload's quality.
+        metric: Name of a recorded metric, or the workload's quality.
         direction: ``"maximize"`` or ``"minimize"``.
     """
 
@@ -52,7 +59,12 @@ class Objective:
     @property
     def is_ratio_scale(self) -> bool:
         """Whether only ratios of the metric matter (times, rates, sizes)."""
-        return self.metric in METRICS and METRICS[self.metric].is_ratio_scale
+        return metric_of(self.metric).is_ratio_scale
+
+    @property
+    def is_of_file(self) -> bool:
+        """Whether the metric belongs to the file, however that is run (quality, size)."""
+        return metric_of(self.metric).is_of_file
 
     def loss(self, value: float) -> float:
         """Return a number that is lower for a better value, on a scale of equal steps.
@@ -108,16 +120,10 @@ class Constraint:
 def default_objectives(quality_metric: str) -> tuple[Objective, ...]:
     """Return quality up, p95 latency down, throughput up."""
     return (
-        Objective(quality_metric, "maximize"),
-        Objective("latency_p95_ms", "minimize"),
-        Objective("throughput_samples_per_s", "maximize"),
+        Objective(quality_metric, metric_of(quality_metric).direction),
+        Objective(USUAL_LATENCY, metric_of(USUAL_LATENCY).direction),
+        Objective(THROUGHPUT, metric_of(THROUGHPUT).direction),
     )
-
-
-def natural_direction(metric: str) -> Direction:
-    """Return the direction in which a metric is better; a workload's quality is maximized."""
-    higher = metric not in METRICS or METRICS[metric].higher_is_better
-    return "maximize" if higher else "minimize"
 
 
 def reference_point(

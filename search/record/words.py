@@ -2,57 +2,70 @@
 
 from __future__ import annotations
 
-from paretune.search.record.gains import Gains
+from collections.abc import Collection, Iterable, Mapping
+
+from paretune.runners.measure.statistic import Statistic
+from paretune.runners.metric import METRICS, Place, metric_of
+from paretune.search.record.gains import SHOWN_GAINS, Gains
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 
-DEFAULT_METRICS = ("latency_p50_ms", "latency_p95_ms", "throughput_samples_per_s", "size_bytes")
+_BESIDE_POINTS: tuple[Place, ...] = ("frontier",)
 
 
 def format_metric(name: str, value: float) -> str:
     """Return a value with its significant digits, in the unit of its name."""
-    if name.endswith("_bytes"):
-        return f"{value:,.0f}"
-    if name.endswith("_per_s"):
-        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    if name.endswith("_ms"):
-        return f"{value:.4g}"
-    return f"{value:.4f}"
+    return metric_of(name).text(value)
 
 
-def shown_metrics(history: History) -> list[str]:
-    """Return the objectives' metrics, then the other usual ones."""
-    return list(dict.fromkeys([*(o.metric for o in history.objectives), *DEFAULT_METRICS]))
+def interval_text(name: str, statistic: Statistic) -> str:
+    """Return both ends of a metric's interval; empty without one."""
+    if statistic.low is None or statistic.high is None:
+        return ""
+    return " … ".join(format_metric(name, end) for end in statistic.ends)
 
 
-def trial_params(record: TrialRecord) -> dict[str, str | int | float]:
-    """Return the candidate's value on each axis and derived values, by name."""
-    build = record.candidate.build
-    return {
-        **record.candidate.params,
-        "runner": record.candidate.run.runner,
-        "weight_bits": build.quantization.weight_bits,
-        "activation_bits": build.quantization.activation_bits,
-    }
+def goals_text(history: History) -> str:
+    """Return the objectives in words, each with the direction in which it is better."""
+    return ", ".join(f"{goal.metric} {goal.arrow}" for goal in history.objectives)
 
 
-def trial_numbers(record: TrialRecord, history: History) -> dict[str, float]:
-    """Return every number of a trial by name: metrics, intervals, knobs and seconds.
+def values_text(history: History, metrics: Mapping[str, float]) -> str:
+    """Return a point's value of each objective in words."""
+    return ", ".join(
+        f"{goal.metric} {format_metric(goal.metric, metrics[goal.metric])}"
+        for goal in history.objectives
+    )
 
-    Knobs are included because MLflow compares params as texts. Intervals (``NAME_low``,
-    ``NAME_high``) are those of objectives and limits: logging a number takes a third of a
-    millisecond, and :func:`trial_markdown` has the others.
+
+def shown_metrics(history: History, places: Collection[Place] = _BESIDE_POINTS) -> list[str]:
+    """Return the objectives' metrics, then the others that these places show."""
+    others = (metric.name for metric in METRICS.values() if metric.shown in places)
+    return list(dict.fromkeys([*(goal.metric for goal in history.objectives), *others]))
+
+
+def with_interval(name: str, statistic: Statistic) -> dict[str, float | None]:
+    """Return a metric's value and the ends of its interval by name, as every file has them."""
+    metric = metric_of(name)
+    return {name: statistic.value, metric.low: statistic.low, metric.high: statistic.high}
+
+
+def metric_table(
+    names: Iterable[str], statistics: Mapping[str, Statistic], baseline: TrialRecord | None
+) -> list[str]:
+    """Return a Markdown table of metrics with their intervals, beside the baseline's values.
+
+    Metrics that were not recorded are left out.
     """
-    numbers = {k: float(v) for k, v in trial_params(record).items() if not isinstance(v, str)}
-    numbers |= record.metrics
-    sought = {goal.metric for goal in history.objectives}
-    sought |= {limit.metric for limit in history.constraints}
-    for name, statistic in record.measurement.statistics.items() if record.measurement else ():
-        if name in sought and statistic.low is not None and statistic.high is not None:
-            numbers |= {f"{name}_low": statistic.low, f"{name}_high": statistic.high}
-    for stage, seconds in record.stage_seconds.items():
-        numbers[f"stage_{stage.replace('-', '_')}_seconds"] = seconds
-    return numbers | {"seconds": record.seconds}
+    lines = ["| metric | value | 95 % interval | baseline |", "|---|---|---|---|"]
+    for name in names:
+        if (statistic := statistics.get(name)) is not None:
+            # A card has counters that the baseline's processor may lack.
+            before = baseline.metrics.get(name) if baseline else None
+            base = "" if before is None else format_metric(name, before)
+            cells = [name, format_metric(name, statistic.value), interval_text(name, statistic)]
+            lines.append(f"| {' | '.join([*cells, base])} |")
+    return lines
 
 
 def trial_markdown(record: TrialRecord, history: History) -> str:
@@ -70,19 +83,8 @@ def trial_markdown(record: TrialRecord, history: History) -> str:
     if record.skip:
         lines += [f"Skipped before **{record.skip.before}**: {record.skip.reason}.", ""]
         return "\n".join(lines)
-    baseline = history.baseline
-    lines += ["| metric | value | 95 % interval | baseline |", "|---|---|---|---|"]
-    for name, statistic in record.measurement.statistics.items() if record.measurement else ():
-        low, high = statistic.low, statistic.high
-        interval = (
-            f"{format_metric(name, low)} … {format_metric(name, high)}"
-            if low is not None and high is not None
-            else ""
-        )
-        # A card has counters that the baseline's processor may lack.
-        was = baseline.metrics.get(name) if baseline else None
-        base = "" if was is None else format_metric(name, was)
-        lines.append(f"| {name} | {format_metric(name, statistic.value)} | {interval} | {base} |")
+    statistics = record.measurement.statistics if record.measurement else {}
+    lines += metric_table(statistics, statistics, history.baseline)
     if record.stage_seconds:
         spent = ", ".join(f"{stage} {value:.1f} s" for stage, value in record.stage_seconds.items())
         lines += ["", f"Spent: {spent}."]
@@ -96,9 +98,5 @@ def close_calls_text(history: History) -> str:
 
 
 def gain_texts(gained: Gains) -> list[str]:
-    """Return × faster, Δ quality and × smaller as texts for people."""
-    return [
-        f"{gained.times_faster:.1f}×",
-        f"{gained.quality_change:+.4f}",
-        f"{gained.times_smaller:.1f}×",
-    ]
+    """Return the gains that tables show, as texts for people."""
+    return [gain.text(getattr(gained, gain.name)) for gain in SHOWN_GAINS]

@@ -10,11 +10,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from paretune.runners.metric import metric_of
 from paretune.runners.runtimes.devices import Device
+from paretune.search.record.gains import latency_metric
 from paretune.search.record.history import History
 from paretune.search.record.search_time import seconds_per_trial
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import format_metric
+from paretune.search.record.words import goals_text
 from paretune.search.review.shortfall import shortfalls
 from paretune.search.run.budget import Budget
 from paretune.spaces import Candidate, SearchSpace
@@ -48,10 +50,9 @@ class ConsoleReporter:
         self._budget = budget
         self._ends = [time.monotonic()]
         self._before = len(history.records)
-        goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
         self.console.print(
-            f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for {goals}"
-            + (f"; wish: {wish}" if (wish := history.interest.text) else ""),
+            f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for "
+            f"{goals_text(history)}" + (f"; wish: {wish}" if (wish := history.wish.text) else ""),
             soft_wrap=True,
         )
         limit = f" or {budget.hours:g} h" if budget.hours else ""
@@ -145,9 +146,9 @@ def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> 
         return (
             f"{head} [yellow]skipped[/] before {record.skip.before}: {escape(record.skip.reason)}"
         )
+    shown = [metric_of(goal.metric) for goal in history.objectives]
     values = ", ".join(
-        f"{short_name(o.metric)} {format_metric(o.metric, record.metrics[o.metric])}"
-        for o in history.objectives
+        f"{metric.head} {metric.text(record.metrics[metric.name])}" for metric in shown
     )
     star = "  [green]★ frontier[/]" if record in history.frontier else ""
     return f"{head} → {values}{star}"
@@ -162,7 +163,7 @@ class _Best:
 
     def so_far(self, history: History) -> str:
         """Return it in words, after including new trials."""
-        base, metric, quality = history.baseline, "latency_p95_ms", history.quality_metric
+        base, metric, quality = history.baseline, latency_metric(history), history.quality_metric
         if base is None:
             return ""
         floor = base.metrics[quality] - 0.01 * abs(base.metrics[quality])
@@ -175,13 +176,6 @@ class _Best:
         latency, number = self._best or (base.metrics[metric], base.number)
         gain = base.metrics[metric] / latency
         return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {number})[/]"
-
-
-def short_name(metric: str) -> str:
-    """Return a metric's name for a column head."""
-    short = {"throughput_samples_per_s": "samples/s", "size_bytes": "bytes"}
-    name = short.get(metric, metric.removeprefix("latency_"))
-    return name.removesuffix("_ms") + " ms" if name.endswith("_ms") else name
 
 
 def _clock(seconds: float) -> str:

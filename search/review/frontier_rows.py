@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.record.gains import Gains, gains
+from paretune.search.record.gains import GAINS, SHOWN_GAINS, Gains, gains
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import shown_metrics
+from paretune.search.record.words import (
+    format_metric,
+    gain_texts,
+    shown_metrics,
+    with_interval,
+)
 from paretune.spaces import Candidate
 
 Kind = Literal["published", "searched", "baseline"]
@@ -54,6 +59,16 @@ class FrontierRow:
         return self.record.metrics
 
     @property
+    def probability_text(self) -> str:
+        """The probability for people; empty if there is none."""
+        return "" if self.probability is None else f"{self.probability:.2f}"
+
+    @property
+    def ties_text(self) -> str:
+        """The ties for people."""
+        return ", ".join(map(str, self.ties))
+
+    @property
     def statistics(self) -> Mapping[str, Statistic]:
         """The value of each metric with its interval, by name."""
         return self.record.measurement.statistics if self.record.measurement else {}
@@ -95,15 +110,33 @@ def row_values(row: FrontierRow, history: History) -> dict[str, Any]:
     values: dict[str, Any] = {"trial": row.number, "kind": row.kind}
     values |= row.candidate.params
     for name in shown_metrics(history):
-        statistic = row.statistics[name]
-        values[name] = statistic.value
-        values |= {f"{name}_low": statistic.low, f"{name}_high": statistic.high}
-    gained = row.gains
-    values["times_faster"] = gained.times_faster if gained else None
-    values["throughput_ratio"] = gained.throughput_ratio if gained else None
-    values["quality_change"] = gained.quality_change if gained else None
-    values["times_smaller"] = gained.times_smaller if gained else None
+        values |= with_interval(name, row.statistics[name])
+    values |= {gain.name: getattr(row.gains, gain.name, None) for gain in GAINS}
     values["probability"] = row.probability
     values["ties"] = list(row.ties)
     values["artifact"] = row.record.measurement.artifact if row.record.measurement else ""
     return values
+
+
+def flat_values(row: FrontierRow, history: History) -> dict[str, Any]:
+    """Return a row as :func:`row_values` does, with a text in place of a list: for flat tables."""
+    values = row_values(row, history)
+    return values | {"ties": " ".join(map(str, values["ties"]))}
+
+
+def frontier_texts(history: History) -> tuple[list[str], list[list[str]]]:
+    """Return a frontier as a table for people with room to read: heads, and a text per cell."""
+    metrics = shown_metrics(history)
+    gained = [gain.title(history.quality_metric) for gain in SHOWN_GAINS]
+    texts = [
+        [
+            f"{row.number}{' (baseline)' if row.number == 0 else ''}",
+            row.candidate.label,
+            *(format_metric(metric, row.metrics[metric]) for metric in metrics),
+            *(gain_texts(row.gains) if row.gains else [""] * len(gained)),
+            row.probability_text,
+            row.ties_text,
+        ]
+        for row in frontier_rows(history)
+    ]
+    return ["trial", "candidate", *metrics, *gained, "P", "ties"], texts

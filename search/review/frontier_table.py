@@ -8,13 +8,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from paretune.runners.measure.statistic import Statistic
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import metric_of
+from paretune.search.record.gains import SHOWN_GAINS
 from paretune.search.record.history import History
-from paretune.search.record.words import close_calls_text, format_metric, gain_texts
-from paretune.search.review.console import WIDE, console, short_name
+from paretune.search.record.words import close_calls_text, gain_texts
+from paretune.search.review.console import WIDE, console
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.spaces import AXES
 
-_NUMBERS = ("trial", "prune", "batch", "threads")
+_COUNTS = ("trial", "prune", "batch", "threads")
 
 
 def frontier_table(history: History, *, searched: bool = False) -> Table:
@@ -38,11 +40,12 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     )
     names = [name for name in (knobs[0] if knobs else {}) if name not in alike]
     for name in names:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
-    goals = [f"{short_name(goal.metric)} {goal.arrow}" for goal in history.objectives]
-    gained = ["× faster", f"Δ {short_name(history.quality_metric)}", "× smaller"]
+        table.add_column(name, justify="right" if _is_count(name) else "left", no_wrap=True)
+    goals = [f"{metric_of(goal.metric).head} {goal.arrow}" for goal in history.objectives]
+    gained = [gain.title(history.quality_metric) for gain in SHOWN_GAINS]
     for name in [*goals, *gained, *(["P"] if is_published else [])]:
         table.add_column(name, justify="right", no_wrap=True)
+    of_baseline = ["baseline", *[""] * (len(gained) - 1)]
     has_ties = any(row.ties for row in rows)
     if has_ties:
         table.add_column("ties", overflow="fold", min_width=5)
@@ -50,11 +53,11 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
         cells = [knob[name] for name in names]
         for goal in history.objectives:
             cells.append(_value(goal.metric, row.statistics[goal.metric], is_wide=is_wide))
-        cells += gain_texts(row.gains) if row.gains and row.number else ["baseline", "", ""]
+        cells += gain_texts(row.gains) if row.gains and row.number else of_baseline
         if is_published:
-            cells.append("" if row.probability is None else f"{row.probability:.2f}")
+            cells.append(row.probability_text)
         if has_ties:
-            cells.append(", ".join(map(str, row.ties)))
+            cells.append(row.ties_text)
         is_aside = row.kind == "baseline"
         table.add_row(*cells, style="dim" if is_aside else "", end_section=is_aside)
     return table
@@ -98,7 +101,12 @@ def _knobs(row: FrontierRow) -> dict[str, str]:
         "threads": str(run.intra_op_threads),
         "graph": str(params["graph_optimization"]),
         "runs on": run.target.removesuffix("ExecutionProvider"),
+        **{name: str(value) for name, value in run.options},
     }
+
+
+def _is_count(column: str) -> bool:
+    return column in _COUNTS or (column in AXES and AXES.get(column).is_ordered)
 
 
 def _alike(knobs: Sequence[dict[str, str]]) -> dict[str, str]:
@@ -110,10 +118,8 @@ def _alike(knobs: Sequence[dict[str, str]]) -> dict[str, str]:
 
 
 def _value(metric: str, statistic: Statistic, *, is_wide: bool) -> str:
-    text = format_metric(metric, statistic.value)
+    shown = metric_of(metric)
+    text = shown.text(statistic.value)
     if not is_wide or statistic.low is None or statistic.high is None:
         return text
-    half = (statistic.high - statistic.low) / 2
-    if metric in METRICS and METRICS[metric].is_ratio_scale:
-        return f"{text} ±{half / statistic.value:.1%}"
-    return f"{text} ±{half:.4f}"
+    return f"{text} {shown.half_width(statistic.value, (statistic.high - statistic.low) / 2)}"

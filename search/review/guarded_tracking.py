@@ -11,7 +11,10 @@ from paretune.search.record.tracking import Phase, Status, Tracking, UnusableTra
 from paretune.search.record.trial import TrialRecord
 
 _RETRY_S = 300.0
+"""Seconds between attempts to reach MLflow. Chosen by judgement."""
+
 _MOST_TIME = 0.05
+"""Largest share of a study's time that failing attempts may cost. Chosen by judgement."""
 
 _LOG = logging.getLogger("paretune")
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _FEWEST_TRIALS = 8
+"""Measured trials below which no axis can be told to matter. Chosen by judgement."""
 
 
 def importances(history: History) -> dict[str, dict[str, float]]:

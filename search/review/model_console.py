@@ -13,29 +13,11 @@ from rich.table import Table
 
 from paretune.runners.measure.model_report import ModelReport
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.record.words import format_metric
+from paretune.runners.metric import METRICS
 from paretune.search.review.console import console
 
-_SHOWN = (
-    "latency_p50_ms",
-    "latency_p90_ms",
-    "latency_p95_ms",
-    "latency_p99_ms",
-    "throughput_samples_per_s",
-    "session_creation_ms",
-    "first_inference_ms",
-    "cpu_time_ms",
-    "energy_mj",
-    "peak_memory_bytes",
-    "device_memory_bytes",
-    "sm_clock_mhz",
-    "temperature_c",
-    "load_latency_p50_ms",
-    "load_latency_p95_ms",
-    "load_latency_p99_ms",
-    "load_completed_per_s",
-)
 _OPERATORS = 6
+"""Operators that are printed, the slowest first."""
 
 
 def print_reports(reports: Sequence[ModelReport]) -> None:
@@ -46,7 +28,7 @@ def print_reports(reports: Sequence[ModelReport]) -> None:
     table.add_column("")
     for each in reports:
         table.add_column(f"batch {each.run.batch_size}", justify="right")
-    for name in _SHOWN:
+    for name in METRICS:
         if name not in reports[0].statistics:
             continue
         cells = [_with_interval(name, each.statistics[name]) for each in reports]
@@ -131,7 +113,8 @@ def _cost(report: ModelReport) -> str:
 
 
 def _with_interval(name: str, statistic: Statistic) -> str:
-    text = format_metric(name, statistic.value)
+    metric = METRICS[name]
+    text = metric.text(statistic.value)
     if statistic.high is None or not statistic.value:
         return text
-    return f"{text} ±{(statistic.high - statistic.value) / statistic.value:.1%}"
+    return f"{text} {metric.half_width(statistic.value, statistic.high - statistic.value)}"

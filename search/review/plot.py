@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import metric_of
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective, losses
 from paretune.search.record.pareto import non_dominated
@@ -165,7 +165,7 @@ def _hover(record: TrialRecord, history: History) -> str:
         lines.append("not confirmed: the search's values, quality from the validation split")
     for name in shown_metrics(history):
         line = f"{name}: {format_metric(name, record.metrics[name])}"
-        if history.baseline and record.number and name in METRICS:
+        if history.baseline and record.number and metric_of(name).is_ratio_scale:
             line += f" ({record.metrics[name] / history.baseline.metrics[name]:.2g} × baseline)"
         lines.append(line)
     return "<br>".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, get_args, overload
 
+from paretune.search.record.gains import SHOWN_GAINS
 from paretune.search.record.history import History
 from paretune.search.review.frontier_rows import FrontierRow, Kind, frontier_rows, row_values
 
@@ -68,5 +69,5 @@ class FrontierRows(Sequence[FrontierRow]):
         frame = self.to_frame()
         axes = [axis for axis in self.rows[0].candidate.params if frame[axis].nunique() > 1]
         objectives = [goal.metric for goal in self.history.objectives]
-        gained = ["times_faster", "quality_change", "times_smaller", "probability", "ties"]
-        return frame[["trial", "kind", *axes, *objectives, *gained]]
+        gained = [gain.name for gain in SHOWN_GAINS]
+        return frame[["trial", "kind", *axes, *objectives, *gained, "probability", "ties"]]

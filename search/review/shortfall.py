@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from paretune.runners.metric import MEDIAN_LATENCY, SIZE, metric_of
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import format_metric
 from paretune.spaces import REFERENCE, BuildSpec, Candidate, Quantization
-
-_LATENCY = "latency_p50_ms"
-_SIZE = "size_bytes"
 
 
 def shortfalls(record: TrialRecord, history: History) -> list[str]:
@@ -35,13 +33,13 @@ def shortfalls(record: TrialRecord, history: History) -> list[str]:
         parent = history.measured_as(Candidate(build, record.candidate.run))
         if parent is None:
             continue
-        is_smaller = own.metrics[_SIZE] < parent.metrics[_SIZE]
+        is_smaller = own.metrics[SIZE] < parent.metrics[SIZE]
         faults = ["no smaller"] * (not is_smaller) + _slowness(own, parent)
         if faults:
             values = ", ".join(
                 f"{format_metric(name, own.metrics[name])} against "
-                f"{format_metric(name, parent.metrics[name])} {unit}"
-                for name, unit in ((_SIZE, "bytes"), (_LATENCY, "ms"))
+                f"{format_metric(name, parent.metrics[name])} {metric_of(name).unit}"
+                for name in (SIZE, MEDIAN_LATENCY)
             )
             found.append(
                 f"{what}, but {' and '.join(faults)} than trial {parent.number} in the search "
@@ -65,8 +63,8 @@ def _parents(build: BuildSpec) -> dict[str, BuildSpec]:
 def _slowness(record: TrialRecord, parent: TrialRecord) -> list[str]:
     if record.measurement is None or parent.measurement is None:
         return []
-    own = record.measurement.statistics[_LATENCY]
-    other = parent.measurement.statistics[_LATENCY]
+    own = record.measurement.statistics[MEDIAN_LATENCY]
+    other = parent.measurement.statistics[MEDIAN_LATENCY]
     (low, high), (other_low, other_high) = own.ends, other.ends
     if high < other_low:
         return []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from paretune.search.record.history import History
-from paretune.search.record.words import close_calls_text, format_metric, gain_texts, shown_metrics
-from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.search.record.words import close_calls_text, goals_text, values_text
+from paretune.search.review.frontier_rows import frontier_texts
 
 _FRONTIER_ROWS = 30  # MLflow cuts a description at 8,000 characters
 
@@ -20,8 +20,7 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
         history: Its trials.
         definition: Its definition: space, code and machine.
     """
-    goals = ", ".join(f"{o.metric} {o.arrow}" for o in history.objectives)
-    rows = frontier_rows(history)
+    heads, rows = frontier_texts(history)
     history, found = history.as_published(), len(history.frontier)
     tag = "published" if history.published else "frontier"
     measured_again = (
@@ -32,7 +31,8 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
         f"# {name}",
         "",
         f"{len(history.records)} trials ({len(history.failed)} failed, "
-        f"{len(history.skipped)} skipped), {found} on the search's own frontier of {goals}."
+        f"{len(history.skipped)} skipped), {found} on the search's own frontier of "
+        f"{goals_text(history)}."
         f"{measured_again if history.published else ''}",
         "",
         "The interactive plot is the artifact `pareto.html`; the child runs of the frontier are "
@@ -45,21 +45,9 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
         lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause[:10]]
         lines.append("")
     lines += ["## Published frontier" if history.published else "## Search frontier", ""]
-    metrics = shown_metrics(history)
-    heads = [*metrics, "× faster", f"Δ {history.quality_metric}", "× smaller", "P", "ties"]
-    lines.append("| trial | candidate | " + " | ".join(heads) + " |")
-    lines.append("|---" * (len(heads) + 2) + "|")
-    lines += [_row_markdown(row, metrics) for row in rows[:_FRONTIER_ROWS]]
+    lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines += [f"| {' | '.join(cells)} |" for cells in rows[:_FRONTIER_ROWS]]
     return "\n".join(lines)
-
-
-def _row_markdown(row: FrontierRow, metrics: Sequence[str]) -> str:
-    cells = [f"{row.number}{' (baseline)' if row.number == 0 else ''}", row.candidate.label]
-    cells += [format_metric(metric, row.metrics[metric]) for metric in metrics]
-    cells += gain_texts(row.gains) if row.gains else ["", "", ""]
-    cells.append("" if row.probability is None else f"{row.probability:.2f}")
-    cells.append(", ".join(map(str, row.ties)))
-    return f"| {' | '.join(cells)} |"
 
 
 def _best_trade_offs(history: History) -> list[str]:
@@ -70,12 +58,9 @@ def _best_trade_offs(history: History) -> list[str]:
     lines = ["## Best trade-offs", ""]
     for goal in history.objectives:
         best = min(points, key=lambda record: goal.loss(record.metrics[goal.metric]))
-        values = ", ".join(
-            f"{o.metric} {format_metric(o.metric, best.metrics[o.metric])}"
-            for o in history.objectives
-        )
         lines.append(
-            f"- best {goal.metric}: trial {best.number}, {best.candidate.label} ({values})"
+            f"- best {goal.metric}: trial {best.number}, {best.candidate.label} "
+            f"({values_text(history, best.metrics)})"
         )
     return [*lines, ""]
 

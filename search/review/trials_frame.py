@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from paretune.search.record.history import History
+from paretune.search.record.words import with_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,6 +34,6 @@ def trials_frame(history: History) -> DataFrame:
         row |= {**record.candidate.params, **record.metrics}
         if record.measurement:
             for name, statistic in record.measurement.statistics.items():
-                row |= {f"{name}_low": statistic.low, f"{name}_high": statistic.high}
+                row |= with_interval(name, statistic)
         rows.append(row)
     return DataFrame(rows)

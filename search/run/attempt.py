@@ -22,7 +22,14 @@ from paretune.search.record.trial import STUDY_STAGE, Skip, TrialRecord
 from paretune.search.record.unfinished import Unfinished
 
 _MOST_DEATHS = 3
+"""Deaths of the study's process during one trial after which the trial counts as their cause.
+Chosen by judgement.
+"""
+
 _WORTH_IT = 2.0
+"""Times the skeleton's seconds that training must cost for the skeleton to be timed first. At 2, a
+skeleton pays off if it saves every second training. Chosen by judgement.
+"""
 
 Jobs = Generator[Job, Outcome, TrialRecord]
 """Yields jobs, receives their outcomes, returns the record."""

@@ -12,7 +12,13 @@ from paretune.search.propose.cost import CostModel
 from paretune.search.record.history import History
 
 _LOOK_EVERY = 20
+"""Trials between looks at the store's size, which take a call per file."""
+
 _ROOM = 0.8
+"""Share of the limit down to which files are removed, so that it is not reached at once again.
+Chosen by judgement.
+"""
+
 _LOG = logging.getLogger("paretune")
 
 

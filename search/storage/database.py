@@ -10,7 +10,10 @@ import sqlalchemy
 from paretune.spaces import StudyError
 
 _TRIES = 20
+"""Attempts to open a database that another process is creating."""
+
 _RETRY_S = 0.25
+"""Seconds between them. Chosen by judgement."""
 
 
 def open_database(url: str) -> optuna.storages.RDBStorage:

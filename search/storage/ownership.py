@@ -46,6 +46,8 @@ EXPIRY_S = 60.0
 guess at the longest that a busy host keeps a thread from running."""
 
 _LOOK_S = 1.0
+"""Seconds between looks at the heartbeat of another owner."""
+
 _HELD: set[str] = set()
 _LOG = logging.getLogger("paretune")
 

@@ -12,7 +12,11 @@ import optuna
 from paretune.spaces import StudyError
 
 _PATIENCE_S = 300.0
+"""Seconds that a storage which does not answer is waited for. Chosen by judgement."""
+
 _RETRY_S = 2.0
+"""Seconds between attempts."""
+
 _FOR_GOOD = ("disk is full", "malformed", "not a database", "readonly database", "read-only")
 _LOG = logging.getLogger(__name__)
 

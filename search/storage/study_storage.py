@@ -236,7 +236,7 @@ class StudyStorage:
         self._set_study(_ENDED, None)
 
     def keep_wish(self, wish: Mapping[str, Any]) -> None:
-        """Store the wish of a search (see ``Interest.as_dict``) in place of the last one."""
+        """Store the wish of a search (see ``Wish.as_dict``) in place of the last one."""
         self._set_study(_WISH, dict(wish))
 
     @property

@@ -8,33 +8,28 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.configure.study_of_onnx import write_onnx_study
-from paretune.search.deliver.choice import Wish, equals, rank
+from paretune.search.deliver.choice import equals, rank, wished_limits
 from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.deliver.html_report import write_report
 from paretune.search.deliver.picked import Origin, Pick
-from paretune.search.deliver.ranking import Preference
 from paretune.search.deliver.target import TARGETS
 from paretune.search.deliver.verification import Verification
 from paretune.search.deliver.verification import verify as verify_bundle
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint
+from paretune.search.record.wish import Preference, Wish
 from paretune.search.review.console import ConsoleReporter
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
 from paretune.search.run.loop import SearchResult
 from paretune.search.run.reporter import Reporter
-from paretune.search.storage.lock import exclusive
-from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.study.confirming import confirm_study
 from paretune.search.study.doctor import Check, examine
 from paretune.search.study.mlflow_study import open_tracking, register_point
+from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_runner, study_timer
 from paretune.search.study.running import run_study
 from paretune.search.study.samples import confirmed_files
-from paretune.search.study.stored_history import load_history
 from paretune.spaces import StudyError
 
 
@@ -158,14 +153,12 @@ def sync(study: str | Path) -> History:
     Raises:
         StudyError: If the study was not started or is being searched, or MLflow cannot be used.
     """
-    path = Path(study)
-    history, config = load_history(path), read_study_file(path)
-    paths = StudyPaths(config, path)
-    storage = StudyStorage(paths.storage_url, config.name)
-    with exclusive(paths.lock), storage.owned():
-        history = load_history(path)  # once more: a search may have ended just now
-        tracking = open_tracking(config, paths, storage.definition or {}, history)
-        tracking.finish(history, *(storage.ended or ("the search was killed", "KILLED")))
+    opened = OpenStudy(Path(study))
+    _ = opened.definition  # Nothing is written for a study that was not started.
+    with opened.owned():
+        history = opened.history()
+        tracking = open_tracking(opened, history)
+        tracking.finish(history, *(opened.storage.ended or ("the search was killed", "KILLED")))
     return history
 
 
@@ -184,11 +177,11 @@ def report(study: str | Path, out: str | Path) -> None:
     Raises:
         StudyError: If nothing was measured yet.
     """
-    path = Path(study)
-    history = load_history(path)
+    opened = OpenStudy(Path(study))
+    history = opened.history()
     if not history.measured:
         raise StudyError("nothing was measured yet, so there is nothing to report")
-    write_report(history, read_study_file(path).name, Path(out))
+    write_report(history, opened.name, Path(out))
 
 
 def pick(
@@ -241,42 +234,38 @@ def pick(
         SpaceError: If there is no target of that name.
         StudyError: If nothing fits; the message says what to relax.
     """
-    path = Path(study)
-    history = load_history(path)
+    opened = OpenStudy(Path(study))
+    config, history = opened.config, opened.history()
     wanted = {**({"triton": triton} if triton is not None else {}), **(targets or {})}
     exporters = {TARGETS.get(name): Path(folder) for name, folder in wanted.items()}
     wish = Wish(
         max_latency_ms,
         percentile,
+        max_quality_drop,
         min_quality,
         batch_size,
-        max_quality_drop,
         runner,
         tuple(limits),
         prefer,
     )
     ranked = rank(history, wish)
-    config = read_study_file(path)
-    paths = StudyPaths(config, path)
     record, kept = ranked[0], None
     if measure and history.confirmed:
-        kept = first_that_keeps(ranked, wish.constraints(history), study_timer(config, paths))
+        kept = first_that_keeps(ranked, wished_limits(history, wish), study_timer(opened))
         record = kept.record
     version = None
     if register is not None:
-        storage = StudyStorage(paths.storage_url, config.name)
-        with exclusive(paths.lock), storage.owned():
-            definition = storage.definition or {}
-            version = register_point(config, paths, definition, history, record, register, alias)
+        with opened.owned():
+            version = register_point(opened, history, record, register, alias)
     runner_name = record.candidate.run.runner
     entry = config.runners.get(runner_name)
     origin = Origin(
         config.name,
-        ArtifactStore(paths.store),
-        partial(study_runner, config, paths.folder, runner_name),
+        opened.store,
+        partial(study_runner, opened, runner_name),
         (entry and entry.requirements) or (),
-        partial(confirmed_files, config, paths),
-        [paths.folder / file for file in config.plugins],
+        partial(confirmed_files, opened),
+        [opened.paths.folder / file for file in config.plugins],
     )
     picked = Pick(
         record,
@@ -288,7 +277,7 @@ def pick(
         rechecks=kept.rechecks if kept else {},
         broken=kept.broken if kept else (),
         version=version,
-        tracking_uri=paths.tracking_uri,
+        tracking_uri=opened.paths.tracking_uri,
     )
     if out is None and not exporters:
         return picked

@@ -10,11 +10,7 @@ from pathlib import Path
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.measure.evaluator import Evaluator
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.runners.store.pins import Pins
 from paretune.runners.store.use import StoreUse
-from paretune.search.configure.schema import StudyConfig, StudyPaths
-from paretune.search.configure.study_file import read_study_file
 from paretune.search.confirm.confirmation import Confirmation, Progress
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Tracking
@@ -22,13 +18,12 @@ from paretune.search.run.ending import ending
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.store_limit import needed_files
 from paretune.search.storage.confirmed_points import ConfirmedPoints
-from paretune.search.storage.lock import exclusive
-from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.storage.study_versions import warn_of_new_versions
+from paretune.search.study.build_workers import worker_settings
 from paretune.search.study.mlflow_study import guarded_tracking
-from paretune.search.study.parts import study_evaluator, study_space, worker_settings
+from paretune.search.study.open_study import OpenStudy, describe_workload
+from paretune.search.study.parts import study_evaluator, study_space
 from paretune.search.study.samples import split_samples
-from paretune.search.study.stored_history import describe_workload, load_history
 from paretune.spaces import StudyError
 
 _LOG = logging.getLogger("paretune")
@@ -47,42 +42,30 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
         StudyError: If the study has no frontier, or is being searched by another process.
     """
     deadline = None if hours is None else time.monotonic() + hours * 3600
-    config = read_study_file(path, describe_workload)
-    paths = StudyPaths(config, path)
-    history = load_history(path)
+    study = OpenStudy(path, describe_workload)
+    history = study.history()
     if not history.frontier:
         raise StudyError("the study has no frontier to confirm yet: run `paretune search` first")
-    store = ArtifactStore(paths.store)
-    storage = StudyStorage(paths.storage_url, config.name)
-    with (
-        exclusive(paths.lock),
-        storage.owned(),
-        StoreUse(store),
-        BuildPool(worker_settings(config, paths)) as pool,
-    ):
-        history = load_history(path)  # once more: another process may have searched until now
+    storage = study.storage
+    with study.owned(), StoreUse(study.store), BuildPool(worker_settings(study)) as pool:
+        history = study.history()  # once more: another process may have searched until now
         info = pool.describe()
-        pins = study_pins(store, storage)
-        pins.replace(needed_files(history))
-        evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
-        warn_of_new_versions(history.measured, evaluator, study_space(config, paths.folder))
-        tracking = guarded_tracking(config, paths, storage.definition or {})
+        study.pins.replace(needed_files(history))
+        evaluator = study_evaluator(study, pool.service, info)
+        space = study_space(study.config, study.paths.folder)
+        warn_of_new_versions(history.measured, evaluator, space)
+        tracking = guarded_tracking(study)
         tracking.bring_up_to_date(history)
         progress = storage.while_owned(reporter.confirming)
-        confirmation = study_confirmation(config, history, evaluator, pool, progress)
+        confirmation = study_confirmation(study, history, evaluator, pool, progress)
         storage.begin()
         with ending(storage, tracking, history, "the confirmation is done"):
-            confirm_and_publish(confirmation, storage, tracking, pins, deadline)
+            confirm_and_publish(study, confirmation, tracking, deadline)
     return history
 
 
-def study_pins(store: ArtifactStore, storage: StudyStorage) -> Pins:
-    """Return the pins of a study in a store that others may use, too."""
-    return Pins(store, storage.name, (storage.definition or {})["uid"])
-
-
 def study_confirmation(
-    config: StudyConfig,
+    study: OpenStudy,
     history: History,
     evaluator: Evaluator,
     pool: BuildPool,
@@ -90,16 +73,12 @@ def study_confirmation(
 ) -> Confirmation:
     """Return the confirmation of a study, on the test split, with the careful settings."""
     samples = split_samples(pool.service, "test", evaluator.samples.pipeline)
-    careful = evaluator.on(samples, config.confirmation.settings(evaluator.settings))
+    careful = evaluator.on(samples, study.config.confirmation.settings(evaluator.settings))
     return Confirmation(history, careful, LocalExecutor(pool, careful), progress)
 
 
 def confirm_and_publish(
-    confirmation: Confirmation,
-    storage: StudyStorage,
-    tracking: Tracking,
-    pins: Pins,
-    deadline: float | None,
+    study: OpenStudy, confirmation: Confirmation, tracking: Tracking, deadline: float | None
 ) -> None:
     """Confirm and publish; if interrupted, publish the points so far, to be confirmed again.
 
@@ -109,7 +88,7 @@ def confirm_and_publish(
     Raises:
         KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
     """
-    history, earlier = confirmation.history, storage.confirmed()
+    history, earlier = confirmation.history, study.storage.confirmed()
     tracking.start("confirming", history)
     if points := confirmation.run(deadline):
         trials = 0 if confirmation.interruption else len(history.records)
@@ -128,8 +107,8 @@ def confirm_and_publish(
             history.confirmed = points
             # Before they are published, because another study may remove files once this one has
             # ended.
-            pins.replace(needed_files(history))
-            storage.confirm(found)
+            study.pins.replace(needed_files(history))
+            study.storage.confirm(found)
             tracking.log_confirmed(history)
     if confirmation.interruption:
         raise confirmation.interruption  # as it came: SIGTERM has an exit code of its own

@@ -12,14 +12,13 @@ from pathlib import Path
 import psutil
 
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyConfig, StudyPaths
-from paretune.search.configure.study_file import read_study_file
+from paretune.search.configure.schema import StudyPaths
 from paretune.search.record.history import History
 from paretune.search.record.objective import losses
 from paretune.search.review.mlflow.audit import disagreements
 from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.search.study.stored_history import load_history
+from paretune.search.study.open_study import OpenStudy
 from paretune.spaces import StudyError
 
 _SQLITE = "sqlite:///"
@@ -54,15 +53,12 @@ def examine(path: Path) -> list[Check]:
         ConfigError: If the study file has mistakes.
         StudyError: If the study was not started, or its storage does not open.
     """
-    config = read_study_file(path)
-    paths = StudyPaths(config, path)
-    history = load_history(path)
-    storage = StudyStorage(paths.storage_url, config.name)
-    store = ArtifactStore(paths.store)
+    study = OpenStudy(path)
+    history, storage, store = study.history(), study.storage, study.store
     with ExitStack() as stack:
         busy = None
         try:
-            stack.enter_context(exclusive(paths.lock))
+            stack.enter_context(exclusive(study.paths.lock))
         except StudyError as error:
             busy = str(error)
         if busy is None and (owner := storage.owner) is not None:
@@ -72,15 +68,15 @@ def examine(path: Path) -> list[Check]:
             _duplicates(history),
             _frontier(history),
             _published(history),
-            _files(history, store, may_be_gone=config.budget.store_gb is not None),
+            _files(history, store, may_be_gone=study.config.budget.store_gb is not None),
             _store(store),
         ]
         if busy is not None:
             return [*checks, Check("in flight", f"not checked: {busy}")]
         return [
             *checks,
-            _leftovers(store, paths),
-            _mlflow(config, paths, storage, history),
+            _leftovers(study),
+            _mlflow(study, history),
         ]
 
 
@@ -188,7 +184,8 @@ def _store(store: ArtifactStore) -> Check:
     )
 
 
-def _leftovers(store: ArtifactStore, paths: StudyPaths) -> Check:
+def _leftovers(study: OpenStudy) -> Check:
+    store, paths = study.store, study.paths
     problems = [f"{folder} was left by a killed process" for folder in store.leftovers()]
     problems += [f"process {p.pid} is still running: {_command(p)}" for p in _orphans(paths)]
     aside = [f for pattern in ("tmp*", "*.tmp", "*.new") for f in paths.output.glob(pattern)]
@@ -222,20 +219,17 @@ def _command(process: psutil.Process) -> str:
         return "it has just ended"
 
 
-def _mlflow(
-    config: StudyConfig, paths: StudyPaths, storage: StudyStorage, history: History
-) -> Check:
+def _mlflow(study: OpenStudy, history: History) -> Check:
+    paths, ended = study.paths, study.storage.ended
     fix = f"run `paretune sync {paths.study_file}`"
-    if not config.tracking:
+    if not study.config.tracking:
         return Check("mlflow", "the study has `tracking: false`")
     uri = paths.tracking_uri
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
         return Check("mlflow", "", [f"there is no {uri.removeprefix(_SQLITE)}"], fix)
-    uid, ended = (storage.definition or {})["uid"], storage.ended
     try:
         local = paths.artifacts if uri.startswith(_SQLITE) else None
-        status = ended[1] if ended else None
-        problems = disagreements(uri, config.name, uid, history, status, local)
+        problems = disagreements(uri, study.name, study.definition, history, ended, local)
     except Exception as error:  # MLflow's clients raise many types
         problems = [f"MLflow at {uri} does not answer: {error}"]
         fix = f"start the server, then {fix}"

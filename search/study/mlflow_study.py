@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyConfig, StudyPaths
 from paretune.search.record.history import History
 from paretune.search.record.tracking import NoTracking, Tracking, UnusableTrackingError
 from paretune.search.record.trial import TrialRecord
@@ -16,6 +14,7 @@ from paretune.search.review.guarded_tracking import GuardedTracking
 from paretune.search.review.mlflow.logged_model import log_model, register_model
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
+from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.parts import study_runner
 from paretune.search.study.samples import confirmed_samples
 from paretune.spaces import StudyError
@@ -24,34 +23,24 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
-def guarded_tracking(
-    config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any]
-) -> Tracking:
+def guarded_tracking(study: OpenStudy) -> Tracking:
     """Return the tracking of a search, which survives failures of MLflow; open nothing yet."""
-    if not config.tracking:
+    if not study.config.tracking:
         return NoTracking()
-    return GuardedTracking(partial(_view, config, paths, definition))
+    return GuardedTracking(partial(_view, study))
 
 
-def open_tracking(
-    config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any], history: History
-) -> Tracking:
+def open_tracking(study: OpenStudy, history: History) -> Tracking:
     """Return the study's tracking, brought up to date with its history.
 
     Raises:
         StudyError: If MLflow cannot be used.
     """
-    return _opened(config, paths, definition, history) if config.tracking else NoTracking()
+    return _opened(study, history) if study.config.tracking else NoTracking()
 
 
 def register_point(
-    config: StudyConfig,
-    paths: StudyPaths,
-    definition: Mapping[str, Any],
-    history: History,
-    record: TrialRecord,
-    name: str,
-    alias: str | None,
+    study: OpenStudy, history: History, record: TrialRecord, name: str, alias: str | None
 ) -> str:
     """Register a trial's model in MLflow's model registry and return its version.
 
@@ -59,13 +48,13 @@ def register_point(
         StudyError: If MLflow cannot be used, the study does not track, or the point is not an ONNX
             file on ONNX Runtime.
     """
-    if not config.tracking:
+    if not study.config.tracking:
         raise StudyError(
             "the study has `tracking: false`: set it to true, then run `paretune sync`"
         )
-    tracking = _opened(config, paths, definition, history)
+    tracking = _opened(study, history)
     run_id = tracking.runs[record.number]
-    models = _log_models(config, paths, tracking.client, {run_id: record})
+    models = _log_models(study, tracking.client, {run_id: record})
     if run_id not in models:
         raise StudyError(
             f"MLflow's ONNX flavor runs ONNX files in ONNX Runtime; trial {record.number} is for "
@@ -75,20 +64,18 @@ def register_point(
     return register_model(tracking.client, models[run_id], run_id, name, alias)
 
 
-def _opened(
-    config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any], history: History
-) -> MlflowTracking:
+def _opened(study: OpenStudy, history: History) -> MlflowTracking:
     try:
-        view = _view(config, paths, definition)
+        view = _view(study)
         view.bring_up_to_date(history)
     except StudyError:
         raise
     except Exception as error:
-        raise StudyError(_unusable(paths, error)) from error
+        raise StudyError(_unusable(study, error)) from error
     return view
 
 
-def _view(config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any]) -> MlflowTracking:
+def _view(study: OpenStudy) -> MlflowTracking:
     """Return the study's MLflow without an update.
 
     Raises:
@@ -97,44 +84,44 @@ def _view(config: StudyConfig, paths: StudyPaths, definition: Mapping[str, Any])
     """
     from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
+    paths = study.paths
     local = paths.tracking_uri.startswith("sqlite:")
     try:
         return MlflowTracking(
             paths.tracking_uri,
-            name=config.name,
-            definition=definition,
+            name=study.name,
+            definition=study.definition,
             artifacts=paths.artifacts if local else None,
             study_file=paths.study_file,
-            review=MlflowReview(ArtifactStore(paths.store), partial(_log_models, config, paths)),
+            review=MlflowReview(study.store, partial(_log_models, study)),
         )
     except (UnsupportedModelRegistryStoreURIException, ImportError) as error:
         # A scheme that MLflow does not know, or a database whose driver is not installed.
-        raise UnusableTrackingError(_unusable(paths, error)) from error
+        raise UnusableTrackingError(_unusable(study, error)) from error
 
 
-def _unusable(paths: StudyPaths, error: Exception) -> str:
+def _unusable(study: OpenStudy, error: Exception) -> str:
     return (
-        f"cannot use MLflow at {paths.tracking_uri}: {type(error).__name__}: {error}; fix "
+        f"cannot use MLflow at {study.paths.tracking_uri}: {type(error).__name__}: {error}; fix "
         f"`tracking_uri`, start the server, or set `tracking: false` to search without it"
     )
 
 
 def _log_models(
-    config: StudyConfig, paths: StudyPaths, client: MlflowClient, points: Mapping[str, TrialRecord]
+    study: OpenStudy, client: MlflowClient, points: Mapping[str, TrialRecord]
 ) -> dict[str, str]:
     """Log trials' files as models of their runs; return the ids of the possible ones, by run."""
-    samples = confirmed_samples(config, paths) if points else None
+    samples = confirmed_samples(study) if points else None
     if samples is None:
         return {}
-    store = ArtifactStore(paths.store)
-    inputs = replace(samples, pipeline=None).files(store, paths.folder).inputs
+    inputs = replace(samples, pipeline=None).files(study.store, study.paths.folder).inputs
     models = {}
     for run_id, record in points.items():
-        runner = study_runner(config, paths.folder, record.candidate.run.runner)
+        runner = study_runner(study, record.candidate.run.runner)
         artifact = record.measurement.artifact if record.measurement else ""
-        model = store.get(artifact)
+        model = study.store.get(artifact)
         if runner.record.serves_in_mlflow and model is not None:
-            name = f"{config.name}-trial-{record.number}"
+            name = f"{study.name}-trial-{record.number}"
             options = runner.options(record.candidate.run)
             models[run_id] = log_model(
                 client, run_id, model, artifact, record, name, options, inputs

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners import gpu
-from paretune.runners.environment import available_cores, fingerprint, memory_bytes
+from paretune.runners.environment import available_cores, fingerprint
 from paretune.runners.execute.build_worker import BuildWorker
-from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import Evaluator
@@ -25,9 +24,10 @@ from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_attribute
-from paretune.search.configure.schema import RunnerConfig, StudyConfig, StudyPaths
+from paretune.search.configure.schema import RunnerConfig, StudyConfig
 from paretune.search.record.objective import Constraint, Objective, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.samples import confirmed_samples, split_samples
 from paretune.spaces import (
     AXES,
@@ -41,41 +41,6 @@ from paretune.spaces import (
     split_target,
     whole_layers,
 )
-
-
-def worker_settings(config: StudyConfig, paths: StudyPaths) -> WorkerSettings:
-    """Return the settings and limits of a study's build workers."""
-    gigabytes = config.budget.build_memory_gb
-    return WorkerSettings(
-        workload=config.workload,
-        folder=paths.folder,
-        store=paths.store,
-        log=paths.logs / f"{config.name}-build.log",
-        timeout_s=config.budget.build_timeout_s,
-        # Nine tenths of the machine's memory, unless the study says otherwise.
-        memory_limit_bytes=int(gigabytes * 1e9 if gigabytes else 0.9 * memory_bytes()),
-        plugins=tuple(config.plugins),
-    )
-
-
-def default_workers(config: StudyConfig, cards: int) -> int:
-    """Return the number of parallel builds: one per card, or for every two cores, at most eight.
-
-    Two trainings on one card would share its memory and take as long as one after the other. Where
-    a study trains nothing but its reference, cards are not what builds wait for.
-
-    Args:
-        config: The study file's content.
-        cards: The number of cards to train on.
-    """
-    space = config.space
-    schemes = [SCHEMES.get(name) for name in space.quantization]
-    trains = (
-        len(space.student) > 1
-        or any(ratio > 0 for ratio in space.pruning_ratio)
-        or any(scheme.needs_training for scheme in schemes)
-    )
-    return min(8, cards) if cards and trains else max(1, min(8, available_cores() // 2))
 
 
 def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
@@ -120,13 +85,14 @@ def _runtime_rules(config: StudyConfig) -> list[Rule]:
     return rules
 
 
-def study_runner(config: StudyConfig, folder: Path, name: str) -> ProcessRunner:
+def study_runner(study: OpenStudy, name: str) -> ProcessRunner:
     """Return a runner of a study by name; make its environment if missing.
 
     Raises:
         ParetuneError: If the environment cannot be made.
     """
-    entry = _entry(config, name)
+    folder = study.paths.folder
+    entry = _entry(study.config, name)
     python = None
     if entry.requirements is not None:
         python = interpreter(entry.requirements)
@@ -196,28 +162,23 @@ def _energy_mj(device: str) -> float | None:
 
 
 def study_evaluator(
-    config: StudyConfig,
-    paths: StudyPaths,
-    worker: BuildWorker,
-    info: WorkloadInfo,
-    folder: Path,
+    study: OpenStudy, worker: BuildWorker, info: WorkloadInfo, store: ArtifactStore | None = None
 ) -> Evaluator:
     """Return the evaluator of a study's candidates; make missing environments of runners.
 
     Args:
-        config: The study file's content.
-        paths: Where the study reads and writes.
+        study: The study.
         worker: Provides the validation split and scores.
         info: The description of the workload.
-        folder: The artifact store's folder, also the worker's.
+        store: The artifact store, also the worker's; the study's by default.
 
     Raises:
         StudyError: If a runner cannot start, or lacks a provider of the space.
     """
-    store = ArtifactStore(folder)
+    config, store = study.config, store or study.store
     store.sweep()
     names = dict.fromkeys(split_target(p)[0] for p in config.space.execution_provider)
-    runners = {name: study_runner(config, paths.folder, name) for name in names}
+    runners = {name: study_runner(study, name) for name in names}
     versions = {}
     for name, runner in runners.items():
         with store.scratch() as scratch:
@@ -238,7 +199,7 @@ def study_evaluator(
                 "space.execution_provider; `paretune devices` shows what it needs"
             )
     pipeline = (
-        StoredPipeline.of(info.pipeline, paths.folder, requests="") if info.pipeline else None
+        StoredPipeline.of(info.pipeline, study.paths.folder, requests="") if info.pipeline else None
     )
     return Evaluator(
         runners,
@@ -247,30 +208,28 @@ def study_evaluator(
         quality_metric=info.quality_metric,
         fingerprint=info.fingerprint,
         samples=split_samples(worker, "validation", pipeline),
-        folder=paths.folder,
+        folder=study.paths.folder,
         score=worker.score,
         resample=worker.resample,
         settings=config.measurement.settings(),
     )
 
 
-def study_timer(
-    config: StudyConfig, paths: StudyPaths
-) -> Callable[[TrialRecord], Measurement | Failure]:
+def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failure]:
     """Return a function that times a confirmed study's points again, on the same samples.
 
     Raises:
         StudyError: If the study was not confirmed.
     """
-    samples, store = confirmed_samples(config, paths), ArtifactStore(paths.store)
+    samples, store, config = confirmed_samples(study), study.store, study.config
     if samples is None:
         raise StudyError("the study was not confirmed: run `paretune confirm` first")
-    samples.files(store, paths.folder)  # the reason is told before the first measurement
+    samples.files(store, study.paths.folder)  # the reason is told before the first measurement
     settings = config.confirmation.settings(config.measurement.settings())
 
     def measure(record: TrialRecord) -> Measurement | Failure:
         run = record.candidate.run
-        runner = study_runner(config, paths.folder, run.runner)
+        runner = study_runner(study, run.runner)
         evaluator = Evaluator(
             {run.runner: runner},
             {run.runner: {}},
@@ -278,7 +237,7 @@ def study_timer(
             quality_metric="",
             fingerprint="",
             samples=samples,
-            folder=paths.folder,
+            folder=study.paths.folder,
             score=lambda *_: 0.0,
             resample=lambda *_: [],
             settings=settings,

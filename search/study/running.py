@@ -15,11 +15,10 @@ from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
-from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.use import StoreUse
 from paretune.runners.telemetry import switch_off_telemetry
-from paretune.search.configure.schema import StudyConfig, StudyPaths
-from paretune.search.configure.study_file import check_names, read_study_file
+from paretune.search.configure.schema import StudyConfig
+from paretune.search.configure.study_file import check_names
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.exclusions import GivenUp
 from paretune.search.propose.frontier_strategy import FrontierStrategy
@@ -34,20 +33,18 @@ from paretune.search.run.loop import Loop, SearchResult
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.store_limit import StoreLimit
 from paretune.search.storage.lock import exclusive
-from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.storage.study_versions import check_versions
-from paretune.search.study.confirming import confirm_and_publish, study_confirmation, study_pins
+from paretune.search.study.build_workers import default_workers, worker_settings
+from paretune.search.study.confirming import confirm_and_publish, study_confirmation
 from paretune.search.study.mlflow_study import guarded_tracking
+from paretune.search.study.open_study import OpenStudy, describe_workload, load_history
 from paretune.search.study.parts import (
     check_counters,
-    default_workers,
     study_definition,
     study_evaluator,
     study_objectives,
     study_space,
-    worker_settings,
 )
-from paretune.search.study.stored_history import describe_workload, load_history
 from paretune.spaces import SearchSpace
 
 
@@ -65,7 +62,7 @@ def run_study(
         reporter: Told about progress.
         trials: Overrides the study file's ``budget.trials``.
         hours: Overrides the study file's ``budget.hours``.
-        wish: Overrides the study file's ``wish``, by attribute of :class:`Interest`.
+        wish: Overrides the study file's ``wish``, by attribute of :class:`Wish`.
 
     Raises:
         ConfigError: If the study file has mistakes, or the wish does not fit it.
@@ -74,15 +71,14 @@ def run_study(
         DeviceBusyError: If another process held the device for all of the hours.
     """
     started = time.monotonic()
-    config = read_study_file(path, describe_workload)
-    interest = config.wish.interest(config.space.batch_size, wish or {})
-    paths = StudyPaths(config, path)
+    study = OpenStudy(path, describe_workload)
+    config, paths, store = study.config, study.paths, study.store
+    sought = config.wish.to_wish(config.space.batch_size, wish or {})
     switch_off_telemetry()
     if config.tracking:
         # MLflow takes seconds to import; meanwhile another process loads the workload.
         threading.Thread(target=import_module, args=("mlflow.tracking",), daemon=True).start()
     budget = Budget(trials or config.budget.trials, hours or config.budget.hours)
-    store = ArtifactStore(paths.store)
     cards = training_cards()
     workers = config.budget.build_workers or default_workers(config, len(cards))
     # The study is released last, after its workers have ended.
@@ -90,22 +86,22 @@ def run_study(
         exclusive(paths.lock),
         ExitStack() as owning,
         StoreUse(store) as use,
-        BuildPool(worker_settings(config, paths), workers, cards) as pool,
+        BuildPool(worker_settings(study), workers, cards) as pool,
     ):
         info = pool.describe()
         check_names(path, info)
         space = study_space(config, paths.folder)
         objectives = study_objectives(config, info.quality_metric)
         constraints = [entry.constraint() for entry in config.constraints]
-        storage = StudyStorage(paths.storage_url, config.name)
+        storage = study.storage
         storage.create(study_definition(config, info, space, objectives), objectives, space)
         owning.enter_context(storage.owned())
-        storage.keep_wish(interest.as_dict())
+        storage.keep_wish(sought.as_dict())
         under_way = UnderWay(paths.under_way)
         unfinished = storage.recover(objectives, under_way.death())
         records = storage.records()
-        history = History(objectives, constraints, info.quality_metric, records, interest)
-        evaluator = study_evaluator(config, paths, pool.service, info, paths.store)
+        history = History(objectives, constraints, info.quality_metric, records, sought)
+        evaluator = study_evaluator(study, pool.service, info)
         check_versions(history.measured, evaluator, space)
         check_counters(evaluator, space, [*objectives, *constraints])
         deadline = None if budget.hours is None else started + budget.hours * 3600
@@ -122,14 +118,13 @@ def run_study(
         confirmed = storage.confirmed()
         history.confirmed = list(confirmed.points)
         cost.note_stored(store.names())
-        pins = study_pins(store, storage)
-        limit = StoreLimit(store, config.budget.store_gb, history, pins, use, cost)
+        limit = StoreLimit(store, config.budget.store_gb, history, study.pins, use, cost)
         limit.pin()
-        tracking = guarded_tracking(config, paths, storage.definition or {})
+        tracking = guarded_tracking(study)
         tracking.bring_up_to_date(history)
         confirmation, progress = None, storage.while_owned(reporter.confirming)
         if config.confirmation.enabled:
-            confirmation = study_confirmation(config, history, evaluator, pool, progress)
+            confirmation = study_confirmation(study, history, evaluator, pool, progress)
         result = Loop(
             name=config.name,
             space=space,
@@ -153,7 +148,7 @@ def run_study(
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):
             if confirmation and history.frontier and is_new:
-                confirm_and_publish(confirmation, storage, tracking, pins, deadline)
+                confirm_and_publish(study, confirmation, tracking, deadline)
         limit.pin()
         return replace(result, wants_confirmation=confirmation is not None)
 
@@ -175,8 +170,8 @@ def _strategy(
             seed,
             cost.seconds if minds_time else None,
             cost.epoch_seconds,
-            history.interest,
+            history.wish,
         )
     return OptunaStrategy(
-        space, objectives, constraints, sampler, seed, history.quality_metric, history.interest
+        space, objectives, constraints, sampler, seed, history.quality_metric, history.wish
     )

@@ -7,9 +7,7 @@ from dataclasses import replace
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.measure.stored_samples import StoredPipeline, StoredSamples
 from paretune.runners.runtimes.runner import Samples
-from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.configure.schema import StudyConfig, StudyPaths
-from paretune.search.storage.study_storage import StudyStorage
+from paretune.search.study.open_study import OpenStudy
 
 
 def split_samples(
@@ -28,19 +26,19 @@ def split_samples(
     return StoredSamples(split, inputs, pipeline)
 
 
-def confirmed_samples(config: StudyConfig, paths: StudyPaths) -> StoredSamples | None:
+def confirmed_samples(study: OpenStudy) -> StoredSamples | None:
     """Return the inputs of a study's confirmed points, or ``None`` without a confirmation."""
-    known = StudyStorage(paths.storage_url, config.name).confirmed_on()
+    known = study.storage.confirmed_on()
     return None if known is None else StoredSamples.from_dict(known)
 
 
-def confirmed_files(config: StudyConfig, paths: StudyPaths) -> Samples | None:
+def confirmed_files(study: OpenStudy) -> Samples | None:
     """Return where the inputs of a study's confirmed points are, or ``None`` without any.
 
     Raises:
         StoreError: If those files are gone.
     """
-    samples = confirmed_samples(config, paths)
+    samples = confirmed_samples(study)
     if samples is None:
         return None
-    return samples.files(ArtifactStore(paths.store), paths.folder)
+    return samples.files(study.store, study.paths.folder)

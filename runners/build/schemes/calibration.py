@@ -9,6 +9,7 @@ from paretune.runners.build.stages import StageInput
 from paretune.runners.workload.model_file import fixed_batch, model_inputs
 
 _SAMPLES = 300
+"""Calibration samples that are used: NNCF's own default, `subset_size`."""
 
 
 def calibration_feeds(given: StageInput) -> list[dict[str, NDArray[Any]]]:

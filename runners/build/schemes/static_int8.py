@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from paretune.runners.build.schemes.calibration import calibration_feeds
 from paretune.runners.build.stages import StageInput
 from paretune.runners.build.stages.integer_graph import make_unsigned, quantize_biases
-from paretune.runners.build.stages.sensitivity import session_of
+from paretune.runners.onnx_session import cpu_session
 from paretune.runners.workload.model_file import CALIBRATION
-from paretune.runners.workload.onnx_weights import save_onnx
+from paretune.runners.workload.onnx_weights import save_onnx, serialized
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
 
@@ -80,7 +80,7 @@ def static_int8(
 
 def _outputs(model: onnx.ModelProto, feeds: Feeds) -> NDArray[np.float64]:
     """Return a model's first output for all feeds, concatenated."""
-    session = session_of(model)
+    session = cpu_session(serialized(model), threads=0)
     name = session.get_outputs()[0].name
     return np.concatenate(
         [np.asarray(session.run([name], feed)[0], np.float64).ravel() for feed in feeds]

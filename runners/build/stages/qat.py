@@ -20,7 +20,13 @@ from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.stages.train_part import train_part
 
 _PEAK_SHARE = 0.1
+"""Peak learning rate, as a share of the recipe's. Chosen by judgement."""
+
 _MOMENTUM = 0.1
+"""Weight of a new batch in the running range of activations; PyTorch's batch normalization uses the
+same value.
+"""
+
 _Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 

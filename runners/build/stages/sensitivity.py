@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
-from paretune.runners.workload.onnx_weights import check_fits_one_file
+from paretune.runners.onnx_session import cpu_session
+from paretune.runners.workload.onnx_weights import serialized
 from paretune.spaces import SchemeRecord
 
 _FEEDS = 8
+"""Calibration inputs that each layer runs on. Chosen by judgement."""
+
 WITH_WEIGHTS = ("MatMul", "Gemm")
 """Operators whose weights every scheme quantizes."""
 
@@ -96,7 +98,7 @@ def _values(
         name: [feed[name] for feed in feeds] for name in wanted & given
     }
     if inner:
-        session = session_of(probed)
+        session = cpu_session(serialized(probed), threads=0)
         runs = [session.run(inner, dict(feed)) for feed in feeds]
         found |= {name: [run[place] for run in runs] for place, name in enumerate(inner)}
     return found
@@ -110,7 +112,8 @@ def _noise(
     scheme: SchemeRecord,
 ) -> float:
     names = [name for name in dict.fromkeys(node.input) if name]
-    session = session_of(_alone(model, node, names, weights, values))
+    alone = _alone(model, node, names, weights, values)
+    session = cpu_session(alone.SerializeToString(), threads=0)
     operands = list(node.input)[:2]
     rounded = {
         name: _rounded_weight(weights[name], scheme.weight_bits, _output_channels(node))
@@ -170,17 +173,3 @@ def _rounded(array: NDArray[Any], low: float, high: float, bits: int) -> NDArray
     scale = (high - low) / (2**bits - 1) or 1.0
     rounded: NDArray[Any] = np.clip(np.round(array / scale) * scale, low, high).astype(array.dtype)
     return rounded
-
-
-def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Return a session of a model on the processor that logs errors only.
-
-    Raises:
-        StageError: If the model is too large to be passed on in memory.
-    """
-    check_fits_one_file(model)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )

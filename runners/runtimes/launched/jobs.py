@@ -12,6 +12,7 @@ from .pipeline import Pipeline, load_requests
 from .refusal import RefusedError, refuse
 
 _PROOF_CALLS = 5
+"""Calls with the runtime's profile on, as proof of the provider. Chosen by judgement."""
 
 
 def run(job: Job) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .refusal import RefusedError, is_out_of_memory
 
 _SCENARIOS = {"single_stream": "SingleStream", "server": "Server"}
 _PERCENTILES = (50, 90, 95, 99)
+"""Percentiles that LoadGen reports and that are kept."""
 
 
 def offer_load(job: Job, model: Model, feeds: list[Any]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from .backend import Job, Model
 from .refusal import RefusedError
 
 MOST_FEEDS = 8
+"""Different batches that a launch takes turns with. Chosen by judgement."""
 
 
 def arrays(job: Job, model: Model) -> list[Any]:

@@ -8,8 +8,13 @@ Call = Callable[[int], float]
 """Runs one of the batches, chosen by the turn, and returns the time in milliseconds."""
 
 _WINDOW_SECONDS = 0.02
+"""Seconds of one window of the warm-up. Chosen by judgement."""
+
 _STEADY_TOLERANCE = 0.03
+"""Relative difference within which the medians of three windows agree. Chosen by judgement."""
+
 _CANARY_CALLS = 51
+"""Calls of the canary, of which the median counts. Chosen by judgement."""
 
 
 def timed(function: Callable[[Any], Any], feeds: list[Any]) -> Call:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -11,17 +10,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretune.runners.store.scratch import locked
+from paretune.runners.file_lock import locked
 from paretune.runners.telemetry import switch_off_telemetry
-from paretune.search.storage.collector import collector_off
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
-
-TRIAL_TAG = "paretune.trial"
-STUDY_TAG = "paretune.study_uid"
-STATUS_TAG = "paretune.status"
 
 _SQLITE = "sqlite:///"
 
@@ -43,26 +36,6 @@ def mlflow_client(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def trial_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list[Run]:
-    """Return the runs of trials below a study's run, page by page.
-
-    A person's own runs there are not ours: they lack the tags of a trial.
-    """
-    runs: list[Run] = []
-    token = None
-    while True:
-        with collector_off():
-            page = client.search_runs(
-                [experiment_id],
-                f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`paretune.role` = 'trial'",
-                page_token=token,
-            )
-        runs.extend(run for run in page if TRIAL_TAG in run.data.tags)
-        token = page.token
-        if not token:
-            return runs
-
-
 def _make_database(path: Path) -> None:
     """Create MLflow's SQLite database under another name, then rename it.
 
@@ -72,7 +45,7 @@ def _make_database(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two studies in one folder share it, and may start at the same time.
-    with locked(path.parent, fcntl.LOCK_EX):
+    with locked(path.parent):
         _make_aside(path, path.with_name(f"{path.name}.new"))
 
 

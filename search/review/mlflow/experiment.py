@@ -1,4 +1,4 @@
-"""A study's MLflow experiment: found by name or created; created again after a move."""
+"""A study's MLflow experiment, found by name or created, and the runs in it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from paretune.search.review.mlflow.desired_runs import ROLE_TAG, STUDY_TAG, TRIAL_TAG
+from paretune.search.storage.collector import collector_off
+
 if TYPE_CHECKING:
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
 _LOG = logging.getLogger("paretune")
@@ -65,3 +68,32 @@ def place_before_move(experiment: Experiment, artifacts: Path | None) -> Path | 
         return None
     place = Path(unquote(location.path))
     return None if place == artifacts or place.exists() else place
+
+
+def study_runs(client: MlflowClient, experiment_id: str, uid: str) -> list[Run]:
+    """Return the runs of a study: one, unless somebody deleted or copied it."""
+    return list(
+        client.search_runs(
+            [experiment_id], f"tags.`{STUDY_TAG}` = '{uid}' and tags.`{ROLE_TAG}` = 'study'"
+        )
+    )
+
+
+def trial_runs(client: MlflowClient, experiment_id: str, parent_id: str) -> list[Run]:
+    """Return the runs of trials below a study's run, page by page.
+
+    A person's own runs there are not ours: they lack the tags of a trial.
+    """
+    runs: list[Run] = []
+    token = None
+    while True:
+        with collector_off():
+            page = client.search_runs(
+                [experiment_id],
+                f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`{ROLE_TAG}` = 'trial'",
+                page_token=token,
+            )
+        runs.extend(run for run in page if TRIAL_TAG in run.data.tags)
+        token = page.token
+        if not token:
+            return runs

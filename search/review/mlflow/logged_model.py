@@ -14,7 +14,7 @@ import numpy as np
 from paretune.runners.workload.model_file import ModelInput, fixed_batch, model_inputs, model_tensor
 from paretune.runners.workload.onnx_weights import fits_one_file
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import trial_params
+from paretune.search.review.mlflow.desired_runs import trial_params
 from paretune.spaces import ParetuneError, StudyError
 
 if TYPE_CHECKING:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-from paretune.search.review.frontier_rows import frontier_rows, row_values
+from paretune.search.review.frontier_rows import flat_values, frontier_rows
 from paretune.search.review.histogram import write_histogram
 from paretune.search.review.importance import importance_figure
+from paretune.search.review.mlflow.desired_runs import NOTE_TAG
+from paretune.search.review.mlflow.run_state import HISTOGRAM, HISTOGRAM_TAG
 from paretune.search.review.plot import pareto_figure, write_html
 from paretune.search.review.study_markdown import study_markdown
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
     from plotly.graph_objects import Figure
-
-_HISTOGRAM_OF = "paretune.histogram_of"
 
 
 class MlflowReview:
@@ -50,17 +50,19 @@ class MlflowReview:
         definition: Mapping[str, Any],
     ) -> None:
         """Log a study's description, table and interactive pictures to its run."""
+        from mlflow.entities import RunTag
+
         if not history.measured:
             return
         _log_figure(client, run_id, pareto_figure(history, name), "pareto.html")
-        rows = [row_values(row, history) for row in frontier_rows(history)]
-        rows = [row | {"ties": " ".join(map(str, row["ties"]))} for row in rows]
+        rows = [flat_values(row, history) for row in frontier_rows(history)]
         data = {"columns": list(rows[0]) if rows else [], "data": [[*row.values()] for row in rows]}
         client.log_dict(run_id, data, "frontier.json")
-        tables = json.dumps([{"path": "frontier.json", "type": "table"}])
-        client.set_tag(run_id, "mlflow.loggedArtifacts", tables)
-        note = study_markdown(name, history, definition)
-        client.set_tag(run_id, "mlflow.note.content", note)
+        tags = {
+            "mlflow.loggedArtifacts": json.dumps([{"path": "frontier.json", "type": "table"}]),
+            NOTE_TAG: study_markdown(name, history, definition),
+        }
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def log_importance(
         self, client: MlflowClient, run_id: str, history: History, name: str
@@ -70,8 +72,10 @@ class MlflowReview:
         if figure is not None:
             _log_figure(client, run_id, figure, "importance.html")
 
-    def log_points(self, client: MlflowClient, runs: Mapping[int, str], history: History) -> None:
-        """Log latency histograms of frontier and published points, and models of the latter.
+    def log_published(
+        self, client: MlflowClient, runs: Mapping[int, str], history: History
+    ) -> None:
+        """Log the models of published points, with their fresh values.
 
         Args:
             client: MLflow.
@@ -80,26 +84,31 @@ class MlflowReview:
         """
         measured = {record.number: record for record in history.measured}
         published = {
-            point.number: replace(measured[point.number], outcome=point.measurement)
+            runs[point.number]: replace(measured[point.number], outcome=point.measurement)
             for point in history.published
         }
-        frontier = {record.number: record for record in history.frontier}
-        for number, record in (frontier | published).items():
-            self._log_histogram(client, runs[number], record)
-        self.log_models(client, {runs[number]: record for number, record in published.items()})
+        self.log_models(client, published)
 
-    def _log_histogram(self, client: MlflowClient, run_id: str, record: TrialRecord) -> None:
-        digest = record.measurement.samples if record.measurement else ""
-        if client.get_run(run_id).data.tags.get(_HISTOGRAM_OF) == digest:
-            return
-        samples = self.store.get(digest)
-        if samples is None:
-            return
+    def log_histogram(
+        self, client: MlflowClient, run_id: str, record: TrialRecord, samples: str
+    ) -> bool:
+        """Log the latency histogram of a trial; ``False`` if its calls left the store.
+
+        Args:
+            client: MLflow.
+            run_id: The trial's run.
+            record: The trial.
+            samples: Digest of the timed calls.
+        """
+        file = self.store.get(samples)
+        if file is None:
+            return False
         with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder) / "latency.png"
-            write_histogram(samples, record.candidate.label, picture)
+            picture = Path(folder) / HISTOGRAM
+            write_histogram(file, record.candidate.label, picture)
             client.log_artifact(run_id, str(picture))
-        client.set_tag(run_id, _HISTOGRAM_OF, digest)
+        client.set_tag(run_id, HISTOGRAM_TAG, samples)
+        return True
 
 
 def _log_figure(client: MlflowClient, run_id: str, figure: Figure, name: str) -> None:

@@ -1,39 +1,54 @@
-"""MLflow, where runs are reviewed.
+"""MLflow, where runs are reviewed: what it should hold is applied here.
 
-One experiment and one parent run per study, one child run per trial.
+:mod:`desired_runs` says what that is. A study's runs are read once, when its tracking is opened;
+from then on, only changes are written.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.search.record.history import History
-from paretune.search.record.tracking import ENDINGS, Phase, Status
+from paretune.search.record.tracking import Phase, Status
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import trial_markdown, trial_numbers, trial_params
-from paretune.search.review.mlflow.client import (
-    STATUS_TAG,
-    STUDY_TAG,
+from paretune.search.review.mlflow.client import mlflow_client
+from paretune.search.review.mlflow.desired_runs import (
     TRIAL_TAG,
-    mlflow_client,
+    DesiredRuns,
+    progress,
+    replayed_progress,
+    study_run,
+)
+from paretune.search.review.mlflow.experiment import (
+    study_experiment,
+    study_runs,
     trial_runs,
 )
-from paretune.search.review.mlflow.experiment import study_experiment
 from paretune.search.review.mlflow.pictures import MlflowReview
-from paretune.search.review.mlflow.standing import Standing, Standings
-from paretune.search.review.mlflow.tags import TAG_CHARACTERS, trial_tags
+from paretune.search.review.mlflow.run_state import HISTOGRAM, RunState, Value
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import Run
 
 _PICTURES_AFTER = 10
+"""Trials between two pictures at least: drawing one takes as long as some trials' logging."""
+
 _PICTURES_GROWTH = 0.1
-_ENDED = "paretune.ended"
+"""Share by which a study has grown before the next picture, since that costs more with more trials.
+Chosen by judgement: it keeps the pictures' share of the time constant."""
+
 _PROGRESS_EVERY_S = 5.0
-_BATCH = 900  # MLflow takes a thousand metrics per call
+"""Seconds between two updates of the study's run. In a sweep, trials take a second each, and nobody
+looks that often."""
+
+_BATCH = 900
+"""Metrics per request; MLflow takes a thousand."""
+
+_PARENT_TAG = "mlflow.parentRunId"
 
 
 class MlflowTracking:
@@ -45,7 +60,7 @@ class MlflowTracking:
         definition: The study's definition; its ``uid`` distinguishes studies of one name in
             different storages.
         artifacts: Folder for artifacts, or ``None`` for the server's own.
-        study_file: Logged to the parent run.
+        study_file: Logged to the study's run.
         review: Logs pictures, tables and models.
     """
 
@@ -64,45 +79,40 @@ class MlflowTracking:
         self.name = name
         self.definition = definition
         self.uid: str = definition["uid"]
-        self.study_file = study_file
         self.experiment_id = study_experiment(self.client, name, artifacts)
-        self.parent_id = self._parent()
+        self.parent_id = self._parent(study_file)
         self.runs: dict[int, str] = {}
+        self._said: dict[int, RunState] = {}
+        self._drawn: dict[int, Mapping[str, str]] = {}
         self._frontier: set[int] = set()
-        self._said: dict[int, Standing] = {}
         self._pictured = 0
-        self._progress: list[Metric] = []
+        self._progress: list[Value] = []
         self._progress_at = time.monotonic()
 
     def bring_up_to_date(self, history: History) -> None:
-        """Make the trials' runs agree with the history."""
+        """Make the trials' runs agree with the history, and add the study's missing progress."""
         self._pictured = len(history.records)
         self._progress.clear()
-        known = {
-            run.data.tags[TRIAL_TAG]: run
-            for run in trial_runs(self.client, self.experiment_id, self.parent_id)
-        }
-        standings = Standings(history)
+        known: dict[str, Run] = {}
+        for run in trial_runs(self.client, self.experiment_id, self.parent_id):
+            if known.setdefault(run.data.tags[TRIAL_TAG], run) is not run:
+                self.client.delete_run(run.info.run_id)  # its trial has a run already
+        desired = DesiredRuns(history, self.uid)
         for record in history.records:
-            run = known.pop(str(record.number), None)
-            if run is not None and run.info.status in ("FINISHED", "FAILED"):
-                self.runs[record.number] = run.info.run_id
-                self._said[record.number] = Standing.said(run.data.tags, run.data.metrics)
+            found = known.get(str(record.number))
+            if found is None or not self._repaired(found, record, desired):
+                self._create(record, desired)
             else:
-                if run is not None:
-                    self.client.delete_run(run.info.run_id)
-                self._create(record, standings)
+                del known[str(record.number)]
         for run in known.values():
-            # Its trial never finished; it is logged again once it has.
+            # It is made again, or its trial never finished and is logged once it has.
             self.client.delete_run(run.info.run_id)
-        self._tell(history.records, standings)
+        self._frontier = desired.search_frontier
         self._log_missing_progress(history)
 
     def start(self, phase: Phase, history: History) -> None:
         """Mark the study's run as running, with its status."""
-        self.client.update_run(self.parent_id, status="RUNNING")
-        self.client.set_tag(self.parent_id, STATUS_TAG, phase)
-        self.client.set_tag(self.parent_id, _ENDED, "")
+        self._say(phase)
         if phase == "confirming":
             # Confirmation takes a while; this is what reviewers see meanwhile.
             self._flush_progress()
@@ -110,11 +120,10 @@ class MlflowTracking:
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Log a finished trial as a child run, and its effect on the study."""
-        standings = Standings(history)
-        self._create(record, standings)
-        self._tell(self._concerned(record, standings), standings)
-        self._log_progress(record, history)
-        # A picture costs more with more trials, so pictures become rarer.
+        desired = DesiredRuns(history, self.uid)
+        self._create(record, desired)
+        self._tell(desired.concerned(record, self._frontier), desired)
+        self._note_progress(progress(record, history))
         new = len(history.records) - self._pictured
         if new >= max(_PICTURES_AFTER, _PICTURES_GROWTH * self._pictured):
             self._log_study(history)
@@ -122,159 +131,130 @@ class MlflowTracking:
 
     def log_confirmed(self, history: History) -> None:
         """Log the confirmation, and the new standing of every trial."""
-        self._tell(history.records, Standings(history))
+        self._tell(history.records, DesiredRuns(history, self.uid))
 
     def finish(self, history: History, reason: str, status: Status) -> None:
-        """Log tables and pictures, and end the parent run."""
+        """Log tables, pictures and models, and end the study's run."""
         self._flush_progress()
-        self._log_review(history)
-        self.client.set_tag(self.parent_id, _ENDED, reason[:TAG_CHARACTERS])
-        self.client.set_tag(self.parent_id, STATUS_TAG, ENDINGS[status])
-        self.client.set_terminated(self.parent_id, status)
+        self._log_study(history)
+        self.review.log_importance(self.client, self.parent_id, history, self.name)
+        desired = DesiredRuns(history, self.uid)
+        for record in history.measured:
+            self._draw(record, desired.artifacts(record))
+        self.review.log_published(self.client, self.runs, history)
+        self._say((reason, status))
 
-    def _parent(self) -> str:
-        found = self.client.search_runs(
-            [self.experiment_id],
-            f"tags.`{STUDY_TAG}` = '{self.uid}' and tags.`paretune.role` = 'study'",
-        )
+    def _parent(self, study_file: Path) -> str:
+        """Return the study's run; make it if it is missing, and add what it lacks."""
+        wanted = study_run(self.definition)
+        found = study_runs(self.client, self.experiment_id, self.uid)
         if found:
             run_id: str = found[0].info.run_id
+            state = RunState.of(found[0])
+            changes = state.changes_to(wanted)
+            missing = {n: v for n, v in changes.params.items() if n not in state.params}
+            self._write(run_id, replace(changes, params=missing))
             return run_id
-        tags = {
-            STUDY_TAG: self.uid,
-            "paretune.role": "study",
-            "mlflow.source.name": "paretune search",
-        }
-        run = self.client.create_run(self.experiment_id, tags=tags, run_name=self.name)
-        for axis, values in self.definition["space"].items():
-            self.client.log_param(run.info.run_id, f"space.{axis}", ", ".join(map(str, values)))
-        goals = [f"{goal['direction']} {goal['metric']}" for goal in self.definition["objectives"]]
-        self.client.log_param(run.info.run_id, "objectives", ", ".join(goals))
-        self.client.log_artifact(run.info.run_id, str(self.study_file))
+        run = self.client.create_run(self.experiment_id, tags=dict(wanted.tags), run_name=self.name)
+        self._write(run.info.run_id, RunState(params=wanted.params))
+        self.client.log_artifact(run.info.run_id, str(study_file))
         return str(run.info.run_id)
 
-    def _create(self, record: TrialRecord, standings: Standings) -> None:
-        from mlflow.entities import Metric, Param
-
-        history, standing = standings.history, standings.of(record)
-        at, tags = int(record.finished_at * 1000), self._tags(record, history)
+    def _create(self, record: TrialRecord, desired: DesiredRuns) -> None:
+        """Log a trial as a new run."""
+        wanted, new = desired.trial(record), desired.new(record)
         run = self.client.create_run(
             self.experiment_id,
-            start_time=int(record.started_at * 1000),
-            tags={**tags, **standing.tags},
-            run_name=f"{record.number:04d} {record.candidate.label}",
+            start_time=new.started_ms,
+            tags={**wanted.tags, **new.tags, _PARENT_TAG: self.parent_id},
+            run_name=new.name,
         )
         run_id = run.info.run_id
-        self.client.log_batch(
-            run_id,
-            metrics=[
-                *(Metric(k, v, at, 0) for k, v in trial_numbers(record, history).items()),
-                *(Metric(k, v, at, 0) for k, v in standing.numbers.items()),
-                *(
-                    Metric(f"train_loss_{stage.replace('-', '_')}", loss, at, epoch)
-                    for stage, losses in record.train_losses.items()
-                    for epoch, loss in enumerate(losses, start=1)
-                ),
-            ],
-            params=[Param(name, str(value)) for name, value in trial_params(record).items()],
-        )
-        if record.failure and record.failure.log:
-            self.client.log_text(run_id, record.failure.log, "failure.log")
-        self.client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED", at)
-        self.runs[record.number] = run_id
-        self._said[record.number] = standing
+        written = RunState(params=wanted.params, metrics=wanted.metrics)
+        self._write(run_id, written, new.curves, at_ms=new.ended_ms)
+        for name, text in new.texts.items():
+            self.client.log_text(run_id, text, name)
+        self.client.set_terminated(run_id, wanted.status, new.ended_ms)
+        self.runs[record.number], self._said[record.number] = run_id, wanted
 
-    def _tags(self, record: TrialRecord, history: History) -> dict[str, str]:
-        return trial_tags(record, history) | {
-            "mlflow.parentRunId": self.parent_id,
-            "mlflow.source.name": "paretune search",
-            "mlflow.note.content": trial_markdown(record, history),
-            STUDY_TAG: self.uid,
-            "paretune.role": "trial",
-            TRIAL_TAG: str(record.number),
-        }
+    def _repaired(self, run: Run, record: TrialRecord, desired: DesiredRuns) -> bool:
+        """Bring a trial's run up to date; ``False`` if it has to be made again.
 
-    def _concerned(self, record: TrialRecord, standings: Standings) -> list[TrialRecord]:
-        """Return the trials whose standing a new one may have changed.
-
-        These are the trials that joined or left the frontier, those with the same run settings (the
-        new one may be their parent), and all trials if it is the baseline.
+        MLflow changes neither a param nor, in effect, the times of a run that never ended.
         """
-        moved = standings.search_frontier ^ self._frontier
-        return [
-            each
-            for each in standings.history.records
-            if record.number == 0
-            or each.number in moved
-            or (each.measurement and each.candidate.run == record.candidate.run)
-        ]
+        found, wanted = RunState.of(run), desired.trial(record)
+        changes = found.changes_to(wanted)
+        if changes.status or changes.params.keys() & found.params.keys():
+            return False
+        self._write(run.info.run_id, changes)
+        self.runs[record.number], self._said[record.number] = run.info.run_id, wanted
+        self._drawn[record.number] = found.artifacts
+        return True
 
-    def _tell(self, records: Iterable[TrialRecord], standings: Standings) -> None:
+    def _tell(self, records: Iterable[TrialRecord], desired: DesiredRuns) -> None:
         """Update the runs of trials whose standing has changed."""
-        from mlflow.entities import Metric, RunTag
-
-        self._frontier = standings.search_frontier
-        at = int(time.time() * 1000)
+        self._frontier = desired.search_frontier
         for record in records:
-            standing = standings.of(record)
-            change = self._said[record.number].changed_to(standing)
-            if change.tags or change.numbers:
-                self.client.log_batch(
-                    self.runs[record.number],
-                    metrics=[Metric(name, value, at, 0) for name, value in change.numbers.items()],
-                    tags=[RunTag(name, value) for name, value in change.tags.items()],
-                )
-                self._said[record.number] = standing
+            standing = desired.standing(record)
+            self._write(self.runs[record.number], self._said[record.number].changes_to(standing))
+            self._said[record.number] = standing
 
-    def _log_progress(self, record: TrialRecord, history: History) -> None:
-        from mlflow.entities import Metric
+    def _draw(self, record: TrialRecord, wanted: Mapping[str, str]) -> None:
+        """Log the pictures of a trial's run that it lacks."""
+        if wanted and self._drawn.get(record.number) != wanted:
+            run_id = self.runs[record.number]
+            if self.review.log_histogram(self.client, run_id, record, wanted[HISTOGRAM]):
+                self._drawn[record.number] = wanted
 
-        progress = {
-            "trials": float(len(history.records)),
-            "failed_trials": float(len(history.failed)),
-            "skipped_trials": float(len(history.skipped)),
-            "frontier_size": float(len(history.frontier)),
-        }
-        if history.hypervolume is not None:
-            progress["hypervolume"] = history.hypervolume
-        at = int(record.finished_at * 1000)
-        self._progress += [
-            Metric(name, value, at, record.number) for name, value in progress.items()
-        ]
-        # In a sweep, trials take a second each: nobody looks that often.
+    def _write(
+        self,
+        run_id: str,
+        changes: RunState,
+        values: Sequence[Value] = (),
+        at_ms: int | None = None,
+    ) -> None:
+        """Write changes of a run but its status, in one request if there are few enough."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        at_ms = int(time.time() * 1000) if at_ms is None else at_ms
+        values = [*(Value(k, v, at_ms, 0) for k, v in changes.metrics.items()), *values]
+        metrics = [Metric(each.name, each.value, each.at_ms, each.step) for each in values]
+        params = [Param(name, value) for name, value in changes.params.items()]
+        tags = [RunTag(name, value) for name, value in changes.tags.items()]
+        if metrics or params or tags:
+            self.client.log_batch(run_id, metrics[:_BATCH], params, tags)
+        for start in range(_BATCH, len(metrics), _BATCH):
+            self.client.log_batch(run_id, metrics[start : start + _BATCH])
+
+    def _say(self, state: Phase | tuple[str, Status]) -> None:
+        """Write the state of the study's run."""
+        wanted = study_run(self.definition, state)
+        self._write(self.parent_id, RunState(tags=wanted.tags))
+        if wanted.status == "RUNNING":
+            self.client.update_run(self.parent_id, status=wanted.status)
+        else:
+            self.client.set_terminated(self.parent_id, wanted.status)
+
+    def _note_progress(self, values: Sequence[Value]) -> None:
+        self._progress += values
         since_s = time.monotonic() - self._progress_at
         if since_s > _PROGRESS_EVERY_S or len(self._progress) > _BATCH:
             self._flush_progress()
 
     def _flush_progress(self) -> None:
         self._progress_at = time.monotonic()
-        if self._progress:
-            self.client.log_batch(self.parent_id, metrics=self._progress)
-            # After an interruption it is logged again: MLflow keeps one of two equal entries.
-            self._progress.clear()
+        # After an interruption it is logged again: MLflow keeps one of two equal entries.
+        self._write(self.parent_id, RunState(), self._progress)
+        self._progress.clear()
 
     def _log_missing_progress(self, history: History) -> None:
-        """Log the parent's missing metrics over trials, with their values at the time."""
+        """Log the study's missing metrics over trials, with their values at the time."""
         logged = {m.step for m in self.client.get_metric_history(self.parent_id, "trials")}
-        if all(record.number in logged for record in history.records):
-            return
-        replayed = History(
-            history.objectives,
-            history.constraints,
-            history.quality_metric,
-            interest=history.interest,
-        )
-        for record in sorted(history.records, key=lambda record: record.finished_at):
-            replayed.add(record)
-            if record.number not in logged:
-                self._log_progress(record, replayed)
-        self._flush_progress()
-
-    def _log_review(self, history: History) -> None:
-        """Log what is worth its time only after a search or a confirmation."""
-        self._log_study(history)
-        self.review.log_importance(self.client, self.parent_id, history, self.name)
-        self.review.log_points(self.client, self.runs, history)
+        if any(record.number not in logged for record in history.records):
+            for record, values in replayed_progress(history):
+                if record.number not in logged:
+                    self._note_progress(values)
+            self._flush_progress()
 
     def _log_study(self, history: History) -> None:
         self.review.log_study(self.client, self.parent_id, history, self.name, self.definition)

@@ -15,6 +15,7 @@ Arrays = dict[str, Any]
 Kept = TypeVar("Kept")
 
 _MOST_SHAPES = 32
+"""Shapes whose buffers and bindings are kept; the oldest goes first. Chosen by judgement."""
 
 
 class BoundSession:

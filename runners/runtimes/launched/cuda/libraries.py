@@ -26,6 +26,7 @@ _OF_NO_TOOLKIT = {"curand": "10", "cudnn": "9", "nvinfer": "10", "nvinfer_plugin
     "nvonnxparser": "10"
 }
 _FATAL_ONLY = 4
+"""ONNX Runtime's log level for fatal errors."""
 
 
 def cuda_major(ort: Any) -> str:

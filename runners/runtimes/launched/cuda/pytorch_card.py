@@ -10,6 +10,7 @@ from ..counters import beyond_the_memory_limit
 from ..refusal import RefusedError
 
 _WARM_UP_CALLS = 3
+"""Calls before a graph is captured: PyTorch's own examples make three."""
 
 
 def open_card(torch: Any, index: int) -> Any:

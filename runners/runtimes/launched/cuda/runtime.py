@@ -7,8 +7,9 @@ from typing import Any
 
 from ..refusal import RefusedError
 
+# Values of CUDA's own enumerations: cudaMemcpyKind, and the flag of a stream.
 _HOST_TO_DEVICE, _DEVICE_TO_HOST = 1, 2
-_NON_BLOCKING = 1
+_NON_BLOCKING = 1  # cudaStreamNonBlocking
 _INSUFFICIENT_DRIVER = 35  # also what CUDA says where there is no driver
 
 

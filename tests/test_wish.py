@@ -17,19 +17,19 @@ from paretune.search.propose.model_doubt import doubts
 from paretune.search.propose.strategy import OptunaStrategy
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
-from paretune.search.record.interest import ANYTHING, Interest
 from paretune.search.record.objective import Objective, default_objectives, reference_point
 from paretune.search.record.trial import TrialRecord
-from paretune.search.study.stored_history import load_history
+from paretune.search.record.wish import ANYTHING, Wish
+from paretune.search.study.open_study import load_history
 from paretune.spaces import ConfigError, SearchSpace
 
 GOALS = default_objectives("accuracy")
 BASE = {"accuracy": 0.98, "latency_p95_ms": 4.0, "throughput_samples_per_s": 250.0}
 
 
-def ends(interest: Interest, base: Mapping[str, float] = BASE, batch_size: int = 1) -> list[float]:
+def ends(wish: Wish, base: Mapping[str, float] = BASE, batch_size: int = 1) -> list[float]:
     """Return the reference point in the metrics' own units."""
-    reference = interest.reference(base, GOALS, "accuracy", batch_size)
+    reference = wish.reference(base, GOALS, "accuracy", batch_size)
     return [goal.value(end) for goal, end in zip(GOALS, reference, strict=True)]
 
 
@@ -47,22 +47,22 @@ def test_an_error_may_double_and_a_quality_of_zero_has_no_scale(quality: float, 
 
 
 def test_a_wish_moves_the_reference_a_little_beyond_its_limits() -> None:
-    assert ends(Interest(max_latency_ms=2.0, max_quality_drop=0.02)) == pytest.approx(
+    assert ends(Wish(max_latency_ms=2.0, max_quality_drop=0.02)) == pytest.approx(
         [0.955, 2.5, 25.0]
     )
-    assert ends(Interest(max_latency_ms=2.0, percentile="p99")) == pytest.approx(ends(ANYTHING))
-    both = ends(Interest(min_quality=0.97, max_quality_drop=0.02))
+    assert ends(Wish(max_latency_ms=2.0, percentile="p99")) == pytest.approx(ends(ANYTHING))
+    both = ends(Wish(min_quality=0.97, max_quality_drop=0.02))
     assert both == pytest.approx([0.9675, 40.0, 25.0])
 
 
 def test_what_just_keeps_a_limit_counts() -> None:
     for drop in (0.0, 0.001, 0.1):
-        assert ends(Interest(max_quality_drop=drop))[0] < BASE["accuracy"] - drop
+        assert ends(Wish(max_quality_drop=drop))[0] < BASE["accuracy"] - drop
 
 
 def test_a_larger_batch_may_take_longer() -> None:
-    assert ends(Interest(batch_size=32)) == pytest.approx([0.882, 40.0 * 32, 25.0])
-    assert ends(Interest(batch_size=1), batch_size=8) == pytest.approx(ends(ANYTHING))
+    assert ends(Wish(batch_size=32)) == pytest.approx([0.882, 40.0 * 32, 25.0])
+    assert ends(Wish(batch_size=1), batch_size=8) == pytest.approx(ends(ANYTHING))
 
 
 @pytest.fixture
@@ -73,29 +73,29 @@ def history(make_record: Callable[..., TrialRecord]) -> History:
 
 
 @pytest.mark.parametrize(
-    ("interest", "point", "batch_size", "holds"),
+    ("wish", "point", "batch_size", "holds"),
     [
         (ANYTHING, {"accuracy": 0.89}, 1, True),
         (ANYTHING, {"accuracy": 0.35, "latency_p95_ms": 0.01}, 1, False),
         (ANYTHING, {"latency_p95_ms": 400.0}, 64, True),
-        (Interest(max_latency_ms=2.0), {"latency_p95_ms": 2.4}, 1, True),
-        (Interest(max_latency_ms=2.0), {"latency_p95_ms": 2.6}, 1, False),
-        (Interest(max_latency_ms=2.0, percentile="p99"), {"latency_p99_ms": 2.6}, 1, False),
-        (Interest(max_quality_drop=0.02), {"accuracy": 0.96}, 1, True),
-        (Interest(max_quality_drop=0.02), {"accuracy": 0.95}, 1, False),
-        (Interest(min_quality=0.5), {"accuracy": 0.5}, 1, True),
-        (Interest(batch_size=1), {}, 8, False),
+        (Wish(max_latency_ms=2.0), {"latency_p95_ms": 2.4}, 1, True),
+        (Wish(max_latency_ms=2.0), {"latency_p95_ms": 2.6}, 1, False),
+        (Wish(max_latency_ms=2.0, percentile="p99"), {"latency_p99_ms": 2.6}, 1, False),
+        (Wish(max_quality_drop=0.02), {"accuracy": 0.96}, 1, True),
+        (Wish(max_quality_drop=0.02), {"accuracy": 0.95}, 1, False),
+        (Wish(min_quality=0.5), {"accuracy": 0.5}, 1, True),
+        (Wish(batch_size=1), {}, 8, False),
     ],
 )
 def test_of_interest_is_what_nearly_keeps_the_wish(
     history: History,
     make_record: Callable[..., TrialRecord],
-    interest: Interest,
+    wish: Wish,
     point: dict[str, float],
     batch_size: int,
     holds: bool,
 ) -> None:
-    history.interest = interest
+    history.wish = wish
     record = make_record(1, BASE | {"latency_p99_ms": 4.0} | point, batch_size)
     assert history.is_of_interest(record) is holds
     assert record.measurement is not None
@@ -121,16 +121,16 @@ def test_everything_is_of_interest_until_there_is_a_baseline(
 def test_points_outside_the_wish_add_no_hypervolume(
     history: History, make_record: Callable[..., TrialRecord]
 ) -> None:
-    history.interest = Interest(max_quality_drop=0.02)
+    history.wish = Wish(max_quality_drop=0.02)
     before = history.hypervolume
     history.add(make_record(1, BASE | {"accuracy": 0.9, "latency_p95_ms": 0.1}))
     assert history.frontier[-1].number == 1 and history.hypervolume == before
     assert before is not None and before > 0
-    assert history.as_published().interest == history.interest
+    assert history.as_published().wish == history.wish
 
 
-def frontier(space: SearchSpace, interest: Interest, **more: Any) -> FrontierStrategy:
-    return FrontierStrategy(space, GOALS, interest=interest, **more)
+def frontier(space: SearchSpace, wish: Wish, **more: Any) -> FrontierStrategy:
+    return FrontierStrategy(space, GOALS, wish=wish, **more)
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
@@ -138,7 +138,7 @@ def frontier(space: SearchSpace, interest: Interest, **more: Any) -> FrontierStr
 def test_other_batch_sizes_are_proposed_once_no_other_is_left(
     space: SearchSpace, batch_size: int, cost: Any
 ) -> None:
-    found = try_out(frontier(space, Interest(batch_size=batch_size), cost=cost), space.size)
+    found = try_out(frontier(space, Wish(batch_size=batch_size), cost=cost), space.size)
     assert found[0] == space.baseline and set(found) == set(space.candidates())
     is_wished = [candidate.run.batch_size == batch_size for candidate in found[1:]]
     assert is_wished == sorted(is_wished, reverse=True)
@@ -147,24 +147,24 @@ def test_other_batch_sizes_are_proposed_once_no_other_is_left(
 def test_a_wish_steers_where_the_search_goes() -> None:
     space = SearchSpace.from_values(LARGE)
     base = metrics(space.baseline)
-    interest = Interest(max_latency_ms=base["latency_p95_ms"] / 5, max_quality_drop=0.2)
-    limits = interest.limits(base, "accuracy")
+    wish = Wish(max_latency_ms=base["latency_p95_ms"] / 5, max_quality_drop=0.2)
+    limits = wish.constraints(base, "accuracy")
 
-    def share(interest: Interest) -> float:
-        found = [metrics(candidate) for candidate in try_out(frontier(space, interest), 30)[12:]]
+    def share(wish: Wish) -> float:
+        found = [metrics(candidate) for candidate in try_out(frontier(space, wish), 30)[12:]]
         return float(
             np.mean([all(one.violation(m[one.metric]) <= 0 for one in limits) for m in found])
         )
 
-    assert share(interest) > 2 * share(ANYTHING)
+    assert share(wish) > 2 * share(ANYTHING)
 
 
 def test_a_wish_out_of_reach_is_approached() -> None:
     """If no candidate is expected to count, the nearest are proposed."""
     space = SearchSpace.from_values(LARGE)
     everyone = sorted(metrics(candidate)["latency_p95_ms"] for candidate in space.candidates())
-    interest = Interest(max_latency_ms=everyone[0] / 5, min_quality=0.1)
-    found = [metrics(c)["latency_p95_ms"] for c in try_out(frontier(space, interest), 30)]
+    wish = Wish(max_latency_ms=everyone[0] / 5, min_quality=0.1)
+    found = [metrics(c)["latency_p95_ms"] for c in try_out(frontier(space, wish), 30)]
     assert everyone[0] in found
     assert np.median(found[10:]) < everyone[len(everyone) // 5]
 
@@ -183,8 +183,8 @@ def test_the_quality_of_builds_never_measured_is_doubted() -> None:
 
 def test_a_wish_is_a_limit_to_the_samplers_of_optuna() -> None:
     space = SearchSpace.from_values(SMALL_SPACE)
-    interest = Interest(max_quality_drop=0.01, batch_size=8)
-    chooser = OptunaStrategy(space, GOALS, sampler="tpe", interest=interest)
+    wish = Wish(max_quality_drop=0.01, batch_size=8)
+    chooser = OptunaStrategy(space, GOALS, sampler="tpe", wish=wish)
     found = try_out(chooser, 12)
     base = metrics(found[0])
     kept = {
@@ -202,11 +202,11 @@ def test_a_wish_is_a_limit_to_the_samplers_of_optuna() -> None:
 def test_a_file_says_it_and_a_search_says_it_otherwise(tmp_path: Path) -> None:
     path = write_study(tmp_path, wish={"max_latency_ms": 5, "min_accuracy": 0.9})
     wish = read_study_file(path).wish
-    assert wish.interest([1, 8], {}) == Interest(max_latency_ms=5.0, min_quality=0.9)
+    assert wish.to_wish([1, 8], {}) == Wish(max_latency_ms=5.0, min_quality=0.9)
     told = {"max_latency_ms": 2.0, "batch_size": 8, "percentile": "p99"}
-    assert wish.interest([1, 8], told) == Interest(2.0, "p99", None, 0.9, 8)
+    assert wish.to_wish([1, 8], told) == Wish(2.0, "p99", None, 0.9, 8)
     with pytest.raises(ConfigError, match=r"one of the space's, \[1, 8\]; got 3"):
-        wish.interest([1, 8], {"batch_size": 3})
+        wish.to_wish([1, 8], {"batch_size": 3})
 
 
 def test_mistakes_in_a_wish_are_reported_with_their_line(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
     wished = "wish: latency_p95_ms ≤ 1.5, a quality drop ≤ 0.05, batch size 8"
     assert wished in done.stdout
     history = load_history(path)
-    assert history.interest == Interest(1.5, "p95", 0.05, None, 8)
+    assert history.wish == Wish(1.5, "p95", 0.05, None, 8)
     assert [record.candidate.run.batch_size for record in history.records] == [1, 8, 8, 8]
     assert history.baseline is not None
     floor = history.baseline.metrics["accuracy"] - 0.05 * 1.25
@@ -240,7 +240,7 @@ def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
     write_study(tmp_path, **study)
     done = run_paretune("search", path, "--trials", "5")
     assert done.returncode == 0 and "wish: " not in done.stdout, done.stdout + done.stderr
-    assert load_history(path).interest == ANYTHING
+    assert load_history(path).wish == ANYTHING
     wrong = run_paretune("search", path, "--batch-size", "3")
     assert wrong.returncode == 2 and "one of the space's, [1, 8]; got 3" in wrong.stderr
 
@@ -249,5 +249,5 @@ def test_a_study_of_before_there_were_wishes_opens(iris_copy: Path) -> None:
     with sqlite3.connect(iris_copy.parent / "results" / "optuna.db") as storage:
         storage.execute("DELETE FROM study_user_attributes WHERE key = 'paretune_wish'")
     history = load_history(iris_copy)
-    assert history.interest == ANYTHING and history.hypervolume is not None
+    assert history.wish == ANYTHING and history.hypervolume is not None
     assert math.isfinite(history.hypervolume)
