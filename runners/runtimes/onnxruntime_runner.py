@@ -1,8 +1,9 @@
 """The ONNX Runtime runner."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from paretune.runners.runtimes.launched.backend import Job
 from paretune.runners.runtimes.lease import CPU
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import LAUNCHED, RuntimeRecord
@@ -83,7 +84,7 @@ class OnnxRuntimeRunner(ProcessRunner):
         run: RunSpec,
         samples: Samples,
         settings: MeasurementSettings | None = None,
-    ) -> dict[str, Any]:
+    ) -> Job:
         job = super()._job(model, run, samples, settings)
         options: dict[str, str] = job["options"]
         if run.execution_provider == _TENSORRT:

@@ -6,7 +6,6 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from paretune.runners.child import run_job
 from paretune.runners.failure import Failure
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched import start
+from paretune.runners.runtimes.launched.backend import Job
 from paretune.runners.runtimes.lease import CPU, Lease, lease
 from paretune.runners.runtimes.proof import prove
 from paretune.runners.runtimes.registry import RuntimeRecord
@@ -95,7 +95,7 @@ class ProcessRunner:
 
     def describe(self, folder: Path) -> Description | Failure:
         """Return the providers that this runtime has and knows, and versions."""
-        job = {"libraries": self.provider_libraries}
+        job: Job = {"libraries": self.provider_libraries}
         result = self._run("describe", job, folder, "describe")
         if isinstance(result, Failure):
             return result
@@ -112,18 +112,31 @@ class ProcessRunner:
         lease: Lease,
     ) -> Launch | Failure:
         """Time a model in one fresh process, pinned to as many cores as it has threads."""
-        pipeline = samples.pipeline
-        job = self._job(model, run, samples, settings) | {
+        pipeline, load = samples.pipeline, settings.load
+        timing: Job = {
             "device": self.device(run),
             "card": gpu.launch_card(self.device(run)),
             "warmup_seconds": settings.warmup_seconds,
             "min_seconds": settings.min_seconds,
             "min_iterations": settings.min_iterations,
             "max_iterations": settings.max_iterations,
-            "pipeline": pipeline and {k: str(v) for k, v in asdict(pipeline).items()},
-            "load": settings.load
-            and asdict(settings.load) | {"seed": secrets.randbits(31), "cores": self._spare(run)},
+            "pipeline": None,
+            "load": None,
         }
+        if pipeline:
+            timing["pipeline"] = {
+                "file": str(pipeline.file),
+                "requests": str(pipeline.requests),
+            }
+        if load:
+            timing["load"] = {
+                "scenario": load.scenario,
+                "queries_per_s": load.queries_per_s,
+                "seconds": load.seconds,
+                "seed": secrets.randbits(31),
+                "cores": self._spare(run),
+            }
+        job = self._job(model, run, samples, settings) | timing
         result = self._run("time", job, folder, "measure", settings.timeout_s, lease)
         if isinstance(result, Failure):
             return result
@@ -203,7 +216,7 @@ class ProcessRunner:
         run: RunSpec,
         samples: Samples,
         settings: MeasurementSettings | None = None,
-    ) -> dict[str, Any]:
+    ) -> Job:
         limit = (settings or MeasurementSettings()).memory_limit_bytes
         return {
             "model": str(model),
@@ -226,14 +239,19 @@ class ProcessRunner:
     def _run(
         self,
         action: str,
-        job: Mapping[str, Any],
+        job: Job,
         folder: Path,
         stage: str,
         timeout_s: float | None = None,
         lease: Lease = (),
     ) -> dict[str, Any] | Failure:
         backend = str(self.record.backend.resolve())
-        common = {"action": action, "backend": backend, "cores": [], "memory_limit_bytes": 0}
+        common: Job = {
+            "action": action,
+            "backend": backend,
+            "cores": [],
+            "memory_limit_bytes": 0,
+        }
         return run_job(
             _SCRIPT,
             {**common, **job},

@@ -4,11 +4,113 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
-Job = dict[str, Any]
-Node = dict[str, Any]
-"""``node``, ``operator``, ``provider`` and ``ms_per_call`` of a node that ran."""
+
+class PipelineJob(TypedDict):
+    """Files of the code around the model, and of its requests."""
+
+    file: str
+    requests: str
+
+
+class LoadJob(TypedDict):
+    """The load to offer: requests that arrive whether or not earlier ones have been answered."""
+
+    scenario: str
+    queries_per_s: float | None
+    seconds: float
+    seed: int
+    cores: list[int]
+
+
+class Job(TypedDict, total=False):
+    """What a launched process is asked to do, as its job file has it; which keys, its action says.
+
+    Every job has ``action``, ``backend``, ``cores``, ``memory_limit_bytes`` and ``folder``. Those
+    that run a model have the keys from ``model`` to ``inputs``.
+
+    Attributes:
+        action: ``time``, ``predict``, ``profile``, ``compare`` or ``describe``.
+        backend: The file of the runtime's module.
+        folder: Where results are written.
+        parent: The process with which this one ends.
+        cores: Those to pin to; none if empty.
+        memory_limit_bytes: Limit of the process's own data; 0 for none.
+        libraries: Plug-in provider libraries, by name.
+        model: The model file.
+        execution_provider: Where to run it.
+        options: The provider's options.
+        others: Options of providers that may take over nodes of this one, by provider.
+        dimensions: Values of the model's free dimensions to fix, by name.
+        intra_op_threads: Threads inside an operator.
+        graph_optimization_level: ONNX Runtime's number of it.
+        batch_size: Samples per call.
+        axes: The candidate's values on axes of other packages.
+        inputs: One file of samples per input.
+        device: The device to count energy on, such as ``cpu``.
+        card: The card's UUID and where its library lies, if the device is one.
+        warmup_seconds: Longest warm-up.
+        min_seconds: Shortest time to time for.
+        min_iterations: Fewest calls.
+        max_iterations: Most calls.
+        pipeline: Files of the code around the model and of its requests, or ``None``.
+        load: The load to offer after timing, or ``None``.
+        calls: Calls to profile.
+        other_model: The file to compare with.
+    """
+
+    action: str
+    backend: str
+    folder: str
+    parent: int
+    cores: list[int]
+    memory_limit_bytes: int
+    libraries: dict[str, str]
+    model: str
+    execution_provider: str
+    options: dict[str, str]
+    others: dict[str, dict[str, str]]
+    dimensions: dict[str, int]
+    intra_op_threads: int
+    graph_optimization_level: int
+    batch_size: int
+    axes: dict[str, Any]
+    inputs: list[str]
+    device: str
+    card: dict[str, str] | None
+    warmup_seconds: float
+    min_seconds: float
+    min_iterations: int
+    max_iterations: int
+    pipeline: PipelineJob | None
+    load: LoadJob | None
+    calls: int
+    other_model: str
+
+
+class Placed(TypedDict):
+    """A node, and the provider that it was assigned to."""
+
+    node: str
+    operator: str
+    provider: str
+
+
+class Ran(Placed):
+    """A node that ran, and the milliseconds that it took per call."""
+
+    ms_per_call: float
+
+
+class Node(Ran, total=False):
+    """A node that ran, as the runtime's own profile tells it.
+
+    Attributes:
+        tensors: Type and number of elements of what it wrote and read, if it ran elsewhere.
+    """
+
+    tensors: list[list[Any]]
 
 
 class Model(Protocol):

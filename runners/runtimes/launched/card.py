@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .backend import Job
+
 _ENERGY_SECONDS = 1.0
 """Least time over which energy is counted: the driver renews its counter ten times a second or so,
 and its error is then at most about a tenth. Untested on other cards than the one we had.
@@ -179,7 +181,7 @@ class CardCounters:
             return None
 
 
-def card_counters(job: dict[str, Any]) -> CardCounters | None:
+def card_counters(job: Job) -> CardCounters | None:
     """Return the counters of the job's card; ``None`` without a card, or without its library."""
     card = job.get("card")
     if not card:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import counters, samples, timing
-from .backend import Job, Model, describe, load
+from .backend import Job, Model, PipelineJob, describe, load
 from .card import card_counters
 from .pipeline import Pipeline, load_requests
 from .refusal import RefusedError, refuse
@@ -57,12 +57,12 @@ def _time(job: Job) -> dict[str, Any]:
         "load": None,
         "device_latency_ms": _device_latency_ms(job, model, feeds[0]),
     }
-    if job["pipeline"]:
-        result["end_to_end"] = _end_to_end(job, model)
-    if job["load"]:
+    if pipeline := job["pipeline"]:
+        result["end_to_end"] = _end_to_end(pipeline, job, model)
+    if load_offered := job["load"]:
         from .offered_load import offer_load
 
-        result["load"] = offer_load(job, model, feeds)
+        result["load"] = offer_load(load_offered, job, model, feeds)
     proof = getattr(model, "proof", None)  # after all that was timed: it tells where that ran
     result["proof"] = proof() if proof else None
     result["timed_s"] = time.perf_counter() - warming
@@ -82,10 +82,10 @@ def _device_latency_ms(job: Job, model: Model, feed: Any) -> float | None:
     return float(times[len(times) // 2])
 
 
-def _end_to_end(job: Job, model: Model) -> dict[str, list[float]]:
+def _end_to_end(files: PipelineJob, job: Job, model: Model) -> dict[str, list[float]]:
     """Time pre-processing, post-processing, and both with inference, for half as long."""
-    pipeline = Pipeline(Path(job["pipeline"]["file"]))
-    requests = load_requests(Path(job["pipeline"]["requests"]))
+    pipeline = Pipeline(Path(files["file"]))
+    requests = load_requests(Path(files["requests"]))
     turns = [
         [requests[row] for row in rows] if isinstance(requests, list) else requests[rows]
         for rows in samples.batches(len(requests), job["batch_size"])

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from .backend import Job, Model
+from .backend import Job, LoadJob, Model
 from .refusal import RefusedError, is_out_of_memory
 
 _SCENARIOS = {"single_stream": "SingleStream", "server": "Server"}
@@ -20,7 +20,7 @@ _PERCENTILES = (50, 90, 95, 99)
 """Percentiles that LoadGen reports and that are kept."""
 
 
-def offer_load(job: Job, model: Model, feeds: list[Any]) -> dict[str, float]:
+def offer_load(load: LoadJob, job: Job, model: Model, feeds: list[Any]) -> dict[str, float]:
     """Run a LoadGen scenario in this process; a query is one call of the job's batch size.
 
     Returns:
@@ -30,7 +30,6 @@ def offer_load(job: Job, model: Model, feeds: list[Any]) -> dict[str, float]:
         RefusedError: If LoadGen is not installed, or a call failed.
     """
     loadgen = _loadgen()
-    load = job["load"]
     settings = loadgen.TestSettings()
     settings.scenario = getattr(loadgen.TestScenario, _SCENARIOS[load["scenario"]])
     settings.mode = loadgen.TestMode.PerformanceOnly

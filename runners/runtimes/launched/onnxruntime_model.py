@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .backend import Job, Node
+from .backend import Job, Node, Placed
 from .counters import beyond_the_memory_limit
 from .cuda import libraries
 from .cuda.bound_session import BoundSession
@@ -251,11 +251,11 @@ def _check_shapes(session: Any) -> None:
             )
 
 
-def _assigned(session: Any) -> list[Node]:
+def _assigned(session: Any) -> list[Placed]:
     """Return every node with the provider that it was assigned to; empty if it does not tell."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return []
-    found: list[Node] = []
+    found: list[Placed] = []
     for part in session.get_provider_graph_assignment_info():
         for node in part.get_nodes():
             name = node.name or f"{node.op_type} {len(found)}"

@@ -159,9 +159,8 @@ class PyTorchModel:
                 torch.cuda.synchronize(self.device)
 
         self(feed)  # compiles
-        found = profiled(torch, call, calls, is_on_card=self.is_on_card)
-        for node in found:
-            node["provider"] = self.provider if self._is_compiled_whole() else self._eager
+        provider = self.provider if self._is_compiled_whole() else self._eager
+        found = profiled(torch, call, calls, provider, is_on_card=self.is_on_card)
         if self.is_on_card:  # the kernels do not show what ran on the processor instead
             found += [node for node in self._nodes(feed, 1) if node["provider"] != self.provider]
         return found
@@ -175,11 +174,14 @@ class PyTorchModel:
         counts: dict[str, int] = {}
         for node in nodes:
             counts[node["provider"]] = counts.get(node["provider"], 0) + 1
-        keys = ("node", "operator", "provider")
         return {
             "registered": [self.provider],
             "nodes": counts,
-            "elsewhere": [[n[k] for k in keys] for n in nodes if n["provider"] != self.provider],
+            "elsewhere": [
+                [node["node"], node["operator"], node["provider"]]
+                for node in nodes
+                if node["provider"] != self.provider
+            ],
             "options": {
                 "device": str(self.device),
                 "fp32_precision": self.fp32_precision,

@@ -55,7 +55,9 @@ def watched(
     return list(found.values())
 
 
-def profiled(torch: Any, call: Callable[[], Any], calls: int, *, is_on_card: bool) -> list[Node]:
+def profiled(
+    torch: Any, call: Callable[[], Any], calls: int, provider: str, *, is_on_card: bool
+) -> list[Node]:
     """Return what the profiler saw in some calls: a card's kernels, or the processor's events.
 
     On a card, copies and the calls that launched kernels are left out.
@@ -64,10 +66,8 @@ def profiled(torch: Any, call: Callable[[], Any], calls: int, *, is_on_card: boo
         torch: The module.
         call: Runs once.
         calls: How often.
+        provider: What the events belong to.
         is_on_card: Whether it runs on a card.
-
-    Returns:
-        The events, without a provider.
     """
     from importlib import import_module
 
@@ -78,7 +78,7 @@ def profiled(torch: Any, call: Callable[[], Any], calls: int, *, is_on_card: boo
     with profiler.profile(activities=activities) as recorded:
         for _ in range(calls):
             call()
-    nodes = []
+    nodes: list[Node] = []
     for event in recorded.key_averages():
         microseconds = event.self_cpu_time_total
         if is_on_card:
@@ -87,5 +87,12 @@ def profiled(torch: Any, call: Callable[[], Any], calls: int, *, is_on_card: boo
             microseconds = event.self_device_time_total if is_kernel else 0
         if microseconds > 0:
             milliseconds = microseconds / 1e3 / calls
-            nodes.append({"node": event.key, "operator": event.key, "ms_per_call": milliseconds})
+            nodes.append(
+                {
+                    "node": event.key,
+                    "operator": event.key,
+                    "provider": provider,
+                    "ms_per_call": milliseconds,
+                }
+            )
     return nodes
