@@ -20,6 +20,7 @@ from test_runner_contract import QUICK, double
 
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched.cuda import libraries, runtime
 from paretune.runners.runtimes.launched.cuda.bound_session import BoundSession, output_shape
@@ -351,7 +352,8 @@ def test_options_decide_answers_so_they_are_part_of_the_qualitys_key(tmp_path: P
     """Two studies with one store: TF32, or TensorRT's fp16, must not get fp32's accuracy."""
     np.save(tmp_path / "x.npy", np.ones((4, 8), np.float32))
     store = ArtifactStore(tmp_path / "store")
-    artifact: Any = type("Stored", (), {"path": double(tmp_path / "double.onnx"), "digest": "d"})
+    artifact = store.put(double(tmp_path / "double.onnx"))
+    samples = StoredSamples("validation", (store.put(tmp_path / "x.npy"),))
     keys = []
     commit = store.commit
     store.commit = lambda record: keys.append(record.key) or commit(record)  # type: ignore
@@ -363,11 +365,12 @@ def test_options_decide_answers_so_they_are_part_of_the_qualitys_key(tmp_path: P
             store,
             quality_metric="quality",
             fingerprint="workload",
-            samples=Samples([tmp_path / "x.npy"]),
-            score=lambda outputs: 1.0,
-            resample=lambda outputs: Failure("evaluate", FailureKind.INVALID, ""),
+            samples=samples,
+            folder=tmp_path,
+            score=lambda outputs, split: 1.0,
+            resample=lambda outputs, split, count: Failure("evaluate", FailureKind.INVALID, ""),
             settings=QUICK,
         )
         for _ in range(2):
-            assert not isinstance(evaluator._quality(artifact, CPU), Failure)
+            assert not isinstance(evaluator._quality(artifact, CPU, samples), Failure)
     assert len(set(keys)) == len(keys) == 3
