@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
-from conftest import run_paretune, wait_until, write_study
+from conftest import run_paretune, write_study
 from onnx_models import by_hand
 
 from paretune.runners.failure import Failure
@@ -69,11 +68,13 @@ def test_whoever_holds_another_device_holds_the_host() -> None:
 def test_who_waits_for_a_device_does_not_hold_the_host_meanwhile(tmp_path: Path) -> None:
     with lease_path("qnn:0").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        waiting = start(HOLD, "qnn:0", "0")
-        opened = psutil.Process(waiting.pid).open_files
-        wait_until(lambda: any("qnn" in each.path for each in opened()))
-        with waiting_until(time.monotonic()), lease("cpu"):
-            assert waiting.poll() is None
+        asking = HOLD.replace("with", "print('asks', flush=True)\nwith", 1)
+        waiting = start(asking, "qnn:0", "0")
+        assert waiting.stdout is not None and waiting.stdout.readline() == "asks\n"
+        until = time.monotonic() + 0.5  # meanwhile it asks every 0.02 s
+        while time.monotonic() < until:
+            with waiting_until(time.monotonic()), lease("cpu"):
+                assert waiting.poll() is None
     waiting.communicate(timeout=20)
     assert waiting.returncode == 0
 
