@@ -10,7 +10,7 @@ from paretune.runners.store.stage_record import StageRecord
 
 @dataclass(frozen=True)
 class Built:
-    """An artifact in the store, and how it came about.
+    """An artifact in the store, and the stages that made it.
 
     Attributes:
         artifact: The artifact's digest.

@@ -103,13 +103,12 @@ class Evaluator:
 
     def measure(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Measurement | Failure:
         """Return quality and timing of an artifact, run in one way on real samples."""
-        runner = self._runner(run)
-        if isinstance(runner, Failure):
-            return runner
+        if isinstance(ready := self._ready(artifact, run), Failure):
+            return ready
         quality = self._quality(artifact, run, samples)
         if isinstance(quality, Failure):
             return quality
-        timed = self._time(runner, artifact, run, samples)
+        timed = self.time(artifact, run, samples)
         if isinstance(timed, Failure):
             return timed
         resampled = tuple(quality.params["resampled"])
@@ -123,18 +122,20 @@ class Evaluator:
 
     def time(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Measurement | Failure:
         """Return only the timing of an artifact, run in one way."""
-        runner = self._runner(run)
-        if isinstance(runner, Failure):
-            return runner
-        return self._time(runner, artifact, run, samples)
+        if isinstance(ready := self._ready(artifact, run), Failure):
+            return ready
+        with self.store.scratch() as folder:
+            files = samples.files(self.store, self.folder)
+            timing = time_model(*ready, run, files, folder, self.settings)
+            if isinstance(timing, Failure):
+                return timing
+        return self.measurement(artifact, run, timing)
 
     def scored(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Scored | Failure:
         """Return the quality of an artifact on the samples' split, run in one way."""
-        runner, model = self._runner(run), self._model(artifact)
-        if isinstance(runner, Failure):
-            return runner
-        if isinstance(model, Failure):
-            return model
+        if isinstance(ready := self._ready(artifact, run), Failure):
+            return ready
+        runner, model = ready
         with self.store.scratch() as folder:
             files = samples.files(self.store, self.folder)
             prediction = runner.predict(model, run, files, folder, self.settings)
@@ -150,41 +151,22 @@ class Evaluator:
 
     def launched(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Launched | Failure:
         """Time an artifact in one fresh process, once the device is free and idle."""
-        runner, model = self._runner(run), self._model(artifact)
-        if isinstance(runner, Failure):
-            return runner
-        if isinstance(model, Failure):
-            return model
+        if isinstance(ready := self._ready(artifact, run), Failure):
+            return ready
         with self.store.scratch() as folder:
             files = samples.files(self.store, self.folder)
-            return launch_once(runner, model, run, files, folder, self.settings)
+            return launch_once(*ready, run, files, folder, self.settings)
 
-    def _runner(self, run: RunSpec) -> Runner | Failure:
-        if run.runner in self.runners:
-            return self.runners[run.runner]
-        message = f"there is no runner {run.runner!r}; known: {', '.join(self.runners)}"
-        return Failure("measure", FailureKind.UNSUPPORTED, message)
-
-    def _model(self, artifact: str) -> Path | Failure:
-        """Return the file that a runtime is given."""
-        path = self.store.get(artifact)
-        if path is None:
+    def _ready(self, artifact: str, run: RunSpec) -> tuple[Runner, Path] | Failure:
+        """Return the runner of a run, and the model file that it is given."""
+        if run.runner not in self.runners:
+            message = f"there is no runner {run.runner!r}; known: {', '.join(self.runners)}"
+            return Failure("measure", FailureKind.UNSUPPORTED, message)
+        model = self.store.get(artifact)
+        if model is None:
             message = "its model is missing or damaged in the artifact store"
             return Failure("measure", FailureKind.INVALID, message)
-        return path
-
-    def _time(
-        self, runner: Runner, artifact: str, run: RunSpec, samples: StoredSamples
-    ) -> Measurement | Failure:
-        model = self._model(artifact)
-        if isinstance(model, Failure):
-            return model
-        with self.store.scratch() as folder:
-            files = samples.files(self.store, self.folder)
-            timing = time_model(runner, model, run, files, folder, self.settings)
-            if isinstance(timing, Failure):
-                return timing
-        return self.measurement(artifact, run, timing)
+        return self.runners[run.runner], model
 
     def measurement(self, artifact: str, run: RunSpec, timing: Timing) -> Measurement:
         """Return the measurement of an artifact from its timing, and keep raw samples."""

@@ -25,10 +25,11 @@ class LoadJob(TypedDict):
 
 
 class Job(TypedDict, total=False):
-    """What a launched process is asked to do, as its job file has it; which keys, its action says.
+    """What a launched process is asked to do, as its job file has it.
 
-    Every job has ``action``, ``backend``, ``cores``, ``memory_limit_bytes`` and ``folder``. Those
-    that run a model have the keys from ``model`` to ``inputs``.
+    The action decides which keys a job has. Every job has ``action``, ``backend``, ``cores``,
+    ``memory_limit_bytes`` and ``folder``. Jobs that run a model also have every key of
+    ``ProcessRunner._job``.
 
     Attributes:
         action: ``time``, ``predict``, ``profile``, ``compare`` or ``describe``.
