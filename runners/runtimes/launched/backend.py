@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -137,6 +138,18 @@ class Model(Protocol):
 
     def profile(self, feed: Any, calls: int) -> list[Node]:
         """Return every node that ran, with its provider and time, as the runtime reports it."""
+
+
+def placement(nodes: Sequence[Placed], provider: str) -> dict[str, Any]:
+    """Return how many nodes each provider has, and the nodes that are not on ``provider``."""
+    return {
+        "nodes": dict(Counter(node["provider"] for node in nodes)),
+        "elsewhere": [
+            [node["node"], node["operator"], node["provider"]]
+            for node in nodes
+            if node["provider"] != provider
+        ],
+    }
 
 
 def load(job: Job, **changes: Any) -> Model:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .backend import Job, Node, Placed
+from .backend import Job, Node, Placed, placement
 from .counters import beyond_the_memory_limit
 from .cuda import libraries
 from .cuda.bound_session import BoundSession
@@ -78,18 +78,12 @@ class OnnxRuntimeModel:
                 "unsupported",
                 f"asked for {self.provider}, but ONNX Runtime changed to {registered[0]} meanwhile",
             )
-        nodes = _assigned(self.session)
-        counts: dict[str, int] = {}
-        for node in nodes:
-            counts[node["provider"]] = counts.get(node["provider"], 0) + 1
-        elsewhere = [node for node in nodes if node["provider"] != self.provider]
         options = dict(self.session.get_provider_options().get(self.provider, {}))
         options.pop("user_compute_stream", None)  # an address
         host = {} if self._bound is None else {"host_memory": self._bound.host_memory}
         return {
             "registered": registered,
-            "nodes": counts,
-            "elsewhere": [[n["node"], n["operator"], n["provider"]] for n in elsewhere],
+            **placement(_assigned(self.session), self.provider),
             "options": {**options, **host},
         }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .backend import Job, Node
+from .backend import Job, Node, placement
 from .cuda.pytorch_card import CapturedGraph, can_compile, moved, open_card, set_fp32_precision
 from .pytorch_profile import profiled, watched
 from .refusal import RefusedError, refuse
@@ -171,17 +171,9 @@ class PyTorchModel:
         It is asked for after everything was timed, because it runs the graph node by node.
         """
         nodes = [] if self._feed is None else self._nodes(self._feed, 1)
-        counts: dict[str, int] = {}
-        for node in nodes:
-            counts[node["provider"]] = counts.get(node["provider"], 0) + 1
         return {
             "registered": [self.provider],
-            "nodes": counts,
-            "elsewhere": [
-                [node["node"], node["operator"], node["provider"]]
-                for node in nodes
-                if node["provider"] != self.provider
-            ],
+            **placement(nodes, self.provider),
             "options": {
                 "device": str(self.device),
                 "fp32_precision": self.fp32_precision,
