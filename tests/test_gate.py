@@ -114,6 +114,17 @@ def test_more_compression_is_not_expected_to_be_better(trial: Make) -> None:
     assert bound("large", 0.5, "fp32") == pytest.approx(0.909)
 
 
+def test_few_samples_leave_room_above_a_measured_quality(trial: Make) -> None:
+    history = History(OBJECTIVES, records=[trial(0, ("reference", 0.0, "fp32"), 1.0, 5.0)])
+    seen = trial(1, ("small", 0.25, "fp32"), 0.967, 2.0)
+    assert seen.measurement is not None
+    spread = {"accuracy": Statistic(0.967, 0.9, 1.0)}
+    statistics = {**seen.measurement.statistics, **spread}
+    history.add(replace(seen, outcome=replace(seen.measurement, statistics=statistics)))
+    bound = Gate(history).quality_bound(BuildSpec("small", 0.5, Quantization.FP32))
+    assert bound == pytest.approx(1.0 + 0.01)
+
+
 def test_a_broken_limit_is_known_before_training(trial: Make) -> None:
     limits = [Constraint("latency_p95_ms", maximum=2.0)]
     records = [trial(0, ("reference", 0.0, "fp32"), 0.9, 5.0)]
