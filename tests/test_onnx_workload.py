@@ -14,7 +14,7 @@ from onnx_models import MODELS, Samples, external_data, fixed_batch, perceptron,
 import paretune
 from paretune.runners.build.stages.sensitivity import most_sensitive, sensitivities
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.onnx_files.answers import onnx_answers
 from paretune.runners.workload.quality import accuracy, cosine_similarity, f1, negative_mse
 from paretune.spaces import ParetuneError, Quantization, StudyError, WorkloadError
 
@@ -146,12 +146,17 @@ def test_a_study_with_the_imports_of_an_earlier_version_is_the_same_study(
         paretune.onnx_study(model, data, metric="mse", folder=study.parent)
 
 
-def test_a_model_without_a_batch_axis_is_reported(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_a_model_without_a_batch_axis_takes_one_sample_per_call(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
     # One sample is four rows: a model of batches of four, given as if it took one at a time.
     model, data = bring(tmp_path, fixed_batch, rng)
-    np.savez(data, input=np.zeros((64, 4, 32), np.float32))
-    with pytest.raises(ParetuneError, match="has no batch axis: export it with one"):
-        loaded(paretune.onnx_study(model, data, folder=tmp_path / "study"))
+    np.savez(data, input=rng.standard_normal((64, 4, 32)).astype(np.float32))
+    study = paretune.onnx_study(model, data, folder=tmp_path / "study")
+    assert yaml.safe_load(study.read_text("utf-8"))["space"]["batch_size"] == [1]
+    workload = loaded(study)
+    assert workload.layout.inputs == {"input": None} and workload.layout.outputs == {"output": None}
+    assert workload.data.test.targets.shape == (24, 4, 4)
 
 
 def test_a_changed_weights_file_is_another_workload(

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
 from paretune.runners.workload.user_code import load_plugins
-from paretune.spaces import WorkloadError
+from paretune.spaces import SCHEMES, WorkloadError
 
 STAGE_MARK = "paretune stage: "
 """Prefix of the log line that names a stage when it begins."""
@@ -150,7 +150,18 @@ def describe() -> WorkloadInfo:
         # that grows far beyond it: so the first job loads everything that builds need.
         for module in ("nncf", "onnx", "onnxruntime", "torch_pruning"):
             importlib.import_module(module)
-        return _builder().loaded.info
+        loaded = _builder().loaded
+        return replace(loaded.info, unfit=_unfit(loaded), remarks=(*loaded.workload.remarks(),))
+
+
+def _unfit(loaded: LoadedWorkload) -> dict[str, str]:
+    """Return why a scheme does not apply to a user's ONNX file, by the scheme's name."""
+    from paretune.runners.build.schemes.unfit import unfit_schemes
+
+    if loaded.model_file is None:
+        return {}
+    constants = {name: each.value for name, each in loaded.layout.constants.items()}
+    return unfit_schemes(loaded.model_file, SCHEMES, constants)
 
 
 def epoch_seconds() -> dict[str, float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.spaces import StoreError
 
 
@@ -68,11 +69,13 @@ class StoredSamples:
         split: ``validation`` or ``test``.
         inputs: Digests of ``.npy`` files, one for each of the model's inputs, in order.
         pipeline: Pre- and post-processing to time as well, if any.
+        layout: How they become the inputs of a call, and which outputs are judged.
     """
 
     split: str
     inputs: tuple[str, ...]
     pipeline: StoredPipeline | None = None
+    layout: Layout = field(default_factory=Layout)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StoredSamples:
@@ -86,7 +89,8 @@ class StoredSamples:
             around["file"], around.get("sha256", ""), Path(around["requests"]).name
         )
         inputs = tuple(Path(each).name for each in values["inputs"])
-        return cls(values.get("split", "test"), inputs, pipeline or None)
+        layout = Layout.from_dict(values["layout"]) if "layout" in values else Layout()
+        return cls(values.get("split", "test"), inputs, pipeline or None, layout)
 
     def files(self, store: ArtifactStore, folder: Path) -> Samples:
         """Return where the samples are on this machine.
@@ -100,9 +104,10 @@ class StoredSamples:
         """
         inputs = [self._file(store, name) for name in self.inputs]
         if self.pipeline is None:
-            return Samples(inputs)
+            return Samples(inputs, layout=self.layout)
         requests = self._file(store, self.pipeline.requests)
-        return Samples(inputs, PipelineFiles(self.pipeline.path(folder), requests))
+        around = PipelineFiles(self.pipeline.path(folder), requests)
+        return Samples(inputs, around, self.layout)
 
     def _file(self, store: ArtifactStore, name: str) -> Path:
         path = store.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ class WorkloadInfo:
         pipeline: Its pre- and post-processing file, if it has one.
         recipe: Its recipe for training.
         is_file: Whether the reference is an ONNX file.
+        unfit: Why a scheme does not apply to it, by the scheme's name.
+        remarks: What a person should know before the search, one line each.
     """
 
     name: str
@@ -49,6 +52,8 @@ class WorkloadInfo:
     pipeline: Path | None = None
     recipe: Recipe = field(default_factory=Recipe)
     is_file: bool = False
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 class LoadedWorkload:
@@ -72,6 +77,7 @@ class LoadedWorkload:
             self.data = self.workload.data()
             model_file = self.workload.model_file()
             self.model_file = model_file and path.parent / model_file
+            self.layout = self.workload.layout()
             files = [path.parent / file for file in self.workload.depends_on()]
             if self.model_file:
                 files += [self.model_file, *external_files(self.model_file)]

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.workload.data import Data, Split
-from paretune.runners.workload.model_file import given_inputs, model_output, read_arrays
-from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.model_file import model_outputs, read_arrays
+from paretune.runners.workload.onnx_files.answers import Original
+from paretune.runners.workload.onnx_files.classes import class_numbers
+from paretune.runners.workload.onnx_files.inputs import GivenInputs, InputSettings, given_inputs
+from paretune.runners.workload.onnx_files.layout import Layout
+from paretune.runners.workload.outputs import only_or_all
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.quality import QUALITIES, Quality
 from paretune.runners.workload.user_code import load_attribute, split_reference
@@ -20,6 +26,9 @@ from paretune.spaces import REFERENCE, WorkloadError
 
 if TYPE_CHECKING:
     from torch import nn
+
+WRITTEN = "Written by `paretune search --onnx`"
+"""What a workload says that a command has written."""
 
 _FEWEST_SAMPLES = 8
 """Samples that are needed for calibration, validation and test. Chosen by judgement."""
@@ -39,19 +48,34 @@ class OnnxWorkload(Workload):
     Attributes:
         model: The ONNX file.
         samples: An ``.npz`` file with one array per input of the model, by name (first axis: the
-            sample). For a model with one input, an ``.npy`` file is enough.
-        labels: The labels: name of an array in the samples' file, or a file with one array.
+            sample), or a folder of ``.npy`` files, which may be larger than memory. For a model
+            with one input, an ``.npy`` file is enough. An array of the shape of an input without an
+            axis for the sample, such as a single number, is a constant.
+        labels: The labels: name of an array in the samples' file, or a file with one array. Text
+            labels are looked up among the file's own names of classes.
         metric: ``accuracy``, ``f1`` (averaged over classes), ``mse`` (recorded as ``negative_mse``)
-            or ``cosine`` (similarity), of the model's first output; or ``FILE.py:FUNCTION``, which
-            takes outputs and targets and returns a number, higher is better. The default is
-            ``accuracy`` if the labels (or without labels, the model's outputs) are integers, and
-            otherwise, without labels, ``cosine``.
+            or ``cosine`` (similarity); or ``FILE.py:FUNCTION``, which takes outputs and targets and
+            returns a number, higher is better. With labels, the built-in ones judge the first
+            output. The default is ``accuracy`` if the labels are integers or, without labels, the
+            model has one output and that is of integers; and otherwise, without labels, ``cosine``:
+            the mean over all outputs.
+        outputs: Names of the outputs that are judged; by default all that are tensors of numbers
+            and have an axis for the sample.
+        constants: Inputs that are the same in every call, by name: numbers, or lists of numbers.
+        batch_axes: The batch axis of inputs and outputs where it is not the first, by name;
+            ``None`` for an input that takes one sample without an axis for it.
+        shapes: The sizes of an input's free dimensions, by name: its whole shape, in which the
+            batch's size does not count. They are fixed in the files.
     """
 
     model: str
     samples: str
     labels: str | None = None
     metric: str | None = None
+    outputs: Sequence[str] | None = None
+    constants: Mapping[str, Any] = MappingProxyType({})
+    batch_axes: Mapping[str, int | None] = MappingProxyType({})
+    shapes: Mapping[str, Sequence[int]] = MappingProxyType({})
 
     def __init__(self) -> None:
         self._folder = Path(inspect.getfile(type(self))).resolve().parent
@@ -63,6 +87,19 @@ class OnnxWorkload(Workload):
         """Return the ONNX file's path."""
         return self._folder / self.model
 
+    def layout(self) -> Layout:
+        """Return where the samples are in the model's inputs and outputs."""
+        return self._original.layout
+
+    def remarks(self) -> Sequence[str]:
+        """Return what a person should know of how the model is judged, one line each.
+
+        Raises:
+            WorkloadError: If the model does not give its own answers (see ``check_batches``).
+        """
+        self._original.check_batches()
+        return self._original.remarks
+
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
         """Return the reference only: it has no PyTorch model."""
         return {REFERENCE: _no_module}
@@ -73,47 +110,81 @@ class OnnxWorkload(Workload):
         Raises:
             ParetuneError: If they do not fit the model, or are too few.
         """
-        inputs = given_inputs(self.model_file(), self._folder / self.samples, self._label_name())
-        count = len(inputs[0])
-        if count < _FEWEST_SAMPLES or any(len(array) != count for array in inputs):
-            counts = ", ".join(str(len(array)) for array in inputs)
+        given = self._given
+        counts = {name: len(array) for name, array in given.arrays.items()}
+        if len(given) < _FEWEST_SAMPLES or len(set(counts.values())) > 1:
             raise WorkloadError(
-                f"{self.samples} has {counts} samples; every input needs the same number, and at "
-                f"least {_FEWEST_SAMPLES}, for calibration, validation and test"
+                f"{self.samples} has {', '.join(map(str, counts.values()))} samples; every input "
+                f"needs the same number, and at least {_FEWEST_SAMPLES}, for calibration, "
+                "validation and test"
             )
-        if self.labels is None:
-            targets = onnx_answers(self.model_file(), inputs)
-        else:
-            targets = self._read_labels()
-        whole = Split(inputs[0], targets, tuple(inputs[1:]))
-        rows = np.random.default_rng(0).permutation(count)
-        first = min(_MOST_CALIBRATION, count // 4)
-        middle = first + (count - first) // 2
-        calibration = whole.take(rows[:first])
+        targets: Any = only_or_all(self._answers()) if self.labels is None else self._read_labels()
+        first, *further = given.arrays.values()
+        whole = Split(first, targets, tuple(further))
+        rows = np.random.default_rng(0).permutation(len(given))
+        count = min(_MOST_CALIBRATION, len(given) // 4)
+        middle = count + (len(given) - count) // 2
+        calibration = whole.take(rows[:count])
         return Data(
             train=calibration,
             calibration=calibration,
-            validation=whole.take(rows[first:middle]),
+            validation=whole.take(rows[count:middle]),
             test=whole.take(rows[middle:]),
         )
 
-    def quality(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-        """Return the metric of the model's first output."""
+    def quality(self, outputs: Any, targets: Any) -> float:
+        """Return the metric of the judged outputs."""
         return self._quality(outputs, targets)
 
     def depends_on(self) -> Sequence[Path]:
         """Return the other files that the workload names."""
-        files = [self._folder / self.samples]
+        samples = self._folder / self.samples
+        files = (
+            [] if samples.is_dir() else [samples]
+        )  # what is in a folder, the data's digest tells
         if self.labels is not None and self._label_name() is None:
             files.append(self._folder / self.labels)
         if self.metric is not None and self.metric not in QUALITIES:
             files.append(split_reference(self.metric, self._folder)[0])
         return files
 
+    @cached_property
+    def _given(self) -> GivenInputs:
+        settings = InputSettings(self.constants, self.batch_axes, self.shapes)
+        data = self._folder / self.samples
+        return given_inputs(self.model_file(), data, self._label_name(), settings)
+
+    @cached_property
+    def _original(self) -> Original:
+        return Original(self.model_file(), self._given, self._judged, self.batch_axes)
+
+    @cached_property
+    def _judged(self) -> Sequence[str] | None:
+        """The outputs that are judged; ``None`` for all that can be.
+
+        Labels say what one output should be. Earlier versions judged the first output alone, and a
+        study that one of them has written goes on with it.
+        """
+        if self.outputs is not None:
+            return self.outputs
+        first = [model_outputs(self.model_file())[0].name]
+        is_of_all = self.metric not in (None, *QUALITIES) or self.labels is None
+        return None if is_of_all and not self._is_old else first
+
+    @property
+    def _is_old(self) -> bool:
+        source = Path(inspect.getfile(type(self))).read_text("utf-8")
+        return WRITTEN in source and "outputs" not in vars(type(self))
+
+    def _answers(self) -> dict[str, NDArray[Any]]:
+        return self._original.answers()
+
     def _find_quality(self) -> Quality:
-        output = model_output(self.model_file())  # this explains that there is no PyTorch model
+        outputs = model_outputs(self.model_file())  # this explains that there is no PyTorch model
         if self.metric is None and self.labels is None:
-            return QUALITIES["accuracy" if output.dtype.kind in "iub" else "cosine"]
+            judged = [each for each in outputs if each.name in (self._judged or [each.name])]
+            is_class = len(judged) == 1 and judged[0].dtype.kind in "iub"
+            return QUALITIES["accuracy" if is_class else "cosine"]
         if self.metric is None:
             if self._read_labels().dtype.kind not in "iub":
                 raise WorkloadError(
@@ -142,13 +213,15 @@ class OnnxWorkload(Workload):
         name = self._label_name()
         arrays = read_arrays(self._folder / (self.samples if name else str(self.labels)))
         if name is None and len(arrays) == 1:
-            return next(iter(arrays.values()))
-        if name not in arrays:
+            labels = next(iter(arrays.values()))
+        elif name in arrays:
+            labels = arrays[name]
+        else:
             raise WorkloadError(
                 f"cannot find the labels {self.labels!r}: there is neither a file with one array "
                 f"of this name nor an array in {self.samples}, which has {', '.join(arrays)}"
             )
-        return arrays[name]
+        return labels if labels.dtype.kind not in "US" else class_numbers(self.model_file(), labels)
 
 
 def _no_module() -> nn.Module:

@@ -13,6 +13,7 @@ from .cuda import libraries
 from .cuda.bound_session import BoundSession
 from .cuda.runtime import CudaRuntime
 from .refusal import RefusedError, refuse
+from .samples import batch_axes
 
 _RECORDS_NODES = "session.record_ep_graph_assignment_info"
 _GRAPH = "enable_cuda_graph"
@@ -38,9 +39,8 @@ class OnnxRuntimeModel:
         self.session = _session(ort, job, settings)
         inputs = self.session.get_inputs()
         self.input_names = [value.name for value in inputs]
-        self._outputs = [output.name for output in self.session.get_outputs()]
-        first = {value.shape[0] for value in inputs if value.shape}
-        self.has_fixed_batch = len(first) == 1 and isinstance(first.pop(), int)
+        self.output_names = [output.name for output in self.session.get_outputs()]
+        self.has_fixed_batch = _has_fixed_batch(job, inputs)
         self._started: Path | None = Path(job["folder"]) / "started"
         self._bound: BoundSession | None = None
         if self.provider in libraries.PROVIDER_LIBRARIES:
@@ -54,7 +54,7 @@ class OnnxRuntimeModel:
     def __call__(self, feed: Any) -> Sequence[Any]:
         """Run the session; on a card, the outputs are overwritten by the next call."""
         if self._bound is None:
-            outputs: Sequence[Any] = self.session.run(self._outputs, feed)
+            outputs: Sequence[Any] = self.session.run(self.output_names, feed)
             return outputs
         outputs = self._bound(feed)
         if self._started is not None:
@@ -117,6 +117,13 @@ class OnnxRuntimeModel:
                 node["tensors"] = _tensors(arguments)
             node["ms_per_call"] += event["dur"] / 1e3 / calls
         return list(nodes.values())
+
+
+def _has_fixed_batch(job: Job, inputs: Sequence[Any]) -> bool:
+    """Return whether the batch axes of a session's inputs have one size, which is fixed."""
+    axes = batch_axes(job, [value.name for value in inputs])
+    sizes = {value.shape[axes[value.name]] for value in inputs if axes.get(value.name) is not None}
+    return len({size for size in sizes if isinstance(size, int)}) == 1
 
 
 def load(job: Job) -> OnnxRuntimeModel:
