@@ -62,6 +62,7 @@ class SchemeRecord:
 
 _OWN = (
     "fp32",
+    "fp32_cast",
     "fp16",
     "bf16",
     "int8_static",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import (
     SAMPLES,
@@ -191,7 +192,8 @@ def test_every_scheme_is_made_or_left_out(
     loaded = LoadedWorkload("workload.py:Model", tmp_path / "study")
     builder = Builder(loaded, ArtifactStore(tmp_path / "store"))
     names = {each.name for each in model_of(model).graph.input} - {"w1", "w2", "w3"}
-    for scheme in ("fp32", *SCHEMES_OF_FILES):
+    casts = ["fp32-cast"] if make is double else []
+    for scheme in ("fp32", *casts, *SCHEMES_OF_FILES):
         built = builder.build(BuildSpec("reference", 0.0, Quantization(scheme), 0.0))
         if scheme in CASES[make]:
             assert isinstance(built, Failure) and built.kind == "unsupported", built
@@ -202,7 +204,11 @@ def test_every_scheme_is_made_or_left_out(
         assert {each.name for each in model_of(path).graph.input} == names
         answers = onnx_answers(path, loaded.data.test.all_inputs)
         assert loaded.score(answers, "test") > (0.95 if scheme == "int4-weight" else 0.99), scheme
-    assert set(unfit_schemes(model, SCHEMES)) == CASES[make]
+    reasons = set(unfit_schemes(model, SCHEMES))
+    assert reasons - {"fp32-cast"} == CASES[make]
+    written = yaml.safe_load((tmp_path / "study" / "study.yaml").read_text("utf-8"))
+    is_double = "fp32-cast" not in reasons
+    assert is_double == (make is double) == ("fp32-cast" in written["space"]["quantization"])
 
 
 def model_of(path: Path) -> onnx.ModelProto:
@@ -221,7 +227,7 @@ def test_what_has_no_layer_to_quantize_is_left_out(
     kernel = weight("kernel", 4, 3, 3, 3, rng=rng)
     onnx.save(finished(nodes, [kernel], inputs=inputs), tmp_path / "convolution.onnx")
     reasons = unfit_schemes(tmp_path / "convolution.onnx", SCHEMES)
-    assert set(reasons) == {"int8-dynamic", "int8-weight", "int4-weight"}
+    assert set(reasons) == {"fp32-cast", "int8-dynamic", "int8-weight", "int4-weight"}
     assert "no MatMul or Gemm with constant weights (it has Conv," in reasons["int8-weight"]
     relu = [helper.make_node("Slice", ["input", "start", "end", "axis"], ["output"])]
     ends = [

@@ -17,6 +17,9 @@ FP32_LAYERS = "paretune.fp32_layers"
 CALIBRATION = "paretune.calibration"
 """The key for the calibration of static int8."""
 
+CONSTANTS = "paretune.constants"
+"""The key for the inputs that were built into the file: their values by name, as JSON."""
+
 
 @dataclass(frozen=True)
 class ModelInput:
@@ -112,8 +115,12 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except ParetuneError:
         raise
     except Exception as error:
+        # numpy takes what it does not know for a pickle, and tells how to load that unsafely.
+        is_pickle = "pickle" in str(error)
+        reason = "it holds Python objects, or another kind of file" if is_pickle else error
         raise ParetuneError(
-            f"{path} is not a readable .npz or .npy file of numbers: {error}"
+            f"{path} is not a readable .npz or .npy file of numbers: {reason}; write one with "
+            "numpy.savez(FILE, NAME=ARRAY)"
         ) from error
 
 

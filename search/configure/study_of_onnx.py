@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from paretune.runners.build.schemes.unfit import unfit_schemes
 from paretune.runners.environment import available_cores
 from paretune.runners.formats import FORMATS
 from paretune.runners.workload.model_file import model_inputs
@@ -20,6 +21,7 @@ from paretune.runners.workload.onnx_workload import WRITTEN
 from paretune.spaces import SCHEMES, StudyError
 
 _BATCH_SIZES = [1, 8, 32]
+_FP32_BITS = 32
 _OTHER_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 _WORKLOAD = '''"""An ONNX file and samples. Written by `paretune search --onnx`, yours to edit."""
@@ -87,7 +89,10 @@ def write_onnx_study(
     aside = labels if labels and not Path(labels).is_file() else None
     given = given_inputs(model, data, aside, settings)
     batch = fixed_batch(model_inputs(model), given.layout)
+    # An ONNX file cannot be trained, and of most there is no wider precision to cast from.
     schemes = [each for each in SCHEMES if FORMATS.get("onnx").takes(each)]
+    schemes = [each for each in schemes if not each.needs_training]
+    wide = unfit_schemes(model, [each for each in schemes if each.weight_bits == _FP32_BITS])
     workload = _WORKLOAD.format(
         model=_relative(model, folder),
         samples=_relative(data, folder),
@@ -104,8 +109,7 @@ def write_onnx_study(
         "workload.py": workload,
         "study.yaml": _STUDY.format(
             name=re.sub(r"[^\w.-]+", "-", model.stem),
-            # An ONNX file cannot be trained.
-            quantizations=", ".join(each.name for each in schemes if not each.needs_training),
+            quantizations=", ".join(each.name for each in schemes if each.name not in wide),
             batch_sizes=_BATCH_SIZES if batch is None else [batch],
             providers=", ".join(_providers()),
             threads=_threads(),

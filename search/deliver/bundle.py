@@ -140,8 +140,7 @@ def write_bundle(
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
         if samples is not None:
             _write_samples(aside, aside / file, record.candidate.run, runner, samples)
-        fp32_layers = manifest["model"].get("fp32_layers", [])
-        write_card(record, history, aside, study, fp32_layers, rechecks or {})
+        write_card(record, history, aside, study, manifest["model"], rechecks or {})
     return folder / MANIFEST
 
 

@@ -1,5 +1,6 @@
 """The frame of every scheme of an ONNX file: prepare the file, and check what was made."""
 
+import json
 import traceback
 from collections import Counter
 from collections.abc import Sequence
@@ -15,16 +16,19 @@ from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS, most_sensitive
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.formats import FORMATS
-from paretune.runners.workload.model_file import FP32_LAYERS
+from paretune.runners.workload.model_file import CONSTANTS, FP32_LAYERS
 from paretune.runners.workload.onnx_weights import save_onnx
 from paretune.spaces import SchemeRecord, resolve
+
+_FP32_BITS = 32
 
 
 def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     """Quantize the parent's ONNX file.
 
     ``params["fp32_layer_share"]``, if there is one, is the share of the layers left in fp32; their
-    names are stored in the file's metadata.
+    names are stored in the file's metadata. ``params["constants"]``, if there are any, are inputs
+    that are built in, by name; they are stored there as well.
     """
     path = given.folder / "model.onnx"
     constants = given.params.get("constants")
@@ -44,11 +48,14 @@ def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
         raise StageError(
             FailureKind.UNSUPPORTED, f"{scheme.name} cannot be applied: {error}"
         ) from error
-    if _contents(path) == before:
+    if _contents(path) == before and scheme.weight_bits < _FP32_BITS:
         raise StageError(FailureKind.UNSUPPORTED, _nothing_found(scheme, before[0], left_out))
-    if left_out:
+    if left_out or constants:
         model = onnx.load(path)
-        model.metadata_props.add(key=FP32_LAYERS, value="\n".join(left_out))
+        if left_out:
+            model.metadata_props.add(key=FP32_LAYERS, value="\n".join(left_out))
+        if constants:
+            model.metadata_props.add(key=CONSTANTS, value=json.dumps(constants))
         save_onnx(model, path)
     return StageOutput(path)
 

@@ -77,9 +77,11 @@ class _Facts:
         self.outer = sorted({node.op_type for node in model.graph.node})
         weights = {tensor.name for tensor in model.graph.initializer}
         self.weighted = {n.op_type for n in model.graph.node if {*n.input[1:2]} & weights}
-        self.floats = Counter(
+        floats = Counter(
             tensor.data_type for graph in graphs(model.graph) for tensor in graph.initializer
         )
+        is_half = floats[TensorProto.FLOAT16] > floats[TensorProto.FLOAT]
+        self.bits = 64 if floats[TensorProto.DOUBLE] else 16 if is_half else 32
         self.is_large = not fits_one_file(model)
 
 
@@ -90,9 +92,8 @@ def _reason(original: _Facts, seen: _Facts, scheme: SchemeRecord) -> str | None:
         return f"the model is already quantized: it has {', '.join(there)}"
     if original.is_large and scheme.mode not in _FOR_LARGE:
         return "the model has more than 2 GB, and the tool for it takes no more"
-    floats = original.floats
-    if scheme.mode == "cast" and floats[TensorProto.FLOAT16] > floats[TensorProto.FLOAT]:
-        return "the model's weights are in fp16 already"
+    if scheme.mode == "cast" and scheme.weight_bits >= original.bits:
+        return f"the model's weights are in fp{original.bits} already"
     if not scheme.operators:
         return None
     is_alone = scheme.mode in ("dynamic", "weight")  # activations times activations stay as is

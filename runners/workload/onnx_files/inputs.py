@@ -73,6 +73,14 @@ class InputSettings:
                     f"--shape says that {name!r} is {list(shape)}, but the model takes "
                     f"{list(known[name].shape)}"
                 )
+        free = [f"{each.name}:{place}" for each in inputs for place in _free(each)]
+        named = {str(each.shape[place]) for each in inputs for place in _free(each)} - {""}
+        for name in self.dimensions:
+            if name not in (*free, *named):
+                raise ParetuneError(
+                    f"--dim names {name!r}, but the free dimensions of {path} are "
+                    f"{', '.join([*sorted(named), *free]) or 'none'}"
+                )
         for name, axis in self.batch_axes.items():
             if name in known and axis is not None and not 0 <= axis < len(known[name].shape):
                 raise ParetuneError(
@@ -306,10 +314,10 @@ def _typed(each: ModelInput, array: NDArray[Any], data: Path) -> NDArray[Any]:
 
 def _misfit(each: ModelInput, array: NDArray[Any], data: Path) -> str:
     hint = ""
-    if array.shape[1:] == each.shape:
+    if _fits(each.shape, array.shape[1:], None):
         hint = (
-            ". The model has no batch axis: export it with one, for one sample after the other, or "
-            f"name the axis of the samples with --batch-axis {each.name}=AXIS"
+            f". If the model takes one sample per call, without an axis for it, add --batch-axis "
+            f"{each.name}=none"
         )
     return (
         f"{data}: {each.name!r} is {array.dtype}{list(array.shape)}; the model takes "
@@ -372,6 +380,11 @@ def _random(
         return rng.standard_normal(shape).astype(each.dtype)
     # Zeros and ones are valid for token ids, masks and segments alike.
     return rng.integers(0, 2, shape).astype(each.dtype)
+
+
+def _free(each: ModelInput) -> list[int]:
+    """Return the axes whose sizes are free."""
+    return [place for place, size in enumerate(each.shape) if isinstance(size, str)]
 
 
 def _example(each: ModelInput) -> str:
