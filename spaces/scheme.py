@@ -62,7 +62,6 @@ class SchemeRecord:
 
 _OWN = (
     "fp32",
-    "fp32_cast",
     "fp16",
     "bf16",
     "int8_static",
@@ -70,6 +69,7 @@ _OWN = (
     "int8_dynamic",
     "int8_weight",
     "int4_weight",
+    "fp32_cast",
 )
 
 SCHEMES: Registry[SchemeRecord] = Registry(
