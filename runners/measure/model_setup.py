@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
-from paretune.runners.workload.model_file import model_outputs
 from paretune.runners.workload.onnx_files.inputs import (
     InputSettings,
     check_batch,
@@ -105,9 +104,4 @@ class ModelSetup:
         for place, array in enumerate(given.arrays.values()):
             inputs.append(folder / f"input_{place}.npy")
             np.save(inputs[-1], array)
-        layout = given.layout
-        if model.suffix != ".pt2":  # all its outputs can be kept, but those of text
-            axes = layout.inputs.values()
-            axis = None if None in axes else 0
-            layout = replace(layout, outputs={each.name: axis for each in model_outputs(model)})
-        return Samples(inputs, layout=layout)
+        return Samples(inputs, layout=given.layout, keeps_outputs=False)

@@ -69,12 +69,17 @@ class StoredSamples:
         split: ``validation`` or ``test``.
         inputs: Digests of ``.npy`` files, one for each of the model's inputs, in order.
         pipeline: Pre- and post-processing to time as well, if any.
+        targets: Digest of their targets (see ``write_targets``); empty if an earlier version did
+            not keep them.
+        names: Names of the inputs by which the model takes them; empty if by position.
         layout: How they become the inputs of a call, and which outputs are judged.
     """
 
     split: str
     inputs: tuple[str, ...]
     pipeline: StoredPipeline | None = None
+    targets: str = ""
+    names: tuple[str, ...] = ()
     layout: Layout = field(default_factory=Layout)
 
     @classmethod
@@ -89,8 +94,14 @@ class StoredSamples:
             around["file"], around.get("sha256", ""), Path(around["requests"]).name
         )
         inputs = tuple(Path(each).name for each in values["inputs"])
-        layout = Layout.from_dict(values["layout"]) if "layout" in values else Layout()
-        return cls(values.get("split", "test"), inputs, pipeline or None, layout)
+        return cls(
+            values.get("split", "test"),
+            inputs,
+            pipeline or None,
+            values.get("targets", ""),
+            tuple(values.get("names", ())),
+            Layout.from_dict(values["layout"]) if "layout" in values else Layout(),
+        )
 
     def files(self, store: ArtifactStore, folder: Path) -> Samples:
         """Return where the samples are on this machine.

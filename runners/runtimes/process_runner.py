@@ -168,7 +168,7 @@ class ProcessRunner:
         proof = prove(result["nodes"], run.execution_provider, tolerance, on_card=on_card)
         if isinstance(proof, Failure):
             return proof
-        return Prediction(folder / "outputs.npy", proof)
+        return Prediction(folder / "outputs", proof)
 
     def profile(
         self,
@@ -228,7 +228,7 @@ class ProcessRunner:
             "batch_size": run.batch_size,
             "axes": dict(run.options),
             "inputs": samples.records,
-            "output_axes": dict(samples.layout.outputs),
+            "output_axes": dict(samples.layout.outputs) if samples.keeps_outputs else None,
             "cores": self.cores(run),
             "memory_limit_bytes": limit or int(_MEMORY_SHARE * environment.memory_bytes()),
         }

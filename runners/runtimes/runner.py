@@ -39,11 +39,13 @@ class Samples:
             axis is the sample.
         pipeline: Pre- and post-processing to time as well, if any.
         layout: How they become the inputs of a call, and which outputs are kept.
+        keeps_outputs: Whether outputs are kept at all.
     """
 
     inputs: Sequence[Path]
     pipeline: PipelineFiles | None = None
     layout: Layout = field(default_factory=Layout)
+    keeps_outputs: bool = True
 
     @property
     def records(self) -> list[InputJob]:
@@ -65,7 +67,7 @@ class Prediction:
     """An artifact's outputs on a whole split, and proof of where they were computed.
 
     Attributes:
-        outputs: A ``.npy`` file of shape (samples, ...).
+        outputs: A folder with a file for each output (see ``stored_outputs``).
         providers: Each execution provider's share, from the runtime's own profile.
     """
 

@@ -20,6 +20,9 @@ CALIBRATION = "paretune.calibration"
 CONSTANTS = "paretune.constants"
 """The key for the inputs that were built into the file: their values by name, as JSON."""
 
+_MAPPED_BYTES = 2**28
+"""Larger files of an array are not read into memory."""
+
 
 @dataclass(frozen=True)
 class ModelInput:
@@ -92,7 +95,7 @@ def read_graph(path: Path) -> Any:
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz`` file, or of the ``.npy`` files in a folder, by name.
 
-    The array of a single ``.npy`` file has no name. ``.npy`` files are memory-mapped: they may be
+    The array of a single ``.npy`` file has no name. A large one is memory-mapped, because it may be
     larger than memory.
 
     Raises:
@@ -101,11 +104,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if path.is_dir():
             files = sorted(path.glob("*.npy"))
-            found = {file.stem: np.load(file, "r", allow_pickle=False) for file in files}
+            found = {file.stem: _read_array(file) for file in files}
             if not found:
                 raise ParetuneError(f"the folder {path} has no .npy file")
             return found
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        loaded = _read_array(path)
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
@@ -122,6 +125,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} is not a readable .npz or .npy file of numbers: {reason}; write one with "
             "numpy.savez(FILE, NAME=ARRAY)"
         ) from error
+
+
+def _read_array(path: Path) -> Any:
+    is_large = path.suffix == ".npy" and path.stat().st_size > _MAPPED_BYTES
+    return np.load(path, mmap_mode="r" if is_large else None, allow_pickle=False)
 
 
 def _program_inputs(path: Path) -> list[ModelInput]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -12,15 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.data import Data, Dataset, Split
+from paretune.runners.workload.datasets.arrays import is_mapped
+from paretune.runners.workload.datasets.indexed import Subset
+from paretune.runners.workload.metrics.functions import WholeMetric
+from paretune.runners.workload.metrics.judge import recorded_name
+from paretune.runners.workload.metrics.metric import QualityMetric
+from paretune.runners.workload.metrics.named import NAMED, is_named, named_metric
+from paretune.runners.workload.metrics.values import Cosine
 from paretune.runners.workload.model_file import model_outputs, read_arrays
 from paretune.runners.workload.onnx_files.answers import Original
 from paretune.runners.workload.onnx_files.classes import class_numbers
 from paretune.runners.workload.onnx_files.inputs import GivenInputs, InputSettings, given_inputs
+from paretune.runners.workload.onnx_files.kept_answers import kept_answers
 from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.outputs import only_or_all
 from paretune.runners.workload.protocol import Workload
-from paretune.runners.workload.quality import QUALITIES, Quality
 from paretune.runners.workload.user_code import load_attribute, split_reference
 from paretune.spaces import REFERENCE, WorkloadError
 
@@ -53,14 +61,14 @@ class OnnxWorkload(Workload):
             axis for the sample, such as a single number, is a constant.
         labels: The labels: name of an array in the samples' file, or a file with one array. Text
             labels are looked up among the file's own names of classes.
-        metric: ``accuracy``, ``f1`` (averaged over classes), ``mse`` (recorded as ``negative_mse``)
-            or ``cosine`` (similarity); or ``FILE.py:FUNCTION``, which takes outputs and targets and
-            returns a number, higher is better. With labels, the built-in ones judge the first
-            output. The default is ``accuracy`` if the labels are integers or, without labels, the
-            model has one output and that is of integers; and otherwise, without labels, ``cosine``:
-            the mean over all outputs.
+        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or another of :data:`NAMED`, with options
+            if need be: ``accuracy(top_k=5, ignore=255)``. Or ``FILE.py:NAME``: a function that
+            takes outputs and targets and returns a number, higher is better, or a
+            :class:`paretune.QualityMetric`. The default is ``accuracy`` if the labels are integers
+            or, without labels, the model has one output and that is of integers; and otherwise,
+            without labels, ``cosine``: the mean over all outputs.
         outputs: Names of the outputs that are judged; by default all that are tensors of numbers
-            and have an axis for the sample.
+            and have an axis for the sample. With labels, most metrics judge the first one.
         constants: Inputs that are the same in every call, by name: numbers, or lists of numbers.
         batch_axes: The batch axis of inputs and outputs where it is not the first, by name;
             ``None`` for an input that takes one sample without an axis for it.
@@ -79,9 +87,8 @@ class OnnxWorkload(Workload):
 
     def __init__(self) -> None:
         self._folder = Path(inspect.getfile(type(self))).resolve().parent
-        self._quality = self._find_quality()
-        name = (self.metric or "").rpartition(":")[2]
-        self.quality_metric = getattr(self._quality, "__name__", name)
+        self._metric = self._find_metric()
+        self.quality_metric = recorded_name(self._metric)
 
     def model_file(self) -> Path:
         """Return the ONNX file's path."""
@@ -89,7 +96,16 @@ class OnnxWorkload(Workload):
 
     def layout(self) -> Layout:
         """Return where the samples are in the model's inputs and outputs."""
-        return self._original.layout
+        layout = self._original.layout
+        if self.labels is None or self.outputs is not None or not self._judges_one:
+            return layout
+        first = next(iter(layout.outputs))
+        return replace(layout, outputs={first: layout.outputs[first]})
+
+    @property
+    def _judges_one(self) -> bool:
+        """Whether the metric looks at the first output alone."""
+        return getattr(self._metric, "output", "") is None and not isinstance(self._metric, Cosine)
 
     def remarks(self) -> Sequence[str]:
         """Return what a person should know of how the model is judged, one line each.
@@ -98,7 +114,13 @@ class OnnxWorkload(Workload):
             WorkloadError: If the model does not give its own answers (see ``check_batches``).
         """
         self._original.check_batches()
-        return self._original.remarks
+        remarks, judged = [*self._original.remarks], self.layout().outputs
+        if others := [name for name in self._original.layout.outputs if name not in judged]:
+            remarks.append(
+                f"{self._metric.name} judges the output {next(iter(judged))!r} alone, not "
+                f"{', '.join(map(repr, others))}: choose with --output"
+            )
+        return remarks
 
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
         """Return the reference only: it has no PyTorch model."""
@@ -118,33 +140,35 @@ class OnnxWorkload(Workload):
                 f"needs the same number, and at least {_FEWEST_SAMPLES}, for calibration, "
                 "validation and test"
             )
-        targets: Any = only_or_all(self._answers()) if self.labels is None else self._read_labels()
+        if self.labels is None:
+            targets: Any = only_or_all(kept_answers(self._original, given))
+        else:
+            targets = self._read_labels()
         first, *further = given.arrays.values()
         whole = Split(first, targets, tuple(further))
         rows = np.random.default_rng(0).permutation(len(given))
         count = min(_MOST_CALIBRATION, len(given) // 4)
         middle = count + (len(given) - count) // 2
-        calibration = whole.take(rows[:count])
+        calibration = _taken(whole, rows[:count])
         return Data(
             train=calibration,
             calibration=calibration,
-            validation=whole.take(rows[count:middle]),
-            test=whole.take(rows[middle:]),
+            validation=_taken(whole, rows[count:middle]),
+            test=_taken(whole, rows[middle:]),
         )
 
-    def quality(self, outputs: Any, targets: Any) -> float:
-        """Return the metric of the judged outputs."""
-        return self._quality(outputs, targets)
+    def metrics(self) -> Sequence[QualityMetric]:
+        """Return the metric, unless a subclass has a quality of its own."""
+        return [self._metric] if type(self).quality is Workload.quality else []
 
     def depends_on(self) -> Sequence[Path]:
         """Return the other files that the workload names."""
         samples = self._folder / self.samples
-        files = (
-            [] if samples.is_dir() else [samples]
-        )  # what is in a folder, the data's digest tells
+        # What is in a folder, the data's digest tells.
+        files = [] if samples.is_dir() else [samples]
         if self.labels is not None and self._label_name() is None:
             files.append(self._folder / self.labels)
-        if self.metric is not None and self.metric not in QUALITIES:
+        if self.metric is not None and not is_named(self.metric):
             files.append(split_reference(self.metric, self._folder)[0])
         return files
 
@@ -162,46 +186,46 @@ class OnnxWorkload(Workload):
     def _judged(self) -> Sequence[str] | None:
         """The outputs that are judged; ``None`` for all that can be.
 
-        Labels say what one output should be. Earlier versions judged the first output alone, and a
-        study that one of them has written goes on with it.
+        Earlier versions judged the first output alone, and a study that one of them has written
+        goes on with it.
         """
-        if self.outputs is not None:
-            return self.outputs
-        first = [model_outputs(self.model_file())[0].name]
-        is_of_all = self.metric not in (None, *QUALITIES) or self.labels is None
-        return None if is_of_all and not self._is_old else first
-
-    @property
-    def _is_old(self) -> bool:
         source = Path(inspect.getfile(type(self))).read_text("utf-8")
-        return WRITTEN in source and "outputs" not in vars(type(self))
+        if WRITTEN in source and "outputs" not in vars(type(self)):
+            return [model_outputs(self.model_file())[0].name]
+        return self.outputs
 
-    def _answers(self) -> dict[str, NDArray[Any]]:
-        return self._original.answers()
-
-    def _find_quality(self) -> Quality:
+    def _find_metric(self) -> QualityMetric:
         outputs = model_outputs(self.model_file())  # this explains that there is no PyTorch model
         if self.metric is None and self.labels is None:
             judged = [each for each in outputs if each.name in (self._judged or [each.name])]
             is_class = len(judged) == 1 and judged[0].dtype.kind in "iub"
-            return QUALITIES["accuracy" if is_class else "cosine"]
+            return named_metric("accuracy" if is_class else "cosine")
         if self.metric is None:
             if self._read_labels().dtype.kind not in "iub":
                 raise WorkloadError(
                     f"the labels {self.labels!r} are not integers, so not classes: choose a "
-                    f"metric, {', '.join(QUALITIES)} or FILE.py:FUNCTION"
+                    f"metric, {', '.join(NAMED)} or FILE.py:FUNCTION"
                 )
-            return QUALITIES["accuracy"]
-        if self.metric in QUALITIES:
-            return QUALITIES[self.metric]
+            return named_metric("accuracy")
+        if is_named(self.metric):
+            return named_metric(self.metric)
         if ":" not in self.metric:
             raise WorkloadError(
-                f"metric must be {', '.join(QUALITIES)}, or FILE.py:FUNCTION; got {self.metric!r}"
+                f"metric must be {', '.join(NAMED)}, or FILE.py:FUNCTION; got {self.metric!r}"
             )
-        found: Quality = load_attribute(self.metric, self._folder)
+        found: Any = load_attribute(self.metric, self._folder)
+        if isinstance(found, type):
+            found = found()
+        if hasattr(found, "update") and hasattr(found, "compute"):
+            metric: QualityMetric = found
+            return metric
         if not callable(found):
-            raise WorkloadError(f"metric {self.metric!r} must name a function; got {found!r}")
-        return found
+            raise WorkloadError(
+                f"metric {self.metric!r} must name a function, or a class with update() and "
+                f"compute(); got {found!r}"
+            )
+        name = self.metric.rpartition(":")[2]
+        return WholeMetric(found, str(getattr(found, "__name__", name)))
 
     def _label_name(self) -> str | None:
         """Return the labels' name in the samples' file, if they are in it."""
@@ -222,6 +246,12 @@ class OnnxWorkload(Workload):
                 f"of this name nor an array in {self.samples}, which has {', '.join(arrays)}"
             )
         return labels if labels.dtype.kind not in "US" else class_numbers(self.model_file(), labels)
+
+
+def _taken(whole: Split, rows: NDArray[np.int64]) -> Dataset:
+    """Return some samples of a split; of files that are larger than memory, without reading."""
+    is_large = any(map(is_mapped, whole.all_inputs))
+    return Subset(whole, rows) if is_large else whole.take(rows)
 
 
 def _no_module() -> nn.Module:

@@ -69,7 +69,7 @@ class Job(TypedDict, total=False):
         axes: The candidate's values on axes of other packages.
         inputs: The model's inputs.
         output_axes: The batch axis of each output that is kept, by name; ``None`` if it has none.
-            Empty: all outputs, with the batch axis first.
+            Empty: all outputs, with the batch axis first. ``None``: no output is kept.
         device: The device to count energy on, such as ``cpu``.
         card: The card's UUID and where its library lies, if the device is one.
         warmup_seconds: Longest warm-up.
@@ -99,7 +99,7 @@ class Job(TypedDict, total=False):
     batch_size: int
     axes: dict[str, Any]
     inputs: list[InputJob]
-    output_axes: dict[str, int | None]
+    output_axes: dict[str, int | None] | None
     device: str
     card: dict[str, str] | None
     warmup_seconds: float
@@ -141,7 +141,8 @@ class Model(Protocol):
 
     A model may also have ``proof()``, which is asked for after everything was timed and tells what
     it ran on (the fields of ``LaunchProof``), and ``resident(feed)``, which returns a call whose
-    data stays on the card, or ``None`` without one.
+    data stays on the card, or ``None`` without one. ``output_names`` are the names of its outputs,
+    in order; without it they are called ``output``, ``output_1``, …
 
     Attributes:
         input_names: Names of its inputs, in order.

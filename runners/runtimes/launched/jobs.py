@@ -106,15 +106,91 @@ def _end_to_end(files: PipelineJob, job: Job, model: Model) -> dict[str, list[fl
 
 
 def _predict(job: Job) -> dict[str, Any]:
-    """Run every sample once, keep the outputs, and report which provider ran which node."""
-    import numpy as np
+    """Run every sample once, keep the outputs, and report which provider ran which node.
 
+    Of the outputs, only those of a batch are in memory: see :class:`_OutputFiles`.
+    """
     model = load(job)
-    outputs = []
-    for feed, count in samples.every_batch(job, model):
-        outputs.append(np.array(_guarded(model, feed)[0])[:count])
-    np.save(Path(job["folder"]) / "outputs.npy", np.concatenate(outputs))
+    if job["output_axes"] is None:
+        for feed, _ in samples.every_batch(job, model):
+            _guarded(model, feed)
+        return {"nodes": _profiled(job, model, _PROOF_CALLS)}
+    with _OutputFiles(Path(job["folder"]) / "outputs", job, model) as files:
+        for feed, count in samples.every_batch(job, model):
+            files.append(_guarded(model, feed), count)
     return {"nodes": _profiled(job, model, _PROOF_CALLS)}
+
+
+class _OutputFiles:
+    """A file for each output, to which the batches are appended: one ``.npy`` after the other.
+
+    ``names.json`` beside them has the names of the outputs, in order.
+
+    Args:
+        folder: Where the files lie; made here.
+        job: Its ``output_axes`` says of each output that is kept which axis is the sample;
+            ``None`` says that there is no such axis, so that a batch must be one sample. If it is
+            empty, all are kept, and the first axis of each is the sample.
+        model: Its ``output_names``, if it has any, are those of the outputs.
+    """
+
+    def __init__(self, folder: Path, job: Job, model: Model) -> None:
+        self._folder = folder
+        self._axes = job["output_axes"] or {}
+        self._size = job["batch_size"]
+        self._names: list[str] = list(getattr(model, "output_names", []))
+        self._files: dict[str, Any] = {}
+        folder.mkdir()
+
+    def __enter__(self) -> "_OutputFiles":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def append(self, outputs: Any, count: int) -> None:
+        """Append the outputs of the first ``count`` samples of a batch."""
+        import json
+
+        import numpy as np
+
+        if not self._files:
+            default = ["output", *(f"output_{place}" for place in range(1, len(outputs)))]
+            self._names = self._names or default
+            # A model of another format has other names: then all are kept.
+            kept = [name for name in self._names if name in self._axes] or self._names
+            (self._folder / "names.json").write_text(json.dumps(kept), "utf-8")
+            self._files = {
+                name: (self._folder / f"{place}.npy").open("wb") for place, name in enumerate(kept)
+            }
+        for name, output in zip(self._names, outputs, strict=True):
+            if name in self._files:
+                axis = self._axes.get(name, 0)
+                rows = self._by_sample(name, np.asarray(output), axis, count)
+                np.save(self._files[name], rows, allow_pickle=False)
+
+    def _by_sample(self, name: str, output: Any, axis: int | None, count: int) -> Any:
+        """Return an output with the sample as its first axis, for so many samples."""
+        if axis is None or output.ndim <= axis:
+            if self._size == 1:
+                return output[None]
+            raise RefusedError(
+                "invalid",
+                f"the output {name!r} of shape {list(output.shape)} has no axis of samples, so "
+                "batches cannot be told apart: use batch size 1",
+            )
+        if output.shape[axis] < count:
+            raise RefusedError(
+                "invalid",
+                f"the output {name!r} has the shape {list(output.shape)} for {count} samples: its "
+                f"axis {axis} is not the sample; use batch size 1, or say which axis is",
+            )
+        if axis:
+            import numpy as np
+
+            output = np.moveaxis(output, axis, 0)
+        return output[:count]
 
 
 def _profile(job: Job) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class OpenVinoModel:
                 "unsupported", f"asked for {self.device}, but OpenVINO compiled for {ran_on}"
             )
         self.request = compiled.create_infer_request()
-        known = {*job["output_axes"], *(each["name"] for each in job["inputs"])}
+        known = {*(job["output_axes"] or ()), *(each["name"] for each in job["inputs"])}
         self.input_names = [_name(port, known) for port in compiled.inputs]
         self.output_names = [_name(port, known) for port in compiled.outputs]
 

@@ -71,14 +71,14 @@ def array_digest(array: NDArray[Any], checked_as: str = "") -> str:
             if checked_as:
                 check_finite(part, checked_as)
             little = np.ascontiguousarray(part.astype(dtype, copy=False))
-            found.update(little.reshape(-1).view(np.uint8))
+            found.update(memoryview(little.reshape(-1).view(np.uint8)))
         return found.hexdigest()
 
     file = mapped_file(array)
     if file is None:
         return read()
     view = f"{head} {array.strides} {_offset(array)} {'checked' if checked_as else ''}"
-    return known_digest(file, view, read)
+    return known_digest([file], view, read)
 
 
 def mapped_file(array: NDArray[Any]) -> Path | None:

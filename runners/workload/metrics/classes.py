@@ -119,7 +119,7 @@ class Accuracy(ClassMetric):
         scores = np.moveaxis(outputs, decisions.axis, -1).reshape(*decisions.right.shape, -1)
         own = np.take_along_axis(scores, np.maximum(decisions.right, 0)[..., None], axis=-1)
         among = ((scores > own).sum(axis=-1) < self.top_k) & decisions.judged
-        return among.sum(axis=1)[:, None]
+        return np.asarray(among.sum(axis=1)[:, None])
 
 
 class Counted(ClassMetric):
@@ -270,4 +270,3 @@ def _counts(given: NDArray[Any], right: NDArray[Any], classes: int) -> NDArray[n
     columns = (right[same], given[~same], right[~same])
     inside = [each[(each >= 0) & (each < classes)] for each in columns]
     return np.stack([np.bincount(each, minlength=classes) for each in inside])
-

@@ -276,23 +276,29 @@ _ADVICE = (
 )
 
 
-def onnx_answers(model: Path, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return a model's first output for all samples; for inputs with the batch axis first.
+def answers_of(
+    model: Path, samples: Sequence[NDArray[Any]], layout: Layout | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return a model's outputs for all samples, by name; the first axis of each is the sample.
 
     Args:
         model: The ONNX file.
-        inputs: One array of samples per input, in order.
-
-    Returns:
-        Array whose first axis is the sample.
+        samples: One array of samples per input, in order.
+        layout: How they become the inputs of a call; by default the batch axis is the first.
 
     Raises:
         WorkloadError: If ONNX Runtime rejects the file or the samples.
     """
-    names = [each.name for each in model_inputs(model)]
-    arrays = dict(zip(names, inputs, strict=True))
-    given = GivenInputs(arrays, Layout(dict.fromkeys(arrays, 0)))
-    return next(iter(Original(model, given).answers().values()))
+    layout = layout or Layout()
+    axes = layout.inputs or {each.name: 0 for each in model_inputs(model)}
+    given = GivenInputs(dict(zip(axes, samples, strict=True)), replace(layout, inputs=axes))
+    names = [*layout.outputs] or None
+    return Original(model, given, names, layout.outputs).answers()
+
+
+def onnx_answers(model: Path, samples: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return the first of a model's outputs (see :func:`answers_of`)."""
+    return next(iter(answers_of(model, samples).values()))
 
 
 def _session(model: Path) -> onnxruntime.InferenceSession:
