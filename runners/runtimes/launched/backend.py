@@ -50,8 +50,8 @@ class Job(TypedDict, total=False):
         batch_size: Samples per call.
         axes: The candidate's values on axes of other packages.
         inputs: One file of samples per input.
-        output_axes: Which axis of each output is the sample, ``None`` if there is no such axis;
-            the first of each if left out.
+        output_axes: The outputs to write, with the axis that is the sample, ``None`` if there is no
+            such axis; if empty, all of them, with the first axis.
         device: The device to count energy on, such as ``cpu``.
         card: The card's UUID and where its library lies, if the device is one.
         warmup_seconds: Longest warm-up.
@@ -81,7 +81,7 @@ class Job(TypedDict, total=False):
     batch_size: int
     axes: dict[str, Any]
     inputs: list[str]
-    output_axes: list[int | None]
+    output_axes: dict[str, int | None]
     device: str
     card: dict[str, str] | None
     warmup_seconds: float

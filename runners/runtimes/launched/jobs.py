@@ -124,45 +124,51 @@ class _OutputFiles:
 
     Args:
         folder: Where the files lie; made here.
-        job: Its ``output_axes`` says of each output which axis is the sample; without it, the first
-            is. ``None`` says that there is no such axis, so that a batch must be one sample.
+        job: Its ``output_axes`` are the outputs that are written, each with the axis of the sample:
+            ``None`` if there is no such axis, so that a batch must be one sample. Without it, all
+            are written, and the first axis is the sample.
         model: Its ``output_names``, if it has any, are those of the outputs.
     """
 
     def __init__(self, folder: Path, job: Job, model: Model) -> None:
         self._folder = folder
-        self._axes = job.get("output_axes", [])
+        self._axes = job.get("output_axes", {})
         self._size = job["batch_size"]
         self._names: list[str] = list(getattr(model, "output_names", []))
-        self._files: list[Any] = []
+        self._files: dict[str, Any] = {}
         folder.mkdir()
 
     def __enter__(self) -> "_OutputFiles":
         return self
 
     def __exit__(self, *error: object) -> None:
-        for file in self._files:
+        for file in self._files.values():
             file.close()
 
     def append(self, outputs: Any, count: int) -> None:
         """Append the outputs of the first ``count`` samples of a batch."""
-        import json
-
         import numpy as np
 
         if not self._files:
-            default = ["output", *(f"output_{place}" for place in range(1, len(outputs)))]
-            self._names = self._names or default
-            (self._folder / "names.json").write_text(json.dumps(self._names), "utf-8")
-            paths = [self._folder / f"{place}.npy" for place in range(len(outputs))]
-            self._files = [path.open("wb") for path in paths]
-        axes = self._axes or [0] * len(outputs)
-        for name, output, axis, file in zip(self._names, outputs, axes, self._files, strict=True):
-            rows = self._by_sample(name, np.asarray(output), axis, count)
-            np.save(file, rows, allow_pickle=False)
+            self._open(len(outputs))
+        for name, output in zip(self._names, outputs, strict=True):
+            if name in self._files:
+                rows = self._by_sample(name, np.asarray(output), count)
+                np.save(self._files[name], rows, allow_pickle=False)
 
-    def _by_sample(self, name: str, output: Any, axis: int | None, count: int) -> Any:
+    def _open(self, count: int) -> None:
+        import json
+
+        default = ["output", *(f"output_{place}" for place in range(1, count))]
+        self._names = self._names or default
+        written = [name for name in self._names if not self._axes or name in self._axes]
+        (self._folder / "names.json").write_text(json.dumps(written), "utf-8")
+        for place, name in enumerate(written):
+            self._files[name] = (self._folder / f"{place}.npy").open("wb")
+
+    def _by_sample(self, name: str, output: Any, count: int) -> Any:
         """Return an output with the sample as its first axis, for so many samples."""
+        axis = self._axes.get(name, 0)
         if axis is None or output.ndim <= axis:
             if self._size == 1:
                 return output[None]

@@ -103,4 +103,6 @@ def check_finite(array: NDArray[Any], name: str) -> None:
         WorkloadError: If it does.
     """
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise WorkloadError("the inputs of a split hold NaN or infinity: clean the data first")
+        raise WorkloadError(
+            f"the inputs of a split hold NaN or infinity ({name!r}): clean the data first"
+        )
