@@ -10,10 +10,10 @@ from itertools import islice
 
 from paretune.spaces import Candidate, SearchSpace
 
-_ENUMERATED = 20_000
+_ENUMERATED = 50_000
 """Largest space whose candidates are all listed. Chosen by judgement."""
 
-_SCORED = 1_500
+_SCORED = 1_200
 """Candidates drawn at random, and neighbours of the frontier, per pool. Evidence: `overhead.py`
 holds the cost of a trial to 100 ms at 1,000 trials; how this acts on the frontier is untested.
 """
