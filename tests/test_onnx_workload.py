@@ -128,6 +128,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
         paretune.onnx_study(model, tmp_path / "gone.npz")
     np.savez(data, **given)
     (tmp_path / "study" / "results").mkdir()
+    (tmp_path / "study" / "results" / "study.db").touch()
     with pytest.raises(StudyError, match="holds a study of other files"):
         paretune.onnx_study(model, data, metric="accuracy", folder=tmp_path / "study")
 
@@ -141,6 +142,7 @@ def test_a_study_with_the_imports_of_an_earlier_version_is_the_same_study(
     old = workload.read_text("utf-8").replace("from paretune import", "from runners import")
     workload.write_text(old, "utf-8")
     (study.parent / "results").mkdir()
+    (study.parent / "results" / "study.db").touch()
     assert paretune.onnx_study(model, data, folder=study.parent) == study
     assert workload.read_text("utf-8") == old
     with pytest.raises(StudyError, match="holds a study of other files"):

@@ -118,7 +118,7 @@ def write_onnx_study(
     there = {n: (folder / n).read_text("utf-8") for n in files if (folder / n).is_file()}
     if _settings(there.get("workload.py", "")) == _settings(files["workload.py"]):
         files = {name: text for name, text in files.items() if name not in there}
-    elif any(WRITTEN not in text for text in there.values()) or (folder / "results").exists():
+    elif any(WRITTEN not in text for text in there.values()) or _is_started(folder):
         raise StudyError(
             f"{folder} holds a study of other files or of another metric: continue it with "
             f"`paretune search {folder / 'study.yaml'}`, or write this one elsewhere with --out DIR"
@@ -127,6 +127,11 @@ def write_onnx_study(
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
     return folder / "study.yaml"
+
+
+def _is_started(folder: Path) -> bool:
+    """Return whether the study that was written into a folder has trials."""
+    return any((folder / "results").glob("*.db"))
 
 
 def _settings(workload: str) -> dict[str, str]:

@@ -128,9 +128,9 @@ class _OutputFiles:
 
     Args:
         folder: Where the files lie; made here.
-        job: Its ``output_axes`` says of each output that is kept which axis is the sample;
-            ``None`` says that there is no such axis, so that a batch must be one sample. If it is
-            empty, all are kept, and the first axis of each is the sample.
+        job: Its ``output_axes`` are the outputs that are written, each with the axis of the sample:
+            ``None`` if there is no such axis, so that a batch must be one sample. Without it, all
+            are written, and the first axis is the sample.
         model: Its ``output_names``, if it has any, are those of the outputs.
     """
 
@@ -151,27 +151,29 @@ class _OutputFiles:
 
     def append(self, outputs: Any, count: int) -> None:
         """Append the outputs of the first ``count`` samples of a batch."""
-        import json
-
         import numpy as np
 
         if not self._files:
-            default = ["output", *(f"output_{place}" for place in range(1, len(outputs)))]
-            self._names = self._names or default
-            # A model of another format has other names: then all are kept.
-            kept = [name for name in self._names if name in self._axes] or self._names
-            (self._folder / "names.json").write_text(json.dumps(kept), "utf-8")
-            self._files = {
-                name: (self._folder / f"{place}.npy").open("wb") for place, name in enumerate(kept)
-            }
+            self._open(len(outputs))
         for name, output in zip(self._names, outputs, strict=True):
             if name in self._files:
-                axis = self._axes.get(name, 0)
-                rows = self._by_sample(name, np.asarray(output), axis, count)
+                rows = self._by_sample(name, np.asarray(output), count)
                 np.save(self._files[name], rows, allow_pickle=False)
 
-    def _by_sample(self, name: str, output: Any, axis: int | None, count: int) -> Any:
+    def _open(self, count: int) -> None:
+        import json
+
+        default = ["output", *(f"output_{place}" for place in range(1, count))]
+        self._names = self._names or default
+        # A model of another format has other names: then all are written.
+        written = [name for name in self._names if name in self._axes] or self._names
+        (self._folder / "names.json").write_text(json.dumps(written), "utf-8")
+        for place, name in enumerate(written):
+            self._files[name] = (self._folder / f"{place}.npy").open("wb")
+
+    def _by_sample(self, name: str, output: Any, count: int) -> Any:
         """Return an output with the sample as its first axis, for so many samples."""
+        axis = self._axes.get(name, 0)
         if axis is None or output.ndim <= axis:
             if self._size == 1:
                 return output[None]
