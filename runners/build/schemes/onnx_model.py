@@ -46,7 +46,8 @@ def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     except Exception as error:
         traceback.print_exc()
         raise StageError(
-            FailureKind.UNSUPPORTED, f"{scheme.name} cannot be applied: {error}"
+            FailureKind.UNSUPPORTED,
+            f"{scheme.name} cannot be applied: {type(error).__name__}: {error}".removesuffix(": "),
         ) from error
     if _contents(path) == before and scheme.weight_bits < _FP32_BITS:
         raise StageError(FailureKind.UNSUPPORTED, _nothing_found(scheme, before[0], left_out))

@@ -110,13 +110,13 @@ def _hides_layers(graph: onnx.GraphProto) -> bool:
     """Tell whether constants have to be computed before the layers and their weights are seen.
 
     That is a branch that a constant chooses, or a weight that operators make of constants, such as
-    an embedding that is transposed for the output layer.
+    an embedding that is transposed for the output layer; and NNCF fails at a cast of a constant.
     """
     known = {tensor.name for tensor in graph.initializer}
     given = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         inputs = {name for name in node.input if name}
-        if node.op_type == "If" and inputs <= known:
+        if node.op_type in ("If", "Cast") and inputs <= known:
             return True
         if node.op_type in _WEIGHTED and node.input[1] in known - given:
             return True

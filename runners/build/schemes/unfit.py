@@ -29,6 +29,9 @@ _OF_QUANTIZED = (
     "QGemm",
     "QAttention",
 )
+_NAMED = 8
+"""Operators that a reason names: enough to recognize a model by."""
+
 _FOR_LARGE = ("none", "cast", "dynamic")
 """Modes whose tools do not pass the whole model on in memory."""
 
@@ -102,5 +105,5 @@ def _reason(original: _Facts, seen: _Facts, scheme: SchemeRecord) -> str | None:
     return (
         f"the model has no {' or '.join(scheme.operators)}"
         + (" with constant weights" if is_alone else "")
-        + f" (it has {', '.join(seen.outer)})"
+        + f" (it has {', '.join(seen.outer[:_NAMED])}{', …' if len(seen.outer) > _NAMED else ''})"
     )
