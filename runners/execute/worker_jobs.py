@@ -138,7 +138,7 @@ def _captured() -> Iterator[None]:
 def _release_card() -> None:
     """Give the card's memory back after a job: the next thing there may be a measurement."""
     if "torch" in sys.modules:
-        from paretune.runners.workload.training import release_card
+        from paretune.runners.workload.forward import release_card
 
         release_card()
 

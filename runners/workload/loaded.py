@@ -16,6 +16,7 @@ from paretune.runners.workload.data import Data
 from paretune.runners.workload.onnx_weights import external_files
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.recipe import Recipe
+from paretune.runners.workload.student import Origin, located, origin_of, weight_files
 from paretune.runners.workload.user_code import (
     load_attribute,
     modules_beside,
@@ -68,13 +69,17 @@ class LoadedWorkload:
         self.path = path
         try:
             self.workload: Workload = workload_class()
-            self.models = dict(self.workload.models())
+            self.models = {
+                name: located(construct, path.parent)
+                for name, construct in self.workload.models().items()
+            }
             self.data = self.workload.data()
             model_file = self.workload.model_file()
             self.model_file = model_file and path.parent / model_file
             files = [path.parent / file for file in self.workload.depends_on()]
             if self.model_file:
                 files += [self.model_file, *external_files(self.model_file)]
+            files += weight_files(self.models.values())
             self.pipeline = _pipeline_of(reference, path, self.workload)
             if self.pipeline and self.data.test.further_inputs:
                 raise WorkloadError(
@@ -123,8 +128,12 @@ class LoadedWorkload:
             is_file=self.model_file is not None,
         )
 
+    def origin(self, name: str) -> Origin:
+        """Return where a model's first weights come from."""
+        return origin_of(self.models[name]) if name in self.models else "fresh"
+
     def build_model(self, name: str) -> nn.Module:
-        """Return an untrained model, initialized from the recipe's seed."""
+        """Return a model as it is constructed, initialized from the recipe's seed."""
         import torch
 
         if name not in self.models:

@@ -2,57 +2,73 @@
 
 from __future__ import annotations
 
-import gc
-import itertools
 import math
-from collections.abc import Callable
-from typing import Any
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.data import Data, Dataset
 from paretune.runners.workload.early_stopping import EarlyStopping
+from paretune.runners.workload.forward import (
+    Outputs,
+    answers,
+    forward,
+    on_device,
+    training_device,
+)
+from paretune.runners.workload.outputs import only_or_all
 from paretune.runners.workload.recipe import Recipe
+from paretune.runners.workload.teacher import Teacher
+from paretune.runners.workload.training_progress import Epoch, report_epoch
+from paretune.runners.workload.weight_average import WeightAverage
 
-_RISING_SHARE = 0.3
-"""Share of a training in which the learning rate rises: the default of PyTorch's OneCycleLR."""
+if TYPE_CHECKING:
+    from paretune.runners.workload.protocol import Workload
 
-_SETTLING_SHARE = (1 + _RISING_SHARE) / 2
-"""From this share of the steps on, the learning rate is below half its peak."""
+Inputs = dict[str, Tensor]
+Augment = Callable[[Inputs, Any], tuple[Inputs, Any]]
+Judge = Callable[[Iterable[tuple[Outputs, Any]]], float]
 
 
 def train(
     model: nn.Module,
     data: Data,
-    loss_of: Callable[[Tensor, Tensor, Tensor | None], Tensor],
-    quality_of: Callable[[NDArray[Any], NDArray[Any]], float],
+    loss_of: Callable[[Any, Any, Any], Tensor],
+    judge: Judge,
     *,
     epochs: int,
     recipe: Recipe,
     seed: int,
     peak_learning_rate: float,
-    teacher_logits: Tensor | None = None,
+    teacher: Teacher | None = None,
+    augment: Augment | None = None,
 ) -> list[float]:
     """Train a model on the train split, in place, and leave it in eval mode on the CPU.
 
-    It trains on the card that this process may use, if there is one, in bfloat16 where the card has
-    that; else on the CPU.
+    It trains on the card that this process may use, if there is one; else on the CPU. A last batch
+    of a single sample is left out, because batch normalization has no variance then; the order, and
+    so which sample that is, differs between epochs.
 
     Args:
         model: The model to train.
         data: The train split to learn from, and the validation split to decide when to stop.
-        loss_of: Returns the loss of outputs, targets and the teacher's outputs (or ``None``).
-        quality_of: Returns the quality of outputs and targets, higher is better.
+        loss_of: Returns the loss of outputs, targets and the teacher's outputs (or ``None``), all
+            as tensors; several outputs as a mapping by name.
+        judge: Returns the quality of batches of outputs by name and targets, higher is better.
         epochs: Maximum number of passes over the train split.
         recipe: Everything else about the training.
-        seed: Seed of the shuffling.
+        seed: Seed of the shuffling, of dropout, and of numpy's and Python's generators, which the
+            user's code may use for augmentation.
         peak_learning_rate: Peak of the one-cycle schedule.
-        teacher_logits: The reference's outputs on the train split, of shape (samples, classes).
+        teacher: The reference, if the model shall learn from it.
+        augment: Changes the inputs by name and the targets of a batch, on the training device.
 
     Returns:
         The mean loss per epoch.
@@ -60,147 +76,172 @@ def train(
     Raises:
         StageError: If the loss becomes NaN or infinite.
     """
-    device = training_device()
-    is_mixed = _has_bf16(device)
-    torch.manual_seed(seed)
+    device, started = training_device(), time.monotonic()
+    seed_generators(seed)
     shuffle = torch.Generator().manual_seed(seed)
-    inputs = [torch.from_numpy(array) for array in data.train.all_inputs]
-    targets = torch.from_numpy(data.train.targets)
     model.to(device)
-    steps = math.ceil(len(targets) / recipe.batch_size)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=peak_learning_rate,
-        epochs=max(epochs, 1),
-        steps_per_epoch=steps,
-        pct_start=_RISING_SHARE,
-    )
+    step = _Step(model, recipe, epochs, peak_learning_rate, _steps(len(data.train), recipe))
+    teacher = teacher if recipe.teacher_share > 0 else None
+    is_fixed = augment is None and not getattr(data.train, "varies", False)
     stopping = EarlyStopping(model, recipe.patience_epochs)
+    quality = None
     if recipe.patience_epochs:
-        stopping.see(_quality(model, data.validation, quality_of), is_settling=False)
+        stopping.see(_quality(model, data.validation, judge), is_settling=False)
     losses: list[float] = []
     for epoch in range(epochs):
         model.train()
         # On the device: to read the loss in every step would wait for the card in every step.
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        order = torch.randperm(len(targets), generator=shuffle)
-        for start in range(0, len(order), recipe.batch_size):
-            batch = order[start : start + recipe.batch_size]
-            teacher = None if teacher_logits is None else _rows(teacher_logits, batch, device)
-            # Mixed precision: bfloat16 has fp32's range, so that gradients need no scaling.
-            with torch.autocast(device.type, torch.bfloat16, enabled=is_mixed):
-                outputs = model(*(_rows(each, batch, device) for each in inputs))
-            loss = loss_of(outputs.float(), _rows(targets, batch, device), teacher)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            total += loss.detach().double() * len(batch)
-        mean_loss = float(total) / len(targets)
-        losses.append(mean_loss)
-        if not math.isfinite(mean_loss):
+        total, seen = torch.zeros((), dtype=torch.float64, device=device), 0
+        for inputs, targets, rows in _batches(data.train, recipe, shuffle, device):
+            if augment is not None:
+                inputs, targets = augment(inputs, targets)
+            taught = None
+            if teacher is not None:
+                known = rows if is_fixed else None
+                taught = only_or_all(teacher.answers(inputs, known, len(data.train)))
+            with step.precision():
+                outputs = forward(model, inputs)
+            found = {name: _full(each) for name, each in outputs.items()}
+            loss = loss_of(only_or_all(found), targets, taught)
+            step.take(loss)
+            total += loss.detach().double() * len(rows)
+            seen += len(rows)
+        losses.append(float(total) / max(seen, 1))
+        if not math.isfinite(losses[-1]):
             raise StageError(
                 FailureKind.INVALID,
-                f"the training loss became {mean_loss} in epoch {epoch + 1} of {epochs}; lower "
+                f"the training loss became {losses[-1]} in epoch {epoch + 1} of {epochs}; lower "
                 f"the recipe's learning_rate or look for bad values in the train split",
             )
         if recipe.patience_epochs:
-            is_settling = epoch >= _SETTLING_SHARE * epochs
-            stopping.see(_quality(model, data.validation, quality_of), is_settling)
-            if stopping.is_over:
-                break
-    stopping.restore()
+            # From here on, the learning rate is below half its peak.
+            is_settling = epoch >= (1 + recipe.warm_up_share) / 2 * epochs
+            with step.average.applied():
+                quality = _quality(model, data.validation, judge)
+                stopping.see(quality, is_settling)
+        left = (time.monotonic() - started) / (epoch + 1) * (epochs - epoch - 1)
+        report_epoch(Epoch(epoch + 1, epochs, losses[-1], left, quality))
+        if stopping.is_over:
+            break
+    if recipe.patience_epochs:
+        stopping.restore()
+    else:
+        step.average.keep()
+    if teacher is not None:
+        teacher.release()
     model.cpu().eval()
     return losses
 
 
-def _quality(
-    model: nn.Module, split: Split, quality_of: Callable[[NDArray[Any], NDArray[Any]], float]
-) -> float:
-    """Return a model's quality on a split, or NaN if its outputs are not finite."""
-    outputs = logits(model, split).float().numpy()
-    return quality_of(outputs, split.targets) if np.isfinite(outputs).all() else math.nan
+def seed_generators(seed: int) -> None:
+    """Seed the generators of torch, numpy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
-def distillation_loss(
-    outputs: Tensor, targets: Tensor, teacher: Tensor | None, recipe: Recipe
-) -> Tensor:
-    """Return cross entropy, mixed with the divergence from the teacher's softened distribution.
+class _Step:
+    """Steps of the optimizer, with everything around them that the recipe asks for."""
 
-    The teacher's part is scaled by the squared temperature, so that its gradient keeps its size
-    (Hinton, Vinyals and Dean, 2015, section 2).
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, epochs: int, peak: float, steps: int
+    ) -> None:
+        self._model, self._recipe = model, recipe
+        self._device = next((each.device for each in model.parameters()), torch.device("cpu"))
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer,
+            max_lr=peak,
+            epochs=max(epochs, 1),
+            steps_per_epoch=steps,
+            pct_start=recipe.warm_up_share,
+        )
+        self._dtype = _dtype(recipe, self._device)
+        self._scaler = torch.amp.GradScaler(
+            self._device.type, enabled=self._dtype is torch.float16
+        )
+        self.average = WeightAverage(model, recipe.average_decay)
 
-    Args:
-        outputs: Logits of shape (batch, classes).
-        targets: Classes of shape (batch,).
-        teacher: The teacher's logits of shape (batch, classes), or ``None`` for plain training.
-        recipe: Provides the temperature and the teacher's share.
+    def precision(self) -> torch.autocast:
+        """Return the context in which the model computes."""
+        dtype = self._dtype or torch.bfloat16
+        return torch.autocast(self._device.type, dtype, enabled=self._dtype is not None)
+
+    def take(self, loss: Tensor) -> None:
+        """Change the weights by the gradients of a batch's loss."""
+        self._optimizer.zero_grad()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if self._recipe.clip_norm:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._schedule.step()
+        self.average.update()
+
+
+def _batches(
+    split: Dataset, recipe: Recipe, shuffle: torch.Generator, device: torch.device
+) -> Iterator[tuple[Inputs, Any, Tensor]]:
+    """Yield inputs by name, targets and the samples' places, in a random order."""
+    order = torch.randperm(len(split), generator=shuffle)
+    if len(order) > 1 and len(order) % recipe.batch_size == 1:
+        order = order[:-1]
+    places = iter(order.split(recipe.batch_size))
+    for batch, rows in zip(split.batches(recipe.batch_size, order.numpy()), places, strict=False):
+        yield on_device(dict(batch.inputs), device), on_device(batch.targets, device), rows
+
+
+def _steps(samples: int, recipe: Recipe) -> int:
+    return math.ceil(samples / recipe.batch_size)
+
+
+def _dtype(recipe: Recipe, device: torch.device) -> torch.dtype | None:
+    """Return the precision below float32 that a training computes in, if any.
+
+    bfloat16 has the range of float32, so that gradients need no scaling.
     """
-    hard = functional.cross_entropy(outputs, targets)
-    if teacher is None:
-        return hard
-    soft = functional.kl_div(
-        functional.log_softmax(outputs / recipe.temperature, dim=1),
-        functional.log_softmax(teacher / recipe.temperature, dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return recipe.teacher_share * recipe.temperature**2 * soft + (1 - recipe.teacher_share) * hard
+    if recipe.precision == "fp16" and device.type == "cuda":
+        return torch.float16
+    if recipe.precision == "bf16":
+        return torch.bfloat16
+    if recipe.precision != "auto" or device.type != "cuda":
+        return None
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if has_bf16 else None
 
 
-def logits(model: nn.Module, split: Split, batch_size: int = 256) -> Tensor:
-    """Return a model's outputs on a split in eval mode, on the CPU, of shape (samples, ...).
-
-    They are computed where models are trained; the model is left where it was.
-    """
-    device, home = training_device(), _device_of(model)
-    inputs = [torch.from_numpy(array) for array in split.all_inputs]
-    model.to(device).eval()
-    try:
-        # Not inference_mode: a loss may want to save these for its gradient.
-        with torch.no_grad():
-            return torch.cat(
-                [
-                    model(
-                        *(_rows(each, slice(start, start + batch_size), device) for each in inputs)
-                    ).cpu()
-                    for start in range(0, len(split), batch_size)
-                ]
-            )
-    finally:
-        model.to(home)
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def training_device() -> torch.device:
-    """Return the card that this process may use (the first, if it may use several), or the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+def _quality(model: nn.Module, split: Dataset, judge: Judge) -> float:
+    """Return a model's quality on a split, or NaN if its outputs or the quality are not finite."""
+    with suppress(_NotFiniteError):
+        return judge(_finite(answers(model, split)))
+    return math.nan
 
 
-def release_card() -> None:
-    """Give the memory back that torch keeps on the card for later: others want to measure there."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        gc.collect()
-        torch.cuda.empty_cache()
+def _finite(found: Iterable[tuple[Outputs, Any]]) -> Iterator[tuple[Outputs, Any]]:
+    for outputs, targets in found:
+        if any(np.isnan(each).any() for each in outputs.values() if each.dtype.kind in "fc"):
+            raise _NotFiniteError
+        yield outputs, targets
 
 
-def _has_bf16(device: torch.device) -> bool:
-    """Tell whether a device is a card that computes in bfloat16, and does not only emulate it."""
-    if device.type != "cuda":
-        return False
-    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+class _NotFiniteError(Exception):
+    """A model's output is not a number."""
 
 
-def _device_of(model: nn.Module) -> torch.device:
-    tensors = itertools.chain(model.parameters(), model.buffers())
-    return next((each.device for each in tensors), torch.device("cpu"))
+def judge_of(workload: Workload) -> Judge:
+    """Return what judges a workload's models in training: its quality, over batches."""
+    return lambda found: float(workload.quality(*stacked(found)))
 
 
-def _rows(tensor: Tensor, rows: Tensor | slice, device: torch.device) -> Tensor:
-    """Return rows of a tensor on a device; the copy to a card does not wait for the card."""
-    picked = tensor[rows]
-    if device.type == "cpu":
-        return picked
-    return picked.pin_memory().to(device, non_blocking=True)
+def stacked(found: Iterable[tuple[Mapping[str, Any], Any]]) -> tuple[Any, Any]:
+    """Return all outputs and targets in memory: an array, or a mapping of several."""
+    parts = [(dict(outputs), targets) for outputs, targets in found]
+    outputs = {name: np.concatenate([each[name] for each, _ in parts]) for name in parts[0][0]}
+    return only_or_all(outputs), np.concatenate([targets for _, targets in parts])
