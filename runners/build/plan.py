@@ -68,7 +68,9 @@ def _student(student: str, recipe: Recipe, origin: Origin, *, is_skeleton: bool)
     if origin == "trained":
         yield "pretrained", params
         if recipe.refine_epochs and not is_skeleton:
-            yield from _training("distill", params | {"start": origin}, recipe.refine_epochs, recipe)
+            yield from _training(
+                "distill", params | {"start": origin}, recipe.refine_epochs, recipe
+            )
     elif is_skeleton:
         yield "skeleton", params
     else:

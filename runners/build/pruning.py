@@ -3,9 +3,9 @@
 Channel groups are found by Torch-Pruning (Fang et al., "DepGraph: Towards Any Structural Pruning",
 2023, https://arxiv.org/abs/2301.12900) and ranked by their L2 norm (Li et al., "Pruning Filters for
 Efficient ConvNets", 2017, https://arxiv.org/abs/1608.08710). A dependency graph does not see every
-tie between layers: a shortcut padded by a fixed number, a fused projection that ``forward`` reshapes
-by a number of its own, an LSTM. So a pruned model is run; if it fails, the groups to blame are found
-by halving, and left as they are.
+tie between layers: a shortcut padded by a fixed number, a fused projection that ``forward``
+reshapes by a number of its own, an LSTM. So a pruned model is run; if it fails, the groups to blame
+are found by halving, and left as they are.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from paretune.runners.build.tracing import Example, call, traced
 from paretune.runners.workload.outputs import named_outputs
 
 _FEWEST_PARTS = 4
-"""A layer keeps a multiple of at most this fraction of its channels, so that ratios of a quarter can
-be told apart on narrow layers. Chosen by judgement.
+"""A layer keeps a multiple of at most this fraction of its channels, so that on narrow layers, too,
+ratios of a quarter can be told apart. Chosen by judgement.
 """
 
 _LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.LSTM, nn.GRU, nn.RNN, nn.MultiheadAttention)
@@ -74,7 +74,7 @@ class Pruning:
         """Prune as many groups as the model runs without.
 
         Raises:
-            Exception: What the model or Torch-Pruning says, if not even the search for groups works.
+            Exception: What Torch-Pruning says, if it cannot even look for groups.
         """
         pruned, reason = self._attempt(frozenset())
         if pruned is not None:
@@ -232,7 +232,10 @@ def output_layers(model: nn.Module, outputs: Any) -> list[nn.Module]:
                 nodes.append(each)
     if found:
         return list(found)
-    return [m for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)][-1:]
+    layers: list[nn.Module] = [
+        m for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)
+    ]
+    return layers[-1:]
 
 
 def _weight_owner(node: Any, owners: Mapping[Tensor, nn.Module]) -> nn.Module | None:

@@ -98,7 +98,9 @@ def dynamic_shapes(
     sizes: dict[str, Any] = {"batch": torch.export.Dim("batch")}
     shapes = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
     for name, tensor in example.tensors.items():
-        known = {axis: sizes.setdefault(a, torch.export.Dim(a)) for axis, a in axes.get(name, {}).items()}
+        known = {
+            axis: sizes.setdefault(a, torch.export.Dim(a)) for axis, a in axes.get(name, {}).items()
+        }
         shapes[tensor] = {0: sizes["batch"], **known}
     return shapes.dynamic_shapes(  # type: ignore[no-untyped-call]
         model, example.args, example.kwargs

@@ -145,12 +145,16 @@ def _release_card() -> None:
 
 def describe() -> WorkloadInfo:
     """Load the workload and everything that builds need; describe the workload for the study."""
+    from paretune.runners.workload.first_pass import check_first_pass
+
     with _captured():
         # loky takes the memory after a worker's first job as its normal size, and replaces a worker
         # that grows far beyond it: so the first job loads everything that builds need.
         for module in ("nncf", "onnx", "onnxruntime", "torch_pruning"):
             importlib.import_module(module)
-        return _builder().loaded.info
+        loaded = _builder().loaded
+        check_first_pass(loaded)
+        return loaded.info
 
 
 def epoch_seconds() -> dict[str, float]:

@@ -30,7 +30,7 @@ def distillation_loss(outputs: Any, targets: Any, teacher: Any, recipe: Recipe) 
     Raises:
         WorkloadError: If the targets are not classes.
     """
-    logits, classes = _flat(_logits(outputs), targets)
+    logits, classes = class_logits(outputs, targets)
     weights = None
     if recipe.class_weights:
         weights = torch.tensor(recipe.class_weights, dtype=logits.dtype, device=logits.device)
@@ -43,7 +43,7 @@ def distillation_loss(outputs: Any, targets: Any, teacher: Any, recipe: Recipe) 
     )
     if teacher is None:
         return hard
-    taught, _ = _flat(_logits(teacher), targets)
+    taught, _ = class_logits(teacher, targets)
     counted = classes != recipe.ignored_target
     soft = functional.kl_div(
         functional.log_softmax(logits[counted] / recipe.temperature, dim=1),
@@ -54,20 +54,24 @@ def distillation_loss(outputs: Any, targets: Any, teacher: Any, recipe: Recipe) 
     return recipe.teacher_share * recipe.temperature**2 * soft + (1 - recipe.teacher_share) * hard
 
 
-def _logits(outputs: Any) -> Tensor:
+def class_logits(outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
+    """Return logits of shape (n, classes) and classes of shape (n,), n being all that have one.
+
+    Args:
+        outputs: Logits, or a mapping of outputs (see :func:`distillation_loss`).
+        targets: Classes.
+
+    Raises:
+        WorkloadError: If the targets are not classes, or not those of the logits.
+    """
+    logits: Tensor = outputs
     if isinstance(outputs, Mapping):
-        outputs = outputs.get("logits", first_output(outputs))
-    found: Tensor = outputs
-    return found
-
-
-def _flat(logits: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
-    """Return logits of shape (n, classes) and classes of shape (n,)."""
+        logits = outputs.get("logits", first_output(outputs))
     advice = "write loss() in the workload, which returns the loss of a batch"
     if not isinstance(targets, Tensor):
         raise WorkloadError(
-            f"the default loss needs one array of classes as targets; got {type(targets).__name__}: "
-            f"{advice}"
+            f"the default loss needs one array of classes as targets; got "
+            f"{type(targets).__name__}: {advice}"
         )
     if targets.is_floating_point() or targets.is_complex():
         raise WorkloadError(
@@ -78,13 +82,14 @@ def _flat(logits: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
         (
             axis
             for axis in (1, logits.ndim - 1)
-            if logits.ndim > 1 and (*logits.shape[:axis], *logits.shape[axis + 1 :]) == targets.shape
+            if logits.ndim > 1
+            and (*logits.shape[:axis], *logits.shape[axis + 1 :]) == targets.shape
         ),
         None,
     )
     if axis is None:
         raise WorkloadError(
-            "the default loss needs logits of shape (batch, classes) and targets of shape (batch,); "
-            f"got {tuple(logits.shape)} and {tuple(targets.shape)}: {advice}"
+            "the default loss needs logits of shape (batch, classes) and targets of shape "
+            f"(batch,); got {tuple(logits.shape)} and {tuple(targets.shape)}: {advice}"
         )
     return logits.movedim(axis, -1).flatten(0, -2), targets.long().flatten()

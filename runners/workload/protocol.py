@@ -96,8 +96,8 @@ class Workload(ABC):
         Train the model as it is: its layers may have fewer channels than its class gives them, and
         may be trained already. Leave the weights in it, on any device.
 
-        Leave out ``teacher`` or ``teacher_logits``, or both, if you do not use them: what the method
-        does not take is not computed.
+        Leave out ``teacher`` or ``teacher_logits``, or both, if you do not use them: what the
+        method does not take is not computed.
 
         Args:
             model: The model to train.

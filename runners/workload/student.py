@@ -1,11 +1,11 @@
-"""Where the first weights of a model come from: noise, a checkpoint of its own, or the reference."""
+"""Where the first weights of a model come from: noise, a checkpoint, or the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from paretune.spaces import WorkloadError
 
@@ -101,6 +101,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     import torch
 
+    tensors: Any
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -113,4 +114,6 @@ def load_weights(model: nn.Module, path: Path) -> None:
                     tensors = tensors[name]
         model.load_state_dict(tensors)
     except (OSError, RuntimeError, TypeError, AttributeError, ValueError) as error:
-        raise WorkloadError(f"{path} holds no weights of {type(model).__name__}: {error}") from error
+        raise WorkloadError(
+            f"{path} holds no weights of {type(model).__name__}: {error}"
+        ) from error

@@ -6,7 +6,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,11 +22,13 @@ from paretune.runners.workload.forward import (
     on_device,
     training_device,
 )
+from paretune.runners.workload.metrics.judge import check_outputs
 from paretune.runners.workload.outputs import only_or_all
 from paretune.runners.workload.recipe import Recipe
 from paretune.runners.workload.teacher import Teacher
 from paretune.runners.workload.training_progress import Epoch, report_epoch
 from paretune.runners.workload.weight_average import WeightAverage
+from paretune.spaces import WorkloadError
 
 if TYPE_CHECKING:
     from paretune.runners.workload.protocol import Workload
@@ -159,9 +160,7 @@ class _Step:
             pct_start=recipe.warm_up_share,
         )
         self._dtype = _dtype(recipe, self._device)
-        self._scaler = torch.amp.GradScaler(
-            self._device.type, enabled=self._dtype is torch.float16
-        )
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype is torch.float16)
         self.average = WeightAverage(model, recipe.average_decay)
 
     def precision(self) -> torch.autocast:
@@ -189,7 +188,7 @@ def _batches(
     order = torch.randperm(len(split), generator=shuffle)
     if len(order) > 1 and len(order) % recipe.batch_size == 1:
         order = order[:-1]
-    places = iter(order.split(recipe.batch_size))
+    places = iter(torch.split(order, recipe.batch_size))
     for batch, rows in zip(split.batches(recipe.batch_size, order.numpy()), places, strict=False):
         yield on_device(dict(batch.inputs), device), on_device(batch.targets, device), rows
 
@@ -219,20 +218,10 @@ def _full(tensor: Tensor) -> Tensor:
 
 def _quality(model: nn.Module, split: Dataset, judge: Judge) -> float:
     """Return a model's quality on a split, or NaN if its outputs or the quality are not finite."""
-    with suppress(_NotFiniteError):
-        return judge(_finite(answers(model, split)))
-    return math.nan
-
-
-def _finite(found: Iterable[tuple[Outputs, Any]]) -> Iterator[tuple[Outputs, Any]]:
-    for outputs, targets in found:
-        if any(np.isnan(each).any() for each in outputs.values() if each.dtype.kind in "fc"):
-            raise _NotFiniteError
-        yield outputs, targets
-
-
-class _NotFiniteError(Exception):
-    """A model's output is not a number."""
+    try:
+        return judge(answers(model, split))
+    except WorkloadError:
+        return math.nan
 
 
 def judge_of(workload: Workload) -> Judge:
@@ -242,6 +231,9 @@ def judge_of(workload: Workload) -> Judge:
 
 def stacked(found: Iterable[tuple[Mapping[str, Any], Any]]) -> tuple[Any, Any]:
     """Return all outputs and targets in memory: an array, or a mapping of several."""
-    parts = [(dict(outputs), targets) for outputs, targets in found]
+    parts = []
+    for outputs, targets in found:
+        check_outputs(outputs)
+        parts.append((dict(outputs), targets))
     outputs = {name: np.concatenate([each[name] for each, _ in parts]) for name in parts[0][0]}
     return only_or_all(outputs), np.concatenate([targets for _, targets in parts])

@@ -1,4 +1,4 @@
-"""The running average of a model's weights in training, which often answers better than the last."""
+"""The running average of a model's weights, which often answers better than the last ones."""
 
 from __future__ import annotations
 

@@ -52,7 +52,10 @@ def run(given: StageInput) -> StageOutput:
         ) from error
     several = example_inputs(loaded, CHECKED_SAMPLES)
     with torch.no_grad():
-        right, got = named_outputs(call(model, several)), named_outputs(call(program.module(), several))
+        right, got = (
+            named_outputs(call(model, several)),
+            named_outputs(call(program.module(), several)),
+        )
     check_answers(
         {name: as_array(each) for name, each in right.items()},
         {name: as_array(each) for name, each in got.items()},

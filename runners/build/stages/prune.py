@@ -16,7 +16,8 @@ def run(given: StageInput) -> StageOutput:
     """Remove ``params["pruning_ratio"]`` of each layer's channels, and of its heads if it has any.
 
     The number of remaining channels is the nearest multiple of the recipe's ``width_multiple``.
-    Layers without whose channels the model does not run are left as they are; the record names them.
+    Layers without whose channels the model does not run are left as they are, and named in the
+    record.
     """
     loaded, ratio = given.loaded, given.params["pruning_ratio"]
     workload = loaded.workload

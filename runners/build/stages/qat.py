@@ -101,11 +101,11 @@ class Rounding:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._weights = {id(each): each for each in model.parameters()}
-        self._ranges: dict[tuple[int, int], Tensor] = {}
+        self.ranges: dict[tuple[int, int], Tensor] = {}
 
     def forget_ranges(self) -> None:
         """Take the ranges from the next batch."""
-        self._ranges.clear()
+        self.ranges.clear()
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function for layers that rounds first, if the weight is one of the model's."""
@@ -119,7 +119,7 @@ class Rounding:
                 return function(input, weight, bias, *rest, **options)
             # Mixed precision would round again, and more coarsely.
             with torch.autocast(input.device.type, enabled=False):
-                near = self._round((id(whole), weight.storage_offset()), input.float())
+                near = self._round((id(whole), int(weight.storage_offset())), input.float())
                 bias = None if bias is None else bias.float()
                 return function(near, _rounded_weight(weight.float(), axis), bias, *rest, **options)
 
@@ -129,12 +129,12 @@ class Rounding:
         # As in NNCF: the mean of the samples' extremes.
         each = inputs.detach().flatten(1)
         seen = torch.stack([each.amin(dim=1).mean(), each.amax(dim=1).mean()])
-        known = self._ranges.get(place)
+        known = self.ranges.get(place)
         if known is None:
             known = seen
         elif self._model.training:
             known = known + _MOMENTUM * (seen - known)
-        self._ranges[place] = known
+        self.ranges[place] = known
         low, high = known
         signed = low < 0
         scale = torch.where(signed, torch.maximum(-low, high) / 127, high / 255).clamp(min=1e-8)

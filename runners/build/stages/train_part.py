@@ -14,6 +14,7 @@ from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.workload.forward import answers
 from paretune.runners.workload.training import judge_of
+from paretune.spaces import WorkloadError
 
 
 def train_part(
@@ -43,17 +44,23 @@ def train_part(
     """
     loaded = given.loaded
     recipe = loaded.workload.recipe()
-    losses = loaded.workload.train(
-        model.train(),
-        loaded.data,
-        epochs=given.params["epochs"],
-        seed=recipe.seed + (given.params["part"] == "rest"),
-        peak_learning_rate=recipe.learning_rate * peak_share,
-        **_teacher(given),
-    )
+    try:
+        losses = loaded.workload.train(
+            model.train(),
+            loaded.data,
+            epochs=given.params["epochs"],
+            seed=recipe.seed + (given.params["part"] == "rest"),
+            peak_learning_rate=recipe.learning_rate * peak_share,
+            **_teacher(given),
+        )
+    except WorkloadError as error:  # what needs no training can go on
+        raise StageError(FailureKind.INVALID, str(error)) from error
     model.cpu().eval()
     before_judging()
-    quality = judge_of(loaded.workload)(answers(model, loaded.data.validation))
+    try:
+        quality = judge_of(loaded.workload)(answers(model, loaded.data.validation))
+    except WorkloadError as error:  # it concerns this model: the baseline's quality is known
+        raise StageError(FailureKind.ACCURACY, f"the trained model: {error}") from error
     if not math.isfinite(quality):
         raise StageError(
             FailureKind.ACCURACY,

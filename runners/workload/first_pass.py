@@ -1,0 +1,86 @@
+"""A first pass of the reference, before any trial: mistakes that every trial would meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from paretune.runners.workload.data import Split
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.protocol import Workload
+from paretune.runners.workload.user_code import line_in
+from paretune.spaces import REFERENCE, ParetuneError, WorkloadError
+
+_SAMPLES = 2
+
+
+def check_first_pass(loaded: LoadedWorkload) -> None:
+    """Run the reference on two samples, and its loss if the recipe trains it.
+
+    Raises:
+        WorkloadError: If the model does not take the data's inputs, returns no tensor, or cannot be
+            trained on the data's targets.
+    """
+    import torch
+
+    from paretune.runners.workload.forward import forward, on_device
+    from paretune.runners.workload.losses import class_logits
+    from paretune.runners.workload.outputs import only_or_all
+
+    if loaded.model_file is not None:
+        return
+    workload, train = loaded.workload, loaded.data.train
+    batch = next(iter(train.batches(_SAMPLES, np.arange(min(_SAMPLES, len(train))))))
+    cpu = torch.device("cpu")
+    model = loaded.build_model(REFERENCE).eval()
+    try:
+        with torch.no_grad():
+            outputs = forward(model, on_device(dict(batch.inputs), cpu))
+    except ParetuneError:
+        raise
+    except Exception as error:
+        given = ", ".join(f"{n} {a.dtype} {a.shape}" for n, a in batch.inputs.items())
+        raise WorkloadError(
+            f"the reference does not take the data's inputs ({given}): "
+            f"{line_in(loaded.path, error)}{type(error).__name__}: {error}"
+        ) from error
+    if not _is_trained_by_default(loaded):
+        return
+    targets = on_device(batch.targets, cpu)
+    if type(workload).loss is Workload.loss:
+        logits, _ = class_logits(only_or_all(outputs), targets)
+        _check_classes(loaded, logits.shape[1])
+    loss = workload.loss(only_or_all(outputs), targets, None)
+    if not (isinstance(loss, torch.Tensor) and loss.numel() == 1):
+        raise WorkloadError(f"loss() must return a tensor of one number; got {loss!r}")
+
+
+def _is_trained_by_default(loaded: LoadedWorkload) -> bool:
+    """Tell whether the reference is trained by this package's loop and its loss."""
+    kind: Any = type(loaded.workload)
+    return (
+        loaded.origin(REFERENCE) != "trained"
+        and kind.train_reference is Workload.train_reference
+        and kind.train is Workload.train
+    )
+
+
+def _check_classes(loaded: LoadedWorkload, classes: int) -> None:
+    """Check that the train split's labels are classes from 0 on.
+
+    Raises:
+        WorkloadError: If one is not.
+    """
+    split, ignored = loaded.data.train, loaded.workload.recipe().ignored_target
+    targets = split.targets if isinstance(split, Split) else None
+    if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
+        return
+    counted = targets[targets != ignored]
+    low, high = int(counted.min(initial=0)), int(counted.max(initial=0))
+    if low < 0 or high >= classes:
+        raise WorkloadError(
+            f"labels must be classes from 0 to {classes - 1}, because the model has {classes} "
+            f"outputs; the train split has labels from {low} to {high}: number them from 0 in "
+            "data(), and set Recipe(ignored_target=…) for one that does not count"
+        )
