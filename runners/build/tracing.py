@@ -58,24 +58,28 @@ def traced(model: nn.Module, example: Example) -> list[Tensor]:
 
 
 class Exported(nn.Module):
-    """A model as exporters take it: with tensors by name as outputs, whatever class held them.
+    """A model as exporters take it: inputs by position, a tensor or a mapping of tensors as output.
 
     Args:
         model: The model.
+        names: Names of its inputs.
         dtype: Another precision to compute in. Floating inputs are cast to it, and outputs back, so
             that callers have fp32 as before.
     """
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, names: tuple[str, ...], dtype: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.model, self.dtype = model if dtype is None else model.to(dtype), dtype
+        self.names = names
 
-    def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
+    def forward(self, *inputs: Tensor) -> Any:
         """Return the only output, or a mapping of several."""
         if self.dtype is not None:
             inputs = tuple(self._cast(each, self.dtype) for each in inputs)
-            named = {name: self._cast(each, self.dtype) for name, each in named.items()}
-        outputs = named_outputs(self.model(*inputs, **named))
+        example = Example(dict(zip(self.names, inputs, strict=True)))
+        outputs = named_outputs(call(self.model, example))
         if self.dtype is not None:
             outputs = {name: self._cast(each, torch.float32) for name, each in outputs.items()}
         return only_or_all(outputs)
@@ -92,7 +96,7 @@ def dynamic_shapes(
 
     Args:
         model: The model to export.
-        example: Its inputs.
+        example: Its inputs, which it takes by position.
         axes: Further axes of any size: their names, by axis and by input.
     """
     sizes: dict[str, Any] = {"batch": torch.export.Dim("batch")}
@@ -102,6 +106,5 @@ def dynamic_shapes(
             axis: sizes.setdefault(a, torch.export.Dim(a)) for axis, a in axes.get(name, {}).items()
         }
         shapes[tensor] = {0: sizes["batch"], **known}
-    return shapes.dynamic_shapes(  # type: ignore[no-untyped-call]
-        model, example.args, example.kwargs
-    )
+    given = tuple(example.tensors.values())
+    return shapes.dynamic_shapes(model, given)  # type: ignore[no-untyped-call]

@@ -77,7 +77,9 @@ def _check_classes(loaded: LoadedWorkload, classes: int) -> None:
     if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
         return
     counted = targets[targets != ignored]
-    low, high = int(counted.min(initial=0)), int(counted.max(initial=0))
+    if counted.size == 0:
+        return
+    low, high = int(counted.min()), int(counted.max())
     if low < 0 or high >= classes:
         raise WorkloadError(
             f"labels must be classes from 0 to {classes - 1}, because the model has {classes} "

@@ -32,14 +32,14 @@ def run(given: StageInput) -> StageOutput:
     with torch.no_grad():
         outputs = call(model, example)
     names = list(named_outputs(outputs))
-    exported = model if isinstance(outputs, torch.Tensor) else Exported(model)
+    is_plain = isinstance(outputs, torch.Tensor) and not example.kwargs
+    exported = model if is_plain else Exported(model, tuple(example.tensors))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 exported,
-                example.args,
-                kwargs=example.kwargs or None,
+                tuple(example.tensors.values()),
                 dynamo=True,
                 dynamic_shapes=dynamic_shapes(exported, example, loaded.workload.dynamic_axes()),
                 input_names=list(example.tensors),

@@ -33,15 +33,14 @@ def run(given: StageInput) -> StageOutput:
         outputs = call(model, example)
     dtype = _DTYPES.get(precision)
     exported = model
-    if dtype is not None or not isinstance(outputs, torch.Tensor):
-        exported = Exported(copy.deepcopy(model), dtype)
+    if dtype is not None or example.kwargs or not isinstance(outputs, torch.Tensor):
+        exported = Exported(copy.deepcopy(model), tuple(example.tensors), dtype)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.export.export(
                 exported,
-                example.args,
-                example.kwargs,
+                tuple(example.tensors.values()),
                 dynamic_shapes=dynamic_shapes(exported, example, loaded.workload.dynamic_axes()),
             )
             torch.export.save(program, path)
@@ -52,10 +51,8 @@ def run(given: StageInput) -> StageOutput:
         ) from error
     several = example_inputs(loaded, CHECKED_SAMPLES)
     with torch.no_grad():
-        right, got = (
-            named_outputs(call(model, several)),
-            named_outputs(call(program.module(), several)),
-        )
+        right = named_outputs(call(model, several))
+        got = named_outputs(program.module()(*several.tensors.values()))
     check_answers(
         {name: as_array(each) for name, each in right.items()},
         {name: as_array(each) for name, each in got.items()},
