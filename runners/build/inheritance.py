@@ -13,6 +13,7 @@ from torch import nn
 
 from paretune.runners.build.tracing import Example, traced
 
+_ROOTS = (nn.Linear, nn.modules.conv._ConvNd)
 _PLACE = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
@@ -95,16 +96,23 @@ def _narrow(
     graph.build_dependency(reference, example, forward_fn=traced)
     importance = torch_pruning.importance.MagnitudeImportance(p=2)
     for group in list(graph.get_all_groups()):
-        root = group[0].dep.target.module
-        shape = wanted.get(f"{names.get(root)}.weight")
-        if shape is None:
+        # Some of a group's layers may be left out in the student: one that it has says the width.
+        layers = (
+            dep.target.module for dep, _ in group if graph.is_out_channel_pruning_fn(dep.handler)
+        )
+        known = (each for each in layers if f"{names.get(each)}.weight" in wanted)
+        root = next((each for each in known if isinstance(each, _ROOTS)), None)
+        if root is None:
             continue
+        shape = wanted[f"{names[root]}.weight"]
+        prune = graph.get_pruner_of_module(root).prune_out_channels
+        whole = graph.get_pruning_group(root, prune, list(range(graph.get_out_channels(root))))
         width = shape[1 if isinstance(root, nn.modules.conv._ConvTransposeNd) else 0]
         surplus = graph.get_out_channels(root) - width
         if surplus <= 0:
             continue
         with torch.no_grad():
-            weakest = torch.argsort(importance(group))[:surplus].tolist()
-        smaller = graph.get_pruning_group(root, group[0].dep.handler, weakest)
+            weakest = torch.argsort(importance(whole))[:surplus].tolist()
+        smaller = graph.get_pruning_group(root, prune, weakest)
         if graph.check_pruning_group(smaller):
             smaller.prune()
