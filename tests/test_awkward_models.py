@@ -13,7 +13,7 @@ from paretune.runners.build.built import Built
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.onnx_session import cpu_session
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.runners.workload.first_pass import check_first_pass
+from paretune.runners.workload.learning.first_pass import check_first_pass
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.spaces import BuildSpec, Quantization, WorkloadError
 

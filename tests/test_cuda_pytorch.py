@@ -27,12 +27,12 @@ from paretune.runners.runtimes.pytorch_runner import PyTorchRunner
 from paretune.runners.runtimes.runner import Prediction, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.workload.data import Data, Split
-from paretune.runners.workload.forward import answers, release_card
+from paretune.runners.workload.learning.forward import answers, release_card
+from paretune.runners.workload.learning.losses import distillation_loss
+from paretune.runners.workload.learning.teacher import StoredTeacher
+from paretune.runners.workload.learning.training import stacked, train
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.runners.workload.losses import distillation_loss
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.teacher import StoredTeacher
-from paretune.runners.workload.training import stacked, train
 from paretune.spaces import SCHEMES, RunSpec
 
 LENGTH, BATCH = 16, 4

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from paretune.runners.workload.losses import distillation_loss
+from paretune.runners.workload.learning.losses import distillation_loss
 from paretune.runners.workload.recipe import Recipe
 
 RECIPE = Recipe(temperature=2.0, teacher_share=0.7)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paretune.runners.workload.data import Data, Split
-from paretune.runners.workload.forward import Outputs
+from paretune.runners.workload.learning.forward import Outputs
+from paretune.runners.workload.learning.training import train
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.training import train
 
 
 def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[float], list[Tensor]]:

@@ -20,7 +20,7 @@ from paretune.runners.build.tracing import Example
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.student import load_weights, origin_of
+from paretune.runners.workload.students.student import load_weights, origin_of
 from paretune.spaces import BuildSpec, Quantization, WorkloadError
 
 FAMILY = """

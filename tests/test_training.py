@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from paretune.runners.failure import StageError
-from paretune.runners.workload import training_progress
 from paretune.runners.workload.data import Data, Split
-from paretune.runners.workload.losses import distillation_loss
+from paretune.runners.workload.learning import progress
+from paretune.runners.workload.learning.losses import distillation_loss
+from paretune.runners.workload.learning.teacher import Teacher
+from paretune.runners.workload.learning.training import stacked, train
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.teacher import Teacher
-from paretune.runners.workload.training import stacked, train
 from paretune.spaces import WorkloadError
 
 
@@ -224,12 +224,12 @@ def test_bfloat16_on_any_device() -> None:
 
 
 def test_progress_is_told_epoch_by_epoch() -> None:
-    epochs: list[training_progress.Epoch] = []
-    training_progress.listen(epochs.append)
+    epochs: list[progress.Epoch] = []
+    progress.listen(epochs.append)
     try:
         losses = trained(network(), epochs=3)
     finally:
-        training_progress.listen(lambda epoch: None)
+        progress.listen(lambda epoch: None)
     assert [(each.number, each.count, each.loss) for each in epochs] == [
         (1, 3, losses[0]),
         (2, 3, losses[1]),

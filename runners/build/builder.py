@@ -30,7 +30,7 @@ from paretune.spaces import (
 )
 
 if TYPE_CHECKING:
-    from paretune.runners.workload.teacher import Teacher
+    from paretune.runners.workload.learning.teacher import Teacher
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NO_MEMORY = "can't allocate memory"
@@ -228,7 +228,7 @@ class Builder:
     def _teacher_of(self, reference: str) -> Teacher:
         """Return the reference as a teacher, which lives as long as this process."""
         from paretune.runners.build.checkpoint import load_checkpoint
-        from paretune.runners.workload.teacher import Teacher
+        from paretune.runners.workload.learning.teacher import Teacher
 
         if self._teacher is None or self._teacher[0] != reference:
             path = self.store.get(reference)

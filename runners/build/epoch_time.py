@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from paretune.runners.workload.learning.teacher import Teacher
+from paretune.runners.workload.learning.training import train
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.protocol import Workload
-from paretune.runners.workload.teacher import Teacher
-from paretune.runners.workload.training import train
 from paretune.spaces import REFERENCE
 
 _TIMED_STEPS = 4

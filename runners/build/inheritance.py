@@ -85,7 +85,7 @@ def _runs(names: Sequence[str]) -> dict[str, list[int]]:
 def _narrow(
     student: nn.Module, reference: nn.Module, sources: Mapping[str, str], example: Example
 ) -> None:
-    """Remove the weakest channels of the reference's layers until they are as wide as a student's."""
+    """Remove the weakest channels of the reference's layers down to the student's widths."""
     wanted = {
         source: tensor.shape
         for name, tensor in student.state_dict().items()

@@ -7,7 +7,7 @@ from typing import Any
 
 from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.student import Origin
+from paretune.runners.workload.students.student import Origin
 from paretune.spaces import REFERENCE, BuildSpec
 
 TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune", "qat-short", "qat")

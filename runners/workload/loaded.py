@@ -16,7 +16,7 @@ from paretune.runners.workload.data import Data
 from paretune.runners.workload.onnx_weights import external_files
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.student import Origin, located, origin_of, weight_files
+from paretune.runners.workload.students.student import Origin, located, origin_of, weight_files
 from paretune.runners.workload.user_code import (
     load_attribute,
     modules_beside,

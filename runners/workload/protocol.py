@@ -15,7 +15,7 @@ from paretune.runners.workload.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from paretune.runners.workload.teacher import Teacher
+    from paretune.runners.workload.learning.teacher import Teacher
 
 
 class Workload(ABC):
@@ -113,8 +113,8 @@ class Workload(ABC):
         Returns:
             The mean loss per epoch, for the training curves; empty if you have none.
         """
-        from paretune.runners.workload.teacher import StoredTeacher
-        from paretune.runners.workload.training import judge_of, train
+        from paretune.runners.workload.learning.teacher import StoredTeacher
+        from paretune.runners.workload.learning.training import judge_of, train
 
         if teacher_logits is not None:
             teacher = StoredTeacher(teacher_logits)
@@ -155,7 +155,7 @@ class Workload(ABC):
             targets: Classes of shape (batch,), or whatever the data gives as targets.
             teacher: The reference's outputs in the same form, or ``None`` without a teacher.
         """
-        from paretune.runners.workload.losses import distillation_loss
+        from paretune.runners.workload.learning.losses import distillation_loss
 
         return distillation_loss(outputs, targets, teacher, self.recipe())
 

@@ -16,8 +16,8 @@ from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.spaces import SCHEMES, resolve
 
 if TYPE_CHECKING:
+    from paretune.runners.workload.learning.teacher import Teacher
     from paretune.runners.workload.loaded import LoadedWorkload
-    from paretune.runners.workload.teacher import Teacher
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import Example, Exported, call, dynamic_shapes, example_inputs
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.onnx_session import cpu_session
-from paretune.runners.workload.forward import as_array
+from paretune.runners.workload.learning.forward import as_array
 from paretune.runners.workload.outputs import named_outputs
 
 OPSET = 21

@@ -10,7 +10,7 @@ from paretune.runners.build.export_check import CHECKED_SAMPLES, check_answers, 
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import Exported, call, dynamic_shapes, example_inputs
 from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.forward import as_array
+from paretune.runners.workload.learning.forward import as_array
 from paretune.runners.workload.outputs import named_outputs
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}

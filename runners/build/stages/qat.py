@@ -20,7 +20,7 @@ from torch.nn import functional
 from paretune.runners.build.checkpoint import load_checkpoint
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.stages.train_part import train_part
-from paretune.runners.workload.forward import answers
+from paretune.runners.workload.learning.forward import answers
 
 _PEAK_SHARE = 0.1
 """Peak learning rate, as a share of the recipe's. Chosen by judgement."""

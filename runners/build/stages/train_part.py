@@ -12,8 +12,8 @@ from torch import nn
 from paretune.runners.build.checkpoint import save_checkpoint
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.forward import answers
-from paretune.runners.workload.training import judge_of
+from paretune.runners.workload.learning.forward import answers
+from paretune.runners.workload.learning.training import judge_of
 from paretune.spaces import WorkloadError
 
 

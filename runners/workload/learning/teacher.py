@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from paretune.runners.workload.data import Dataset
-from paretune.runners.workload.forward import (
+from paretune.runners.workload.learning.forward import (
     JUDGED_AT_ONCE,
     answers,
     forward,

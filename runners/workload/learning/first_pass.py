@@ -13,6 +13,7 @@ from paretune.runners.workload.user_code import line_in
 from paretune.spaces import REFERENCE, ParetuneError, WorkloadError
 
 _SAMPLES = 2
+"""Samples of the first pass: batch normalization takes no single one."""
 
 
 def check_first_pass(loaded: LoadedWorkload) -> None:
@@ -24,8 +25,8 @@ def check_first_pass(loaded: LoadedWorkload) -> None:
     """
     import torch
 
-    from paretune.runners.workload.forward import forward, on_device
-    from paretune.runners.workload.losses import class_logits
+    from paretune.runners.workload.learning.forward import forward, on_device
+    from paretune.runners.workload.learning.losses import class_logits
     from paretune.runners.workload.outputs import only_or_all
 
     if loaded.model_file is not None:

@@ -14,20 +14,20 @@ from torch import Tensor, nn
 
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.workload.data import Data, Dataset
-from paretune.runners.workload.early_stopping import EarlyStopping
-from paretune.runners.workload.forward import (
+from paretune.runners.workload.learning.early_stopping import EarlyStopping
+from paretune.runners.workload.learning.forward import (
     Outputs,
     answers,
     forward,
     on_device,
     training_device,
 )
+from paretune.runners.workload.learning.progress import Epoch, report_epoch
+from paretune.runners.workload.learning.teacher import Teacher
+from paretune.runners.workload.learning.weight_average import WeightAverage
 from paretune.runners.workload.metrics.judge import check_outputs
 from paretune.runners.workload.outputs import only_or_all
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.teacher import Teacher
-from paretune.runners.workload.training_progress import Epoch, report_epoch
-from paretune.runners.workload.weight_average import WeightAverage
 from paretune.spaces import WorkloadError
 
 if TYPE_CHECKING:

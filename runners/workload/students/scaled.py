@@ -9,7 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from paretune.runners.workload.student import inheriting
+from paretune.runners.workload.students.student import inheriting
 from paretune.spaces import REFERENCE, WorkloadError
 
 if TYPE_CHECKING:
