@@ -365,6 +365,7 @@ def test_options_decide_answers_so_they_are_part_of_the_qualitys_key(tmp_path: P
             store,
             quality_metric="quality",
             fingerprint="workload",
+            judging="workload",
             samples=samples,
             folder=tmp_path,
             score=lambda outputs, split: 1.0,

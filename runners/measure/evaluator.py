@@ -57,7 +57,8 @@ class Evaluator:
         versions: Versions of each runner's interpreter and runtime, by its name.
         store: Keeps qualities and raw samples.
         quality_metric: Name under which the quality is recorded.
-        fingerprint: The workload's fingerprint: qualities belong to one workload.
+        fingerprint: The workload's fingerprint.
+        judging: Digest of the metric and the validation split: kept qualities belong to them.
         samples: The inputs that models are measured on.
         folder: The study's folder, where a pipeline around the model is looked up.
         score: Returns the quality of outputs (a ``.npy`` file) on a split.
@@ -73,6 +74,7 @@ class Evaluator:
         *,
         quality_metric: str,
         fingerprint: str,
+        judging: str,
         samples: StoredSamples,
         folder: Path,
         score: Callable[[Path, str], float | Failure],
@@ -84,6 +86,7 @@ class Evaluator:
         self.store = store
         self.quality_metric = quality_metric
         self.fingerprint = fingerprint
+        self.judging = judging
         self.samples = samples
         self.folder = folder
         self.score = score
@@ -204,7 +207,8 @@ class Evaluator:
             {
                 "stage": "evaluate",
                 "version": _QUALITY_VERSION,
-                "workload": self.fingerprint,
+                "judging": self.judging,
+                "metric": self.quality_metric,
                 "artifact": artifact,
                 "runner": run.target,
                 "batch_size": run.batch_size,

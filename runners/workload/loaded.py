@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.metric import METRICS
-from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.data import Data
 from paretune.runners.workload.onnx_weights import external_files
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.user_code import (
-    load_attribute,
-    modules_beside,
-    split_reference,
-    their_line,
-)
+from paretune.runners.workload.source.parts import PartsReader
+from paretune.runners.workload.user_code import load_attribute, split_reference, their_line
 from paretune.spaces import REFERENCE, ParetuneError, WorkloadError, digest
 
 if TYPE_CHECKING:
@@ -34,7 +30,9 @@ class WorkloadInfo:
 
     Attributes:
         name: Name of the workload's class.
-        fingerprint: SHA-256 of its source, its data and the files it depends on.
+        fingerprint: SHA-256 of its code, its data and the files it depends on.
+        parts: The digests that it is made of, by the words for what they are of.
+        judging: SHA-256 of the metric and the validation split: what a quality belongs to.
         models: Names of its models, the reference first.
         quality_metric: Name of its quality metric.
         pipeline: Its pre- and post-processing file, if it has one.
@@ -44,6 +42,8 @@ class WorkloadInfo:
 
     name: str
     fingerprint: str
+    parts: Mapping[str, str]
+    judging: str
     models: tuple[str, ...]
     quality_metric: str
     pipeline: Path | None = None
@@ -73,21 +73,20 @@ class LoadedWorkload:
             model_file = self.workload.model_file()
             self.model_file = model_file and path.parent / model_file
             files = [path.parent / file for file in self.workload.depends_on()]
+            own: list[Path] = []
             if self.model_file:
-                files += [self.model_file, *external_files(self.model_file)]
+                own = [self.model_file, *external_files(self.model_file)]
             self.pipeline = _pipeline_of(reference, path, self.workload)
             if self.pipeline and self.data.test.further_inputs:
                 raise WorkloadError(
                     f"{reference}: a pipeline makes a single input from a request, but this model "
                     "takes several: leave out `pipeline`"
                 )
-            files += [self.pipeline] if self.pipeline else []
-            for file in files:
+            for file in (*files, *own):
                 if not file.is_file():
                     raise WorkloadError(
                         f"{reference}: depends_on() names {file}, which does not exist"
                     )
-            sources = sorted(file_digest(file) for file in {*files, *modules_beside(path)})
         except ParetuneError as error:
             raise WorkloadError(str(error)) from error
         except (Exception, SystemExit) as error:
@@ -110,12 +109,13 @@ class LoadedWorkload:
                 f"got {metric!r}"
             )
         names = sorted(self.models, key=lambda name: name != REFERENCE)
-        fingerprint = digest(
-            {"class": workload_class.__name__, "sources": sources, "data": self.data.digest}
-        )
+        reader = PartsReader(self.workload, path, files)
+        self.parts = reader.read(self.models, self.data, own, self.pipeline)
         self.info = WorkloadInfo(
             name=workload_class.__name__,
-            fingerprint=fingerprint,
+            fingerprint=digest(self.parts.digests),
+            parts=self.parts.digests,
+            judging=digest([self.parts.metric.digest, self.parts.splits["validation"]]),
             models=tuple(names),
             quality_metric=metric,
             pipeline=self.pipeline,
