@@ -1,49 +1,42 @@
-"""Built-in qualities of a model's outputs; higher is better for all."""
+"""Built-in qualities as functions of whole arrays; higher is better for all."""
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from paretune.spaces import WorkloadError
+from paretune.runners.workload.metrics.classes import F1, Accuracy
+from paretune.runners.workload.metrics.metric import QualityMetric
+from paretune.runners.workload.metrics.values import Cosine, MeanSquaredError
+from paretune.runners.workload.outputs import OUTPUT
 
 Quality = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 def accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    """Return the share of samples with the right class.
+    """Return the share of labels with the right class.
 
     Args:
-        outputs: Classes of shape (samples,), or scores of shape (samples, classes, ...).
-        targets: The labels, in either form.
+        outputs: Classes in the labels' shape; scores with one axis more, the classes; or one number
+            per label of 0 or 1.
+        targets: The labels, or scores.
     """
-    given, right = _both_classes(outputs, targets)
-    return float(np.mean(given == right))
+    return _of(Accuracy(), outputs, targets)
 
 
 def f1(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
     """Return the F1 score, averaged over the classes (arguments: see :func:`accuracy`)."""
-    from sklearn.metrics import f1_score
-
-    given, right = _both_classes(outputs, targets)
-    return float(f1_score(right.ravel(), given.ravel(), average="macro", zero_division=0.0))
+    return _of(F1(), outputs, targets)
 
 
 def negative_mse(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
     """Return minus the mean squared error of values; 0 is the best."""
-    wanted = targets.reshape(outputs.shape) if targets.size == outputs.size else targets
-    return -float(np.mean((outputs.astype(np.float64) - wanted) ** 2))
+    return 0.0 - _of(MeanSquaredError(), outputs, targets)
 
 
 def cosine_similarity(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
     """Return the mean cosine between each sample's output and its target, as flat vectors."""
-    given = outputs.reshape(len(outputs), -1).astype(np.float64)
-    wanted = targets.reshape(len(targets), -1).astype(np.float64)
-    lengths = np.linalg.norm(given, axis=1) * np.linalg.norm(wanted, axis=1)
-    products = np.sum(given * wanted, axis=1)
-    same = np.all(given == wanted, axis=1).astype(np.float64)
-    return float(np.mean(np.where(lengths > 0, products / np.maximum(lengths, 1e-300), same)))
+    return _of(Cosine(), outputs, targets)
 
 
 QUALITIES: dict[str, Quality] = {
@@ -52,31 +45,8 @@ QUALITIES: dict[str, Quality] = {
     "mse": negative_mse,
     "cosine": cosine_similarity,
 }
-"""The qualities, by their names for ``paretune search --metric``."""
 
 
-def _both_classes(
-    outputs: NDArray[Any], targets: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    given, right = _classes(outputs), _classes(targets)
-    if given.shape != right.shape:
-        raise WorkloadError(
-            f"outputs of shape {list(outputs.shape)} and targets of shape {list(targets.shape)} "
-            "do not hold one class per sample for the same samples: use one class per sample as "
-            "labels"
-        )
-    return given, right
-
-
-def _classes(values: NDArray[Any]) -> NDArray[Any]:
-    if values.dtype.kind not in "biuf":
-        raise WorkloadError(f"classes must be numbers; got {values.dtype}")
-    if values.ndim == 1 or values.dtype.kind in "biu":
-        return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    if values.shape[1] < 2:
-        raise WorkloadError(
-            f"scores of shape {list(values.shape)} do not determine classes: write your own "
-            "metric, FILE.py:FUNCTION"
-        )
-    classes: NDArray[Any] = values.argmax(axis=1)
-    return classes
+def _of(metric: QualityMetric, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    metric.update({OUTPUT: outputs}, targets)
+    return metric.compute()

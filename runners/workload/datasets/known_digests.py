@@ -1,0 +1,67 @@
+"""Digests of files that are too large to be read in every process, kept until a file changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+_SETTLED_NS = 2_000_000_000
+"""A file must be this old, in nanoseconds, before its digest is kept: a change within the same tick
+of the file system's clock would not be seen. Git calls such files "racily clean".
+"""
+
+
+def known_digest(file: Path, view: str, read: Callable[[], str]) -> str:
+    """Return the digest of a file or a part of it, without reading it if nothing has changed.
+
+    A file is taken for unchanged if its place, size, inode and times of change are the same.
+
+    Args:
+        file: The file.
+        view: What of the file, and how, is read: a digest is kept for each.
+        read: Makes the digest.
+    """
+    seen = _marks(file)
+    place = f"{file.resolve()}\n{view}"
+    kept = _folder() / f"{hashlib.sha256(place.encode()).hexdigest()}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads(kept.read_text("utf-8"))
+        if known["marks"] == seen and isinstance(known["digest"], str):
+            return str(known["digest"])
+    found = read()
+    if seen == _marks(file) and time.time_ns() - max(seen[2:]) > _SETTLED_NS:
+        _keep(kept, json.dumps({"file": place, "marks": seen, "digest": found}))
+    return found
+
+
+def _marks(file: Path) -> list[int]:
+    stat = file.stat()
+    return [stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a file completely or not at all; what cannot be kept is only made again."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, aside = tempfile.mkstemp(dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            Path(aside).replace(path)
+        except OSError:
+            Path(aside).unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "paretune" / "digests"
+    try:
+        return Path.home() / ".cache" / "paretune" / "digests"
+    except RuntimeError:  # a user without a home
+        return Path(tempfile.gettempdir()) / f"paretune-digests-{os.getuid()}"
