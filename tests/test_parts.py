@@ -156,7 +156,10 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         {"the model lazy"},
     ),
     "a comment in a package": (in_package("nets.py", "class Net", "# Net\nclass Net"), set()),
-    "what a package registers": (in_package("shapes.py", "Net(2)", "Net(3)"), MODELS),
+    "what a package registers": (
+        in_package("shapes.py", "Net(2)", "Net(3)"),
+        {"the model registered"},
+    ),
     "a layer in a package": (in_package("nets.py", "Linear(4", "Linear(2 * 2"), MODELS),
     "the reference's weights": (in_file("reference.npy"), {"the training of the reference"}),
     "a student's weights": (in_file("trained.npy"), {"the model trained"}),

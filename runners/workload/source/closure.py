@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,9 +20,9 @@ class Closure:
     """Follows names from a piece of code through the user's modules to installed libraries.
 
     It reads source and runs nothing, so it is the same in every process. It takes in top-level
-    statements one by one, so that what was added beside them changes nothing; from each module on
-    the way it also takes the statements with effects, such as a decorator that registers a class.
-    Where code finds other code by means that no name shows (``globals()``, ``__subclasses__``), it
+    statements one by one, so that what was added beside them changes nothing; from each module that
+    is loaded it also takes the statements with effects, and the definitions that a decorator
+    registers where the code may look them up. Where code finds other code by means that no name shows (``globals()``, ``__subclasses__``), it
     takes in the whole module or package.
 
     Args:
@@ -44,6 +44,8 @@ class Closure:
         self._code: dict[str, str] = {}
         self._libraries: set[str] = set()
         self._seen: set[tuple[str, ...]] = set()
+        self._reached: set[str] = set()
+        self._registered: dict[str, list[tuple[SourceModule, ast.stmt]]] = defaultdict(list)
         self._todo: deque[Callable[[], None]] = deque()
 
     def follow(self) -> list[tuple[str, str]]:
@@ -60,6 +62,7 @@ class Closure:
     def library(self, name: str) -> None:
         """Add a library by the name of one of its modules."""
         self._libraries.add(name.partition(".")[0])
+        self._reach(name.partition(".")[0])
 
     def code(self, module: SourceModule, label: str, node: ast.AST, owner: str | None) -> None:
         """Add a piece of code.
@@ -124,6 +127,7 @@ class Closure:
                     if (alias.asname or alias.name) == path[0]:
                         self.use(".".join((origin, alias.name, *path[1:])))
             else:
+                self._reach(module.name)
                 self._later(self.code, module, path[0], statement, None)
         return True
 
@@ -174,12 +178,39 @@ class Closure:
             return
         for statement in module.effects():
             self._later(self.code, module, "", statement, None)
+        for decorator, definition in module.registered():
+            self._register(module, decorator, definition)
+        self._later(self._add_registered)
         parent = module.name.rpartition(".")[0]
         loaded = {parent, *(m for m, _ in module.imports())}
         loaded |= {f"{origin}.{name}" for origin, name in module.imports() if name}
         for name in sorted(loaded):
             if (other := self.modules.get(name)) is not None:
                 self._later(self._touch, other)
+
+    def _register(self, module: SourceModule, decorator: str, definition: ast.stmt) -> None:
+        """Add a definition once something else of the decorator's module is read."""
+        origin = module.name
+        for statement in module.bound.get(decorator, ()):
+            if isinstance(statement, ast.Import):
+                origin = statement.names[0].name
+            elif isinstance(statement, ast.ImportFrom):
+                origin = f"{module.absolute(statement.level, statement.module)}.{decorator}"
+        place = self.modules.longest(origin)
+        self._registered[place.name if place else origin.partition(".")[0]].append(
+            (module, definition)
+        )
+
+    def _reach(self, name: str) -> None:
+        """Note that something of a module is read: so may be what it has registered."""
+        if name not in self._reached:
+            self._reached.add(name)
+            self._later(self._add_registered)
+
+    def _add_registered(self) -> None:
+        for name in self._reached & self._registered.keys():
+            for module, definition in self._registered.pop(name):
+                self._later(self.code, module, "registered", definition, None)
 
     def _whole(self, module: SourceModule) -> None:
         """Add a whole module."""

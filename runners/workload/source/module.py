@@ -69,8 +69,16 @@ class SourceModule:
         return [module for module, name in self.imports() if name == "*"]
 
     def effects(self) -> list[ast.stmt]:
-        """Return the statements that may do something beyond binding names, such as registering."""
+        """Return the statements that may do something beyond binding names."""
         return [each for each in self.body if self._has_effect(each)]
+
+    def registered(self) -> Iterator[tuple[str, ast.stmt]]:
+        """Yield the definitions whose decorators may register them, with the decorators' names."""
+        for each in self.body:
+            if isinstance(each, _SCOPES[:3]):
+                for decorator in each.decorator_list:
+                    if not self._is_harmless(decorator):
+                        yield _root(decorator), each
 
     def named(self, qualified: str) -> ast.ClassDef | None:
         """Return the definition of a class by its qualified name."""
@@ -106,8 +114,8 @@ class SourceModule:
         return [node for node in ast.walk(self._tree) if isinstance(node, _FUNCTIONS)]
 
     def _has_effect(self, statement: ast.stmt) -> bool:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            return not all(map(self._is_harmless, statement.decorator_list))
+        if isinstance(statement, _SCOPES):
+            return False
         if isinstance(statement, ast.Expr | ast.Delete):
             return True
         names = bound_names(statement)
@@ -122,14 +130,10 @@ class SourceModule:
         return {n for n, found in self.bound.items() if any(isinstance(s, kinds) for s in found)}
 
     def _is_harmless(self, decorator: ast.expr) -> bool:
-        node = decorator
-        while isinstance(node, ast.Call | ast.Attribute):
-            node = node.func if isinstance(node, ast.Call) else node.value
-        if not isinstance(node, ast.Name):
-            return False
-        sources = self.bound.get(node.id)
+        name = _root(decorator)
+        sources = self.bound.get(name)
         if sources is None:
-            return node.id in _BUILT_IN
+            return name in _BUILT_IN
         tops = {
             alias.name.partition(".")[0] if isinstance(each, ast.Import) else each.module or ""
             for each in sources
@@ -207,6 +211,13 @@ def _is_script(statement: ast.stmt) -> bool:
         "__name__ == '__main__'",
         "'__main__' == __name__",
     )
+
+
+def _root(node: ast.expr) -> str:
+    """Return the first name of a dotted name or call; empty if it begins with something else."""
+    while isinstance(node, ast.Call | ast.Attribute):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
