@@ -34,12 +34,13 @@ class Own(Workload):
     scale = 2
     def models(self):
         return {"reference": lambda: Net(16), "small": lambda: Net(WIDTH), "lazy": partial(lazy, 4),
-            "registered": lambda: registry.make("tiny"), "trained": partial(pretrained, "trained.npy"),
-            "scaled": lambda: Net(4 * self.scale)}
+            "registered": lambda: registry.make("tiny"), "scaled": lambda: Net(4 * self.scale),
+            "trained": partial(pretrained, "trained.npy")}
     def data(self):
         rows = np.arange(40, dtype=np.float32).reshape(10, 4)
         split = Split(rows, np.arange(10) % 2)
-        return Data(split, split.take(np.arange(5)), split.take(np.arange(6)), split.take(np.arange(7)))
+        calibration, validation = split.take(np.arange(5)), split.take(np.arange(6))
+        return Data(split, calibration, validation, split.take(np.arange(7)))
     def recipe(self):
         return Recipe(batch_size=4)
     def train_reference(self, model, data):
@@ -136,13 +137,19 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         {"the model tiny"},
     ),
     "a student's width": (in_workload("WIDTH = 8", "WIDTH = 6"), {"the model small"}),
-    "an attribute that a student uses": (in_workload("scale = 2", "scale = 3"), {"the model scaled"}),
+    "an attribute that a student uses": (
+        in_workload("scale = 2", "scale = 3"),
+        {"the model scaled"},
+    ),
     "a function of one student": (
         in_workload("return Lazy(width)", "return Lazy(width + 1)"),
         {"the model lazy"},
     ),
     "a test sample": (in_workload("np.arange(7)", "np.arange(8)"), {"the test split"}),
-    "a calibration sample": (in_workload("np.arange(5)", "np.arange(4)"), {"the calibration split"}),
+    "a calibration sample": (
+        in_workload("np.arange(5)", "np.arange(4)"),
+        {"the calibration split"},
+    ),
     "the metric": (in_workload("argmax", "argmin"), {"the metric"}),
     "what the loss calls": (in_workload(".abs()", ".square()"), {"the training"}),
     "the recipe": (in_workload("batch_size=4", "batch_size=8"), {"the training"}),
@@ -180,7 +187,6 @@ def test_an_edit_changes_the_parts_that_read_it(folder: Path, what: str) -> None
 def test_a_moved_folder_changes_nothing(folder: Path) -> None:
     before = loaded(folder).info
     assert loaded(folder.rename(folder.with_name("moved"))).info.fingerprint == before.fingerprint
-
 
 
 @pytest.mark.parametrize(

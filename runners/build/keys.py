@@ -1,10 +1,11 @@
 """The keys of a build's stages: digests of what each stage reads, and of nothing else.
 
-A key is made of inputs alone: those of the stage, and the key of the stage before it. So a file that
-left the store and is made again, with other bytes perhaps, keeps its key, and what was made from it
-stays in use. A stage has a second name, made of its own inputs and of the *content* that it starts
-from: by that it is found where something else led to the same content ("early cutoff"; Mokhov,
-Mitchell and Peyton Jones, "Build systems à la carte", 2018, https://doi.org/10.1145/3236774).
+A key is made of inputs alone: those of the stage, and the key of the stage before it. So a file
+that left the store and is made again, with other bytes perhaps, keeps its key, and what was made
+from it stays in use. A stage has a second name, made of its own inputs and of the *content* that it
+starts from: by that it is found where something else led to the same content ("early cutoff";
+Mokhov, Mitchell and Peyton Jones, "Build systems à la carte", 2018,
+https://doi.org/10.1145/3236774).
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class StageKey:
     has_teacher: bool
 
     def from_content(self, parent: str, teacher: str) -> str:
-        """Return the key for what it starts from: the digests of its parent's output and teacher's."""
+        """Return the key by what it starts from: the outputs of its parent and of the reference."""
         teachers = [teacher] if self.has_teacher else []
         return digest({"own": self.own, "content": [parent, *teachers]})
 
@@ -156,7 +157,7 @@ class Keys:
             code["model"] = parts.models.get(model)
         if reads.teacher:
             code["teacher"] = parts.models.get(REFERENCE)
-        found = {name: asdict(each) for name, each in code.items() if each}
+        found: dict[str, Any] = {name: asdict(each) for name, each in code.items() if each}
         for split in reads.splits:
             found[f"{split} split"] = parts.splits[split]
         whole = [name for name in recipe if name not in _SCHEDULE]

@@ -140,7 +140,10 @@ def workload_parts(info: WorkloadInfo, space: SearchSpace) -> dict[str, str]:
     anew. Nor are models that the space does not try.
     """
     tried = {"reference", *map(str, space.axis("student").values)}
-    left_out = {"the test split", *(f"the model {name}" for name in info.models if name not in tried)}
+    left_out = {
+        "the test split",
+        *(f"the model {name}" for name in info.models if name not in tried),
+    }
     return {part: each for part, each in info.parts.items() if part not in left_out}
 
 

@@ -270,4 +270,3 @@ def _counts(given: NDArray[Any], right: NDArray[Any], classes: int) -> NDArray[n
     columns = (right[same], given[~same], right[~same])
     inside = [each[(each >= 0) & (each < classes)] for each in columns]
     return np.stack([np.bincount(each, minlength=classes) for each in inside])
-

@@ -144,4 +144,3 @@ class Cosine(SampleMetric):
         products = np.sum(given * wanted, axis=1)
         same = np.all(given == wanted, axis=1).astype(np.float64)
         return np.where(lengths > 0, products / np.maximum(lengths, 1e-300), same)
-

@@ -22,8 +22,8 @@ class Closure:
     It reads source and runs nothing, so it is the same in every process. It takes in top-level
     statements one by one, so that what was added beside them changes nothing; from each module that
     is loaded it also takes the statements with effects, and the definitions that a decorator
-    registers where the code may look them up. Where code finds other code by means that no name shows (``globals()``, ``__subclasses__``), it
-    takes in the whole module or package.
+    registers where the code may look them up. Where code finds other code by means that no name
+    shows (``globals()``, ``__subclasses__``), it takes in the whole module or package.
 
     Args:
         modules: The user's modules.
@@ -111,7 +111,7 @@ class Closure:
             if not self._is_new(module.name, "", "star", *path):  # two may import all of each other
                 return True
             stars = [self.modules.get(each) for each in module.stars()]
-            return any([each is not None and self.name(each, path) for each in stars])
+            return any([each is not None and self.name(each, path) for each in stars])  # noqa: C419
         if not self._is_new(module.name, *path):
             return True
         for statement in statements:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -22,9 +22,10 @@ _NOT_TRAINING = {
     *("models", "data", "model_file", "pipeline", "requests", "depends_on", "recipe"),
     *("train_reference", "quality", "quality_metric", "metrics", "keep_layers", "attention_heads"),
 }
+_SCALARS = (str, int, float, type(None))
 _PRUNING = ("keep_layers", "attention_heads")
 _SHORTEST_NAME = 3
-"""Characters of a file's name below which a text that is equal to it may mean anything. Untested."""
+"""Characters of a file's name below which a text that equals it may mean anything. Untested."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,10 @@ class PartsReader:
                 name: getattr(data, name).digest
                 for name in ("train", "calibration", "validation", "test")
             },
-            recipe=asdict(recipe) if is_dataclass(recipe) else dict(vars(recipe)),
+            recipe={
+                name: value if isinstance(value, _SCALARS) else self._of(value=value).digest
+                for name, value in vars(recipe).items()
+            },
             **found,
         )
 
