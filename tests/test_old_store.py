@@ -20,7 +20,6 @@ from paretune.search.storage.definition import CODE
 from paretune.search.study.open_study import load_history
 from paretune.spaces import BuildSpec, Quantization, digest
 
-
 FINGERPRINT = digest("code and data, in one digest")
 
 
