@@ -35,10 +35,13 @@ class Part:
     Attributes:
         digest: Of its code, values and files.
         libraries: Versions of the libraries that the code uses, by module.
+        found: Digests of files that the code names, but :meth:`Workload.depends_on` does not. They
+            may come and go with a run, so a study goes on without them; a stage does not.
     """
 
     digest: str
     libraries: Mapping[str, str] = field(default_factory=dict)
+    found: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class PartsReader:
     def __init__(self, workload: Workload, path: Path, files: Sequence[Path]) -> None:
         self._workload = workload
         self._folder = path.parent
-        self._files = files
+        self._files = {file.resolve() for file in files}
         self._modules = Modules()
         self._members = _members(workload, self._modules)
         self._claimed: set[Path] = set()
@@ -125,7 +128,7 @@ class PartsReader:
             "serving": self._of(members=["requests"], files=[pipeline] if pipeline else []),
         }
         constructors = {name: self._of(value=each) for name, each in models.items()}
-        rest = [file for file in self._files if file not in self._claimed]
+        rest = self._files - self._claimed
         recipe: Any = self._workload.recipe()
         return Parts(
             models=constructors,
@@ -156,10 +159,10 @@ class PartsReader:
         found = {
             "value": plain,
             "attributes": scalars(self._workload, closure.attributes),
-            "files": sorted(self._digest(file) for file in {*files, *named}),
+            "files": self._digests_of({*files, *(named & self._files)}),
             "code": code,
         }
-        return Part(digest(found), closure.libraries)
+        return Part(digest(found), closure.libraries, self._digests_of(named - self._files))
 
     def _named_files(self, texts: Iterable[str]) -> set[Path]:
         """Return the files whose names are among the texts of some code."""
@@ -175,10 +178,13 @@ class PartsReader:
                     found.add(path)
         return found
 
-    def _digest(self, file: Path) -> str:
-        if file not in self._digests:
-            self._digests[file] = file_digest(file)
-        return self._digests[file]
+    def _digests_of(self, files: Iterable[Path]) -> list[str]:
+        found = []
+        for file in files:
+            if file not in self._digests:
+                self._digests[file] = file_digest(file)
+            found.append(self._digests[file])
+        return sorted(found)
 
 
 def _is_file(path: Path) -> bool:
