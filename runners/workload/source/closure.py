@@ -91,7 +91,7 @@ class Closure:
             self.use(full if imported in ("", "*") else f"{full}.{imported}", is_used=False)
             if own:
                 local[own] = f"{full}.{imported}" if imported else full
-        for inherited in reads.inherited:
+        for inherited in reads.inherited if owner else ():
             self.member(inherited)
         for path in reads.names:
             if path[0] == owner:
