@@ -61,8 +61,8 @@ class ArtifactStore:
                 "`output_dir`"
             ) from error
 
-    def put(self, path: Path) -> str:
-        """Add a copy of a file to the store and return its digest.
+    def put(self, path: Path, *, move: bool = False) -> str:
+        """Add a copy of a file to the store, or (``move``) the file itself; return its digest.
 
         The same bytes are kept only once.
         """
@@ -71,7 +71,10 @@ class ArtifactStore:
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
             with self._scratch.renamed_to(target) as aside:
-                shutil.copyfile(path, aside)
+                if move:
+                    path.replace(aside)
+                else:
+                    shutil.copyfile(path, aside)
         return name
 
     def put_artifact(self, artifact: Artifact, folder: Path) -> str:

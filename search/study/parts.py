@@ -14,6 +14,7 @@ from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.stored_samples import StoredPipeline
 from paretune.runners.metric import METRICS
@@ -223,10 +224,9 @@ def study_evaluator(
         quality_metric=info.quality_metric,
         fingerprint=info.fingerprint,
         judging=info.judging,
-        samples=split_samples(worker, "validation", pipeline),
+        samples=split_samples(worker, "validation", pipeline, config.measurement.quality_samples),
         folder=study.paths.folder,
-        score=worker.score,
-        resample=worker.resample,
+        judge=worker.judge,
         settings=config.measurement.settings(),
     )
 
@@ -255,8 +255,7 @@ def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failu
             judging="",
             samples=samples,
             folder=study.paths.folder,
-            score=lambda *_: 0.0,
-            resample=lambda *_: [],
+            judge=lambda *_: Judged({}),
             settings=settings,
         )
         artifact = record.measurement.artifact if record.measurement else ""

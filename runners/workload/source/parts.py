@@ -53,7 +53,8 @@ class Parts:
         reference: What sets the reference's weights.
         training: What trains, without the recipe.
         pruning: What pruning asks for.
-        metric: What judges.
+        metric: What judges: the objective.
+        metrics: All that is recorded beside it as well.
         serving: The pipeline and its requests.
         files: The files that no other part names: any may read them.
         model_file: The reference's own file, if it is one.
@@ -66,6 +67,7 @@ class Parts:
     training: Part
     pruning: Part
     metric: Part
+    metrics: Part
     serving: Part
     files: Part
     model_file: Part
@@ -110,10 +112,19 @@ class PartsReader:
         self,
         models: Mapping[str, Any],
         data: Any,
+        metrics: Sequence[Any],
         model_files: Iterable[Path],
         pipeline: Path | None,
     ) -> Parts:
-        """Return the parts."""
+        """Return the parts.
+
+        Args:
+            models: Its constructors by name.
+            data: Its splits.
+            metrics: What judges, the objective first.
+            model_files: The reference's own file and those that belong to it, if it is one.
+            pipeline: Its pre- and post-processing file, if it has one.
+        """
         training = [name for name in _ASKED if name not in _NOT_TRAINING]
         self._of(members=["data"])  # only for the files that it names
         if pipeline is not None:
@@ -124,7 +135,8 @@ class PartsReader:
             "reference": self._of(members=["train_reference"]),
             "training": self._of(members=training),
             "pruning": self._of(members=_PRUNING),
-            "metric": self._of(members=["quality", "metrics"], value=_metric(self._workload)),
+            "metric": self._of(value=metrics[:1]),
+            "metrics": self._of(value=metrics),
             "serving": self._of(members=["requests"], files=[pipeline] if pipeline else []),
         }
         constructors = {name: self._of(value=each) for name, each in models.items()}
@@ -192,11 +204,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
-
-
-def _metric(workload: Workload) -> Any:
-    """Return the object that judges, if a workload has one."""
-    return getattr(workload, "_quality", None)
 
 
 def _members(workload: Workload, modules: Modules) -> Members:

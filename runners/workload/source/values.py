@@ -13,8 +13,8 @@ from typing import Any
 from paretune.runners.workload.source.closure import Closure
 
 _PLAIN = (bool, int, float, complex, bytes, type(None), type(Ellipsis), range)
-_DEEPEST = 12
-"""Containers in each other that are looked into. Chosen by judgement."""
+_DEEPEST = 60
+"""Values in each other that are looked into; a module in a module is three. Chosen by judgement."""
 
 
 class Values:
@@ -119,10 +119,8 @@ class Values:
         return ["function", *rest]
 
     def _object(self, value: Any) -> Any:
-        """Describe an object by its class and its attributes, or its tensors if it is a model."""
+        """Describe an object by its class and its attributes."""
         described = ["object", self._named(type(value))]
-        if callable(state := getattr(value, "state_dict", None)):
-            return [*described, self.plain(dict(state()))]
         if attributes := getattr(value, "__dict__", None):
             return [*described, self.plain(dict(attributes))]
         text = repr(value)
