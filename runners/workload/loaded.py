@@ -125,8 +125,13 @@ class LoadedWorkload:
                     f"_ - . /; got {metric!r}"
                 )
         names = sorted(self.models, key=lambda name: name != REFERENCE)
-        reader = PartsReader(self.workload, path, files)
-        self.parts = reader.read(self.models, self.data, self.metrics, own, self.pipeline)
+        try:
+            reader = PartsReader(self.workload, path, files)
+            self.parts = reader.read(self.models, self.data, self.metrics, own, self.pipeline)
+        except ParetuneError:
+            raise
+        except (Exception, SystemExit) as error:  # of data that is read now
+            raise WorkloadError(their_line(reference, path, error)) from error
         self.info = WorkloadInfo(
             name=workload_class.__name__,
             fingerprint=digest(self.parts.digests),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 from paretune.runners.store.artifact import file_digest
+from paretune.runners.workload.datasets.known_digests import known_digest
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.source.closure import Closure, Members
 from paretune.runners.workload.source.module import SourceModule, bindings
@@ -83,6 +85,7 @@ class Parts:
             "the training": digest([self.training.digest, self.recipe]),
             "what pruning keeps": self.pruning.digest,
             "the metric": self.metric.digest,
+            "all metrics": self.metrics.digest,
             "the pipeline": self.serving.digest,
             "a file of depends_on": self.files.digest,
             "the model file": self.model_file.digest,
@@ -106,7 +109,6 @@ class PartsReader:
         self._modules = Modules()
         self._members = _members(workload, self._modules)
         self._claimed: set[Path] = set()
-        self._digests: dict[Path, str] = {}
 
     def read(
         self,
@@ -191,12 +193,7 @@ class PartsReader:
         return found
 
     def _digests_of(self, files: Iterable[Path]) -> list[str]:
-        found = []
-        for file in files:
-            if file not in self._digests:
-                self._digests[file] = file_digest(file)
-            found.append(self._digests[file])
-        return sorted(found)
+        return sorted(known_digest([file], "bytes", partial(file_digest, file)) for file in files)
 
 
 def _is_file(path: Path) -> bool:
