@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,6 @@ class Batch:
     targets: Any
 
 
-@runtime_checkable
 class Dataset(Protocol):
     """Samples of a split, in a fixed order, of which only a batch has to be in memory.
 
@@ -50,10 +49,12 @@ class Dataset(Protocol):
     """
 
     @property
-    def input_names(self) -> tuple[str, ...]: ...
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs (see above)."""
 
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """The digest (see above)."""
 
     def __len__(self) -> int: ...
 
@@ -162,6 +163,12 @@ class Split:
             drop_pages(*arrays.values(), *self._target_arrays.values())
             yield batch
 
+    def target_batches(self, size: int) -> Iterator[Any]:
+        """Yield the targets alone, in batches."""
+        for start in range(0, len(self), size):
+            yield self._targets(slice(start, start + size))
+            drop_pages(*self._target_arrays.values())
+
     def take(self, rows: Rows) -> Split:
         """Return the samples of these rows; they are copied into memory."""
         inputs = {name: array[rows] for name, array in self.arrays.items()}
@@ -203,12 +210,21 @@ class Data:
         calibration: For the ranges of static quantization.
         validation: For judging candidates during the search.
         test: For judging published points; the search never sees it.
+
+    A split is a :class:`Split` or another :class:`Dataset`; datasets and loaders of PyTorch and
+    Hugging Face are taken as they are.
     """
 
     train: Any
     calibration: Any
     validation: Any
     test: Any
+
+    def __post_init__(self) -> None:
+        from paretune.runners.workload.datasets.adapt import as_dataset
+
+        for each in fields(self):
+            object.__setattr__(self, each.name, as_dataset(getattr(self, each.name), each.name))
 
     @property
     def digest(self) -> str:

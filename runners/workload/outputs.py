@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from paretune.spaces import WorkloadError
 
@@ -43,8 +49,39 @@ def first_output(outputs: Mapping[str, Any]) -> Any:
 
 
 def only_or_all(outputs: Mapping[str, Any]) -> Any:
-    """Return a model's only output, or the mapping of several: what losses and metrics are given."""
+    """Return a model's only output, or the mapping of several: what losses are given."""
     return first_output(outputs) if len(outputs) == 1 else dict(outputs)
+
+
+def stored_outputs(folder: Path, names: Sequence[str] = ()) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the outputs of one batch after the other, as a launch has written them.
+
+    Args:
+        folder: Its files: ``names.json``, and for each output batches of ``.npy`` in a row.
+        names: Names for the outputs, in order; by default those that the runtime gave them.
+    """
+    told: list[str] = json.loads((folder / "names.json").read_text("utf-8"))
+    names = names if len(names) == len(told) else told
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context((folder / f"{place}.npy").open("rb")) for place in range(len(names))
+        ]
+        size = (folder / "0.npy").stat().st_size
+        while files[0].tell() < size:
+            yield {
+                name: np.load(file, allow_pickle=False)
+                for name, file in zip(names, files, strict=True)
+            }
+
+
+def whole_outputs(folder: Path) -> list[NDArray[Any]]:
+    """Return all of a few samples' outputs, in order; flat where the samples' shapes differ."""
+    batches = [list(batch.values()) for batch in stored_outputs(folder)]
+    found = []
+    for parts in zip(*batches, strict=True):
+        is_even = len({part.shape[1:] for part in parts}) == 1
+        found.append(np.concatenate(parts if is_even else [part.ravel() for part in parts]))
+    return found
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -71,14 +71,14 @@ def array_digest(array: NDArray[Any], checked_as: str = "") -> str:
             if checked_as:
                 check_finite(part, checked_as)
             little = np.ascontiguousarray(part.astype(dtype, copy=False))
-            found.update(little.reshape(-1).view(np.uint8))
+            found.update(memoryview(little.reshape(-1).view(np.uint8)))
         return found.hexdigest()
 
     file = mapped_file(array)
     if file is None:
         return read()
     view = f"{head} {array.strides} {_offset(array)} {'checked' if checked_as else ''}"
-    return known_digest(file, view, read)
+    return known_digest([file], view, read)
 
 
 def mapped_file(array: NDArray[Any]) -> Path | None:
@@ -103,4 +103,6 @@ def check_finite(array: NDArray[Any], name: str) -> None:
         WorkloadError: If it does.
     """
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise WorkloadError("the inputs of a split hold NaN or infinity: clean the data first")
+        raise WorkloadError(
+            f"the inputs of a split hold NaN or infinity ({name!r}): clean the data first"
+        )

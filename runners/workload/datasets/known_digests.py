@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,32 +17,38 @@ of the file system's clock would not be seen. Git calls such files "racily clean
 """
 
 
-def known_digest(file: Path, view: str, read: Callable[[], str]) -> str:
-    """Return the digest of a file or a part of it, without reading it if nothing has changed.
+def known_digest(files: Sequence[Path], view: str, read: Callable[[], str]) -> str:
+    """Return a digest of files, without reading them if none has changed since it was made.
 
     A file is taken for unchanged if its place, size, inode and times of change are the same.
 
     Args:
-        file: The file.
-        view: What of the file, and how, is read: a digest is kept for each.
+        files: The files, in order.
+        view: What of them, and how, is read: a digest is kept for each.
         read: Makes the digest.
     """
-    seen = _marks(file)
-    place = f"{file.resolve()}\n{view}"
+    seen, newest = _marks(files)
+    place = f"{files[0].resolve()}\n{len(files)}\n{view}"
     kept = _folder() / f"{hashlib.sha256(place.encode()).hexdigest()}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
         known = json.loads(kept.read_text("utf-8"))
         if known["marks"] == seen and isinstance(known["digest"], str):
             return str(known["digest"])
     found = read()
-    if seen == _marks(file) and time.time_ns() - max(seen[2:]) > _SETTLED_NS:
-        _keep(kept, json.dumps({"file": place, "marks": seen, "digest": found}))
+    if seen == _marks(files)[0] and time.time_ns() - newest > _SETTLED_NS:
+        _keep(kept, json.dumps({"of": place, "marks": seen, "digest": found}))
     return found
 
 
-def _marks(file: Path) -> list[int]:
-    stat = file.stat()
-    return [stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+def _marks(files: Sequence[Path]) -> tuple[str, int]:
+    """Return a digest of what tells that files have changed, and the time of the last change."""
+    found, newest = hashlib.sha256(), 0
+    for file in files:
+        stat = file.stat()
+        marks = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        found.update(f"{file.resolve()} {marks}\n".encode())
+        newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
+    return found.hexdigest(), newest
 
 
 def _keep(path: Path, text: str) -> None:

@@ -116,10 +116,11 @@ class Accuracy(ClassMetric):
         decisions = self._decisions(outputs, targets)
         if not decisions.axis:
             raise WorkloadError(f"the metric {self.name} needs one score per class")
+        labels = np.where(decisions.judged, decisions.right, 0)
         scores = np.moveaxis(outputs, decisions.axis, -1).reshape(*decisions.right.shape, -1)
-        own = np.take_along_axis(scores, np.maximum(decisions.right, 0)[..., None], axis=-1)
+        own = np.take_along_axis(scores, labels[..., None], axis=-1)
         among = ((scores > own).sum(axis=-1) < self.top_k) & decisions.judged
-        return among.sum(axis=1)[:, None]
+        return np.asarray(among.sum(axis=1)[:, None])
 
 
 class Counted(ClassMetric):

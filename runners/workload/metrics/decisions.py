@@ -125,7 +125,7 @@ def _labels(outputs: NDArray[Any], targets: NDArray[Any], metric: str) -> NDArra
                 f"{list(targets.shape)} and hold several answers of 0 and 1 per sample: choose "
                 "the metric f1-multilabel, or write quality() or metrics()"
             )
-        return targets.argmax(axis=1).astype(np.int64)
+        return np.asarray(targets.argmax(axis=1), np.int64)
     if targets.dtype.kind == "f" and (targets != np.round(targets)).any():
         raise WorkloadError(
             f"{metric} needs integer labels; got {targets.dtype} targets with fractions: choose "

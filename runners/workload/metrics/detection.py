@@ -64,15 +64,17 @@ class MeanAveragePrecision(SampleMetric):
         most: int = 100,
     ) -> None:
         super().__init__(name)
-        self._names = (boxes, scores, labels)
+        self.boxes, self.scores, self.labels = boxes, scores, labels
         self.most = most
 
     def of_samples(self, outputs: Outputs, targets: Any) -> NDArray[Any]:
         """Match the detections of each picture with its boxes."""
-        boxes, scores, labels = (name and self._named(outputs, name) for name in self._names)
-        if labels is None:
+        boxes, scores = (self._named(outputs, name) for name in (self.boxes, self.scores))
+        if self.labels is None:
             labels, scores = scores.argmax(axis=-1), scores.max(axis=-1)
-        kept = np.empty(len(boxes), object)
+        else:
+            labels = self._named(outputs, self.labels)
+        kept: NDArray[Any] = np.empty(len(boxes), np.object_)
         for place, (right, classes) in enumerate(_pictures(targets, len(boxes), self.name)):
             best = np.argsort(-scores[place], kind="stable")[: self.most]
             kept[place] = _matched(

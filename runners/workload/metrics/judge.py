@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.runners.workload.datasets.stored_targets import part_of, rows_of
 from paretune.runners.workload.metrics.metric import Outputs, QualityMetric
 from paretune.runners.workload.outputs import first_output
 from paretune.spaces import ParetuneError, WorkloadError
+
+
+class OutputError(WorkloadError):
+    """A model's outputs are not numbers that can be judged."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ def judge(
         resamples: Bootstrap samples of the objective, the same ones for all models.
 
     Raises:
-        WorkloadError: If an output is NaN or positive infinity, or a metric fails or is not a
-            finite number.
+        OutputError: If an output is NaN or positive infinity, or a metric is not a finite number.
+        WorkloadError: If a metric fails.
     """
     fresh = [deepcopy(metric) for metric in metrics]
     decided: list[NDArray[Any]] | None = []
@@ -65,19 +70,49 @@ def judge(
         check_outputs(outputs)
         samples += len(first_output(outputs))
         for metric in fresh:
-            _guarded(metric.update, outputs, targets)
+            guarded(metric.update, outputs, targets)
         largest = _largest(outputs)
         decided = None if decided is None or largest is None else [*decided, largest]
-    values = {recorded_name(metric): _signed(metric, _guarded(metric.compute)) for metric in fresh}
+    values = {recorded_name(metric): _signed(metric, guarded(metric.compute)) for metric in fresh}
     for name, value in values.items():
         if not math.isfinite(value):
-            raise WorkloadError(f"the metric {name} must be a finite number; got {value}")
+            raise OutputError(f"the metric {name} must be a finite number; got {value}")
     answers = getattr(fresh[0], "answers", None)
     if answers is not None:
-        found = _guarded(answers)
+        found = guarded(answers)
     else:
         found = np.concatenate(decided) if decided else None
     return Judgement(values, _resampled(fresh[0], samples, resamples), found)
+
+
+def paired(outputs: Iterable[Outputs], targets: Iterable[Any]) -> Iterator[tuple[Outputs, Any]]:
+    """Yield outputs with the targets of the same samples, whatever the sizes of their batches.
+
+    Small batches of outputs are put together: up to a batch of targets, if their shapes agree.
+
+    Raises:
+        WorkloadError: If one of them has more samples.
+    """
+    source, left = iter(outputs), None
+    for batch in targets:
+        wanted, taken = rows_of(batch), 0
+        pieces: list[Outputs] = []
+        while taken < wanted:
+            piece = left if left is not None else next(source, None)
+            if piece is None:
+                raise WorkloadError("there are fewer outputs than samples in the split")
+            rows = len(first_output(piece))
+            used = min(rows, wanted - taken)
+            left = {n: each[used:] for n, each in piece.items()} if used < rows else None
+            pieces.append({n: each[:used] for n, each in piece.items()})
+            taken += used
+        start = 0
+        for whole in _together(pieces):
+            stop = start + len(first_output(whole))
+            yield whole, part_of(batch, start, stop)
+            start = stop
+    if left is not None or next(source, None) is not None:
+        raise WorkloadError("there are more outputs than samples in the split")
 
 
 def check_outputs(outputs: Outputs) -> None:
@@ -86,24 +121,22 @@ def check_outputs(outputs: Outputs) -> None:
     Negative infinity is allowed: it is how models exclude a choice.
 
     Raises:
-        WorkloadError: If so, with the output's name.
+        OutputError: If so, with the output's name.
     """
     for name, array in outputs.items():
         array = np.asarray(array)
         if array.dtype.kind == "f" and (np.isnan(array).any() or np.isposinf(array).any()):
-            raise WorkloadError(f"the model returns NaN or infinite outputs in {name!r}")
+            raise OutputError(f"the exported model returns NaN or infinite outputs in {name!r}")
 
 
-def flipped_share(answers: NDArray[Any], baseline: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-    """Return the share of answers that differ from the baseline's, and that of each sample.
+def flipped_share(answers: NDArray[Any], baseline: NDArray[Any]) -> float:
+    """Return the share of answers that differ from the baseline's.
 
     Args:
         answers: Integers of shape (samples, ...).
         baseline: The baseline's, of the same shape.
     """
-    count = len(answers)
-    per_sample = (answers.reshape(count, -1) != baseline.reshape(count, -1)).mean(axis=1)
-    return float(per_sample.mean()), per_sample
+    return float(np.mean(answers != baseline))
 
 
 def bootstrap_rows(samples: int, count: int) -> Iterable[NDArray[np.int64]]:
@@ -142,17 +175,26 @@ def _signed(metric: QualityMetric, value: float) -> float:
     return value if metric.higher_is_better else 0.0 - value
 
 
+def _together(pieces: Sequence[Outputs]) -> Sequence[Outputs]:
+    """Return batches of outputs as one, if each output has one shape in all of them."""
+    shapes = {tuple((n, each.shape[1:]) for n, each in piece.items()) for piece in pieces}
+    if len(pieces) == 1 or len(shapes) > 1:
+        return pieces
+    return [{name: np.concatenate([each[name] for each in pieces]) for name in pieces[0]}]
+
+
 def _largest(outputs: Outputs) -> NDArray[Any] | None:
     """Return the decisions of a first output that looks like classes or scores of classes."""
     first = np.asarray(first_output(outputs))
     if first.dtype.kind in "biu" and first.ndim in (1, 2) and first.size == len(first):
         return first.reshape(-1, 1).astype(np.int64)
     if first.dtype.kind == "f" and first.ndim == 2 and first.shape[1] > 1:
-        return first.argmax(axis=1)[:, None]
+        return np.asarray(first.argmax(axis=1)[:, None])
     return None
 
 
-def _guarded(call: Any, *arguments: Any) -> Any:
+def guarded(call: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a metric, whose own errors become the workload's."""
     try:
         return call(*arguments)
     except ParetuneError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from paretune.spaces import WorkloadError
 Outputs = Mapping[str, NDArray[Any]]
 
 
-@runtime_checkable
 class QualityMetric(Protocol):
     """Judges the outputs of a model on a split.
 

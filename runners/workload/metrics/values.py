@@ -128,7 +128,7 @@ class Cosine(SampleMetric):
                 f"has {', '.join(outputs)}"
             )
         found = [self._closeness(np.asarray(outputs[n]), np.asarray(targets[n]), n) for n in names]
-        return np.mean(found, axis=0)
+        return np.asarray(np.mean(found, axis=0))
 
     def _closeness(self, output: NDArray[Any], target: NDArray[Any], name: str) -> NDArray[Any]:
         if output.size != target.size or len(output) != len(target):
@@ -143,4 +143,4 @@ class Cosine(SampleMetric):
         lengths = np.linalg.norm(given, axis=1) * np.linalg.norm(wanted, axis=1)
         products = np.sum(given * wanted, axis=1)
         same = np.all(given == wanted, axis=1).astype(np.float64)
-        return np.where(lengths > 0, products / np.maximum(lengths, 1e-300), same)
+        return np.asarray(np.where(lengths > 0, products / np.maximum(lengths, 1e-300), same))

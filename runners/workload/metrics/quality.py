@@ -1,6 +1,5 @@
 """Built-in qualities as functions of whole arrays; higher is better for all."""
 
-from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -9,8 +8,6 @@ from paretune.runners.workload.metrics.classes import F1, Accuracy
 from paretune.runners.workload.metrics.metric import QualityMetric
 from paretune.runners.workload.metrics.values import Cosine, MeanSquaredError
 from paretune.runners.workload.outputs import OUTPUT
-
-Quality = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 def accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
@@ -37,14 +34,6 @@ def negative_mse(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
 def cosine_similarity(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
     """Return the mean cosine between each sample's output and its target, as flat vectors."""
     return _of(Cosine(), outputs, targets)
-
-
-QUALITIES: dict[str, Quality] = {
-    "accuracy": accuracy,
-    "f1": f1,
-    "mse": negative_mse,
-    "cosine": cosine_similarity,
-}
 
 
 def _of(metric: QualityMetric, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
