@@ -91,9 +91,6 @@ class Keywords(nn.Module):
 class TupleOutput(Awkward):
     network = Pair
 
-    def quality(self, outputs, targets):
-        return float((outputs["output"].argmax(1) == targets).mean())
-
 
 class FixedBatch(Awkward):
     network, shape = Token, (1, 8, 8)
@@ -115,9 +112,6 @@ class ByKeyword(Awkward):
         data = super().data()
         return Data(*map(named, (data.train, data.calibration, data.validation, data.test)))
 
-    def quality(self, outputs, targets):
-        return float((outputs["logits"].argmax(1) == targets).mean())
-
 
 class ShiftedLabels(Awkward):
     """Classes from 1 to 10 for ten outputs."""
@@ -137,10 +131,6 @@ class Regression(Awkward):
     def data(self):
         data = super().data()
         return Data(*(Split(s.inputs, s.targets.astype(np.float32)) for s in (data.train,) * 4))
-
-
-class WrongShape(Awkward):
-    network, shape = Pair, (8, 8)
 
 
 class Collapsed(Awkward):

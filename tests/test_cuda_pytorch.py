@@ -30,7 +30,7 @@ from paretune.runners.workload.data import Data, Split
 from paretune.runners.workload.learning.forward import answers, release_card
 from paretune.runners.workload.learning.losses import distillation_loss
 from paretune.runners.workload.learning.teacher import StoredTeacher
-from paretune.runners.workload.learning.training import stacked, train
+from paretune.runners.workload.learning.training import train
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
 from paretune.spaces import SCHEMES, RunSpec
@@ -352,7 +352,7 @@ def trained(loss_of: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> tuple
         model,
         data(),
         loss_of,
-        lambda found: float(np.mean(stacked(found)[0].argmax(1) == data().test.targets)),
+        lambda found: float(np.mean([(o["output"].argmax(1) == t).mean() for o, t in found])),
         epochs=8,
         recipe=Recipe(batch_size=32),
         seed=0,
@@ -376,7 +376,8 @@ def test_a_training_ends_on_the_cpu_with_finite_losses() -> None:
     assert seen == {"cuda" if HAS_CARD else "cpu"}
     assert {each.device.type for each in model.parameters()} == {"cpu"}
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
-    outputs, _ = stacked(answers(model, data().validation, batch_size=64))
+    found = answers(model, data().validation, batch_size=64)
+    outputs = np.concatenate([each["output"] for each, _ in found])
     assert outputs.shape == (200, 2)
     assert {each.device.type for each in model.parameters()} == {"cpu"}
     np.testing.assert_allclose(outputs, model(torch.from_numpy(data().test.inputs)).detach(), 1e-2)

@@ -13,7 +13,7 @@ from paretune.runners.workload.data import Data, Split
 from paretune.runners.workload.learning import progress
 from paretune.runners.workload.learning.losses import distillation_loss
 from paretune.runners.workload.learning.teacher import Teacher
-from paretune.runners.workload.learning.training import stacked, train
+from paretune.runners.workload.learning.training import train
 from paretune.runners.workload.recipe import Recipe
 from paretune.spaces import WorkloadError
 
@@ -31,8 +31,8 @@ def network() -> nn.Module:
 
 
 def judge(found: Any) -> float:
-    outputs, targets = stacked(found)
-    return float((outputs.argmax(1) == targets).mean())
+    rights = [outputs["output"].argmax(1) == targets for outputs, targets in found]
+    return float(np.concatenate(rights).mean())
 
 
 def trained(model: nn.Module, given: Data | None = None, **options: Any) -> list[float]:

@@ -154,7 +154,7 @@ def _release_card() -> None:
 
 def describe() -> WorkloadInfo:
     """Load the workload and everything that builds need; describe the workload for the study."""
-    from paretune.runners.workload.learning.first_pass import check_first_pass
+    from paretune.runners.workload.learning.first_pass import check_first_loss
 
     with _captured():
         # loky takes the memory after a worker's first job as its normal size, and replaces a worker
@@ -163,7 +163,7 @@ def describe() -> WorkloadInfo:
             importlib.import_module(module)
         loaded = _builder().loaded
         loaded.check_metrics()
-        check_first_pass(loaded)
+        check_first_loss(loaded)
         return loaded.info
 
 

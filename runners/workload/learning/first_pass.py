@@ -1,4 +1,4 @@
-"""A first pass of the reference, before any trial: mistakes that every trial would meet."""
+"""A first loss of the reference, before any trial: mistakes that every training would meet."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from paretune.runners.workload.data import Split
+from paretune.runners.workload.data import Split, first_batch
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.protocol import Workload
-from paretune.runners.workload.user_code import line_in
-from paretune.spaces import REFERENCE, ParetuneError, WorkloadError
+from paretune.spaces import REFERENCE, WorkloadError
 
 _SAMPLES = 2
 """Samples of the first pass: batch normalization takes no single one."""
 
 
-def check_first_pass(loaded: LoadedWorkload) -> None:
-    """Run the reference on two samples, and its loss if the recipe trains it.
+def check_first_loss(loaded: LoadedWorkload) -> None:
+    """Compute the loss of two samples, if the reference is trained by the recipe.
 
     Raises:
-        WorkloadError: If the model does not take the data's inputs, returns no tensor, or cannot be
-            trained on the data's targets.
+        WorkloadError: If the model cannot be trained on the data's targets.
     """
     import torch
 
@@ -29,36 +27,24 @@ def check_first_pass(loaded: LoadedWorkload) -> None:
     from paretune.runners.workload.learning.losses import class_logits
     from paretune.runners.workload.outputs import only_or_all
 
-    if loaded.model_file is not None:
+    if loaded.model_file is not None or not _is_trained_by_default(loaded):
         return
-    workload, train = loaded.workload, loaded.data.train
-    batch = next(iter(train.batches(_SAMPLES, np.arange(min(_SAMPLES, len(train))))))
-    cpu = torch.device("cpu")
-    model = loaded.build_model(REFERENCE).eval()
-    try:
-        with torch.no_grad():
-            outputs = forward(model, on_device(dict(batch.inputs), cpu))
-    except ParetuneError:
-        raise
-    except Exception as error:
-        given = ", ".join(f"{n} {a.dtype} {a.shape}" for n, a in batch.inputs.items())
-        raise WorkloadError(
-            f"the reference does not take the data's inputs ({given}): "
-            f"{line_in(loaded.path, error)}{type(error).__name__}: {error}"
-        ) from error
-    if not _is_trained_by_default(loaded):
-        return
+    workload, cpu = loaded.workload, torch.device("cpu")
+    batch = first_batch(loaded.data.train, _SAMPLES)
+    with torch.no_grad():
+        model = loaded.build_model(REFERENCE).eval()
+        outputs = only_or_all(forward(model, on_device(dict(batch.inputs), cpu)))
     targets = on_device(batch.targets, cpu)
     if type(workload).loss is Workload.loss:
-        logits, _ = class_logits(only_or_all(outputs), targets)
+        logits, _ = class_logits(outputs, targets)
         _check_classes(loaded, logits.shape[1])
-    loss = workload.loss(only_or_all(outputs), targets, None)
+    loss = workload.loss(outputs, targets, None)
     if not (isinstance(loss, torch.Tensor) and loss.numel() == 1):
         raise WorkloadError(f"loss() must return a tensor of one number; got {loss!r}")
 
 
 def _is_trained_by_default(loaded: LoadedWorkload) -> bool:
-    """Tell whether the reference is trained by this package's loop and its loss."""
+    """Tell whether the reference is trained by this package's loop."""
     kind: Any = type(loaded.workload)
     return (
         loaded.origin(REFERENCE) != "trained"

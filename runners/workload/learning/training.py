@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from paretune.runners.workload.learning.forward import (
 from paretune.runners.workload.learning.progress import Epoch, report_epoch
 from paretune.runners.workload.learning.teacher import Teacher
 from paretune.runners.workload.learning.weight_average import WeightAverage
-from paretune.runners.workload.metrics.judge import check_outputs
+from paretune.runners.workload.metrics.judge import judge
 from paretune.runners.workload.outputs import only_or_all
 from paretune.runners.workload.recipe import Recipe
 from paretune.spaces import WorkloadError
@@ -42,7 +42,7 @@ def train(
     model: nn.Module,
     data: Data,
     loss_of: Callable[[Any, Any, Any], Tensor],
-    judge: Judge,
+    judged: Judge,
     *,
     epochs: int,
     recipe: Recipe,
@@ -62,7 +62,7 @@ def train(
         data: The train split to learn from, and the validation split to decide when to stop.
         loss_of: Returns the loss of outputs, targets and the teacher's outputs (or ``None``), all
             as tensors; several outputs as a mapping by name.
-        judge: Returns the quality of batches of outputs by name and targets, higher is better.
+        judged: Returns the quality of batches of outputs by name and targets, higher is better.
         epochs: Maximum number of passes over the train split.
         recipe: Everything else about the training.
         seed: Seed of the shuffling, of dropout, and of numpy's and Python's generators, which the
@@ -87,7 +87,7 @@ def train(
     stopping = EarlyStopping(model, recipe.patience_epochs)
     quality = None
     if recipe.patience_epochs:
-        stopping.see(_quality(model, data.validation, judge), is_settling=False)
+        stopping.see(_quality(model, data.validation, judged), is_settling=False)
     losses: list[float] = []
     for epoch in range(epochs):
         model.train()
@@ -118,7 +118,7 @@ def train(
             # From here on, the learning rate is below half its peak.
             is_settling = epoch >= (1 + recipe.warm_up_share) / 2 * epochs
             with step.average.applied():
-                quality = _quality(model, data.validation, judge)
+                quality = _quality(model, data.validation, judged)
                 stopping.see(quality, is_settling)
         left = (time.monotonic() - started) / (epoch + 1) * (epochs - epoch - 1)
         report_epoch(Epoch(epoch + 1, epochs, losses[-1], left, quality))
@@ -216,24 +216,17 @@ def _full(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _quality(model: nn.Module, split: Dataset, judge: Judge) -> float:
+def _quality(model: nn.Module, split: Dataset, judged: Judge) -> float:
     """Return a model's quality on a split, or NaN if its outputs or the quality are not finite."""
     try:
-        return judge(answers(model, split))
+        return judged(answers(model, split))
     except WorkloadError:
         return math.nan
 
 
 def judge_of(workload: Workload) -> Judge:
-    """Return what judges a workload's models in training: its quality, over batches."""
-    return lambda found: float(workload.quality(*stacked(found)))
+    """Return what judges a workload's models in training: its objective, over batches."""
+    from paretune.runners.workload.loaded import metrics_of
 
-
-def stacked(found: Iterable[tuple[Mapping[str, Any], Any]]) -> tuple[Any, Any]:
-    """Return all outputs and targets in memory: an array, or a mapping of several."""
-    parts = []
-    for outputs, targets in found:
-        check_outputs(outputs)
-        parts.append((dict(outputs), targets))
-    outputs = {name: np.concatenate([each[name] for each, _ in parts]) for name in parts[0][0]}
-    return only_or_all(outputs), np.concatenate([targets for _, targets in parts])
+    metrics = metrics_of(workload)[:1]
+    return lambda found: judge(metrics, found).value
