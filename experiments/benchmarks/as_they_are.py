@@ -92,22 +92,23 @@ def run_case(source: Path, case: dict[str, Any], folder: Path, limit_s: float) -
     shim.chmod(0o755)
     rows = []
     if (folder / "make.py").is_file():
-        made = run_command(shlex.join([sys.executable, "make.py"]), folder, limit_s)
+        make = shlex.join([sys.executable, "make.py", str(ROOT / "experiments")])
+        made = run_command(make, folder, limit_s)
         if made[0] != 0:
             last = (made[1].strip().splitlines() or [""])[-1]
             return [Row(case["title"], "python make.py", last, made[2], "make.py failed")]
     for command in case["commands"]:
         code, output, seconds = run_command(command["run"], folder, limit_s)
         outcome, fault = judged(command, code, output)
-        rows.append(Row(case["title"], command["run"], outcome, seconds, fault))
+        title = command.get("title", case["title"])
+        rows.append(Row(title, command["run"], outcome, seconds, fault))
     return rows
 
 
 def run_command(command: str, folder: Path, limit_s: float) -> tuple[int | None, str, float]:
     """Run a command line; return its exit code (`None` past the limit), output and seconds."""
     path = f"{folder / '.bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-    python = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": python, "COLUMNS": "200"}
+    environment = {**os.environ, "PATH": path, "COLUMNS": "200"}
     start = time.monotonic()
     with (folder / "output.txt").open("w+b") as output:
         process = subprocess.Popen(

@@ -1,12 +1,9 @@
 """Magika's model as its wheel ships it, on the files of this Python installation."""
 
-import os
 import runpy
 import sys
 from pathlib import Path
 
-root = next(
-    Path(p) for p in os.environ["PYTHONPATH"].split(os.pathsep) if Path(p, "experiments").is_dir()
-)
+experiments = Path(sys.argv[1])
 sys.argv = ["data.py", "."]
-runpy.run_path(str(root / "experiments/magika/data.py"), run_name="__main__")
+runpy.run_path(str(experiments / "magika/data.py"), run_name="__main__")
