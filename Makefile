@@ -49,7 +49,7 @@ ui: $(READY)
 $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,digits,magika]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,digits]'
 	touch $(READY)
 
 clean:

@@ -31,13 +31,8 @@ ZOO = ROOT / "experiments" / "zoo"
 
 QUALITY = re.compile(r"trial 0: .*? → [\w./ -]+? (-?[\d.]+),")
 FRONTIER = re.compile(r"published frontier: (\d+) points")
-ENDS = {
-    "frontier": (0,),
-    "success": (0,),
-    "refusal": (2,),
-    "either": (0, 2),
-}
-"""The exit codes that each expected end may have. `refusal` needs an `error:` line besides."""
+ENDS = {"frontier": (0,), "success": (0,), "refusal": (1, 2), "either": (0, 1, 2)}
+"""The exit codes that each expected end may have. One that is not 0 needs an `error:` line."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +145,7 @@ def judged(command: dict[str, Any], code: int | None, output: str) -> tuple[str,
         return outcome, "a Python traceback"
     if code not in ENDS[command["expect"]]:
         return outcome, f"exit code {code}, expected {command['expect']}"
-    if code == 2 and not error:
+    if code and not error:
         return outcome, "a refusal without a reason"
     if code == 0 and command["expect"] == "frontier" and not frontier:
         return outcome, "no published frontier"

@@ -28,7 +28,7 @@ FEWEST_BYTES = 256
 """Shorter files, such as the snippets of test suites, say too little about what they are."""
 
 AMBIGUOUS = {"txt", "pth", "m", "pl"}
-"""Suffixes that say little: any text, Python's path files, Matlab or Objective-C, Perl or Prolog."""
+"""Suffixes that say little: any text, Python's paths, Matlab or Objective-C, Perl or Prolog."""
 
 
 def main(folder: Path) -> None:
