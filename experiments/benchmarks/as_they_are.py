@@ -105,7 +105,8 @@ def run_command(command: str, folder: Path, limit_s: float) -> tuple[int | None,
     path = f"{folder / '.bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "200"}
     start = time.monotonic()
-    with (folder / "output.txt").open("w+b") as output:
+    number = len(list(folder.glob("output-*.txt"))) + 1
+    with (folder / f"output-{number}.txt").open("w+b") as output:
         process = subprocess.Popen(
             ["bash", "-c", command],
             cwd=folder,
