@@ -44,7 +44,7 @@ class Heads(nn.Module):
 
 
 class Whole(nn.Module):
-    """One picture of shape (3, height, width) gives the boxes above a score, however many."""
+    """One picture of shape (3, height, width) gives the boxes above the mean score, however many."""
 
     def __init__(self, heads: Heads) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Whole(nn.Module):
         boxes, logits = self.heads(image.unsqueeze(0))
         scores, labels = logits[0].softmax(-1)[:, 1:].max(-1)
         best, rows = scores.topk(KEPT)
-        is_kept = best > 0.25
+        is_kept = best > best.mean()
         return boxes[0, rows][is_kept].exp(), best[is_kept], labels[rows][is_kept]
 
 
