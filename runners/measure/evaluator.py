@@ -20,6 +20,7 @@ from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner
 from paretune.runners.runtimes.settings import MeasurementSettings
@@ -141,8 +142,9 @@ class Evaluator:
             prediction = runner.predict(model, run, files, folder, self.settings)
             if isinstance(prediction, Failure):
                 return prediction
-            value = self.score(prediction.outputs, samples.split)
-            resampled = self.resample(prediction.outputs, samples.split, RESAMPLES)
+            with lease(CPU):  # metrics take cores from whoever else is measuring
+                value = self.score(prediction.outputs, samples.split)
+                resampled = self.resample(prediction.outputs, samples.split, RESAMPLES)
         if isinstance(value, Failure):
             return value
         # Some metrics need a sample of every class: then the quality has no interval.
@@ -172,7 +174,7 @@ class Evaluator:
         """Return the measurement of an artifact from its timing, and keep raw samples."""
         with self.store.scratch() as folder:
             samples = self._keep(timing.launches, folder)
-        statistics = summarize(timing.launches, run.batch_size)
+        statistics = summarize(timing.launches, run.batch_size, timing.first)
         statistics["size_bytes"] = Statistic(float(self.store.model_bytes(artifact)))
         return Measurement(
             run=run,

@@ -73,7 +73,7 @@ _VERSIONS = {
     "fine-tune": 4,
     "qat-short": 3,
     "qat": 3,
-    "quantize": 5,
+    "quantize": 6,
 }
 
 
