@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar
 
 from paretune.spaces.scheme import SCHEMES, Mode, SchemeRecord
@@ -73,7 +74,12 @@ class Quantization(str):
 
     def is_no_coarser(self, other: Quantization) -> bool:
         """Return whether it is no coarser than another: fp32, then 16 bits, then all others."""
-        return self.record.is_no_coarser(other.record)
+        return _is_no_coarser(self, other)
+
+
+@cache  # asked for hundreds of thousands of pairs of a few names
+def _is_no_coarser(one: Quantization, other: Quantization) -> bool:
+    return one.record.is_no_coarser(other.record)
 
 
 Quantization.FP32 = Quantization("fp32")

@@ -23,6 +23,7 @@ import yaml
 from click.testing import CliRunner
 
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.file_lock import locked
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import METRICS
@@ -152,13 +153,22 @@ def write_study(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
-def searched_iris(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study of ten trials; its study file. For fixtures of modules: they copy it."""
-    folder = tmp_path_factory.mktemp("iris study")  # a space in the path is meant
-    path = write_study(folder, confirmation=QUICK_CONFIRMATION)
-    done = run_paretune("search", path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return path
+def searched_iris(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A finished study of ten trials; its study file. For fixtures of modules: they copy it.
+
+    Processes of tests that run side by side share it: the first one makes it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "iris study"  # the space is meant
+    with locked(folder.with_suffix(".lock"), create=True):
+        if (folder / "done").exists():
+            return folder / "study.yaml"
+        folder.mkdir()  # if this fails, another process failed to search it
+        path = write_study(folder, confirmation=QUICK_CONFIRMATION)
+        done = run_paretune("search", path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (folder / "done").touch()
+        return path
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from conftest import QUICK_CONFIRMATION, write_study
 from postgres import postgres
-from test_study import check_consistency, check_nothing_ran_twice
+from study_checks import check_consistency, check_nothing_ran_twice
 
 import paretune
 from paretune.search.study.open_study import load_history

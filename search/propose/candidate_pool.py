@@ -10,10 +10,10 @@ from itertools import islice
 
 from paretune.spaces import Candidate, SearchSpace
 
-_ENUMERATED = 20_000
+_ENUMERATED = 50_000
 """Largest space whose candidates are all listed. Chosen by judgement."""
 
-_SCORED = 1_500
+_SCORED = 1_200
 """Candidates drawn at random, and neighbours of the frontier, per pool. Evidence: `overhead.py`
 holds the cost of a trial to 100 ms at 1,000 trials; how this acts on the frontier is untested.
 """
@@ -31,6 +31,7 @@ class CandidatePool:
     def __init__(self, space: SearchSpace, batch_size: int | None = None) -> None:
         self.space = space
         self.batch_size = batch_size
+        self._near: dict[Candidate, list[Candidate]] = {}
 
     def draw(
         self,
@@ -83,8 +84,16 @@ class CandidatePool:
         space = replace(self.space, rules=())
         return None if space.size > _ENUMERATED else list(space.candidates())
 
-    def _neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
-        """Yield the candidates that differ in one axis, by one step or in a name."""
+    def _neighbours(self, candidate: Candidate) -> list[Candidate]:
+        """Return the candidates that differ in one axis, by one step or in a name.
+
+        They are kept: most of the frontier is the same the next time.
+        """
+        if candidate not in self._near:
+            self._near[candidate] = list(self._steps(candidate))
+        return self._near[candidate]
+
+    def _steps(self, candidate: Candidate) -> Iterator[Candidate]:
         params = candidate.params
         for axis in self.space.axes:
             at = axis.values.index(params[axis.name])

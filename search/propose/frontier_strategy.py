@@ -27,7 +27,7 @@ draws.
 _DRAWS = 16
 """Draws per candidate of the shortlist; a power of two, as Sobol's sequence asks for."""
 
-_LEARNED = 300
+_LEARNED = 250
 """Measured candidates that the surrogates learn from: the frontier and a sample of the rest. A
 Gaussian process takes time with the third power. Evidence for this and the two above:
 `overhead.py` holds the cost of a trial to 100 ms at 1,000 trials; how they act on the frontier is

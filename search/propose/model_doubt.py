@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.search.record.objective import Objective
-from paretune.spaces import BuildSpec, Candidate
+from paretune.spaces import REFERENCE, BuildSpec, Candidate
 
 Array = NDArray[np.float64]
 
@@ -106,9 +106,17 @@ def least_losses(
                 loss = goal.loss(metrics[goal.metric])
                 best[candidate.build] = min(loss, best.get(candidate.build, loss))
         margin = _MARGIN * abs(next(iter(best.values())))
+        by_student: dict[str, list[BuildSpec]] = {}
+        for build in best:
+            by_student.setdefault(build.student, []).append(build)
         of_build = {
             build: max(
-                (loss for other, loss in best.items() if other.is_compressed_less(build)),
+                (
+                    best[other]
+                    for student in {build.student, REFERENCE}  # no other is compressed less
+                    for other in by_student.get(student, ())
+                    if other.is_compressed_less(build)
+                ),
                 default=-np.inf,
             )
             for build in {candidate.build for candidate in pool}
