@@ -69,10 +69,9 @@ def limits_in_words(threads: int) -> str:
     allowed, count = quota(), len(usable_cores())
     if allowed is not None and allowed < min(threads, count):
         return (
-            f"this process may use {allowed:g} cores' time (a control group's CPU quota), and "
-            f"{threads} {'thread' if threads == 1 else 'threads'} need more: the system stops it "
-            "again and again, launches in which it did count as disturbed, and the times are those "
-            "between the stops. Use fewer threads, or raise the quota (docker run --cpus)"
+            f"a control group's quota allows this process {allowed:g} cores' time, and it is to "
+            f"use {threads}: the system stops it again and again. Launches that it stopped count "
+            "as disturbed. Use fewer threads, or raise the quota (docker run --cpus)"
         )
     if threads > count:
         return (

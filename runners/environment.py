@@ -6,7 +6,7 @@ from pathlib import Path
 
 from paretune.runners import gpu
 from paretune.runners.control_groups import control_groups, text
-from paretune.runners.cores import available_cores, quota
+from paretune.runners.cores import quota, usable_cores
 
 
 def memory_bytes() -> int:
@@ -26,13 +26,13 @@ def memory_bytes() -> int:
 def fingerprint() -> dict[str, str]:
     """Return processor, cores, memory, frequency governor, operating system and cards.
 
-    ``cpu_quota`` is there only if a control group limits the time on the cores.
+    ``cpu_quota`` (cores) is there only if a control group limits the time on them.
     """
     allowed = quota()
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
-        "cores": str(available_cores()),
+        "cores": str(len(usable_cores())),
         "memory_gib": f"{memory_bytes() / 2**30:.1f}",
         "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "system": f"{platform.system()} {platform.release()}",

@@ -80,7 +80,7 @@ def test_the_tightest_quota_above_this_process_counts(system: Path) -> None:
         },
     )
     assert quota() == 2.5 and available_cores() == 2
-    assert limits_in_words(2) == "" and "2.5 cores' time" in limits_in_words(3)
+    assert limits_in_words(2) == "" and "2.5 cores' time, and it is to use 3" in limits_in_words(3)
     counters = cores.throttle_counters()
     assert counters == [system / "cgroup/kube/pod/cpu.stat", system / "cgroup/kube/cpu.stat"]
 

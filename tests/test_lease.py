@@ -16,10 +16,13 @@ from conftest import run_paretune, write_study
 from onnx_models import by_hand
 
 from paretune.runners.failure import Failure
+from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.lease import CPU, lease, lease_path, waiting_until
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.spaces import DeviceBusyError, RunSpec
 
 HOLD = (
@@ -208,3 +211,35 @@ def test_a_search_does_not_wait_longer_than_its_hours(tmp_path: Path) -> None:
     holder.wait()
     assert done.returncode == 1
     assert f"time is up: process {holder.pid} still builds or measures on device cpu" in done.stderr
+
+
+def test_metrics_are_computed_under_the_lease(tmp_path: Path, rng: np.random.Generator) -> None:
+    """They take cores from whoever measures there."""
+    model = tmp_path / "model.onnx"
+    np.save(tmp_path / "inputs.npy", by_hand(model, rng)["input"])
+    store = ArtifactStore(tmp_path / "store")
+    samples = StoredSamples("validation", (store.put(tmp_path / "inputs.npy"),))
+    found = []
+
+    def score(*_: object) -> float:
+        path = lease_path(CPU)
+        done = subprocess.run(["flock", "--nonblock", path, "true"])
+        found.append(done.returncode)
+        return 1.0
+
+    evaluator = Evaluator(
+        {"onnxruntime": OnnxRuntimeRunner()},
+        {"onnxruntime": {}},
+        store,
+        quality_metric="quality",
+        fingerprint="workload",
+        samples=samples,
+        folder=tmp_path,
+        score=score,
+        resample=lambda *_: [score()],
+        settings=MeasurementSettings(),
+    )
+    run = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
+    scored = evaluator.scored(store.put(model), run, samples)
+    assert not isinstance(scored, Failure), scored
+    assert found == [1, 1]

@@ -59,11 +59,13 @@ class Cost:
         waiting_s: For the lease and for an idle host.
         starting_s: Starting processes, loading runtimes and models, first calls, ending.
         timed_s: Warm-up and timed work, disturbed launches included.
+        processes: How many processes were launched.
     """
 
     waiting_s: float
     starting_s: float
     timed_s: float
+    processes: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def time_model(
                 is_hopeful = wait_until_idle(device, cores, settings.idle_wait_s)
     timed_s = sum(launch.timed_s for launch in launches)
     waiting_s = time.monotonic() - started - launching_s
-    cost = Cost(waiting_s, launching_s - timed_s, timed_s)
+    cost = Cost(waiting_s, launching_s - timed_s, timed_s, len(launches))
     timing = settle(launches, run, device, settings, first=settings.launches)
     return replace(timing, host_was_idle=idle, cost=cost)
 
