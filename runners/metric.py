@@ -100,6 +100,7 @@ THROUGHPUT = "throughput_samples_per_s"
 PEAK_MEMORY = "peak_memory_bytes"
 SIZE = "size_bytes"
 ENERGY = "energy_mj"
+FLIPPED = "flipped_share"
 
 Percentile = Literal["p50", "p90", "p95", "p99"]
 """The percentiles of the time per call that are recorded."""
@@ -175,6 +176,18 @@ METRICS: dict[str, Metric] = {
             is_of_file=True,
             shown="frontier",
             text=_whole,
+        ),
+        Metric(
+            FLIPPED,
+            "share of answers (the largest score, a class, a text) that differ from the baseline's",
+            "flipped",
+            unit="",
+            interval="",
+            is_ratio_scale=False,
+            is_goal=False,
+            is_of_file=True,
+            shown="card",
+            text=_decimals,
         ),
         Metric(
             ENERGY,

@@ -17,6 +17,7 @@ from onnx_models import by_hand
 
 from paretune.runners.failure import Failure
 from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.lease import CPU, lease, lease_path, waiting_until
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
@@ -221,11 +222,11 @@ def test_metrics_are_computed_under_the_lease(tmp_path: Path, rng: np.random.Gen
     samples = StoredSamples("validation", (store.put(tmp_path / "inputs.npy"),))
     found = []
 
-    def score(*_: object) -> float:
+    def judge(*_: object) -> Judged:
         path = lease_path(CPU)
         done = subprocess.run(["flock", "--nonblock", path, "true"])
         found.append(done.returncode)
-        return 1.0
+        return Judged({"quality": 1.0})
 
     evaluator = Evaluator(
         {"onnxruntime": OnnxRuntimeRunner()},
@@ -235,11 +236,11 @@ def test_metrics_are_computed_under_the_lease(tmp_path: Path, rng: np.random.Gen
         fingerprint="workload",
         samples=samples,
         folder=tmp_path,
-        score=score,
-        resample=lambda *_: [score()],
+        judging="judging",
+        judge=judge,
         settings=MeasurementSettings(),
     )
     run = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
     scored = evaluator.scored(store.put(model), run, samples)
     assert not isinstance(scored, Failure), scored
-    assert found == [1, 1]
+    assert found == [1]

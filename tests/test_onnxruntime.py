@@ -18,8 +18,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from test_runner_contract import QUICK, double
 
-from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.failure import Failure
 from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched.cuda import libraries, runtime
@@ -365,10 +366,10 @@ def test_options_decide_answers_so_they_are_part_of_the_qualitys_key(tmp_path: P
             store,
             quality_metric="quality",
             fingerprint="workload",
+            judging="workload",
             samples=samples,
             folder=tmp_path,
-            score=lambda outputs, split: 1.0,
-            resample=lambda outputs, split, count: Failure("evaluate", FailureKind.INVALID, ""),
+            judge=lambda *_: Judged({"accuracy": 1.0}),
             settings=QUICK,
         )
         for _ in range(2):

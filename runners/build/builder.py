@@ -6,12 +6,14 @@ import errno
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.build.built import Built, Training, losses, qualities
+from paretune.runners.build.keys import Keys, StageKey
 from paretune.runners.build.plan import Step, plan
-from paretune.runners.build.stages import StageInput, format_made, run_stage, stage_version
+from paretune.runners.build.stages import StageInput, format_made, run_stage
 from paretune.runners.failure import Failure, FailureKind, StageError
 from paretune.runners.formats import FORMATS
 from paretune.runners.store.artifact import Artifact
@@ -26,7 +28,6 @@ from paretune.spaces import (
     ParetuneError,
     StoreError,
     WorkloadError,
-    digest,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Builder:
         self.loaded = loaded
         self.store = store
         self.announce = announce
+        self._keys = Keys(loaded)
         self._teacher: tuple[str, Tensor] | None = None
 
     def build(
@@ -95,7 +97,7 @@ class Builder:
     def missing(self, spec: BuildSpec, model_format: str = "onnx") -> list[str]:
         """Return the names of the stages that a build would have to run."""
         steps = self._plan(spec, model_format)
-        return [stage for stage, _ in steps[len(self._done(steps)) :]]
+        return [stage for stage, _ in steps[len(self._done(self._keys.of(steps))) :]]
 
     @property
     def recipe(self) -> Recipe:
@@ -111,33 +113,35 @@ class Builder:
 
     def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
         """Run the stages that the store does not hold; return records and seconds spent."""
-        lineage = self._done(steps)
+        keys = self._keys.of(steps)
+        lineage = self._done(keys)
         spent: dict[str, float] = {}
-        for stage, params in steps[len(lineage) :]:
-            parent = lineage[-1].output if lineage else None
-            key = self._key(stage, params, parent)
-            record = self.store.record(key)
-            if record is None:
-                with self.store.claim(key):
-                    # Another worker may have run it while this one waited.
-                    record = self.store.record(key)
-                    if record is None:
-                        outcome = self._execute(stage, key, params, parent, lineage)
-                        if isinstance(outcome, Failure):
-                            return outcome
-                        record = outcome
-                        spent[stage] = record.seconds
+        while len(lineage) < len(steps):
+            (stage, params), key = steps[len(lineage)], keys[len(lineage)]
+            with self.store.claim(key.key):
+                # Another worker may have run it while this one waited.
+                record = self._find(key, lineage)
+                if record is None or self.store.get(record.output) is None:
+                    if lineage and self.store.get(lineage[-1].output) is None:
+                        # It is damaged, or was removed: it is made again first.
+                        lineage = self._done(keys[: len(lineage)])
+                        continue
+                    outcome = self._execute(key, params, lineage)
+                    if isinstance(outcome, Failure):
+                        return outcome
+                    record = outcome
+                    spent[stage] = spent.get(stage, 0.0) + record.seconds
             lineage.append(record)
         return lineage, spent
 
-    def _done(self, steps: Sequence[Step]) -> list[StageRecord]:
+    def _done(self, keys: Sequence[StageKey]) -> list[StageRecord]:
         """Return the records of the stages that need not run, up to the last complete output.
 
         Outputs before that one may have left the store: nothing needs them.
         """
         known: list[StageRecord] = []
-        for stage, params in steps:
-            record = self.store.note(self._key(stage, params, known[-1].output if known else None))
+        for key in keys:
+            record = self._find(key, known)
             if record is None:
                 break
             known.append(record)
@@ -145,27 +149,26 @@ class Builder:
             known.pop()
         return known
 
-    def _key(self, stage: str, params: Mapping[str, Any], parent: str | None) -> str:
-        return digest(
-            {
-                "workload": self.loaded.info.fingerprint,
-                "stage": stage,
-                "version": stage_version(stage),
-                "params": dict(params),
-                "parent": parent,
-            }
-        )
+    def _find(self, key: StageKey, lineage: Sequence[StageRecord]) -> StageRecord | None:
+        """Return the record of a stage, even if its output is gone.
+
+        Where none has the stage's key, that of an execution which started from the same content
+        counts, and is kept under the key as well.
+        """
+        record = self.store.note(key.key)
+        if record is None and lineage:
+            same = self.store.same(key.from_content(lineage[-1].output, lineage[0].output))
+            if same is not None and self.store.get(same.output) is not None:
+                record = replace(same, key=key.key, parent=lineage[-1].output)
+                self.store.commit(record)
+        return record
 
     def _execute(
-        self,
-        stage: str,
-        key: str,
-        params: Mapping[str, Any],
-        parent: str | None,
-        lineage: list[StageRecord],
+        self, key: StageKey, params: Mapping[str, Any], lineage: Sequence[StageRecord]
     ) -> StageRecord | Failure:
+        stage, parent = key.stage, lineage[-1].output if lineage else None
         self.announce(stage)
-        self.store.log("started", stage, key)
+        self.store.log("started", stage, key.key)
         started = time.perf_counter()
         with self.store.scratch() as folder:
             try:
@@ -196,7 +199,7 @@ class Builder:
                 return Failure(stage, kind, f"{where}{type(error).__name__}: {error}")
             record = StageRecord(
                 stage=stage,
-                key=key,
+                key=key.key,
                 params=dict(params),
                 parent=parent,
                 output=self._keep(stage, params, output.path),
@@ -204,8 +207,9 @@ class Builder:
                 metrics=dict(output.metrics),
                 train_losses=list(output.train_losses),
             )
-        self.store.commit(record)
-        self.store.log("finished", stage, key)
+        same = key.from_content(parent, lineage[0].output) if parent else None
+        self.store.commit(record, same)
+        self.store.log("finished", stage, key.key)
         return record
 
     def _keep(self, stage: str, params: Mapping[str, Any], path: Path) -> str:

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -29,6 +29,8 @@ from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.judged import Judged
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.spaces import ParetuneError
@@ -86,17 +88,17 @@ class BuildWorker:
         """Return the seconds per epoch of training on this machine, by model."""
         return self._run("workload", worker_jobs.epoch_seconds)
 
-    def put_inputs(self, split: str) -> list[str]:
-        """Store each of a split's inputs as a ``.npy`` file and return their digests."""
-        return self._run("workload", worker_jobs.put_inputs, split)
+    def put_samples(self, split: str, most: int | None = None) -> StoredSamples:
+        """Store inputs and targets of a split, or of ``most`` of its samples."""
+        return self._run("workload", worker_jobs.put_samples, split, most)
 
-    def put_requests(self, split: str) -> str:
-        """Store a split's requests for the pipeline (an ``.npz`` file) and return its digest.
+    def put_requests(self, split: str, most: int | None = None) -> str:
+        """Store the same samples' requests for the pipeline (an ``.npz`` file); return its digest.
 
         Raises:
             WorkloadError: If the pipeline does not turn them into the split's inputs.
         """
-        return self._run("workload", worker_jobs.put_requests, split)
+        return self._run("workload", worker_jobs.put_requests, split, most)
 
     def perform(self, job: Job) -> Outcome:
         """Do a build job and return its outcome.
@@ -116,21 +118,14 @@ class BuildWorker:
             return replace(outcome, value=replace(outcome.value, log=self._log()))
         return outcome
 
-    def score(self, outputs: Path, split: str) -> float | Failure:
-        """Return the workload's quality of outputs (a ``.npy`` file) on a split."""
+    def judge(
+        self, outputs: Path, samples: StoredSamples, names: Sequence[str], resamples: int
+    ) -> Judged | Failure:
+        """Return what the metrics say about outputs (see :func:`worker_jobs.judge_outputs`)."""
         try:
-            return self._run("evaluate", worker_jobs.score, outputs, split)
-        except _DiedError as end:
-            return end.failure
-
-    def resample(self, outputs: Path, split: str, count: int) -> list[float] | Failure:
-        """Return the qualities of bootstrap samples of a split, the same samples for any outputs.
-
-        So two models' qualities can be compared sample by sample (Efron and Tibshirani, "An
-        Introduction to the Bootstrap", 1993, chapter 13).
-        """
-        try:
-            return self._run("evaluate", worker_jobs.resample, outputs, split, count)
+            return self._run(
+                "evaluate", worker_jobs.judge_outputs, outputs, samples, names, resamples
+            )
         except _DiedError as end:
             return end.failure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from paretune.runners import environment
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.campaign import Launched, launch_once
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.protocol import Timing, time_model
@@ -28,7 +29,7 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import RunSpec, digest
 
-_QUALITY_VERSION = 3
+_QUALITY_VERSION = 4
 """Raise it when the same artifact would get another quality: kept qualities are then not used."""
 
 RESAMPLES = 200
@@ -43,11 +44,18 @@ class Scored:
         value: The quality.
         resampled: The quality on bootstrap samples of the split; empty if it is not known.
         providers: What each execution provider ran, from the runtime's own profile.
+        more: The values of further metrics, by name.
+        answers: Digest of the model's decisions; empty if its outputs are not decisions.
     """
 
     value: float
     resampled: tuple[float, ...]
     providers: Mapping[str, ProviderShare]
+    more: Mapping[str, float] = field(default_factory=dict)
+    answers: str = ""
+
+
+Judge = Callable[[Path, StoredSamples, Sequence[str], int], Judged | Failure]
 
 
 class Evaluator:
@@ -58,11 +66,12 @@ class Evaluator:
         versions: Versions of each runner's interpreter and runtime, by its name.
         store: Keeps qualities and raw samples.
         quality_metric: Name under which the quality is recorded.
-        fingerprint: The workload's fingerprint: qualities belong to one workload.
+        fingerprint: The workload's fingerprint.
+        judging: Digest of the metric and the validation split: kept qualities belong to them.
         samples: The inputs that models are measured on.
         folder: The study's folder, where a pipeline around the model is looked up.
-        score: Returns the quality of outputs (a ``.npy`` file) on a split.
-        resample: Returns the qualities of so many bootstrap samples of a split from outputs.
+        judge: Returns what the metrics say about outputs on samples, given names for the outputs
+            and how many bootstrap samples to draw.
         settings: How much to measure.
     """
 
@@ -74,10 +83,10 @@ class Evaluator:
         *,
         quality_metric: str,
         fingerprint: str,
+        judging: str,
         samples: StoredSamples,
         folder: Path,
-        score: Callable[[Path, str], float | Failure],
-        resample: Callable[[Path, str, int], list[float] | Failure],
+        judge: Judge,
         settings: MeasurementSettings,
     ) -> None:
         self.runners = dict(runners)
@@ -85,10 +94,10 @@ class Evaluator:
         self.store = store
         self.quality_metric = quality_metric
         self.fingerprint = fingerprint
+        self.judging = judging
         self.samples = samples
         self.folder = folder
-        self.score = score
-        self.resample = resample
+        self.judge = judge
         self.settings = settings
 
     def on(self, samples: StoredSamples, settings: MeasurementSettings) -> Evaluator:
@@ -114,11 +123,13 @@ class Evaluator:
             return timed
         resampled = tuple(quality.params["resampled"])
         value = resampled_quality(quality.metrics[self.quality_metric], resampled)
+        more = {name: Statistic(each) for name, each in quality.metrics.items()}
         return replace(
             timed,
-            statistics={**timed.statistics, self.quality_metric: value},
+            statistics={**timed.statistics, **more, self.quality_metric: value},
             providers={k: ProviderShare(**v) for k, v in quality.params["providers"].items()},
             resampled=resampled,
+            answers=quality.params.get("answers", ""),
         )
 
     def time(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Measurement | Failure:
@@ -142,14 +153,15 @@ class Evaluator:
             prediction = runner.predict(model, run, files, folder, self.settings)
             if isinstance(prediction, Failure):
                 return prediction
+            known = self.store.artifact(artifact)
+            # The runtimes have names of their own for outputs, but one order.
+            names = [each["name"] for each in known.outputs] if known else []
             with lease(CPU):  # metrics take cores from whoever else is measuring
-                value = self.score(prediction.outputs, samples.split)
-                resampled = self.resample(prediction.outputs, samples.split, RESAMPLES)
-        if isinstance(value, Failure):
-            return value
-        # Some metrics need a sample of every class: then the quality has no interval.
-        known = () if isinstance(resampled, Failure) else tuple(resampled)
-        return Scored(value, known, prediction.providers)
+                judged = self.judge(prediction.outputs, samples, names, RESAMPLES)
+        if isinstance(judged, Failure):
+            return judged
+        (_, value), *more = judged.values.items()
+        return Scored(value, judged.resampled, prediction.providers, dict(more), judged.answers)
 
     def launched(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Launched | Failure:
         """Time an artifact in one fresh process, once the device is free and idle."""
@@ -206,7 +218,8 @@ class Evaluator:
             {
                 "stage": "evaluate",
                 "version": _QUALITY_VERSION,
-                "workload": self.fingerprint,
+                "judging": self.judging,
+                "metric": self.quality_metric,
                 "artifact": artifact,
                 "runner": run.target,
                 "batch_size": run.batch_size,
@@ -215,7 +228,7 @@ class Evaluator:
                 "processor": environment.fingerprint()["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
                 **({"axes": dict(run.options)} if run.options else {}),
-                **({"split": samples.split} if samples.split != "validation" else {}),
+                "samples": [samples.split, *samples.inputs, samples.targets],
                 **({"options": options} if options else {}),
                 **({"card": card} if card else {}),
             }
@@ -233,11 +246,12 @@ class Evaluator:
             params={
                 "providers": {k: asdict(v) for k, v in scored.providers.items()},
                 "resampled": [float(f"{each:.7g}") for each in scored.resampled],
+                "answers": scored.answers,
             },
             parent=artifact,
             output="",
             seconds=time.perf_counter() - started,
-            metrics={self.quality_metric: scored.value},
+            metrics={self.quality_metric: scored.value, **scored.more},
         )
         self.store.commit(record)
         return record

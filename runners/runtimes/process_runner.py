@@ -176,7 +176,7 @@ class ProcessRunner:
         proof = prove(result["nodes"], run.execution_provider, tolerance, on_card=on_card)
         if isinstance(proof, Failure):
             return proof
-        return Prediction(folder / "outputs.npy", proof)
+        return Prediction(folder / "outputs", proof)
 
     def profile(
         self,

@@ -13,9 +13,9 @@ class StageRecord:
 
     Attributes:
         stage: Name of the stage.
-        key: Digest of everything the output depends on.
+        key: Digest of all that the stage and those before it read.
         params: The stage's parameters.
-        parent: Digest of its input, or ``None`` for the first stage.
+        parent: Digest of the output that it started from, or ``None`` for the first stage.
         output: Digest of its output, a file or an artifact; empty for a stage that only yields
             metrics.
         seconds: Wall-clock time it took.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from paretune.runners.workload.data import Data
+from paretune.runners.workload.metrics.metric import QualityMetric
+from paretune.runners.workload.outputs import first_output
 from paretune.runners.workload.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -129,14 +131,27 @@ class Workload(ABC):
 
         return distillation_loss(outputs, targets, teacher, self.recipe())
 
-    def quality(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    def quality(self, outputs: Any, targets: Any) -> float:
         """Return the quality of a model's outputs, higher is better; top-1 accuracy by default.
 
+        Write :meth:`metrics` instead for data larger than memory, or for several metrics.
+
         Args:
-            outputs: Outputs of the exported model in its runtime, of shape (samples, ...).
+            outputs: Outputs of the exported model in its runtime, of shape (samples, ...); a
+                mapping of them by name if the model has several.
             targets: The split's targets.
         """
-        return float((outputs.argmax(axis=1) == targets).mean())
+        from paretune.runners.workload.metrics.quality import accuracy
+
+        return accuracy(first_output(outputs) if isinstance(outputs, Mapping) else outputs, targets)
+
+    def metrics(self) -> Sequence[QualityMetric]:
+        """Return the metrics that judge a model, instead of :meth:`quality`.
+
+        They are given one batch after the other (see :class:`paretune.QualityMetric`). All are
+        recorded. The first is the objective, unless ``quality_metric`` names another.
+        """
+        return ()
 
     def keep_layers(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the layers, besides the output layer, whose outputs pruning must not change."""

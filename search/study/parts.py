@@ -15,6 +15,7 @@ from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.stored_samples import StoredPipeline
 from paretune.runners.metric import METRICS, latency
@@ -29,6 +30,7 @@ from paretune.runners.workload.user_code import load_attribute
 from paretune.search.configure.schema import RunnerConfig, StudyConfig
 from paretune.search.record.objective import Constraint, Objective, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.storage.definition import CODE
 from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.samples import confirmed_samples, split_samples
 from paretune.spaces import (
@@ -123,7 +125,7 @@ def study_definition(
     """Return the definition of a study, which cannot change once the study has started."""
     return {
         "workload": config.workload,
-        "code or data of the workload": info.fingerprint,
+        CODE: workload_parts(info, space),
         "quality_metric": info.quality_metric,
         "space": {axis.name: list(axis.values) for axis in space.axes},
         "objectives": [asdict(objective) for objective in objectives],
@@ -132,6 +134,20 @@ def study_definition(
         "measurement": asdict(config.measurement.settings()),
         "machine": [fingerprint()["processor"], fingerprint()["cores"]],
     }
+
+
+def workload_parts(info: WorkloadInfo, space: SearchSpace) -> dict[str, str]:
+    """Return the digests of the parts of a workload that a study's trials depend on.
+
+    The test split is not among them: it judges what is published, and every confirmation is made
+    anew. Nor are models that the space does not try.
+    """
+    tried = {"reference", *map(str, space.axis("student").values)}
+    left_out = {
+        "the test split",
+        *(f"the model {name}" for name in info.models if name not in tried),
+    }
+    return {part: each for part, each in info.parts.items() if part not in left_out}
 
 
 def check_counters(
@@ -209,10 +225,10 @@ def study_evaluator(
         store,
         quality_metric=info.quality_metric,
         fingerprint=info.fingerprint,
-        samples=split_samples(worker, "validation", pipeline),
+        judging=info.judging,
+        samples=split_samples(worker, "validation", pipeline, config.measurement.quality_samples),
         folder=study.paths.folder,
-        score=worker.score,
-        resample=worker.resample,
+        judge=worker.judge,
         settings=_settings(config),
     )
 
@@ -244,10 +260,10 @@ def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failu
             store,
             quality_metric="",
             fingerprint="",
+            judging="",
             samples=samples,
             folder=study.paths.folder,
-            score=lambda *_: 0.0,
-            resample=lambda *_: [],
+            judge=lambda *_: Judged({}),
             settings=settings,
         )
         artifact = record.measurement.artifact if record.measurement else ""

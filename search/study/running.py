@@ -29,6 +29,7 @@ from paretune.search.propose.time_limit import Affordable
 from paretune.search.record.history import History
 from paretune.search.record.objective import MOST_OBJECTIVES
 from paretune.search.record.under_way import UnderWay
+from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
 from paretune.search.run.ending import ending
 from paretune.search.run.loop import Loop, SearchResult
@@ -151,6 +152,7 @@ def run_study(
             reserve=confirmation.seconds if confirmation else lambda budget_s: 0.0,
             started=started,
             store_limit=limit,
+            completed=lambda record: beside_baseline(record, history, store),
         ).run(budget)
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):

@@ -17,7 +17,9 @@ def calibration_feeds(given: StageInput) -> list[dict[str, NDArray[Any]]]:
     names = [each.name for each in model_inputs(given.parent_file)]
     calibration = given.loaded.data.calibration
     drawn = calibration_rows(len(calibration))
-    arrays = [array[drawn] for array in calibration.all_inputs]
+    given_inputs = next(iter(calibration.batches(len(drawn), drawn))).inputs
+    is_named = set(names) == set(given_inputs)  # else they come in the model's order
+    arrays = [given_inputs[name] for name in names] if is_named else list(given_inputs.values())
     size, samples = fixed_batch(given.parent_file) or 1, len(arrays[0])
     turns = [np.arange(start, start + size) % samples for start in range(0, samples, size)]
     return [dict(zip(names, (array[rows] for array in arrays), strict=True)) for rows in turns]

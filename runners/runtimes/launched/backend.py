@@ -50,6 +50,8 @@ class Job(TypedDict, total=False):
         batch_size: Samples per call.
         axes: The candidate's values on axes of other packages.
         inputs: One file of samples per input.
+        output_axes: The outputs to write, with the axis that is the sample, ``None`` if there is no
+            such axis; if empty, all of them, with the first axis.
         device: The device to count energy on, such as ``cpu``.
         card: The card's UUID and where its library lies, if the device is one.
         throttled: Files of control groups that count for how long a quota stopped the process.
@@ -80,6 +82,7 @@ class Job(TypedDict, total=False):
     batch_size: int
     axes: dict[str, Any]
     inputs: list[str]
+    output_axes: dict[str, int | None]
     device: str
     card: dict[str, str] | None
     throttled: list[str]
@@ -122,7 +125,8 @@ class Model(Protocol):
 
     A model may also have ``proof()``, which is asked for after everything was timed and tells what
     it ran on (the fields of ``LaunchProof``), and ``resident(feed)``, which returns a call whose
-    data stays on the card, or ``None`` without one.
+    data stays on the card, or ``None`` without one. ``output_names`` are the names of its outputs,
+    in order; without it they are called ``output``, ``output_1``, …
 
     Attributes:
         input_names: Names of its inputs, in order.

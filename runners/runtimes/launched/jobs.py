@@ -127,16 +127,89 @@ def _end_to_end(files: PipelineJob, job: Job, model: Model) -> dict[str, list[fl
 
 
 def _predict(job: Job) -> dict[str, Any]:
-    """Run every sample once, keep the outputs, and report which provider ran which node."""
-    import numpy as np
+    """Run every sample once, keep the outputs, and report which provider ran which node.
 
+    Of the outputs, only those of a batch are in memory: see :class:`_OutputFiles`.
+    """
     model = load(job)
     nodes = _profiled(job, model, _PROOF_CALLS)
-    outputs = []
-    for feed, count in samples.every_batch(job, model):
-        outputs.append(np.array(_guarded(model, feed)[0])[:count])
-    np.save(Path(job["folder"]) / "outputs.npy", np.concatenate(outputs))
+    with _OutputFiles(Path(job["folder"]) / "outputs", job, model) as files:
+        for feed, count in samples.every_batch(job, model):
+            files.append(_guarded(model, feed), count)
     return {"nodes": nodes}
+
+
+class _OutputFiles:
+    """A file for each output, to which the batches are appended: one ``.npy`` after the other.
+
+    ``names.json`` beside them has the names of the outputs, in order.
+
+    Args:
+        folder: Where the files lie; made here.
+        job: Its ``output_axes`` are the outputs that are written, each with the axis of the sample:
+            ``None`` if there is no such axis, so that a batch must be one sample. Without it, all
+            are written, and the first axis is the sample.
+        model: Its ``output_names``, if it has any, are those of the outputs.
+    """
+
+    def __init__(self, folder: Path, job: Job, model: Model) -> None:
+        self._folder = folder
+        self._axes = job.get("output_axes", {})
+        self._size = job["batch_size"]
+        self._names: list[str] = list(getattr(model, "output_names", []))
+        self._files: dict[str, Any] = {}
+        folder.mkdir()
+
+    def __enter__(self) -> "_OutputFiles":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def append(self, outputs: Any, count: int) -> None:
+        """Append the outputs of the first ``count`` samples of a batch."""
+        import numpy as np
+
+        if not self._files:
+            self._open(len(outputs))
+        for name, output in zip(self._names, outputs, strict=True):
+            if name in self._files:
+                rows = self._by_sample(name, np.asarray(output), count)
+                np.save(self._files[name], rows, allow_pickle=False)
+
+    def _open(self, count: int) -> None:
+        import json
+
+        default = ["output", *(f"output_{place}" for place in range(1, count))]
+        self._names = self._names or default
+        written = [name for name in self._names if not self._axes or name in self._axes]
+        (self._folder / "names.json").write_text(json.dumps(written), "utf-8")
+        for place, name in enumerate(written):
+            self._files[name] = (self._folder / f"{place}.npy").open("wb")
+
+    def _by_sample(self, name: str, output: Any, count: int) -> Any:
+        """Return an output with the sample as its first axis, for so many samples."""
+        axis = self._axes.get(name, 0)
+        if axis is None or output.ndim <= axis:
+            if self._size == 1:
+                return output[None]
+            raise RefusedError(
+                "invalid",
+                f"the output {name!r} of shape {list(output.shape)} has no axis of samples, so "
+                "batches cannot be told apart: use batch size 1",
+            )
+        if output.shape[axis] < count:
+            raise RefusedError(
+                "invalid",
+                f"the output {name!r} has the shape {list(output.shape)} for {count} samples: its "
+                f"axis {axis} is not the sample; use batch size 1, or say which axis is",
+            )
+        if axis:
+            import numpy as np
+
+            output = np.moveaxis(output, axis, 0)
+        return output[:count]
 
 
 def _profile(job: Job) -> dict[str, Any]:

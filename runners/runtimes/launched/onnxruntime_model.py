@@ -46,7 +46,7 @@ class OnnxRuntimeModel:
         self.session = _session(ort, job, settings)
         inputs = self.session.get_inputs()
         self.input_names = [value.name for value in inputs]
-        self._outputs = [output.name for output in self.session.get_outputs()]
+        self.output_names = [output.name for output in self.session.get_outputs()]
         first = {value.shape[0] for value in inputs if value.shape}
         self.has_fixed_batch = len(first) == 1 and isinstance(first.pop(), int)
         self._started: Path | None = Path(job["folder"]) / "started"
@@ -62,7 +62,7 @@ class OnnxRuntimeModel:
     def __call__(self, feed: Any) -> Sequence[Any]:
         """Run the session; on a card, the outputs are overwritten by the next call."""
         if self._bound is None:
-            outputs: Sequence[Any] = self.session.run(self._outputs, feed)
+            outputs: Sequence[Any] = self.session.run(self.output_names, feed)
             return outputs
         outputs = self._bound(feed)
         if self._started is not None:

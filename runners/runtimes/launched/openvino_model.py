@@ -30,6 +30,11 @@ class OpenVinoModel:
             )
         self.request = compiled.create_infer_request()
         self.input_names = [port.get_any_name() for port in compiled.inputs]
+        axes = job.get("output_axes", {})
+        self.output_names = [
+            next((name for name in axes if name in port.get_names()), None) or port.get_any_name()
+            for port in compiled.outputs
+        ]
 
     def feed(self, arrays: Sequence[Any]) -> dict[int, Any]:
         """Return the arrays by input position."""

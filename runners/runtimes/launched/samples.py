@@ -66,3 +66,14 @@ def every_batch(job: Job, model: Model) -> Iterator[tuple[Any, int]]:
         count = min(size, samples - start)
         rows = np.arange(start, start + (size if model.has_fixed_batch else count)) % samples
         yield model.feed([np.ascontiguousarray(array[rows]) for array in given]), count
+        for array in given:
+            drop_pages(array)
+
+
+def drop_pages(array: Any) -> None:
+    """Give back the memory of a file's pages that were read: else it grows to the file's size."""
+    import mmap
+
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None:
+        mapped.madvise(mmap.MADV_DONTNEED)
