@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from paretune.runners.workload.datasets.hugging_face import HuggingFaceData
     from paretune.runners.workload.datasets.image_folder import ImageFolder
     from paretune.runners.workload.datasets.torch_data import TorchData
-    from paretune.runners.workload.derived_students import scaled
+    from paretune.runners.workload.learning.progress import Epoch, report_epoch
     from paretune.runners.workload.metrics.metric import QualityMetric
     from paretune.runners.workload.onnx_workload import OnnxWorkload
     from paretune.runners.workload.protocol import Workload
     from paretune.runners.workload.recipe import Recipe
+    from paretune.runners.workload.students.scaled import scaled
+    from paretune.runners.workload.students.student import inheriting, pretrained
     from paretune.search.study.api import (
         confirm,
         doctor,
@@ -50,6 +52,7 @@ _HOMES = {
     "Batch": _DATA,
     "Data": _DATA,
     "Dataset": _DATA,
+    "Epoch": "paretune.runners.workload.learning.progress",
     "Generated": f"{_DATASETS}.generated",
     "HuggingFaceData": f"{_DATASETS}.hugging_face",
     "ImageFolder": f"{_DATASETS}.image_folder",
@@ -66,12 +69,15 @@ _HOMES = {
     "devices": "paretune.runners.runtimes.devices",
     "doctor": _API,
     "frontier": _API,
+    "inheriting": "paretune.runners.workload.students.student",
     "measure": _MODELS,
     "onnx_study": _API,
     "pick": _API,
+    "pretrained": "paretune.runners.workload.students.student",
     "report": _API,
+    "report_epoch": "paretune.runners.workload.learning.progress",
     "run": _API,
-    "scaled": "paretune.runners.workload.derived_students",
+    "scaled": "paretune.runners.workload.students.scaled",
     "status": _API,
     "sync": _API,
     "verify": _API,
@@ -81,6 +87,7 @@ __all__ = [
     "Batch",
     "Data",
     "Dataset",
+    "Epoch",
     "Generated",
     "HuggingFaceData",
     "ImageFolder",
@@ -97,10 +104,13 @@ __all__ = [
     "devices",
     "doctor",
     "frontier",
+    "inheriting",
     "measure",
     "onnx_study",
     "pick",
+    "pretrained",
     "report",
+    "report_epoch",
     "run",
     "scaled",
     "status",
