@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
+from paretune.runners.workload.datasets.known_digests import known_digest
 from paretune.spaces import RunSpec, digest
 
 _QUALITY_VERSION = 4
@@ -65,7 +69,8 @@ class Evaluator:
         versions: Versions of each runner's interpreter and runtime, by its name.
         store: Keeps qualities and raw samples.
         quality_metric: Name under which the quality is recorded.
-        fingerprint: The workload's fingerprint: qualities belong to one workload.
+        fingerprint: The workload's fingerprint.
+        judging: Digest of the metric and the validation split: kept qualities belong to them.
         samples: The inputs that models are measured on.
         folder: The study's folder, where a pipeline around the model is looked up.
         judge: Returns what the metrics say about outputs on samples, given names for the outputs
@@ -81,6 +86,7 @@ class Evaluator:
         *,
         quality_metric: str,
         fingerprint: str,
+        judging: str,
         samples: StoredSamples,
         folder: Path,
         judge: Judge,
@@ -91,6 +97,7 @@ class Evaluator:
         self.store = store
         self.quality_metric = quality_metric
         self.fingerprint = fingerprint
+        self.judging = judging
         self.samples = samples
         self.folder = folder
         self.judge = judge
@@ -152,7 +159,8 @@ class Evaluator:
             known = self.store.artifact(artifact)
             # The runtimes have names of their own for outputs, but one order.
             names = [each["name"] for each in known.outputs] if known else []
-            judged = self.judge(prediction.outputs, samples, names, RESAMPLES)
+            with lease(CPU):  # metrics take cores from whoever else is measuring
+                judged = self.judge(prediction.outputs, samples, names, RESAMPLES)
         if isinstance(judged, Failure):
             return judged
         (_, value), *more = judged.values.items()
@@ -181,7 +189,7 @@ class Evaluator:
         """Return the measurement of an artifact from its timing, and keep raw samples."""
         with self.store.scratch() as folder:
             samples = self._keep(timing.launches, folder)
-        statistics = summarize(timing.launches, run.batch_size)
+        statistics = summarize(timing.launches, run.batch_size, timing.first)
         statistics["size_bytes"] = Statistic(float(self.store.model_bytes(artifact)))
         return Measurement(
             run=run,
@@ -198,22 +206,25 @@ class Evaluator:
             environment={**environment.fingerprint(), **self.versions[run.runner]},
         )
 
-    def _quality(
-        self, artifact: str, run: RunSpec, samples: StoredSamples
-    ) -> StageRecord | Failure:
-        """Return the quality from the exported artifact, in the runtime that is timed.
+    def quality_key(self, artifact: str, run: RunSpec, samples: StoredSamples) -> str:
+        """Return the key under which the quality and the proof of the provider are kept.
 
-        The batch size is part of the key, because dynamic quantization takes its ranges from the
-        batch, and so are the provider's options, which may allow a lower precision, the runtime's
-        version, and the processor or card, which choose the kernels.
+        The batch size is part of it, because dynamic quantization takes its ranges from the batch,
+        and so are the provider's options, which may allow a lower precision, the runtime's and its
+        libraries' versions, and the processor or card, which choose the kernels.
         """
         runner = self.runners[run.runner]
+        libraries = {
+            name: known_digest([Path(path)], "bytes", partial(file_digest, Path(path)))
+            for name, path in getattr(runner, "provider_libraries", {}).items()
+        }
         options, card = runner.options(run), environment.fingerprint().get(runner.device(run))
-        key = digest(
+        return digest(
             {
                 "stage": "evaluate",
                 "version": _QUALITY_VERSION,
-                "workload": self.fingerprint,
+                "judging": self.judging,
+                "metric": self.quality_metric,
                 "artifact": artifact,
                 "runner": run.target,
                 "batch_size": run.batch_size,
@@ -225,8 +236,15 @@ class Evaluator:
                 "samples": [samples.split, *samples.inputs, samples.targets],
                 **({"options": options} if options else {}),
                 **({"card": card} if card else {}),
+                **({"libraries": libraries} if libraries else {}),
             }
         )
+
+    def _quality(
+        self, artifact: str, run: RunSpec, samples: StoredSamples
+    ) -> StageRecord | Failure:
+        """Return the quality from the exported artifact, in the runtime that is timed."""
+        key = self.quality_key(artifact, run, samples)
         record = self.store.record(key)
         if record is not None:
             return record

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.metric import METRICS
-from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.data import Batch, Data, Split, first_batch, is_positional
 from paretune.runners.workload.metrics.classes import Accuracy
 from paretune.runners.workload.metrics.functions import WholeMetric
@@ -24,12 +23,9 @@ from paretune.runners.workload.onnx_weights import external_files
 from paretune.runners.workload.outputs import first_output, named_outputs
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.user_code import (
-    load_attribute,
-    modules_beside,
-    split_reference,
-    their_line,
-)
+from paretune.runners.workload.source.parts import PartsReader
+from paretune.runners.workload.students.student import Origin, located, origin_of, weight_files
+from paretune.runners.workload.user_code import load_attribute, split_reference, their_line
 from paretune.spaces import REFERENCE, ParetuneError, WorkloadError, digest
 
 if TYPE_CHECKING:
@@ -48,7 +44,9 @@ class WorkloadInfo:
 
     Attributes:
         name: Name of the workload's class.
-        fingerprint: SHA-256 of its source, its data and the files it depends on.
+        fingerprint: SHA-256 of its code, its data and the files it depends on.
+        parts: The digests that it is made of, by the words for what they are of.
+        judging: SHA-256 of the metrics and the validation split: what a quality belongs to.
         models: Names of its models, the reference first.
         quality_metric: Name of its quality metric.
         pipeline: Its pre- and post-processing file, if it has one.
@@ -60,6 +58,8 @@ class WorkloadInfo:
 
     name: str
     fingerprint: str
+    parts: Mapping[str, str]
+    judging: str
     models: tuple[str, ...]
     quality_metric: str
     pipeline: Path | None = None
@@ -86,27 +86,30 @@ class LoadedWorkload:
         self.path = path
         try:
             self.workload: Workload = workload_class()
-            self.models = dict(self.workload.models())
+            self.models = {
+                name: located(construct, path.parent)
+                for name, construct in self.workload.models().items()
+            }
             self.data = self.workload.data()
             model_file = self.workload.model_file()
             self.model_file = model_file and path.parent / model_file
             self.layout = self.workload.layout()
             files = [path.parent / file for file in self.workload.depends_on()]
+            own: list[Path] = []
             if self.model_file:
-                files += [self.model_file, *external_files(self.model_file)]
+                own = [self.model_file, *external_files(self.model_file)]
+            files += weight_files(self.models.values())
             self.pipeline = _pipeline_of(reference, path, self.workload)
             if self.pipeline and len(self.data.test.input_names) > 1:
                 raise WorkloadError(
                     f"{reference}: a pipeline makes a single input from a request, but this model "
                     "takes several: leave out `pipeline`"
                 )
-            files += [self.pipeline] if self.pipeline else []
-            for file in files:
+            for file in (*files, *own):
                 if not file.is_file():
                     raise WorkloadError(
                         f"{reference}: depends_on() names {file}, which does not exist"
                     )
-            sources = sorted(file_digest(file) for file in {*files, *modules_beside(path)})
         except ParetuneError as error:
             raise WorkloadError(str(error)) from error
         except (Exception, SystemExit) as error:
@@ -132,12 +135,18 @@ class LoadedWorkload:
                     f"_ - . /; got {metric!r}"
                 )
         names = sorted(self.models, key=lambda name: name != REFERENCE)
-        fingerprint = digest(
-            {"class": workload_class.__name__, "sources": sources, "data": self.data.digest}
-        )
+        try:
+            reader = PartsReader(self.workload, path, files)
+            self.parts = reader.read(self.models, self.data, self.metrics, own, self.pipeline)
+        except ParetuneError:
+            raise
+        except (Exception, SystemExit) as error:  # of data that is read now
+            raise WorkloadError(their_line(reference, path, error)) from error
         self.info = WorkloadInfo(
             name=workload_class.__name__,
-            fingerprint=fingerprint,
+            fingerprint=digest(self.parts.digests),
+            parts=self.parts.digests,
+            judging=digest([self.parts.metrics.digest, self.parts.splits["validation"]]),
             models=tuple(names),
             quality_metric=recorded[0],
             pipeline=self.pipeline,
@@ -145,8 +154,12 @@ class LoadedWorkload:
             is_file=self.model_file is not None,
         )
 
+    def origin(self, name: str) -> Origin:
+        """Return where a model's first weights come from."""
+        return origin_of(self.models[name]) if name in self.models else "fresh"
+
     def build_model(self, name: str) -> nn.Module:
-        """Return an untrained model, initialized from the recipe's seed."""
+        """Return a model as it is constructed, initialized from the recipe's seed."""
         import torch
 
         if name not in self.models:
@@ -213,7 +226,10 @@ class LoadedWorkload:
         with torch.no_grad():
             positional = is_positional(tuple(inputs))
             found = model(*inputs.values()) if positional else model(**inputs)
-        return {name: each.float().numpy() for name, each in named_outputs(found).items()}
+        return {
+            name: (each.float() if each.is_floating_point() else each).numpy()
+            for name, each in named_outputs(found).items()
+        }
 
 
 def metrics_of(workload: Workload) -> list[QualityMetric]:

@@ -60,7 +60,8 @@ class OnnxWorkload(Workload):
             with one input, an ``.npy`` file is enough. An array of the shape of an input without an
             axis for the sample, such as a single number, is a constant.
         labels: The labels: name of an array in the samples' file, or a file with one array. Text
-            labels are looked up among the file's own names of classes.
+            labels are looked up among the file's own names of classes, unless a metric of your own
+            judges them.
         metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or another of :data:`NAMED`, with options
             if need be: ``accuracy(top_k=5, ignore=255)``. Or ``FILE.py:NAME``: a function that
             takes outputs and targets and returns a number, higher is better, or a
@@ -245,7 +246,11 @@ class OnnxWorkload(Workload):
                 f"cannot find the labels {self.labels!r}: there is neither a file with one array "
                 f"of this name nor an array in {self.samples}, which has {', '.join(arrays)}"
             )
-        return labels if labels.dtype.kind not in "US" else class_numbers(self.model_file(), labels)
+        # A metric of the user's own may judge text.
+        is_own = self.metric is not None and not is_named(self.metric)
+        if is_own or labels.dtype.kind not in "US":
+            return labels
+        return class_numbers(self.model_file(), labels)
 
 
 def _taken(whole: Split, rows: NDArray[np.int64]) -> Dataset:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from paretune.runners.build.schemes.unfit import unfit_schemes
-from paretune.runners.environment import available_cores
+from paretune.runners.cores import available_cores
 from paretune.runners.formats import FORMATS
 from paretune.runners.workload.model_file import model_inputs
 from paretune.runners.workload.onnx_files.inputs import (

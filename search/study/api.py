@@ -95,7 +95,7 @@ def onnx_study(
         model: The ONNX file.
         data: Samples (see :class:`paretune.OnnxWorkload`).
         labels: The labels: name of an array in the samples' file, or a file.
-        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or ``FILE.py:FUNCTION``.
+        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` … (docs/data.md), or ``FILE.py:NAME``.
         outputs: Names of the outputs that are judged; all by default.
         constants: Inputs that are the same in every call, by name.
         batch_axes: The batch axis of inputs and outputs where it is not the first, by name.

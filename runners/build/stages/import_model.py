@@ -7,7 +7,6 @@ import onnx
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.onnx_session import cpu_session
-from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.onnx_files.normal_form import load_normal_form
 from paretune.runners.workload.onnx_weights import external_files, save_onnx
 
@@ -15,7 +14,8 @@ from paretune.runners.workload.onnx_weights import external_files, save_onnx
 def run(given: StageInput) -> StageOutput:
     """Keep the workload's model as it is, in normal form; weights from other files go into one.
 
-    ``params["shapes"]``, if there are any, are the sizes of inputs to fix, by name.
+    ``params["shapes"]``, if there are any, are the sizes of inputs to fix, by name; ``None`` stays
+    free.
     """
     source = given.loaded.model_file
     if source is None:
@@ -25,7 +25,7 @@ def run(given: StageInput) -> StageOutput:
         model = load_normal_form(source)
     except Exception as error:
         raise StageError(FailureKind.INVALID, f"{source} is not a valid model: {error}") from error
-    _fix_shapes(model, given.params.get("shapes", {}), given.loaded.layout)
+    _fix_shapes(model, given.params.get("shapes", {}))
     save_onnx(model, path, beside=bool(external_files(source)))
     try:
         onnx.checker.check_model(path)
@@ -39,13 +39,10 @@ def run(given: StageInput) -> StageOutput:
     return StageOutput(path)
 
 
-def _fix_shapes(
-    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], layout: Layout
-) -> None:
-    """Fix the sizes of inputs but that of the batch, in place."""
+def _fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int | None]]) -> None:
+    """Fix the sizes of inputs, in place."""
     for value in model.graph.input:
-        sizes, axis = shapes.get(value.name, ()), layout.inputs.get(value.name, 0)
         dimensions = value.type.tensor_type.shape.dim
-        for place, size in enumerate(sizes):
-            if place != axis:
-                dimensions[place].dim_value = size
+        for dimension, size in zip(dimensions, shapes.get(value.name, ()), strict=False):
+            if size is not None:
+                dimension.dim_value = size

@@ -69,6 +69,16 @@ class Layout:
         """Return plain values, for JSON."""
         return asdict(self)
 
+    @property
+    def fixed_sizes(self) -> dict[str, list[int | None]]:
+        """The sizes to fix in the model's file, by input; ``None`` for the batch."""
+        return {
+            name: [
+                None if place == self.inputs.get(name, 0) else n for place, n in enumerate(shape)
+            ]
+            for name, shape in self.shapes.items()
+        }
+
     def feed(self, names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> dict[str, Any]:
         """Return the inputs of one call by name, from a batch of samples of each.
 
