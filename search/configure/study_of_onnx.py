@@ -22,6 +22,7 @@ from paretune.spaces import SCHEMES, StudyError
 
 _BATCH_SIZES = [1, 8, 32]
 _FP32_BITS = 32
+"""Schemes of this many bits are only for files that have more."""
 _OTHER_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 _WORKLOAD = '''"""An ONNX file and samples. Written by `paretune search --onnx`, yours to edit."""

@@ -21,6 +21,7 @@ from paretune.runners.workload.onnx_weights import save_onnx
 from paretune.spaces import SchemeRecord, resolve
 
 _FP32_BITS = 32
+"""A scheme of fewer bits per weight has to change something."""
 
 
 def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
