@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
@@ -26,6 +26,7 @@ _NOT_TRAINING = {
 }
 _SCALARS = (str, int, float, type(None))
 _PRUNING = ("keep_layers", "attention_heads")
+_MODEL_OF_TRANSFORMERS = "config.json"
 _SHORTEST_NAME = 3
 """Characters of a file's name below which a text that equals it may mean anything. Untested."""
 
@@ -188,17 +189,22 @@ class PartsReader:
         for text in given:  # also a file that depends_on() forgot
             if "\n" not in text and PurePath(text).suffix not in ("", ".py"):
                 path = (self._folder / text).resolve()
-                if _is_file(path):
+                if _is(path.is_file):
                     found.add(path)
+            elif _is((self._folder / text / _MODEL_OF_TRANSFORMERS).is_file):
+                found |= {
+                    each.resolve() for each in (self._folder / text).iterdir() if each.is_file()
+                }
         return found
 
     def _digests_of(self, files: Iterable[Path]) -> list[str]:
         return sorted(known_digest([file], "bytes", partial(file_digest, file)) for file in files)
 
 
-def _is_file(path: Path) -> bool:
+def _is(asked: Callable[[], bool]) -> bool:
+    """Return the answer about a path, which may be any text."""
     try:
-        return path.is_file()
+        return asked()
     except (OSError, ValueError):
         return False
 
