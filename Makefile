@@ -2,16 +2,28 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-STUDY  ?= experiments/digits/study.yaml
+MAGIKA := experiments/magika/results
+DIGITS := experiments/digits
+STUDY  ?= $(MAGIKA)/study/study.yaml
 READY  := $(VENV)/.ready
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test lint test-slow bench ui clean
+.PHONY: demo digits test lint test-slow bench ui clean
 
+# The README's example: Magika's model on the files of this installation; then the fastest file that
+# loses at most half a point.
 demo: $(READY)
-	$(BIN)/paretune search $(STUDY)
-	$(BIN)/paretune pick $(STUDY) --max-latency-ms 0.1 --out experiments/digits/results/picked
-	$(BIN)/python experiments/digits/check_frontier.py $(STUDY)
+	$(BIN)/python experiments/magika/data.py
+	$(BIN)/paretune search --onnx $(MAGIKA)/model.onnx --data $(MAGIKA)/samples.npz --labels label \
+		--trials 16 --out $(MAGIKA)/study
+	$(BIN)/paretune pick $(STUDY) --max-accuracy-drop 0.005 --out $(MAGIKA)/picked
+	$(BIN)/python experiments/check_frontier.py $(STUDY)
+
+# A study with students, pruning and training, of a PyTorch model; `make bench` follows it.
+digits: $(READY)
+	$(BIN)/paretune search $(DIGITS)/study.yaml
+	$(BIN)/paretune pick $(DIGITS)/study.yaml --max-latency-ms 0.1 --out $(DIGITS)/results/picked
+	$(BIN)/python experiments/check_frontier.py $(DIGITS)/study.yaml
 
 # Two processes, one file of tests at a time each; then the few tests that need a quiet machine.
 test: $(READY)
@@ -27,7 +39,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python experiments/benchmarks/picked_latency.py experiments/digits/results/picked
+	$(BIN)/python experiments/benchmarks/picked_latency.py $(DIGITS)/results/picked
 
 ui: $(READY)
 	$(BIN)/paretune ui $(STUDY)

@@ -64,8 +64,7 @@ class BuildWorker:
         self.settings = settings
         self._executor: ProcessPoolExecutor | None = None
         self.fingerprint: str | None = None
-        self._suspended_at: float | None = None
-        self._suspended_s = 0.0
+        self._clock = _WorkingTime()
         self._going = threading.Event()
         self._going.set()
 
@@ -139,31 +138,43 @@ class BuildWorker:
                 ArtifactStore(self.settings.store).sweep()
 
     def suspend(self) -> None:
-        """Stop the process: it uses no core until it is resumed."""
+        """Stop the process and its children: they use no core until they are resumed."""
         self._going.clear()
-        self._suspended_at = time.monotonic()
+        self._clock.stop()
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Continue the process; suspended time does not count."""
         self._signal(signal.SIGCONT)
-        if self._suspended_at is not None:
-            self._suspended_s += time.monotonic() - self._suspended_at
-            self._suspended_at = None
+        self._clock.go_on()
         self._going.set()
 
     def _signal(self, number: signal.Signals) -> None:
+        import psutil
+
         for pid in list(self._executor._processes) if self._executor else []:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+            # The user's own training may have processes of its own, which load data.
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                for each in (process, *process.children(recursive=True)):
+                    with suppress(psutil.NoSuchProcess):
+                        each.send_signal(number)
 
     def _result(self, future: Future[Result]) -> Result:
-        """Wait for a job until its deadline, which is postponed while the process is suspended."""
-        started, before = time.monotonic(), self._suspended_s
+        """Wait for a job until its deadline.
+
+        The deadline is postponed while the process is suspended, or waits for a stage that another
+        worker runs.
+        """
+        before = self._clock.seconds()
+        waited, looked = 0.0, before
         while True:
-            spent = time.monotonic() - started - (self._suspended_s - before)
-            left = self.settings.timeout_s - spent
-            if left <= 0 and self._suspended_at is None and not future.done():
+            now = self._clock.seconds()
+            if self.settings.waiting.exists():
+                waited += now - looked
+            looked = now
+            left = self.settings.timeout_s - (now - before - waited)
+            if left <= 0 and not self._clock.is_stopped and not future.done():
                 raise TimeoutError
             with suppress(TimeoutError):
                 return future.result(min(max(left, 0.01), _LOOK_SECONDS))
@@ -173,6 +184,7 @@ class BuildWorker:
         self._going.wait()
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         settings.log.write_bytes(b"")
+        settings.waiting.unlink(missing_ok=True)  # of a worker that was killed
         try:
             try:
                 future = self._submit(job, *arguments)
@@ -217,6 +229,39 @@ class BuildWorker:
 
     def _log(self) -> str:
         return self.settings.log.read_text("utf-8", errors="replace")[-_LOG_CHARACTERS:]
+
+
+class _WorkingTime:
+    """A clock that stands still while it is stopped; for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stopped_at: float | None = None
+        self._stopped_s = 0.0
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it stands still."""
+        return self._stopped_at is not None
+
+    def seconds(self) -> float:
+        """Return the time on it."""
+        with self._lock:
+            now = time.monotonic() if self._stopped_at is None else self._stopped_at
+            return now - self._stopped_s
+
+    def stop(self) -> None:
+        """Stop it, if it goes."""
+        with self._lock:
+            if self._stopped_at is None:
+                self._stopped_at = time.monotonic()
+
+    def go_on(self) -> None:
+        """Let it go on, if it stands still."""
+        with self._lock:
+            if self._stopped_at is not None:
+                self._stopped_s += time.monotonic() - self._stopped_at
+                self._stopped_at = None
 
 
 class _DiedError(ParetuneError):

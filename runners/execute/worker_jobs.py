@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,30 @@ STAGE_MARK = "paretune stage: "
 """Prefix of the log line that names a stage when it begins."""
 
 
+class WorkersStore(ArtifactStore):
+    """A store that shows the worker's parent when it waits for a stage that another one runs.
+
+    Args:
+        root: The store's folder.
+        waiting: A file that exists meanwhile.
+    """
+
+    def __init__(self, root: Path, waiting: Path) -> None:
+        super().__init__(root)
+        self._waiting = waiting
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Hold a stage (see :class:`ArtifactStore`)."""
+        with ExitStack() as held:
+            self._waiting.touch()
+            try:
+                held.enter_context(super().claim(key))
+            finally:
+                self._waiting.unlink(missing_ok=True)
+            yield
+
+
 @dataclass(frozen=True)
 class WorkerSettings:
     """The settings of a build worker.
@@ -69,6 +93,11 @@ class WorkerSettings:
     memory_limit_bytes: int | None = None
     plugins: tuple[str, ...] = ()
     card: str | None = None
+
+    @property
+    def waiting(self) -> Path:
+        """A file that exists while the worker waits for another one's stage."""
+        return self.log.with_suffix(".waiting")
 
 
 class _State:
@@ -117,7 +146,7 @@ def _builder() -> Builder:
             )
         _State.builder = Builder(
             loaded,
-            ArtifactStore(settings.store),
+            WorkersStore(settings.store, settings.waiting),
             lambda stage: print(STAGE_MARK + stage, flush=True),
         )
     return _State.builder
@@ -147,13 +176,15 @@ def _captured() -> Iterator[None]:
 def _release_card() -> None:
     """Give the card's memory back after a job: the next thing there may be a measurement."""
     if "torch" in sys.modules:
-        from paretune.runners.workload.training import release_card
+        from paretune.runners.workload.learning.forward import release_card
 
         release_card()
 
 
 def describe() -> WorkloadInfo:
     """Load the workload and everything that builds need; describe the workload for the study."""
+    from paretune.runners.workload.learning.first_pass import check_first_loss
+
     with _captured():
         # loky takes the memory after a worker's first job as its normal size, and replaces a worker
         # that grows far beyond it: so the first job loads everything that builds need.
@@ -161,6 +192,7 @@ def describe() -> WorkloadInfo:
             importlib.import_module(module)
         loaded = _builder().loaded
         loaded.check_metrics()
+        check_first_loss(loaded)
         return loaded.info
 
 

@@ -22,6 +22,7 @@ from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner
 from paretune.runners.runtimes.settings import MeasurementSettings
@@ -158,7 +159,8 @@ class Evaluator:
             known = self.store.artifact(artifact)
             # The runtimes have names of their own for outputs, but one order.
             names = [each["name"] for each in known.outputs] if known else []
-            judged = self.judge(prediction.outputs, samples, names, RESAMPLES)
+            with lease(CPU):  # metrics take cores from whoever else is measuring
+                judged = self.judge(prediction.outputs, samples, names, RESAMPLES)
         if isinstance(judged, Failure):
             return judged
         (_, value), *more = judged.values.items()
@@ -187,7 +189,7 @@ class Evaluator:
         """Return the measurement of an artifact from its timing, and keep raw samples."""
         with self.store.scratch() as folder:
             samples = self._keep(timing.launches, folder)
-        statistics = summarize(timing.launches, run.batch_size)
+        statistics = summarize(timing.launches, run.batch_size, timing.first)
         statistics["size_bytes"] = Statistic(float(self.store.model_bytes(artifact)))
         return Measurement(
             run=run,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners import gpu
-from paretune.runners.environment import available_cores, fingerprint
+from paretune.runners.cores import available_cores
+from paretune.runners.environment import fingerprint
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
@@ -17,11 +18,12 @@ from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.stored_samples import StoredPipeline
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import METRICS, latency
 from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.launched.counters import energy_mj
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_attribute
@@ -228,8 +230,14 @@ def study_evaluator(
         samples=split_samples(worker, "validation", pipeline, config.measurement.quality_samples),
         folder=study.paths.folder,
         judge=worker.judge,
-        settings=config.measurement.settings(),
+        settings=_settings(config),
     )
+
+
+def _settings(config: StudyConfig) -> MeasurementSettings:
+    """Return how a study measures: with calls enough for each percentile that it asks for."""
+    wanted = [entry.metric for entry in (*(config.objectives or ()), *config.constraints)]
+    return config.measurement.settings().claiming([*wanted, latency(config.wish.percentile)])
 
 
 def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failure]:
@@ -242,7 +250,7 @@ def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failu
     if samples is None:
         raise StudyError("the study was not confirmed: run `paretune confirm` first")
     samples.files(store, study.paths.folder)  # the reason is told before the first measurement
-    settings = config.confirmation.settings(config.measurement.settings())
+    settings = config.confirmation.settings(_settings(config))
 
     def measure(record: TrialRecord) -> Measurement | Failure:
         run = record.candidate.run

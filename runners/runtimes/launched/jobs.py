@@ -6,34 +6,42 @@ from pathlib import Path
 from typing import Any
 
 from . import counters, samples, timing
-from .backend import Job, Model, PipelineJob, describe, load
+from .backend import Job, Model, PipelineJob, describe, load, prepare
 from .card import card_counters
 from .pipeline import Pipeline, load_requests
 from .refusal import RefusedError, refuse
 
 _PROOF_CALLS = 5
-"""Calls with the runtime's profile on, as proof of the provider. Chosen by judgement."""
+"""Calls with the runtime's profile on, as proof of the provider, after a cold one. Chosen by
+judgement.
+"""
 
 
 def run(job: Job) -> dict[str, Any]:
     """Do a job."""
+    timing.alive(Path(job["folder"]))
     return _JOBS[job["action"]](job)
 
 
 def _time(job: Job) -> dict[str, Any]:
     """Time inference (session creation, first call, steady calls), then the pipeline."""
+    prepare(job)
     card = card_counters(job)  # before the model takes memory there
     begun = time.perf_counter()
     model = load(job)
     loaded = time.perf_counter()
+    timing.alive()
+    peak_bytes = counters.peak_memory_bytes()
     feeds = samples.feeds(job, model)
+    spare_bytes = _spare_bytes(feeds)
+    counters.forget_peak()
     once = timing.timed(model, feeds)
     first_inference_ms = _guarded(once, 0)
     if card is not None:
         card.look()
     warming = time.perf_counter()
     warmup = _guarded(timing.warm_up, once, job["warmup_seconds"])
-    with counters.Counters(job["device"], card) as counted:
+    with counters.Counters(job["device"], card, job["throttled"]) as counted:
         latency_ms = _guarded(timing.steady, once, job)
     calls = len(latency_ms)
     energy_mj = None if counted.energy_mj is None else counted.energy_mj / calls
@@ -49,9 +57,10 @@ def _time(job: Job) -> dict[str, Any]:
         "cpu_time_ms": counted.cpu_s / calls * 1e3,
         "involuntary_switches_per_iteration": counted.involuntary_switches / calls,
         "waited_share": None if counted.waited_s is None else counted.waited_s / counted.wall_s,
+        "throttled_share": counted.throttled_s / counted.wall_s,
         "energy_mj": energy_mj,
         "card": None if card is None else card.state(),
-        "peak_memory_bytes": counters.peak_memory_bytes(),
+        "peak_memory_bytes": max(peak_bytes, counters.peak_memory_bytes() - spare_bytes),
         "canary_ms": timing.canary_ms(),
         "end_to_end": None,
         "load": None,
@@ -67,6 +76,18 @@ def _time(job: Job) -> dict[str, Any]:
     result["proof"] = proof() if proof else None
     result["timed_s"] = time.perf_counter() - warming
     return result
+
+
+def _spare_bytes(feeds: list[Any]) -> int:
+    """Return the memory of all feeds but the largest: a service holds one request at a time."""
+    sizes = [_bytes(feed) for feed in feeds]
+    return sum(sizes) - max(sizes)
+
+
+def _bytes(feed: Any) -> int:
+    if isinstance(feed, (dict, list, tuple)):
+        return sum(map(_bytes, feed.values() if isinstance(feed, dict) else feed))
+    return int(getattr(feed, "nbytes", 0))
 
 
 def _device_latency_ms(job: Job, model: Model, feed: Any) -> float | None:
@@ -111,10 +132,11 @@ def _predict(job: Job) -> dict[str, Any]:
     Of the outputs, only those of a batch are in memory: see :class:`_OutputFiles`.
     """
     model = load(job)
+    nodes = _profiled(job, model, _PROOF_CALLS)
     with _OutputFiles(Path(job["folder"]) / "outputs", job, model) as files:
         for feed, count in samples.every_batch(job, model):
             files.append(_guarded(model, feed), count)
-    return {"nodes": _profiled(job, model, _PROOF_CALLS)}
+    return {"nodes": nodes}
 
 
 class _OutputFiles:
@@ -217,19 +239,23 @@ def _compare(job: Job) -> dict[str, Any]:
         for which in (first, second, second, first):
             calls[which](0)
             times[which] += [calls[which](turn) for turn in range(repeats[which])]
+            timing.alive()
         medians = [sorted(each)[len(each) // 2] for each in times]
         ratios.append(medians[1] / medians[0])
     return {"ratios": ratios}
 
 
 def _profiled(job: Job, model: Model, calls: int) -> list[dict[str, Any]]:
+    timing.alive()  # the model is loaded
     return _guarded(model.profile, samples.feeds(job, model, most=1)[0], calls)  # type: ignore[no-any-return]
 
 
 def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
     """Turn an error of the runtime into a refusal with the runtime's own words."""
     try:
-        return call(*arguments)
+        result = call(*arguments)
+        timing.alive()
+        return result
     except (MemoryError, RefusedError):
         raise
     except Exception as error:

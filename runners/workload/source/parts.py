@@ -23,6 +23,7 @@ _ASKED = frozenset(name for name in vars(Workload) if not name.startswith("_"))
 _NOT_TRAINING = {
     *("models", "data", "model_file", "pipeline", "requests", "depends_on", "recipe"),
     *("train_reference", "quality", "quality_metric", "metrics", "keep_layers", "attention_heads"),
+    "dynamic_axes",
 }
 _SCALARS = (str, int, float, type(None))
 _PRUNING = ("keep_layers", "attention_heads")
@@ -56,6 +57,7 @@ class Parts:
         reference: What sets the reference's weights.
         training: What trains, without the recipe.
         pruning: What pruning asks for.
+        export: What an export asks for.
         metric: What judges: the objective.
         metrics: All that is recorded beside it as well.
         serving: The pipeline and its requests.
@@ -69,6 +71,7 @@ class Parts:
     reference: Part
     training: Part
     pruning: Part
+    export: Part
     metric: Part
     metrics: Part
     serving: Part
@@ -85,6 +88,7 @@ class Parts:
             "the training of the reference": self.reference.digest,
             "the training": digest([self.training.digest, self.recipe]),
             "what pruning keeps": self.pruning.digest,
+            "the dynamic axes": self.export.digest,
             "the metric": self.metric.digest,
             "all metrics": self.metrics.digest,
             "the pipeline": self.serving.digest,
@@ -138,6 +142,7 @@ class PartsReader:
             "reference": self._of(members=["train_reference"]),
             "training": self._of(members=training),
             "pruning": self._of(members=_PRUNING),
+            "export": self._of(members=["dynamic_axes"]),
             "metric": self._of(value=metrics[:1]),
             "metrics": self._of(value=metrics),
             "serving": self._of(members=["requests"], files=[pipeline] if pipeline else []),

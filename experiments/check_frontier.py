@@ -1,6 +1,6 @@
 """Check a finished study from MLflow alone: is its search frontier right, do its files load?
 
-    python experiments/digits/check_frontier.py [STUDY.yaml]
+    python experiments/check_frontier.py STUDY.yaml
 
 Reads the child runs through MLflow's client, computes the non-dominated set by comparing every run
 with every other, and loads every frontier point's ONNX file in ONNX Runtime. None of the project's
@@ -64,5 +64,4 @@ def _beats(one: Run, other: Run) -> bool:
 
 
 if __name__ == "__main__":
-    argument = sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("study.yaml")
-    sys.exit(main(Path(argument)))
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,32 @@
+import numpy as np
+from sklearn.datasets import load_digits
+from torch import nn
+
+from paretune import Data, Recipe, Split, Workload
+
+X, Y = load_digits(return_X_y=True)
+X = (X / 16).astype(np.float32)
+R = lambda **k: Recipe(reference_epochs=6, distill_epochs=6, fine_tune_epochs=4, **k)
+
+
+def split(x, y, *more, cut=(900, 1000, 1400)):
+    parts = [np.split(a, cut) for a in (x, y, *more)]
+    return Data(*(Split(p[0], p[1], tuple(p[2:])) for p in zip(*parts)))
+
+
+class Net(nn.Sequential):
+    """BatchNorm, and a train split whose last batch has one sample."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 10))
+
+
+class W(Workload):
+    def models(self):
+        return {"reference": Net}
+
+    def data(self):
+        return split(X, Y, cut=(897, 1000, 1400))  # 897 = 14 * 64 + 1
+
+    def recipe(self):
+        return R(batch_size=64)
