@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from paretune.runners.store.artifact import file_digest
+from paretune.runners.workload.data import Dataset, first_batch
 from paretune.runners.workload.datasets.known_digests import known_digest
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.source.closure import Closure, Members
@@ -58,6 +59,7 @@ class Parts:
         training: What trains, without the recipe.
         pruning: What pruning asks for.
         export: What an export asks for.
+        inputs: Names, types and shapes of the inputs of a sample, for tracing.
         metric: What judges: the objective.
         metrics: All that is recorded beside it as well.
         serving: The pipeline and its requests.
@@ -72,6 +74,7 @@ class Parts:
     training: Part
     pruning: Part
     export: Part
+    inputs: Part
     metric: Part
     metrics: Part
     serving: Part
@@ -143,6 +146,7 @@ class PartsReader:
             "training": self._of(members=training),
             "pruning": self._of(members=_PRUNING),
             "export": self._of(members=["dynamic_axes"]),
+            "inputs": self._of(value=_shapes(data.train)),
             "metric": self._of(value=metrics[:1]),
             "metrics": self._of(value=metrics),
             "serving": self._of(members=["requests"], files=[pipeline] if pipeline else []),
@@ -204,6 +208,12 @@ class PartsReader:
 
     def _digests_of(self, files: Iterable[Path]) -> list[str]:
         return sorted(known_digest([file], "bytes", partial(file_digest, file)) for file in files)
+
+
+def _shapes(split: Dataset) -> dict[str, Any]:
+    """Return type and shape of each input of a sample, by name."""
+    inputs = first_batch(split, 1).inputs
+    return {name: [str(each.dtype), *each.shape[1:]] for name, each in inputs.items()}
 
 
 def _is(asked: Callable[[], bool]) -> bool:
