@@ -15,7 +15,7 @@ from torch import nn
 from paretune.runners.build.builder import Builder
 from paretune.runners.build.built import Built
 from paretune.runners.build.checkpoint import save_checkpoint
-from paretune.runners.build.keys import _reads_of
+from paretune.runners.build.keys import reads_of
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -186,7 +186,7 @@ def test_stages_read_what_their_keys_are_made_of(
     assert isinstance(built, Built), built
     begin("")
     for stage, params in steps:
-        reads = _reads_of(stage, params)
+        reads = reads_of(stage, params)
         allowed = {*reads.splits, *(["train"] if "inputs" in reads.parts else [])}
         # The workload's `train` and the split of that name cannot be told apart.
         splits = seen[stage] & {"train", "calibration", "validation", "test"}

@@ -140,7 +140,7 @@ class Keys:
         student = named[0] if named else REFERENCE
         keys: list[StageKey] = []
         for stage, params in steps:
-            reads = _reads_of(stage, params)
+            reads = reads_of(stage, params)
             model = REFERENCE if not keys else student
             own = digest(
                 {
@@ -178,7 +178,7 @@ class Keys:
         return found
 
 
-def _reads_of(stage: str, params: Mapping[str, Any]) -> Reads:
+def reads_of(stage: str, params: Mapping[str, Any]) -> Reads:
     """Return what a stage reads with these parameters."""
     reads = READS.get(stage, _ANYTHING)
     if params.get("start") == "inherited":  # the reference is pruned to the student's shapes
