@@ -150,7 +150,17 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         in_workload("np.arange(5)", "np.arange(4)"),
         {"the calibration split"},
     ),
-    "the metric": (in_workload("argmax", "argmin"), {"the metric"}),
+    "the metric": (in_workload("argmax", "argmin"), {"the metric", "all metrics"}),
+    "a further metric": (
+        in_workload(
+            "    def depends_on",
+            "    def metrics(self):\n"
+            "        from paretune.runners.workload.metrics.values import R2\n"
+            "        return [R2()]\n"
+            "    def depends_on",
+        ),
+        {"all metrics"},
+    ),
     "what the loss calls": (in_workload(".abs()", ".square()"), {"the training"}),
     "the recipe": (in_workload("batch_size=4", "batch_size=8"), {"the training"}),
     "how the reference is loaded": (
@@ -195,6 +205,7 @@ def test_a_moved_folder_changes_nothing(folder: Path) -> None:
         ("a new student", "small", None),
         ("a test sample", "small", None),
         ("a comment in a package", "small", None),
+        ("a further metric", "small", None),
         ("a student's width", "small", "distill-short"),
         ("a student's width", "reference", None),
         ("a calibration sample", "small", "quantize"),

@@ -4,7 +4,7 @@ The model is the recognizer of PP-OCRv6 as the wheel of rapidocr ships it (ONNX,
 https://github.com/RapidAI/RapidOCR). Pillow renders lines from Python's own manual, which every
 installation has, in the fonts that come with matplotlib: in several sizes and shades, blurred,
 turned a little, and with noise. Writes `model.onnx` and `samples.npz` (arrays `x` and `text`) into
-FOLDER (`results` beside this file by default).
+FOLDER (`results` beside this file by default). `CharacterErrorRate` judges.
 """
 
 import sys
@@ -17,6 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from paretune.runners.workload.metrics.text import ErrorRate, ctc_texts
+
 MODEL = "PP-OCRv6_rec_small.onnx"
 LINES = 240
 HEIGHT, WIDTH = 48, 320
@@ -27,23 +29,27 @@ FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIX
 
 def main(folder: Path) -> None:
     """Write the model and the samples into a folder."""
-    source = _package("rapidocr") / "models" / MODEL
-    model = onnx.load(source, load_external_data=False)
-    words = next(each.value for each in model.metadata_props if each.key == "character")
-    # Class 0 is CTC's blank, and the last one a space: rapidocr's CTCLabelDecode.
-    classes = {character: index for index, character in enumerate(words.splitlines(), start=1)}
-    classes.setdefault(" ", len(classes) + 1)
     rng = np.random.default_rng(0)
     texts = lines(rng)
-    text = np.zeros((len(texts), max(map(len, texts))), np.int64)
-    for row, line in zip(text, texts, strict=True):
-        row[: len(line)] = [classes[character] for character in line]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(source.read_bytes())
-    name = model.graph.input[0].name
     pictures = np.stack([picture(line, rng) for line in texts])
-    np.savez_compressed(folder / "samples.npz", **{name: pictures, "text": text})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(_model().read_bytes())
+    np.savez_compressed(folder / "samples.npz", x=pictures, text=np.array(texts))
     print(f"{LINES} lines in {len(FONTS)} fonts: {folder / 'samples.npz'}")
+
+
+class CharacterErrorRate(ErrorRate):
+    """Edits per character of what the model reads, by its likeliest class of each step."""
+
+    def __init__(self) -> None:
+        super().__init__("character_error_rate", ctc_texts(alphabet()))
+
+
+def alphabet() -> list[str]:
+    """Return the text of each of the model's classes: CTC's blank, its characters, and a space."""
+    model = onnx.load(_model(), load_external_data=False)
+    (characters,) = (each.value for each in model.metadata_props if each.key == "character")
+    return ["", *characters.splitlines(), " "]
 
 
 def lines(rng: np.random.Generator) -> list[str]:
@@ -81,6 +87,10 @@ def picture(line: str, rng: np.random.Generator) -> NDArray[np.float32]:
     whole = np.zeros((3, HEIGHT, WIDTH), np.float32)
     whole[:, :, :wide] = grey / 127.5 - 1
     return whole
+
+
+def _model() -> Path:
+    return _package("rapidocr") / "models" / MODEL
 
 
 def _package(name: str) -> Path:

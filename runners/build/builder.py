@@ -31,7 +31,7 @@ from paretune.spaces import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from paretune.runners.workload.learning.teacher import Teacher
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NO_MEMORY = "can't allocate memory"
@@ -56,7 +56,7 @@ class Builder:
         self.store = store
         self.announce = announce
         self._keys = Keys(loaded)
-        self._teacher: tuple[str, Tensor] | None = None
+        self._teacher: tuple[str, Teacher] | None = None
 
     def build(
         self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
@@ -108,7 +108,14 @@ class Builder:
         self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
     ) -> list[Step]:
         is_file = self.loaded.model_file is not None
-        steps = plan(spec, self.recipe, model_format, is_skeleton=is_skeleton, is_file=is_file)
+        steps = plan(
+            spec,
+            self.recipe,
+            model_format,
+            is_skeleton=is_skeleton,
+            is_file=is_file,
+            origin=self.loaded.origin(spec.student),
+        )
         return list(steps)
 
     def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
@@ -179,7 +186,7 @@ class Builder:
                         parent=self.store.get(parent) if parent else None,
                         params=params,
                         folder=folder,
-                        teacher_logits=lambda: self._teacher_logits(lineage[0].output),
+                        teacher=lambda: self._teacher_of(lineage[0].output),
                     ),
                 )
             except StageError as error:
@@ -206,6 +213,7 @@ class Builder:
                 seconds=time.perf_counter() - started,
                 metrics=dict(output.metrics),
                 train_losses=list(output.train_losses),
+                notes=list(output.notes),
             )
         same = key.from_content(parent, lineage[0].output) if parent else None
         self.store.commit(record, same)
@@ -221,17 +229,17 @@ class Builder:
         artifact = Artifact.of(made.files_of(path), made.name, precision, made.says_of(path))
         return self.store.put_artifact(artifact, path.parent)
 
-    def _teacher_logits(self, reference: str) -> Tensor:
-        """Return the reference's outputs on the train split, computed once per process."""
+    def _teacher_of(self, reference: str) -> Teacher:
+        """Return the reference as a teacher, which lives as long as this process."""
         from paretune.runners.build.checkpoint import load_checkpoint
-        from paretune.runners.workload.training import logits
+        from paretune.runners.workload.learning.teacher import Teacher
 
         if self._teacher is None or self._teacher[0] != reference:
             path = self.store.get(reference)
             if path is None:
                 raise StageError(FailureKind.INVALID, "the reference's weights left the store")
             model, _, _ = load_checkpoint(self.loaded, path)
-            self._teacher = reference, logits(model, self.loaded.data.train)
+            self._teacher = reference, Teacher(model)
         return self._teacher[1]
 
 

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from paretune.runners.build.tracing import call, example_inputs
+from paretune.runners.build.tracing import example_inputs, traced
 from paretune.runners.workload.loaded import LoadedWorkload
 
 _ABOUT = "paretune"
@@ -42,7 +42,7 @@ def load_checkpoint(loaded: LoadedWorkload, path: Path) -> tuple[nn.Module, str,
     model = loaded.build_model(student).eval()
     if pruning:
         graph = torch_pruning.DependencyGraph()
-        graph.build_dependency(model, example_inputs(loaded), forward_fn=call)
+        graph.build_dependency(model, example_inputs(loaded), forward_fn=traced)
         graph.load_pruning_history(pruning)
     model.load_state_dict(tensors)
     return model.eval(), student, pruning

@@ -24,7 +24,10 @@ from paretune.runners.workload.source.modules import Modules, python_version, ve
 from paretune.runners.workload.source.values import Values
 from paretune.spaces import REFERENCE, SCHEMES, digest
 
-_SCHEDULE = ("reference_epochs", "distill_epochs", "fine_tune_epochs", "qat_epochs", "short_share")
+_SCHEDULE = (
+    *("reference_epochs", "distill_epochs", "fine_tune_epochs", "qat_epochs", "refine_epochs"),
+    "short_share",
+)
 """What of a recipe is in the parameters of the stages already."""
 
 _OWN = "paretune."
@@ -45,6 +48,7 @@ class Reads:
         libraries: Libraries whose version may change its output, besides those of the user's code.
         teacher: Whether it reads the reference's outputs.
         processor: Whether it chooses by what runs best on this processor.
+        parent: Whether it reads the output of the stage before it.
     """
 
     model: bool = True
@@ -54,6 +58,7 @@ class Reads:
     libraries: tuple[str, ...] = _TORCH
     teacher: bool = False
     processor: bool = False
+    parent: bool = True
 
 
 _TRAINS = Reads(
@@ -62,7 +67,7 @@ _TRAINS = Reads(
     recipe=None,
     teacher=True,
 )
-_EXPORTS = Reads(libraries=("torch", "onnx", "onnxscript"))
+_EXPORTS = Reads(parts=("export",), libraries=("torch", "onnx", "onnxscript"))
 READS = {
     "import-model": Reads(model=False, parts=("model_file",), libraries=("onnx",)),
     "reference": Reads(
@@ -70,7 +75,8 @@ READS = {
         splits=("train", "validation"),
         recipe=None,
     ),
-    "skeleton": Reads(parts=("files",), recipe=("seed",)),
+    "skeleton": Reads(parts=("files",), recipe=("seed",), parent=False),
+    "pretrained": Reads(parts=("files",), recipe=("seed",), parent=False),
     "distill-short": _TRAINS,
     "distill": _TRAINS,
     "prune": Reads(parts=("pruning",), recipe=_PRUNING, libraries=("torch", "torch_pruning")),
@@ -79,13 +85,13 @@ READS = {
     "qat-short": _TRAINS,
     "qat": _TRAINS,
     "export": _EXPORTS,
-    "export-program": Reads(),
+    "export-program": Reads(parts=("export",)),
     "quantize": Reads(model=False, splits=("calibration",), libraries=_ONNX, processor=True),
 }
 """What each stage reads; a stage of another package is taken to read everything."""
 
 _ANYTHING = Reads(
-    parts=("reference", "training", "pruning", "metric", "files", "model_file"),
+    parts=("reference", "training", "pruning", "export", "metric", "files", "model_file"),
     splits=("train", "calibration", "validation"),
     recipe=None,
     libraries=(*_TORCH, *_ONNX),
@@ -143,7 +149,7 @@ class Keys:
                     "maker": _maker(stage, params),
                 }
             )
-            parent = keys[-1].key if keys else None
+            parent = keys[-1].key if keys and reads.parent else None
             key = digest({"own": own, "parent": parent})
             keys.append(StageKey(stage, key, own, reads.teacher))
         return keys
@@ -173,6 +179,8 @@ class Keys:
 def _reads_of(stage: str, params: Mapping[str, Any]) -> Reads:
     """Return what a stage reads with these parameters."""
     reads = READS.get(stage, _ANYTHING)
+    if params.get("start") == "inherited":  # the reference is pruned to the student's shapes
+        return replace(reads, libraries=(*reads.libraries, "torch_pruning"))
     if stage != "quantize":
         return reads
     is_tried = SCHEMES.get(params["quantization"]).mode == "static" or "fp32_layer_share" in params

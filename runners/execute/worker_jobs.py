@@ -176,13 +176,15 @@ def _captured() -> Iterator[None]:
 def _release_card() -> None:
     """Give the card's memory back after a job: the next thing there may be a measurement."""
     if "torch" in sys.modules:
-        from paretune.runners.workload.training import release_card
+        from paretune.runners.workload.learning.forward import release_card
 
         release_card()
 
 
 def describe() -> WorkloadInfo:
     """Load the workload and everything that builds need; describe the workload for the study."""
+    from paretune.runners.workload.learning.first_pass import check_first_loss
+
     with _captured():
         # loky takes the memory after a worker's first job as its normal size, and replaces a worker
         # that grows far beyond it: so the first job loads everything that builds need.
@@ -190,6 +192,7 @@ def describe() -> WorkloadInfo:
             importlib.import_module(module)
         loaded = _builder().loaded
         loaded.check_metrics()
+        check_first_loss(loaded)
         return loaded.info
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
+from paretune.runners.workload.datasets.known_digests import known_digest
 from paretune.spaces import RunSpec, digest
 
 _QUALITY_VERSION = 4
@@ -203,18 +206,20 @@ class Evaluator:
             environment={**environment.fingerprint(), **self.versions[run.runner]},
         )
 
-    def _quality(
-        self, artifact: str, run: RunSpec, samples: StoredSamples
-    ) -> StageRecord | Failure:
-        """Return the quality from the exported artifact, in the runtime that is timed.
+    def quality_key(self, artifact: str, run: RunSpec, samples: StoredSamples) -> str:
+        """Return the key under which the quality and the proof of the provider are kept.
 
-        The batch size is part of the key, because dynamic quantization takes its ranges from the
-        batch, and so are the provider's options, which may allow a lower precision, the runtime's
-        version, and the processor or card, which choose the kernels.
+        The batch size is part of it, because dynamic quantization takes its ranges from the batch,
+        and so are the provider's options, which may allow a lower precision, the runtime's and its
+        libraries' versions, and the processor or card, which choose the kernels.
         """
         runner = self.runners[run.runner]
+        libraries = {
+            name: known_digest([Path(path)], "bytes", partial(file_digest, Path(path)))
+            for name, path in getattr(runner, "provider_libraries", {}).items()
+        }
         options, card = runner.options(run), environment.fingerprint().get(runner.device(run))
-        key = digest(
+        return digest(
             {
                 "stage": "evaluate",
                 "version": _QUALITY_VERSION,
@@ -231,8 +236,15 @@ class Evaluator:
                 "samples": [samples.split, *samples.inputs, samples.targets],
                 **({"options": options} if options else {}),
                 **({"card": card} if card else {}),
+                **({"libraries": libraries} if libraries else {}),
             }
         )
+
+    def _quality(
+        self, artifact: str, run: RunSpec, samples: StoredSamples
+    ) -> StageRecord | Failure:
+        """Return the quality from the exported artifact, in the runtime that is timed."""
+        key = self.quality_key(artifact, run, samples)
         record = self.store.record(key)
         if record is not None:
             return record

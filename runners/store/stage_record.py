@@ -21,6 +21,7 @@ class StageRecord:
         seconds: Wall-clock time it took.
         metrics: Metrics it observed, such as the quality reached.
         train_losses: The mean training loss of each epoch, if it trained.
+        notes: What a person should know of it, such as layers that were not pruned.
     """
 
     stage: str
@@ -31,3 +32,4 @@ class StageRecord:
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     train_losses: Sequence[float] = field(default_factory=list)
+    notes: Sequence[str] = field(default_factory=list)

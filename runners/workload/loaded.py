@@ -24,6 +24,7 @@ from paretune.runners.workload.outputs import OUTPUT, first_output, named_output
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.recipe import Recipe
 from paretune.runners.workload.source.parts import PartsReader
+from paretune.runners.workload.students.student import Origin, located, origin_of, weight_files
 from paretune.runners.workload.user_code import load_attribute, split_reference, their_line
 from paretune.spaces import REFERENCE, ParetuneError, WorkloadError, digest
 
@@ -81,7 +82,10 @@ class LoadedWorkload:
         self.path = path
         try:
             self.workload: Workload = workload_class()
-            self.models = dict(self.workload.models())
+            self.models = {
+                name: located(construct, path.parent)
+                for name, construct in self.workload.models().items()
+            }
             self.data = self.workload.data()
             model_file = self.workload.model_file()
             self.model_file = model_file and path.parent / model_file
@@ -89,6 +93,7 @@ class LoadedWorkload:
             own: list[Path] = []
             if self.model_file:
                 own = [self.model_file, *external_files(self.model_file)]
+            files += weight_files(self.models.values())
             self.pipeline = _pipeline_of(reference, path, self.workload)
             if self.pipeline and len(self.data.test.input_names) > 1:
                 raise WorkloadError(
@@ -125,8 +130,13 @@ class LoadedWorkload:
                     f"_ - . /; got {metric!r}"
                 )
         names = sorted(self.models, key=lambda name: name != REFERENCE)
-        reader = PartsReader(self.workload, path, files)
-        self.parts = reader.read(self.models, self.data, self.metrics, own, self.pipeline)
+        try:
+            reader = PartsReader(self.workload, path, files)
+            self.parts = reader.read(self.models, self.data, self.metrics, own, self.pipeline)
+        except ParetuneError:
+            raise
+        except (Exception, SystemExit) as error:  # of data that is read now
+            raise WorkloadError(their_line(reference, path, error)) from error
         self.info = WorkloadInfo(
             name=workload_class.__name__,
             fingerprint=digest(self.parts.digests),
@@ -139,8 +149,12 @@ class LoadedWorkload:
             is_file=self.model_file is not None,
         )
 
+    def origin(self, name: str) -> Origin:
+        """Return where a model's first weights come from."""
+        return origin_of(self.models[name]) if name in self.models else "fresh"
+
     def build_model(self, name: str) -> nn.Module:
-        """Return an untrained model, initialized from the recipe's seed."""
+        """Return a model as it is constructed, initialized from the recipe's seed."""
         import torch
 
         if name not in self.models:

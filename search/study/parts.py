@@ -140,11 +140,12 @@ def workload_parts(info: WorkloadInfo, space: SearchSpace) -> dict[str, str]:
     """Return the digests of the parts of a workload that a study's trials depend on.
 
     The test split is not among them: it judges what is published, and every confirmation is made
-    anew. Nor are models that the space does not try.
+    anew. Nor are models that the space does not try, and metrics beside the objective.
     """
     tried = {"reference", *map(str, space.axis("student").values)}
     left_out = {
         "the test split",
+        "all metrics",
         *(f"the model {name}" for name in info.models if name not in tried),
     }
     return {part: each for part, each in info.parts.items() if part not in left_out}

@@ -71,7 +71,7 @@ def array_digest(array: NDArray[Any], checked_as: str = "") -> str:
             if checked_as:
                 check_finite(part, checked_as)
             little = np.ascontiguousarray(part.astype(dtype, copy=False))
-            found.update(memoryview(little.reshape(-1).view(np.uint8)))
+            found.update(little.reshape(-1).view(np.uint8).data)
         return found.hexdigest()
 
     file = mapped_file(array)

@@ -45,6 +45,7 @@ class Closure:
         self._libraries: set[str] = set()
         self._seen: set[tuple[str, ...]] = set()
         self._reached: set[str] = set()
+        self._is_unseen = False
         self._registered: dict[str, list[tuple[SourceModule, ast.stmt]]] = defaultdict(list)
         self._todo: deque[Callable[[], None]] = deque()
 
@@ -52,6 +53,11 @@ class Closure:
         """Follow all names, and return the digests of the code that they lead to, by its name."""
         while self._todo:
             self._todo.popleft()()
+            if self._is_unseen and not self._todo:
+                # What it imports may be put together of any text that it has.
+                for text in sorted(self.texts):
+                    if (named := self.modules.get(text.partition(".")[0])) is not None:
+                        self._whole_package(named)
         return sorted(self._code.items())
 
     @property
@@ -82,6 +88,7 @@ class Closure:
         reads = Reads(node)
         self.texts |= reads.texts
         if reads.is_unseen:
+            self._is_unseen = True
             self._whole_package(module)
         if reads.is_dynamic:
             self._whole(module)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 from paretune.runners.store.artifact import file_digest
+from paretune.runners.workload.datasets.known_digests import known_digest
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.source.closure import Closure, Members
 from paretune.runners.workload.source.module import SourceModule, bindings
@@ -21,6 +23,7 @@ _ASKED = frozenset(name for name in vars(Workload) if not name.startswith("_"))
 _NOT_TRAINING = {
     *("models", "data", "model_file", "pipeline", "requests", "depends_on", "recipe"),
     *("train_reference", "quality", "quality_metric", "metrics", "keep_layers", "attention_heads"),
+    "dynamic_axes",
 }
 _SCALARS = (str, int, float, type(None))
 _PRUNING = ("keep_layers", "attention_heads")
@@ -53,6 +56,7 @@ class Parts:
         reference: What sets the reference's weights.
         training: What trains, without the recipe.
         pruning: What pruning asks for.
+        export: What an export asks for.
         metric: What judges: the objective.
         metrics: All that is recorded beside it as well.
         serving: The pipeline and its requests.
@@ -66,6 +70,7 @@ class Parts:
     reference: Part
     training: Part
     pruning: Part
+    export: Part
     metric: Part
     metrics: Part
     serving: Part
@@ -82,7 +87,9 @@ class Parts:
             "the training of the reference": self.reference.digest,
             "the training": digest([self.training.digest, self.recipe]),
             "what pruning keeps": self.pruning.digest,
+            "the dynamic axes": self.export.digest,
             "the metric": self.metric.digest,
+            "all metrics": self.metrics.digest,
             "the pipeline": self.serving.digest,
             "a file of depends_on": self.files.digest,
             "the model file": self.model_file.digest,
@@ -106,7 +113,6 @@ class PartsReader:
         self._modules = Modules()
         self._members = _members(workload, self._modules)
         self._claimed: set[Path] = set()
-        self._digests: dict[Path, str] = {}
 
     def read(
         self,
@@ -135,6 +141,7 @@ class PartsReader:
             "reference": self._of(members=["train_reference"]),
             "training": self._of(members=training),
             "pruning": self._of(members=_PRUNING),
+            "export": self._of(members=["dynamic_axes"]),
             "metric": self._of(value=metrics[:1]),
             "metrics": self._of(value=metrics),
             "serving": self._of(members=["requests"], files=[pipeline] if pipeline else []),
@@ -191,12 +198,7 @@ class PartsReader:
         return found
 
     def _digests_of(self, files: Iterable[Path]) -> list[str]:
-        found = []
-        for file in files:
-            if file not in self._digests:
-                self._digests[file] = file_digest(file)
-            found.append(self._digests[file])
-        return sorted(found)
+        return sorted(known_digest([file], "bytes", partial(file_digest, file)) for file in files)
 
 
 def _is_file(path: Path) -> bool:
