@@ -138,7 +138,7 @@ def verify(
         timing = time_model(runner, model, run, samples, work, settings)
     if isinstance(timing, Failure):
         return Verification(Verdict.DOES_NOT_RUN, timing.message)
-    statistics = summarize(timing.launches, run.batch_size)
+    statistics = summarize(timing.launches, run.batch_size, timing.first)
     measured = {name: statistics[name] for name in _TIMES}
     promised = {name: _promised(manifest, name) for name in _TIMES}
     verdict, reason = _judge(promised, measured)
