@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,6 +63,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="run in folders below this one, and keep them")
     options = parser.parse_args()
     names = options.names or sorted(path.parent.name for path in ZOO.glob("*/case.yaml"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     wrong = 0
     for name in names:
         case = yaml.safe_load((ZOO / name / "case.yaml").read_text("utf-8"))
@@ -119,7 +121,9 @@ def run_command(command: str, folder: Path, limit_s: float) -> tuple[int | None,
             code: int | None = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             code = None
-            os.killpg(process.pid, signal.SIGKILL)
+        finally:  # also if this process is ended
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
