@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 ZOO = ROOT / "experiments" / "zoo"
 
 QUALITY = re.compile(r"trial 0: .*? → [\w./ -]+? (-?[\d.]+),")
-FRONTIER = re.compile(r"published frontier: (\d+) points")
+FRONTIER = re.compile(r"published frontier: (\d+) points?,")
 ENDS = {"frontier": (0,), "success": (0,), "refusal": (1, 2), "either": (0, 1, 2)}
 """The exit codes that each expected end may have. One that is not 0 needs an `error:` line."""
 
@@ -141,7 +141,7 @@ def judged(command: dict[str, Any], code: int | None, output: str) -> tuple[str,
     if error:
         outcome = f"refused: {error[1]}"
     elif frontier:
-        outcome = f"frontier of {frontier[1]} points, {failed[1] if failed else 0} trials failed"
+        outcome = f"{frontier[1]} published, {failed[1] if failed else 0} trials failed"
     else:
         outcome = (output.strip().splitlines() or ["nothing was printed"])[-1]
     if quality:
