@@ -132,14 +132,14 @@ def run_command(command: str, folder: Path, limit_s: float) -> tuple[int | None,
 
 def judged(command: dict[str, Any], code: int | None, output: str) -> tuple[str, str]:
     """Return what came of a command in a few words, and what is wrong with it (or nothing)."""
-    error = re.search(r"^error: (.*)", output, re.MULTILINE)
+    error = re.search(r"^error: (.*(?:(?<=:)\n.*)?)", output, re.MULTILINE)
     frontier = FRONTIER.search(output)
     quality = QUALITY.search(output)
     failed = re.search(r"; (\d+) failed", output)
     if code is None:
         return "ran into the limit", "no end"
     if error:
-        outcome = f"refused: {error[1]}"
+        outcome = f"refused: {' '.join(error[1].split())}"
     elif frontier:
         outcome = f"{frontier[1]} published, {failed[1] if failed else 0} trials failed"
     else:
