@@ -162,9 +162,13 @@ def judged(command: dict[str, Any], code: int | None, output: str) -> tuple[str,
 
 
 def text_of(name: str, row: Row) -> str:
-    """Return a row as lines of text."""
-    mark = f"WRONG ({row.fault})" if row.fault else "ok"
-    return f"{name}: {row.title}\n  $ {row.command}\n  {mark}, {row.seconds:.0f} s: {row.outcome}"
+    """Return a row as three lines of text."""
+    mark = f"WRONG: {row.fault}: " if row.fault else ""
+    return (
+        f"{row.seconds:5.0f} s  {name}: {row.title}\n"
+        f"         $ {row.command}\n"
+        f"         {mark}{row.outcome}"
+    )
 
 
 if __name__ == "__main__":
