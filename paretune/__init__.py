@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paretune.runners.runtimes.devices import devices
     from paretune.runners.workload.data import Data, Split
-    from paretune.runners.workload.derived_students import scaled
+    from paretune.runners.workload.learning.progress import Epoch, report_epoch
     from paretune.runners.workload.onnx_workload import OnnxWorkload
     from paretune.runners.workload.protocol import Workload
     from paretune.runners.workload.recipe import Recipe
+    from paretune.runners.workload.students.scaled import scaled
+    from paretune.runners.workload.students.student import inheriting, pretrained
     from paretune.search.study.api import (
         confirm,
         doctor,
@@ -41,6 +43,7 @@ _API = "paretune.search.study.api"
 _MODELS = "paretune.search.study.models"
 _HOMES = {
     "Data": "paretune.runners.workload.data",
+    "Epoch": "paretune.runners.workload.learning.progress",
     "OnnxWorkload": "paretune.runners.workload.onnx_workload",
     "ParetuneError": "paretune.spaces.errors",
     "Recipe": "paretune.runners.workload.recipe",
@@ -52,12 +55,15 @@ _HOMES = {
     "devices": "paretune.runners.runtimes.devices",
     "doctor": _API,
     "frontier": _API,
+    "inheriting": "paretune.runners.workload.students.student",
     "measure": _MODELS,
     "onnx_study": _API,
     "pick": _API,
+    "pretrained": "paretune.runners.workload.students.student",
     "report": _API,
+    "report_epoch": "paretune.runners.workload.learning.progress",
     "run": _API,
-    "scaled": "paretune.runners.workload.derived_students",
+    "scaled": "paretune.runners.workload.students.scaled",
     "status": _API,
     "sync": _API,
     "verify": _API,
@@ -65,6 +71,7 @@ _HOMES = {
 
 __all__ = [
     "Data",
+    "Epoch",
     "OnnxWorkload",
     "ParetuneError",
     "Recipe",
@@ -76,10 +83,13 @@ __all__ = [
     "devices",
     "doctor",
     "frontier",
+    "inheriting",
     "measure",
     "onnx_study",
     "pick",
+    "pretrained",
     "report",
+    "report_epoch",
     "run",
     "scaled",
     "status",

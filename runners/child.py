@@ -1,4 +1,4 @@
-"""A child process with a deadline, ended with all its children, whose end is a value."""
+"""A child process with a deadline per step, ended with all its children, whose end is a value."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _LOG_CHARACTERS = 4000
 
 _LOOK_S = 0.2
 """Seconds between looks for the start of a process, and so how late its deadline may begin."""
+
+_STEP_LOOK_S = 1.0
+"""Seconds between looks for the end of a step."""
 
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
@@ -44,25 +47,27 @@ def run_job(
         stage: Name of the stage, for failures.
         python: The interpreter to run it in.
         lease: Descriptors of a device's lease, which the process inherits.
-        timeout_s: Deadline in seconds; then the process and all its children are killed.
+        timeout_s: Deadline in seconds; then the process and all its children are killed. It begins
+            anew whenever the process has touched a file ``alive`` next to its job: each step (the
+            model loaded, a batch computed) has a deadline, and the work may have any number of
+            steps.
         start_s: Further seconds for the start: the deadline begins when the process has written a
             file ``started`` next to its job, or when these seconds are over.
 
     Returns:
         The result's values, or why there are none.
     """
-    job_path, result_path, log_path, started = (
-        folder / name for name in ("job.json", "result.json", "child.log", "started")
+    job_path, result_path, log_path, started, alive = (
+        folder / name for name in ("job.json", "result.json", "child.log", "started", "alive")
     )
-    for earlier in (result_path, started):
+    for earlier in (result_path, started, alive):
         earlier.unlink(missing_ok=True)
     job_path.write_text(json.dumps({**job, "parent": os.getpid()}), "utf-8")
     if not python.is_file():
         return Failure(stage, FailureKind.UNSUPPORTED, f"there is no interpreter {python}")
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            # -P: our modules in the script's folder would hide others of the same name.
-            [str(python), "-P", str(script), str(job_path)],
+            [str(python), str(script), str(job_path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -70,11 +75,12 @@ def run_job(
             pass_fds=tuple(lease),
         )
         try:
-            code = _wait(process, timeout_s, started, start_s)
+            code = _wait(process, timeout_s, alive, started, start_s)
         except subprocess.TimeoutExpired:
             starting = f" and {start_s:g} s to start" if start_s and not started.exists() else ""
+            what = "the next call has not ended" if alive.exists() else "no result"
             message = (
-                f"no result after {timeout_s:g} s{starting}; if it needs longer, raise "
+                f"{what} after {timeout_s:g} s{starting}; if it needs longer, raise "
                 "measurement.timeout_s"
             )
             return Failure(stage, FailureKind.TIMEOUT, message, _tail(log_path))
@@ -90,7 +96,9 @@ def run_job(
     return result
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float, started: Path, start_s: float) -> int:
+def _wait(
+    process: subprocess.Popen[bytes], timeout_s: float, alive: Path, started: Path, start_s: float
+) -> int:
     """Wait for the end of a process and return its exit code.
 
     Raises:
@@ -100,7 +108,23 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, started: Path, sta
     while start_s and time.monotonic() < latest and not started.exists():
         with suppress(subprocess.TimeoutExpired):
             return process.wait(_LOOK_S)
-    return process.wait(timeout_s)
+    seen, deadline = 0, time.monotonic() + timeout_s
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(max(0.0, min(_STEP_LOOK_S, deadline - time.monotonic())))
+        now = time.monotonic()
+        if (sign := _time_of(alive)) != seen:
+            seen, deadline = sign, now + timeout_s
+        elif now >= deadline:
+            raise subprocess.TimeoutExpired(process.args, timeout_s)
+
+
+def _time_of(path: Path) -> int:
+    """Return when a file was last written; 0 if it does not exist."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

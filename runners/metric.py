@@ -5,6 +5,7 @@ Tables, cards, reports, files and MLflow ask it; none of them knows a name, unit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -99,6 +100,7 @@ THROUGHPUT = "throughput_samples_per_s"
 PEAK_MEMORY = "peak_memory_bytes"
 SIZE = "size_bytes"
 ENERGY = "energy_mj"
+FLIPPED = "flipped_share"
 
 Percentile = Literal["p50", "p90", "p95", "p99"]
 """The percentiles of the time per call that are recorded."""
@@ -107,6 +109,19 @@ PERCENTILES = tuple(int(each.removeprefix("p")) for each in get_args(Percentile)
 
 PIPELINE_PERCENTILES = (50, 95, 99)
 """The percentiles of times around the model that are recorded."""
+
+_CALLS_BEYOND = 2
+"""Calls that a launch must have beyond a percentile: with three launches there are six, so that no
+single call decides. Chosen by judgement.
+"""
+
+
+def calls_for(percentile: int) -> int:
+    """Return the calls that a launch must have timed to claim a percentile: 40 for the p95.
+
+    The median needs no call beyond it to be a claim about the middle.
+    """
+    return 1 if percentile <= 50 else -(-100 * _CALLS_BEYOND // (100 - percentile))
 
 
 def latency(percentile: str) -> str:
@@ -161,6 +176,18 @@ METRICS: dict[str, Metric] = {
             is_of_file=True,
             shown="frontier",
             text=_whole,
+        ),
+        Metric(
+            FLIPPED,
+            "share of answers (the largest score, a class, a text) that differ from the baseline's",
+            "flipped",
+            unit="",
+            interval="",
+            is_ratio_scale=False,
+            is_goal=False,
+            is_of_file=True,
+            shown="card",
+            text=_decimals,
         ),
         Metric(
             ENERGY,
@@ -260,6 +287,12 @@ def metric_of(name: str) -> Metric:
         is_of_file=True,
         text=_decimals,
     )
+
+
+def percentile_of(name: str) -> int:
+    """Return which percentile a metric is; 0 if it is none."""
+    found = re.fullmatch(r".*latency_p(\d+)_ms", name)
+    return int(found[1]) if found and name in METRICS else 0
 
 
 def is_quality(name: str) -> bool:

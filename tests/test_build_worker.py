@@ -1,4 +1,7 @@
+import subprocess
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import psutil
@@ -7,7 +10,7 @@ from conftest import IRIS, wait_until
 
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Build
-from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.runners.execute.worker_jobs import WorkerSettings, WorkersStore
 from paretune.runners.failure import Failure, FailureKind
 from paretune.spaces import BuildSpec, Quantization, WorkloadError
 
@@ -78,3 +81,64 @@ def test_a_build_without_memory_is_reported_as_that(make_worker: Make, name: str
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.OUT_OF_MEMORY, failure
     assert not list((worker.settings.store / "scratch").iterdir())  # what it worked on is gone
+
+
+class Turns(Future[str]):
+    """A future that is looked at many times; each look takes a second of a worker's clock."""
+
+    def __init__(self, worker: BuildWorker, waiting: int, working: int) -> None:
+        super().__init__()
+        self.now, self.waiting, self.left = 0.0, waiting, waiting + working
+        worker._clock.seconds = lambda: self.now  # type: ignore[method-assign]
+        self.file = worker.settings.waiting
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.touch()
+
+    def result(self, timeout: float | None = None) -> str:
+        if self.left == 0:
+            return "done"
+        self.now, self.left, self.waiting = self.now + 1, self.left - 1, self.waiting - 1
+        if self.waiting == 0:
+            self.file.unlink()
+        raise TimeoutError
+
+
+def test_to_wait_for_another_workers_stage_does_not_count(make_worker: Make) -> None:
+    worker = make_worker("Iris", timeout_s=10.0)
+    assert worker._result(Turns(worker, waiting=50, working=8)) == "done"
+    with pytest.raises(TimeoutError):
+        worker._result(Turns(worker, waiting=50, working=20))
+
+
+def test_a_worker_tells_that_it_waits_for_a_stage(tmp_path: Path) -> None:
+    waiting = tmp_path / "waiting"
+    store = WorkersStore(tmp_path / "store", waiting)
+    with store.claim("a"):
+        assert not waiting.exists()
+        thread = threading.Thread(target=lambda: store.claim("a").__enter__(), daemon=True)
+        thread.start()
+        wait_until(waiting.exists)
+    wait_until(lambda: not waiting.exists())
+
+
+def test_suspended_workers_take_their_children_with_them(make_worker: Make) -> None:
+    with make_worker("Iris") as worker:
+        worker.describe()
+        [process] = [psutil.Process(pid) for pid in worker._executor._processes]  # type: ignore
+        worker._submit(subprocess.Popen, ["sleep", "60"]).exception()
+        wait_until(lambda: process.children())
+        family = [process, *process.children()]
+        worker.suspend()
+        wait_until(lambda: {each.status() for each in family} == {psutil.STATUS_STOPPED})
+        worker.resume()
+        wait_until(lambda: psutil.STATUS_STOPPED not in {each.status() for each in family})
+
+
+def test_suspended_time_does_not_count(make_worker: Make) -> None:
+    clock = make_worker("Iris")._clock
+    clock.stop()
+    stopped = clock.seconds()
+    clock.stop()  # a second time changes nothing
+    assert clock.seconds() == stopped and clock.is_stopped
+    clock.go_on()
+    assert clock.seconds() - stopped < 60 and not clock.is_stopped

@@ -346,8 +346,8 @@ def failure_of(name: str, spec: BuildSpec, folder: Path) -> Failure:
 
 def test_a_stage_that_cannot_is_a_failure_with_the_reason(tmp_path: Path) -> None:
     failure = failure_of("Unprunable", BuildSpec("small", 0.5, Quantization.FP32), tmp_path)
-    assert (failure.stage, failure.kind) == ("prune", FailureKind.INVALID)
-    assert "multiples of 1000" in failure.message
+    assert (failure.stage, failure.kind) == ("prune", FailureKind.UNSUPPORTED)
+    assert "named by keep_layers()" in failure.message
 
 
 def test_a_stage_that_raises_is_a_failure(tmp_path: Path) -> None:

@@ -27,9 +27,12 @@ from paretune.runners.runtimes.pytorch_runner import PyTorchRunner
 from paretune.runners.runtimes.runner import Prediction, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.learning.forward import answers, release_card
+from paretune.runners.workload.learning.losses import distillation_loss
+from paretune.runners.workload.learning.teacher import StoredTeacher
+from paretune.runners.workload.learning.training import train
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.training import distillation_loss, logits, release_card, train
 from paretune.spaces import SCHEMES, RunSpec
 
 LENGTH, BATCH = 16, 4
@@ -349,12 +352,12 @@ def trained(loss_of: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> tuple
         model,
         data(),
         loss_of,
-        lambda outputs, targets: float((outputs.argmax(1) == targets).mean()),
+        lambda found: float(np.mean([(o["output"].argmax(1) == t).mean() for o, t in found])),
         epochs=8,
         recipe=Recipe(batch_size=32),
         seed=0,
         peak_learning_rate=1e-2,
-        teacher_logits=torch.zeros(200, 2),
+        teacher=StoredTeacher(torch.zeros(200, 2)),
     )
     return model, losses
 
@@ -373,8 +376,9 @@ def test_a_training_ends_on_the_cpu_with_finite_losses() -> None:
     assert seen == {"cuda" if HAS_CARD else "cpu"}
     assert {each.device.type for each in model.parameters()} == {"cpu"}
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
-    outputs = logits(model, data().validation, batch_size=64)
-    assert outputs.device.type == "cpu" and outputs.shape == (200, 2)
+    found = answers(model, data().validation, batch_size=64)
+    outputs = np.concatenate([each["output"] for each, _ in found])
+    assert outputs.shape == (200, 2)
     assert {each.device.type for each in model.parameters()} == {"cpu"}
     np.testing.assert_allclose(outputs, model(torch.from_numpy(data().test.inputs)).detach(), 1e-2)
     del model

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from paretune.runners.workload.learning.losses import distillation_loss
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.training import distillation_loss
 
 RECIPE = Recipe(temperature=2.0, teacher_share=0.7)
 OUTPUTS, TARGETS = torch.tensor([[2.0, 0.0]]), torch.tensor([0])

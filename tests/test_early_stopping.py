@@ -1,17 +1,18 @@
 """A training ends when quality stops rising, and keeps its best weights."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.learning.forward import Outputs
+from paretune.runners.workload.learning.training import train
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.training import train
 
 
 def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[float], list[Tensor]]:
@@ -25,8 +26,9 @@ def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[floa
     torch.manual_seed(0)
     model, weights = nn.Linear(4, 3), []
 
-    def quality_of(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-        assert outputs.shape == (32, 3) and targets.shape == (32,)
+    def judge(found: Iterable[tuple[Outputs, Any]]) -> float:
+        [(outputs, targets)] = found
+        assert outputs["output"].shape == (32, 3) and targets.shape == (32,)
         weights.append(model.weight.detach().clone())
         return qualities[len(weights) - 1]
 
@@ -34,7 +36,7 @@ def trained(qualities: list[float], **recipe: Any) -> tuple[nn.Linear, list[floa
         model,
         Data(split, split, split, split),
         lambda outputs, targets, teacher: functional.cross_entropy(outputs, targets),
-        quality_of,
+        judge,
         epochs=len(qualities) - 1,
         recipe=Recipe(**recipe),
         seed=0,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,14 @@ from conftest import run_paretune, write_study
 from onnx_models import by_hand
 
 from paretune.runners.failure import Failure
+from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.judged import Judged
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.lease import CPU, lease, lease_path, waiting_until
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.spaces import DeviceBusyError, RunSpec
 
 HOLD = (
@@ -36,6 +41,38 @@ HOLD_WITH_CHILD = (
     "    code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
     "    subprocess.Popen([sys.executable, '-c', code], pass_fds=held).wait()\n"
 )
+
+
+User = Callable[[], str]
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> User:
+    """Asks for the processor's lease as another user, and returns why it is not given."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    for each in (tmp_path, *tmp_path.parents[:-2]):
+        each.chmod(each.stat().st_mode | 0o055)
+
+    def ask() -> str:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            try:
+                with waiting_until(time.monotonic()), lease(CPU):
+                    pass
+            except BaseException as error:
+                os.write(writer, f"{type(error).__name__}: {error}".encode())
+            os._exit(0)
+        os.close(writer)
+        os.waitpid(child, 0)
+        with os.fdopen(reader) as told:
+            return told.read()
+
+    return ask
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +171,38 @@ def test_a_prediction_holds_its_device(tmp_path: Path, rng: np.random.Generator)
     assert not isinstance(OnnxRuntimeRunner().predict(*work), Failure)
 
 
+def test_every_user_of_a_machine_can_take_a_lease(tmp_path: Path) -> None:
+    """Also those whose umask leaves other users nothing, and after them all others."""
+    before = os.umask(0o077)
+    try:
+        with lease("cpu"):
+            pass
+    finally:
+        os.umask(before)
+    path = lease_path("cpu")
+    assert path.stat().st_mode & 0o777 == 0o666
+    assert path.parent.stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_lock_file_that_may_only_be_read_is_enough(other: User) -> None:
+    """As earlier versions made them: 0644, of the first user."""
+    path = lease_path("cpu")
+    path.write_text("4711", "utf-8")
+    path.chmod(0o644)
+    assert other() == ""
+    with lease("cpu"):
+        assert "still builds or measures on device cpu" in other()
+
+
+def test_a_lock_file_that_is_closed_to_others_is_named(other: User) -> None:
+    path = lease_path("cpu")
+    path.touch()
+    path.chmod(0o600)
+    told = other()
+    assert told.startswith(f"DeviceBusyError: {path} belongs to another user")
+    assert f"chmod 666 {path}" in told and "PARETUNE_LEASES" in told
+
+
 def test_a_search_does_not_wait_longer_than_its_hours(tmp_path: Path) -> None:
     holder = start(HOLD, CPU, "300")
     assert holder.stdout is not None
@@ -143,3 +212,35 @@ def test_a_search_does_not_wait_longer_than_its_hours(tmp_path: Path) -> None:
     holder.wait()
     assert done.returncode == 1
     assert f"time is up: process {holder.pid} still builds or measures on device cpu" in done.stderr
+
+
+def test_metrics_are_computed_under_the_lease(tmp_path: Path, rng: np.random.Generator) -> None:
+    """They take cores from whoever measures there."""
+    model = tmp_path / "model.onnx"
+    np.save(tmp_path / "inputs.npy", by_hand(model, rng)["input"])
+    store = ArtifactStore(tmp_path / "store")
+    samples = StoredSamples("validation", (store.put(tmp_path / "inputs.npy"),))
+    found = []
+
+    def judge(*_: object) -> Judged:
+        path = lease_path(CPU)
+        done = subprocess.run(["flock", "--nonblock", path, "true"])
+        found.append(done.returncode)
+        return Judged({"quality": 1.0})
+
+    evaluator = Evaluator(
+        {"onnxruntime": OnnxRuntimeRunner()},
+        {"onnxruntime": {}},
+        store,
+        quality_metric="quality",
+        fingerprint="workload",
+        samples=samples,
+        folder=tmp_path,
+        judging="judging",
+        judge=judge,
+        settings=MeasurementSettings(),
+    )
+    run = RunSpec("onnxruntime", "CPUExecutionProvider", 1, 1)
+    scored = evaluator.scored(store.put(model), run, samples)
+    assert not isinstance(scored, Failure), scored
+    assert found == [1]

@@ -14,8 +14,8 @@ from onnx_models import MODELS, Samples, external_data, fixed_batch, perceptron,
 import paretune
 from paretune.runners.build.stages.sensitivity import most_sensitive, sensitivities
 from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.metrics.quality import accuracy, cosine_similarity, f1, negative_mse
 from paretune.runners.workload.onnx_answers import onnx_answers
-from paretune.runners.workload.quality import accuracy, cosine_similarity, f1, negative_mse
 from paretune.spaces import ParetuneError, Quantization, StudyError, WorkloadError
 
 Make = Callable[[Path, np.random.Generator], Samples]
@@ -222,8 +222,8 @@ def test_qualities() -> None:
     assert negative_mse(scores[:, 0], scores[:, 0] + 2) == pytest.approx(-4)
     assert cosine_similarity(scores, 3 * scores) == pytest.approx(1.0)
     assert cosine_similarity(scores, np.zeros_like(scores)) == 0.0
-    with pytest.raises(WorkloadError, match="do not determine classes"):
-        accuracy(np.zeros((3, 1)), classes)
+    with pytest.raises(WorkloadError, match="fit no labels"):
+        accuracy(np.zeros((3, 4, 2)), classes)
 
 
 @pytest.mark.slow

@@ -18,8 +18,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from test_runner_contract import QUICK, double
 
-from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.failure import Failure
 from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched.cuda import libraries, runtime
@@ -365,12 +366,34 @@ def test_options_decide_answers_so_they_are_part_of_the_qualitys_key(tmp_path: P
             store,
             quality_metric="quality",
             fingerprint="workload",
+            judging="workload",
             samples=samples,
             folder=tmp_path,
-            score=lambda outputs, split: 1.0,
-            resample=lambda outputs, split, count: Failure("evaluate", FailureKind.INVALID, ""),
+            judge=lambda *_: Judged({"accuracy": 1.0}),
             settings=QUICK,
         )
         for _ in range(2):
             assert not isinstance(evaluator._quality(artifact, CPU, samples), Failure)
     assert len(set(keys)) == len(keys) == 3
+
+
+def test_a_providers_library_is_part_of_the_qualitys_key(tmp_path: Path) -> None:
+    library, samples = tmp_path / "libmine.so", StoredSamples("validation", ("inputs",))
+    keys = set()
+    for content in ("1", "2"):
+        library.write_text(content)
+        runner = OnnxRuntimeRunner(provider_libraries={"mine": library})
+        evaluator = Evaluator(
+            {"onnxruntime": runner},
+            {"onnxruntime": {}},
+            ArtifactStore(tmp_path / "store"),
+            quality_metric="quality",
+            fingerprint="workload",
+            judging="workload",
+            samples=samples,
+            folder=tmp_path,
+            judge=lambda *_: Judged({"accuracy": 1.0}),
+            settings=QUICK,
+        )
+        keys.add(evaluator.quality_key("artifact", CPU, samples))
+    assert len(keys) == 2

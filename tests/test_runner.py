@@ -167,7 +167,7 @@ def counting_model(path: Path) -> Path:
 def test_a_model_that_never_ends(tmp_path: Path) -> None:
     model = counting_model(tmp_path / "count.onnx")
     np.save(tmp_path / "turns.npy", np.array([2**62]))
-    runner = OnnxRuntimeRunner(timeout_s=5)
+    runner = OnnxRuntimeRunner(timeout_s=5)  # of a call
     failure = runner.predict(model, CPU, Samples([tmp_path / "turns.npy"]), tmp_path, QUICK)
     assert isinstance(failure, Failure) and failure.kind is FailureKind.TIMEOUT
     np.save(tmp_path / "turns.npy", np.array([3]))

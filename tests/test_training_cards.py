@@ -14,7 +14,7 @@ import pytest
 from conftest import SMALL_SPACE
 
 from paretune.runners import gpu
-from paretune.runners.environment import available_cores
+from paretune.runners.cores import available_cores
 from paretune.runners.execute import training_cards as cards_file
 from paretune.runners.execute import worker_jobs
 from paretune.runners.execute.build_pool import BuildPool

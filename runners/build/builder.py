@@ -6,12 +6,14 @@ import errno
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.build.built import Built, Training, losses, qualities
+from paretune.runners.build.keys import Keys, StageKey
 from paretune.runners.build.plan import Step, plan
-from paretune.runners.build.stages import StageInput, format_made, run_stage, stage_version
+from paretune.runners.build.stages import StageInput, format_made, run_stage
 from paretune.runners.failure import Failure, FailureKind, StageError
 from paretune.runners.formats import FORMATS
 from paretune.runners.store.artifact import Artifact
@@ -26,11 +28,10 @@ from paretune.spaces import (
     ParetuneError,
     StoreError,
     WorkloadError,
-    digest,
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from paretune.runners.workload.learning.teacher import Teacher
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NO_MEMORY = "can't allocate memory"
@@ -54,7 +55,8 @@ class Builder:
         self.loaded = loaded
         self.store = store
         self.announce = announce
-        self._teacher: tuple[str, Tensor] | None = None
+        self._keys = Keys(loaded)
+        self._teacher: tuple[str, Teacher] | None = None
 
     def build(
         self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
@@ -95,7 +97,7 @@ class Builder:
     def missing(self, spec: BuildSpec, model_format: str = "onnx") -> list[str]:
         """Return the names of the stages that a build would have to run."""
         steps = self._plan(spec, model_format)
-        return [stage for stage, _ in steps[len(self._done(steps)) :]]
+        return [stage for stage, _ in steps[len(self._done(self._keys.of(steps))) :]]
 
     @property
     def recipe(self) -> Recipe:
@@ -106,38 +108,47 @@ class Builder:
         self, spec: BuildSpec, model_format: str = "onnx", *, is_skeleton: bool = False
     ) -> list[Step]:
         is_file = self.loaded.model_file is not None
-        steps = plan(spec, self.recipe, model_format, is_skeleton=is_skeleton, is_file=is_file)
+        steps = plan(
+            spec,
+            self.recipe,
+            model_format,
+            is_skeleton=is_skeleton,
+            is_file=is_file,
+            origin=self.loaded.origin(spec.student),
+        )
         return list(steps)
 
     def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
         """Run the stages that the store does not hold; return records and seconds spent."""
-        lineage = self._done(steps)
+        keys = self._keys.of(steps)
+        lineage = self._done(keys)
         spent: dict[str, float] = {}
-        for stage, params in steps[len(lineage) :]:
-            parent = lineage[-1].output if lineage else None
-            key = self._key(stage, params, parent)
-            record = self.store.record(key)
-            if record is None:
-                with self.store.claim(key):
-                    # Another worker may have run it while this one waited.
-                    record = self.store.record(key)
-                    if record is None:
-                        outcome = self._execute(stage, key, params, parent, lineage)
-                        if isinstance(outcome, Failure):
-                            return outcome
-                        record = outcome
-                        spent[stage] = record.seconds
+        while len(lineage) < len(steps):
+            (stage, params), key = steps[len(lineage)], keys[len(lineage)]
+            with self.store.claim(key.key):
+                # Another worker may have run it while this one waited.
+                record = self._find(key, lineage)
+                if record is None or self.store.get(record.output) is None:
+                    if lineage and self.store.get(lineage[-1].output) is None:
+                        # It is damaged, or was removed: it is made again first.
+                        lineage = self._done(keys[: len(lineage)])
+                        continue
+                    outcome = self._execute(key, params, lineage)
+                    if isinstance(outcome, Failure):
+                        return outcome
+                    record = outcome
+                    spent[stage] = spent.get(stage, 0.0) + record.seconds
             lineage.append(record)
         return lineage, spent
 
-    def _done(self, steps: Sequence[Step]) -> list[StageRecord]:
+    def _done(self, keys: Sequence[StageKey]) -> list[StageRecord]:
         """Return the records of the stages that need not run, up to the last complete output.
 
         Outputs before that one may have left the store: nothing needs them.
         """
         known: list[StageRecord] = []
-        for stage, params in steps:
-            record = self.store.note(self._key(stage, params, known[-1].output if known else None))
+        for key in keys:
+            record = self._find(key, known)
             if record is None:
                 break
             known.append(record)
@@ -145,27 +156,26 @@ class Builder:
             known.pop()
         return known
 
-    def _key(self, stage: str, params: Mapping[str, Any], parent: str | None) -> str:
-        return digest(
-            {
-                "workload": self.loaded.info.fingerprint,
-                "stage": stage,
-                "version": stage_version(stage),
-                "params": dict(params),
-                "parent": parent,
-            }
-        )
+    def _find(self, key: StageKey, lineage: Sequence[StageRecord]) -> StageRecord | None:
+        """Return the record of a stage, even if its output is gone.
+
+        Where none has the stage's key, that of an execution which started from the same content
+        counts, and is kept under the key as well.
+        """
+        record = self.store.note(key.key)
+        if record is None and lineage:
+            same = self.store.same(key.from_content(lineage[-1].output, lineage[0].output))
+            if same is not None and self.store.get(same.output) is not None:
+                record = replace(same, key=key.key, parent=lineage[-1].output)
+                self.store.commit(record)
+        return record
 
     def _execute(
-        self,
-        stage: str,
-        key: str,
-        params: Mapping[str, Any],
-        parent: str | None,
-        lineage: list[StageRecord],
+        self, key: StageKey, params: Mapping[str, Any], lineage: Sequence[StageRecord]
     ) -> StageRecord | Failure:
+        stage, parent = key.stage, lineage[-1].output if lineage else None
         self.announce(stage)
-        self.store.log("started", stage, key)
+        self.store.log("started", stage, key.key)
         started = time.perf_counter()
         with self.store.scratch() as folder:
             try:
@@ -176,7 +186,7 @@ class Builder:
                         parent=self.store.get(parent) if parent else None,
                         params=params,
                         folder=folder,
-                        teacher_logits=lambda: self._teacher_logits(lineage[0].output),
+                        teacher=lambda: self._teacher_of(lineage[0].output),
                     ),
                 )
             except StageError as error:
@@ -196,16 +206,18 @@ class Builder:
                 return Failure(stage, kind, f"{where}{type(error).__name__}: {error}")
             record = StageRecord(
                 stage=stage,
-                key=key,
+                key=key.key,
                 params=dict(params),
                 parent=parent,
                 output=self._keep(stage, params, output.path),
                 seconds=time.perf_counter() - started,
                 metrics=dict(output.metrics),
                 train_losses=list(output.train_losses),
+                notes=list(output.notes),
             )
-        self.store.commit(record)
-        self.store.log("finished", stage, key)
+        same = key.from_content(parent, lineage[0].output) if parent else None
+        self.store.commit(record, same)
+        self.store.log("finished", stage, key.key)
         return record
 
     def _keep(self, stage: str, params: Mapping[str, Any], path: Path) -> str:
@@ -217,17 +229,17 @@ class Builder:
         artifact = Artifact.of(made.files_of(path), made.name, precision, made.says_of(path))
         return self.store.put_artifact(artifact, path.parent)
 
-    def _teacher_logits(self, reference: str) -> Tensor:
-        """Return the reference's outputs on the train split, computed once per process."""
+    def _teacher_of(self, reference: str) -> Teacher:
+        """Return the reference as a teacher, which lives as long as this process."""
         from paretune.runners.build.checkpoint import load_checkpoint
-        from paretune.runners.workload.training import logits
+        from paretune.runners.workload.learning.teacher import Teacher
 
         if self._teacher is None or self._teacher[0] != reference:
             path = self.store.get(reference)
             if path is None:
                 raise StageError(FailureKind.INVALID, "the reference's weights left the store")
             model, _, _ = load_checkpoint(self.loaded, path)
-            self._teacher = reference, logits(model, self.loaded.data.train)
+            self._teacher = reference, Teacher(model)
         return self._teacher[1]
 
 

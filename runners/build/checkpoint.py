@@ -16,9 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from paretune.runners.build.tracing import call, example_inputs
+from paretune.runners.build.tracing import example_inputs, traced
 from paretune.runners.workload.loaded import LoadedWorkload
 
+_ABOUT = "paretune"
 PruningHistory = list[Any]
 """Torch-Pruning's history: [layer name, is output channel, channel indices] in order."""
 
@@ -26,7 +27,9 @@ PruningHistory = list[Any]
 def save_checkpoint(model: nn.Module, path: Path, *, student: str, pruning: PruningHistory) -> None:
     """Write a model's weights, its student's name and the channels it has lost."""
     tensors = {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, {"student": student, "pruning": json.dumps(pruning)})
+    # One entry: safetensors writes several in random order, and equal weights give equal files.
+    about = json.dumps({"student": student, "pruning": pruning}, sort_keys=True)
+    save_file(tensors, path, {_ABOUT: about})
 
 
 def load_checkpoint(loaded: LoadedWorkload, path: Path) -> tuple[nn.Module, str, PruningHistory]:
@@ -34,11 +37,12 @@ def load_checkpoint(loaded: LoadedWorkload, path: Path) -> tuple[nn.Module, str,
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    student, pruning = metadata["student"], json.loads(metadata["pruning"])
+    about = json.loads(metadata[_ABOUT])
+    student, pruning = about["student"], about["pruning"]
     model = loaded.build_model(student).eval()
     if pruning:
         graph = torch_pruning.DependencyGraph()
-        graph.build_dependency(model, example_inputs(loaded), forward_fn=call)
+        graph.build_dependency(model, example_inputs(loaded), forward_fn=traced)
         graph.load_pruning_history(pruning)
     model.load_state_dict(tensors)
     return model.eval(), student, pruning

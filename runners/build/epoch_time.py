@@ -9,9 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from paretune.runners.workload.learning.teacher import Teacher
+from paretune.runners.workload.learning.training import train
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.protocol import Workload
-from paretune.runners.workload.training import logits, train
+from paretune.spaces import REFERENCE
 
 _TIMED_STEPS = 4
 """Steps timed per student, of which the fastest counts. Chosen by judgement."""
@@ -35,24 +37,30 @@ def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
     # One step's share of the validation split, which is judged once per epoch.
     few = data.validation.take(np.arange(math.ceil(len(data.validation) / steps)))
     batch = replace(data, train=data.train.take(first), validation=few)
-    found = {}
+    augments = type(workload).augment is not Workload.augment
+    found: dict[str, float] = {}
+    teacher = None
+    with suppress(Exception):
+        teacher = Teacher(loaded.build_model(REFERENCE))
+        if not augments:  # in all epochs but the first its answers are known
+            teacher.see(batch.train)
     for name in loaded.info.models:
         spent: list[float] = []
         with suppress(Exception):
             while len(spent) < _TIMED_STEPS and sum(spent) < _LONGEST_STEP_S:
                 model = loaded.build_model(name)
-                teacher = logits(model, batch.train)
                 started = time.perf_counter()
                 train(
                     model,
                     batch,
                     workload.loss,
-                    lambda *_: 0.0,  # the user's may ask for more samples
+                    lambda found: 0.0 * sum(1 for _ in found),  # the user's may need more samples
                     epochs=1,
                     recipe=recipe,
                     seed=recipe.seed,
                     peak_learning_rate=recipe.learning_rate,
-                    teacher_logits=teacher,
+                    teacher=teacher,
+                    augment=workload.augment if augments else None,
                 )
                 spent.append(time.perf_counter() - started)
             found[name] = steps * min(spent)

@@ -7,6 +7,7 @@ from typing import Any
 
 from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.runners.workload.recipe import Recipe
+from paretune.runners.workload.students.student import Origin
 from paretune.spaces import REFERENCE, BuildSpec
 
 TRAINING_STAGES = ("distill-short", "distill", "fine-tune-short", "fine-tune", "qat-short", "qat")
@@ -23,6 +24,7 @@ def plan(
     *,
     is_skeleton: bool = False,
     is_file: bool = False,
+    origin: Origin = "fresh",
 ) -> Iterator[Step]:
     """Yield the stages of a build and their parameters, first to last.
 
@@ -36,6 +38,8 @@ def plan(
         is_skeleton: Whether to leave out all training. The file has the shapes and the operators
             of the real one, and so its latency, but not its answers.
         is_file: Whether the reference is a file of that format, which can only be quantized.
+        origin: Where the student's first weights come from. One that is trained already is trained
+            further only if the recipe has epochs for it.
     """
     made = FORMATS.get(model_format)
     if is_file:
@@ -44,12 +48,7 @@ def plan(
         return
     yield "reference", {}
     if spec.student != REFERENCE:
-        if is_skeleton:
-            yield "skeleton", {"student": spec.student}
-        else:
-            yield from _training(
-                "distill", {"student": spec.student}, recipe.distill_epochs, recipe
-            )
+        yield from _student(spec.student, recipe, origin, is_skeleton=is_skeleton)
     if spec.pruning_ratio > 0:
         yield "prune", {"pruning_ratio": spec.pruning_ratio}
         if not is_skeleton:
@@ -61,6 +60,22 @@ def plan(
         return
     yield made.stage, {}
     yield from _quantization(spec, made)
+
+
+def _student(student: str, recipe: Recipe, origin: Origin, *, is_skeleton: bool) -> Iterator[Step]:
+    """Yield the stages that give a student its weights."""
+    params: dict[str, Any] = {"student": student}
+    if origin == "trained":
+        yield "pretrained", params
+        if recipe.refine_epochs and not is_skeleton:
+            yield from _training(
+                "distill", params | {"start": origin}, recipe.refine_epochs, recipe
+            )
+    elif is_skeleton:
+        yield "skeleton", params
+    else:
+        start = {"start": origin} if origin == "inherited" else {}
+        yield from _training("distill", params | start, recipe.distill_epochs, recipe)
 
 
 def _quantization(spec: BuildSpec, made: FormatRecord) -> Iterator[Step]:

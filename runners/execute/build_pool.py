@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from queue import SimpleQueue
 from types import MappingProxyType, TracebackType
 
-from paretune.runners.environment import available_cores
+from paretune.runners.cores import available_cores
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -29,6 +29,8 @@ from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.judged import Judged
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.spaces import ParetuneError
@@ -62,8 +64,7 @@ class BuildWorker:
         self.settings = settings
         self._executor: ProcessPoolExecutor | None = None
         self.fingerprint: str | None = None
-        self._suspended_at: float | None = None
-        self._suspended_s = 0.0
+        self._clock = _WorkingTime()
         self._going = threading.Event()
         self._going.set()
 
@@ -87,17 +88,17 @@ class BuildWorker:
         """Return the seconds per epoch of training on this machine, by model."""
         return self._run("workload", worker_jobs.epoch_seconds)
 
-    def put_inputs(self, split: str) -> list[str]:
-        """Store each of a split's inputs as a ``.npy`` file and return their digests."""
-        return self._run("workload", worker_jobs.put_inputs, split)
+    def put_samples(self, split: str, most: int | None = None) -> StoredSamples:
+        """Store inputs and targets of a split, or of ``most`` of its samples."""
+        return self._run("workload", worker_jobs.put_samples, split, most)
 
-    def put_requests(self, split: str) -> str:
-        """Store a split's requests for the pipeline (an ``.npz`` file) and return its digest.
+    def put_requests(self, split: str, most: int | None = None) -> str:
+        """Store the same samples' requests for the pipeline (an ``.npz`` file); return its digest.
 
         Raises:
             WorkloadError: If the pipeline does not turn them into the split's inputs.
         """
-        return self._run("workload", worker_jobs.put_requests, split)
+        return self._run("workload", worker_jobs.put_requests, split, most)
 
     def perform(self, job: Job) -> Outcome:
         """Do a build job and return its outcome.
@@ -117,21 +118,14 @@ class BuildWorker:
             return replace(outcome, value=replace(outcome.value, log=self._log()))
         return outcome
 
-    def score(self, outputs: Path, split: str) -> float | Failure:
-        """Return the workload's quality of outputs (a ``.npy`` file) on a split."""
+    def judge(
+        self, outputs: Path, samples: StoredSamples, names: Sequence[str], resamples: int
+    ) -> Judged | Failure:
+        """Return what the metrics say about outputs (see :func:`worker_jobs.judge_outputs`)."""
         try:
-            return self._run("evaluate", worker_jobs.score, outputs, split)
-        except _DiedError as end:
-            return end.failure
-
-    def resample(self, outputs: Path, split: str, count: int) -> list[float] | Failure:
-        """Return the qualities of bootstrap samples of a split, the same samples for any outputs.
-
-        So two models' qualities can be compared sample by sample (Efron and Tibshirani, "An
-        Introduction to the Bootstrap", 1993, chapter 13).
-        """
-        try:
-            return self._run("evaluate", worker_jobs.resample, outputs, split, count)
+            return self._run(
+                "evaluate", worker_jobs.judge_outputs, outputs, samples, names, resamples
+            )
         except _DiedError as end:
             return end.failure
 
@@ -144,31 +138,43 @@ class BuildWorker:
                 ArtifactStore(self.settings.store).sweep()
 
     def suspend(self) -> None:
-        """Stop the process: it uses no core until it is resumed."""
+        """Stop the process and its children: they use no core until they are resumed."""
         self._going.clear()
-        self._suspended_at = time.monotonic()
+        self._clock.stop()
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Continue the process; suspended time does not count."""
         self._signal(signal.SIGCONT)
-        if self._suspended_at is not None:
-            self._suspended_s += time.monotonic() - self._suspended_at
-            self._suspended_at = None
+        self._clock.go_on()
         self._going.set()
 
     def _signal(self, number: signal.Signals) -> None:
+        import psutil
+
         for pid in list(self._executor._processes) if self._executor else []:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+            # The user's own training may have processes of its own, which load data.
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                for each in (process, *process.children(recursive=True)):
+                    with suppress(psutil.NoSuchProcess):
+                        each.send_signal(number)
 
     def _result(self, future: Future[Result]) -> Result:
-        """Wait for a job until its deadline, which is postponed while the process is suspended."""
-        started, before = time.monotonic(), self._suspended_s
+        """Wait for a job until its deadline.
+
+        The deadline is postponed while the process is suspended, or waits for a stage that another
+        worker runs.
+        """
+        before = self._clock.seconds()
+        waited, looked = 0.0, before
         while True:
-            spent = time.monotonic() - started - (self._suspended_s - before)
-            left = self.settings.timeout_s - spent
-            if left <= 0 and self._suspended_at is None and not future.done():
+            now = self._clock.seconds()
+            if self.settings.waiting.exists():
+                waited += now - looked
+            looked = now
+            left = self.settings.timeout_s - (now - before - waited)
+            if left <= 0 and not self._clock.is_stopped and not future.done():
                 raise TimeoutError
             with suppress(TimeoutError):
                 return future.result(min(max(left, 0.01), _LOOK_SECONDS))
@@ -178,6 +184,7 @@ class BuildWorker:
         self._going.wait()
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         settings.log.write_bytes(b"")
+        settings.waiting.unlink(missing_ok=True)  # of a worker that was killed
         try:
             try:
                 future = self._submit(job, *arguments)
@@ -222,6 +229,39 @@ class BuildWorker:
 
     def _log(self) -> str:
         return self.settings.log.read_text("utf-8", errors="replace")[-_LOG_CHARACTERS:]
+
+
+class _WorkingTime:
+    """A clock that stands still while it is stopped; for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stopped_at: float | None = None
+        self._stopped_s = 0.0
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it stands still."""
+        return self._stopped_at is not None
+
+    def seconds(self) -> float:
+        """Return the time on it."""
+        with self._lock:
+            now = time.monotonic() if self._stopped_at is None else self._stopped_at
+            return now - self._stopped_s
+
+    def stop(self) -> None:
+        """Stop it, if it goes."""
+        with self._lock:
+            if self._stopped_at is None:
+                self._stopped_at = time.monotonic()
+
+    def go_on(self) -> None:
+        """Let it go on, if it stands still."""
+        with self._lock:
+            if self._stopped_at is not None:
+                self._stopped_s += time.monotonic() - self._stopped_at
+                self._stopped_at = None
 
 
 class _DiedError(ParetuneError):

@@ -91,7 +91,13 @@ def _value(kind: str, plain: Mapping[str, Any], store: ArtifactStore) -> Any:
             return Measurement.from_dict(plain) if store.get(plain["samples"]) else None
         case "score":
             providers = {name: ProviderShare(**each) for name, each in plain["providers"].items()}
-            return Scored(plain["value"], tuple(plain["resampled"]), providers)
+            return Scored(
+                plain["value"],
+                tuple(plain["resampled"]),
+                providers,
+                plain.get("more", {}),
+                plain.get("answers", ""),
+            )
         case "launch":
             return Launched(Launch.from_result(plain["launch"]), plain["host_was_idle"])
         case "failure":

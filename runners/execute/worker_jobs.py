@@ -9,29 +9,62 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from paretune.runners.build.builder import Builder
 from paretune.runners.execute.job import Build, Job, Missing, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.measure.judged import Judged
+from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launched.card import order_cards_by_bus
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.service_requests import checked_requests
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
+from paretune.runners.workload.data import is_positional
+from paretune.runners.workload.datasets.stored_targets import read_targets
+from paretune.runners.workload.datasets.written import chosen_rows, write_samples
 from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
+from paretune.runners.workload.metrics.judge import OutputError, judge, paired
+from paretune.runners.workload.outputs import stored_outputs
 from paretune.runners.workload.user_code import load_plugins
 from paretune.spaces import WorkloadError
 
 STAGE_MARK = "paretune stage: "
 """Prefix of the log line that names a stage when it begins."""
+
+
+class WorkersStore(ArtifactStore):
+    """A store that shows the worker's parent when it waits for a stage that another one runs.
+
+    Args:
+        root: The store's folder.
+        waiting: A file that exists meanwhile.
+    """
+
+    def __init__(self, root: Path, waiting: Path) -> None:
+        super().__init__(root)
+        self._waiting = waiting
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Hold a stage (see :class:`ArtifactStore`)."""
+        with ExitStack() as held:
+            self._waiting.touch()
+            try:
+                held.enter_context(super().claim(key))
+            finally:
+                self._waiting.unlink(missing_ok=True)
+            yield
 
 
 @dataclass(frozen=True)
@@ -60,6 +93,11 @@ class WorkerSettings:
     memory_limit_bytes: int | None = None
     plugins: tuple[str, ...] = ()
     card: str | None = None
+
+    @property
+    def waiting(self) -> Path:
+        """A file that exists while the worker waits for another one's stage."""
+        return self.log.with_suffix(".waiting")
 
 
 class _State:
@@ -108,7 +146,7 @@ def _builder() -> Builder:
             )
         _State.builder = Builder(
             loaded,
-            ArtifactStore(settings.store),
+            WorkersStore(settings.store, settings.waiting),
             lambda stage: print(STAGE_MARK + stage, flush=True),
         )
     return _State.builder
@@ -138,19 +176,24 @@ def _captured() -> Iterator[None]:
 def _release_card() -> None:
     """Give the card's memory back after a job: the next thing there may be a measurement."""
     if "torch" in sys.modules:
-        from paretune.runners.workload.training import release_card
+        from paretune.runners.workload.learning.forward import release_card
 
         release_card()
 
 
 def describe() -> WorkloadInfo:
     """Load the workload and everything that builds need; describe the workload for the study."""
+    from paretune.runners.workload.learning.first_pass import check_first_loss
+
     with _captured():
         # loky takes the memory after a worker's first job as its normal size, and replaces a worker
         # that grows far beyond it: so the first job loads everything that builds need.
         for module in ("nncf", "onnx", "onnxruntime", "torch_pruning"):
             importlib.import_module(module)
-        return _builder().loaded.info
+        loaded = _builder().loaded
+        loaded.check_metrics()
+        check_first_loss(loaded)
+        return loaded.info
 
 
 def epoch_seconds() -> dict[str, float]:
@@ -161,26 +204,32 @@ def epoch_seconds() -> dict[str, float]:
         return epoch_seconds(_builder().loaded)
 
 
-def put_inputs(split: str) -> list[str]:
-    """Store the inputs of a split; return their digests."""
-    import numpy as np
-
+def put_samples(split: str, most: int | None = None) -> StoredSamples:
+    """Store the inputs and targets of a split, or of ``most`` of its samples, chosen evenly."""
     with _captured():
         builder = _builder()
-        digests: list[str] = []
+        data = getattr(builder.loaded.data, split)
         with builder.store.scratch() as folder:
-            for array in getattr(builder.loaded.data, split).all_inputs:
-                path = folder / f"inputs_{len(digests)}.npy"
-                np.save(path, array)
-                digests.append(builder.store.put(path))
-        return digests
+            files = write_samples(data, folder, chosen_rows(len(data), most))
+            return StoredSamples(
+                split,
+                tuple(builder.store.put(path, move=True) for path in files.inputs.values()),
+                targets=builder.store.put(files.targets, move=True),
+                names=() if is_positional(data.input_names) else tuple(files.inputs),
+            )
 
 
-def put_requests(split: str) -> str:
-    """Store a split's requests; return the file's digest."""
+def put_requests(split: str, most: int | None = None) -> str:
+    """Store the requests of the same samples; return the file's digest."""
     with _captured():
         builder = _builder()
         requests = checked_requests(builder.loaded, split)
+        rows = chosen_rows(len(requests), most)
+        if rows is not None:
+            if isinstance(requests, np.ndarray):
+                requests = requests[rows]
+            else:
+                requests = [requests[row] for row in rows]
         with builder.store.scratch() as folder:
             path = folder / "requests.npz"
             save_requests(path, requests)
@@ -205,35 +254,36 @@ def _value(builder: Builder, job: Job) -> Any:
     raise TypeError(f"a build worker does no {type(job).__name__}")
 
 
-def score(outputs: Path, split: str) -> float | Failure:
-    """Return the quality of outputs (a ``.npy`` file) on a split."""
-    import numpy as np
+def judge_outputs(
+    outputs: Path, samples: StoredSamples, names: Sequence[str], resamples: int
+) -> Judged | Failure:
+    """Return what the metrics say about a model's outputs (see ``stored_outputs``) on samples.
 
+    Args:
+        outputs: The folder of the outputs.
+        samples: What the model was run on.
+        names: Names of the outputs, if the artifact says so.
+        resamples: Bootstrap samples of the objective.
+    """
     with _captured():
-        loaded = _builder().loaded
-        values = np.load(outputs)
-        if not np.isfinite(values).all():
-            message = "the exported model returns NaN or infinite outputs"
-            return Failure("evaluate", FailureKind.ACCURACY, message)
+        builder = _builder()
         try:
-            return loaded.score(values, split)
-        except (Exception, SystemExit) as error:
-            return Failure("evaluate", FailureKind.INVALID, f"the metric failed: {error}")
+            targets = _targets(builder, samples)
+            given = paired(stored_outputs(outputs, names), targets)
+            found = judge(builder.loaded.metrics, given, resamples)
+        except OutputError as error:
+            return Failure("evaluate", FailureKind.ACCURACY, str(error))
+        except WorkloadError as error:
+            return Failure("evaluate", FailureKind.INVALID, str(error))
+        answers = ""
+        if found.answers is not None:
+            with builder.store.scratch() as folder:
+                np.savez_compressed(folder / "answers.npz", answers=found.answers)
+                answers = builder.store.put(folder / "answers.npz", move=True)
+        return Judged(dict(found.values), found.resampled, answers)
 
 
-def resample(outputs: Path, split: str, count: int) -> list[float] | Failure:
-    """Return the qualities of bootstrap samples of a split: the same ones for any outputs."""
-    import numpy as np
-
-    with _captured():
-        loaded = _builder().loaded
-        values = np.load(outputs)
-        rng = np.random.default_rng(0)
-        try:
-            return [
-                loaded.score(values, split, rng.integers(len(values), size=len(values)))
-                for _ in range(count)
-            ]
-        except (Exception, SystemExit) as error:
-            message = f"the metric failed on a bootstrap sample: {error}"
-            return Failure("evaluate", FailureKind.INVALID, message)
+def _targets(builder: Builder, samples: StoredSamples) -> Iterator[Any]:
+    """Return the samples' targets; of samples of earlier versions, those of the whole split."""
+    path = builder.store.get(samples.targets) if samples.targets else None
+    return builder.loaded.targets(samples.split) if path is None else read_targets(path)

@@ -40,6 +40,7 @@ class Entry:
         launches: Its launches so far.
         failure: Why it cannot run, if it cannot.
         host_was_idle: Whether nothing else was running when each of its launches began.
+        rounds: The number of the round of each launch.
     """
 
     artifact: str
@@ -47,6 +48,7 @@ class Entry:
     launches: list[Launch] = field(default_factory=list)
     failure: Failure | None = None
     host_was_idle: bool = True
+    rounds: list[int] = field(default_factory=list)
 
 
 def launch_once(
@@ -97,6 +99,8 @@ class Campaign:
         self.runners = runners
         self.settings = settings
         self.entries = list(entries)
+        self._round = 0
+        self._canary_ms: dict[int, float] = {}
 
     def round(
         self,
@@ -118,6 +122,7 @@ class Campaign:
         if all(self.is_settled(entry) for entry in running):
             return 0
         count = 0
+        self._round += 1
         for entry in running:
             if self._has_most(entry):
                 continue
@@ -129,14 +134,29 @@ class Campaign:
                 entry.failure = launched
             else:
                 entry.launches.append(launched.launch)
+                entry.rounds.append(self._round)
+                canary_ms = launched.launch.canary_ms
+                known = self._canary_ms.get(self._round, canary_ms)
+                self._canary_ms[self._round] = min(known, canary_ms)
                 entry.host_was_idle &= launched.host_was_idle
         return count
 
     def timing(self, entry: Entry) -> Timing:
-        """Return the timing of an entry's launches so far."""
+        """Return the timing of an entry's launches so far.
+
+        A launch's canary is compared with those of its own round and of the rounds beside it: a
+        machine that becomes slower stays comparable with itself, while the quickest moment of the
+        whole campaign would make every later launch a disturbed one.
+        """
         device = self.runners[entry.run.runner].device(entry.run)
-        timing = settle(entry.launches, entry.run, device, self.settings)
+        quiet_ms = [self._quiet_ms(number) for number in entry.rounds]
+        timing = settle(entry.launches, entry.run, device, self.settings, quiet_ms)
         return replace(timing, host_was_idle=entry.host_was_idle)
+
+    def _quiet_ms(self, number: int) -> float:
+        """Return the quickest canary of a round and of those beside it."""
+        beside = (number - 1, number, number + 1)
+        return min(self._canary_ms[each] for each in beside if each in self._canary_ms)
 
     def is_settled(self, entry: Entry) -> bool:
         """Tell whether an entry has enough launches, or the maximum."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,24 @@ import numpy as np
 from paretune.runners import environment
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.campaign import Launched, launch_once
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
+from paretune.runners.workload.datasets.known_digests import known_digest
 from paretune.spaces import RunSpec, digest
 
-_QUALITY_VERSION = 3
+_QUALITY_VERSION = 4
 """Raise it when the same artifact would get another quality: kept qualities are then not used."""
 
 RESAMPLES = 200
@@ -42,11 +47,18 @@ class Scored:
         value: The quality.
         resampled: The quality on bootstrap samples of the split; empty if it is not known.
         providers: What each execution provider ran, from the runtime's own profile.
+        more: The values of further metrics, by name.
+        answers: Digest of the model's decisions; empty if its outputs are not decisions.
     """
 
     value: float
     resampled: tuple[float, ...]
     providers: Mapping[str, ProviderShare]
+    more: Mapping[str, float] = field(default_factory=dict)
+    answers: str = ""
+
+
+Judge = Callable[[Path, StoredSamples, Sequence[str], int], Judged | Failure]
 
 
 class Evaluator:
@@ -57,11 +69,12 @@ class Evaluator:
         versions: Versions of each runner's interpreter and runtime, by its name.
         store: Keeps qualities and raw samples.
         quality_metric: Name under which the quality is recorded.
-        fingerprint: The workload's fingerprint: qualities belong to one workload.
+        fingerprint: The workload's fingerprint.
+        judging: Digest of the metric and the validation split: kept qualities belong to them.
         samples: The inputs that models are measured on.
         folder: The study's folder, where a pipeline around the model is looked up.
-        score: Returns the quality of outputs (a ``.npy`` file) on a split.
-        resample: Returns the qualities of so many bootstrap samples of a split from outputs.
+        judge: Returns what the metrics say about outputs on samples, given names for the outputs
+            and how many bootstrap samples to draw.
         settings: How much to measure.
     """
 
@@ -73,10 +86,10 @@ class Evaluator:
         *,
         quality_metric: str,
         fingerprint: str,
+        judging: str,
         samples: StoredSamples,
         folder: Path,
-        score: Callable[[Path, str], float | Failure],
-        resample: Callable[[Path, str, int], list[float] | Failure],
+        judge: Judge,
         settings: MeasurementSettings,
     ) -> None:
         self.runners = dict(runners)
@@ -84,10 +97,10 @@ class Evaluator:
         self.store = store
         self.quality_metric = quality_metric
         self.fingerprint = fingerprint
+        self.judging = judging
         self.samples = samples
         self.folder = folder
-        self.score = score
-        self.resample = resample
+        self.judge = judge
         self.settings = settings
 
     def on(self, samples: StoredSamples, settings: MeasurementSettings) -> Evaluator:
@@ -113,11 +126,13 @@ class Evaluator:
             return timed
         resampled = tuple(quality.params["resampled"])
         value = resampled_quality(quality.metrics[self.quality_metric], resampled)
+        more = {name: Statistic(each) for name, each in quality.metrics.items()}
         return replace(
             timed,
-            statistics={**timed.statistics, self.quality_metric: value},
+            statistics={**timed.statistics, **more, self.quality_metric: value},
             providers={k: ProviderShare(**v) for k, v in quality.params["providers"].items()},
             resampled=resampled,
+            answers=quality.params.get("answers", ""),
         )
 
     def time(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Measurement | Failure:
@@ -141,13 +156,15 @@ class Evaluator:
             prediction = runner.predict(model, run, files, folder, self.settings)
             if isinstance(prediction, Failure):
                 return prediction
-            value = self.score(prediction.outputs, samples.split)
-            resampled = self.resample(prediction.outputs, samples.split, RESAMPLES)
-        if isinstance(value, Failure):
-            return value
-        # Some metrics need a sample of every class: then the quality has no interval.
-        known = () if isinstance(resampled, Failure) else tuple(resampled)
-        return Scored(value, known, prediction.providers)
+            known = self.store.artifact(artifact)
+            # The runtimes have names of their own for outputs, but one order.
+            names = [each["name"] for each in known.outputs] if known else []
+            with lease(CPU):  # metrics take cores from whoever else is measuring
+                judged = self.judge(prediction.outputs, samples, names, RESAMPLES)
+        if isinstance(judged, Failure):
+            return judged
+        (_, value), *more = judged.values.items()
+        return Scored(value, judged.resampled, prediction.providers, dict(more), judged.answers)
 
     def launched(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Launched | Failure:
         """Time an artifact in one fresh process, once the device is free and idle."""
@@ -172,7 +189,7 @@ class Evaluator:
         """Return the measurement of an artifact from its timing, and keep raw samples."""
         with self.store.scratch() as folder:
             samples = self._keep(timing.launches, folder)
-        statistics = summarize(timing.launches, run.batch_size)
+        statistics = summarize(timing.launches, run.batch_size, timing.first)
         statistics["size_bytes"] = Statistic(float(self.store.model_bytes(artifact)))
         return Measurement(
             run=run,
@@ -189,22 +206,25 @@ class Evaluator:
             environment={**environment.fingerprint(), **self.versions[run.runner]},
         )
 
-    def _quality(
-        self, artifact: str, run: RunSpec, samples: StoredSamples
-    ) -> StageRecord | Failure:
-        """Return the quality from the exported artifact, in the runtime that is timed.
+    def quality_key(self, artifact: str, run: RunSpec, samples: StoredSamples) -> str:
+        """Return the key under which the quality and the proof of the provider are kept.
 
-        The batch size is part of the key, because dynamic quantization takes its ranges from the
-        batch, and so are the provider's options, which may allow a lower precision, the runtime's
-        version, and the processor or card, which choose the kernels.
+        The batch size is part of it, because dynamic quantization takes its ranges from the batch,
+        and so are the provider's options, which may allow a lower precision, the runtime's and its
+        libraries' versions, and the processor or card, which choose the kernels.
         """
         runner = self.runners[run.runner]
+        libraries = {
+            name: known_digest([Path(path)], "bytes", partial(file_digest, Path(path)))
+            for name, path in getattr(runner, "provider_libraries", {}).items()
+        }
         options, card = runner.options(run), environment.fingerprint().get(runner.device(run))
-        key = digest(
+        return digest(
             {
                 "stage": "evaluate",
                 "version": _QUALITY_VERSION,
-                "workload": self.fingerprint,
+                "judging": self.judging,
+                "metric": self.quality_metric,
                 "artifact": artifact,
                 "runner": run.target,
                 "batch_size": run.batch_size,
@@ -213,11 +233,18 @@ class Evaluator:
                 "processor": environment.fingerprint()["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
                 **({"axes": dict(run.options)} if run.options else {}),
-                **({"split": samples.split} if samples.split != "validation" else {}),
+                "samples": [samples.split, *samples.inputs, samples.targets],
                 **({"options": options} if options else {}),
                 **({"card": card} if card else {}),
+                **({"libraries": libraries} if libraries else {}),
             }
         )
+
+    def _quality(
+        self, artifact: str, run: RunSpec, samples: StoredSamples
+    ) -> StageRecord | Failure:
+        """Return the quality from the exported artifact, in the runtime that is timed."""
+        key = self.quality_key(artifact, run, samples)
         record = self.store.record(key)
         if record is not None:
             return record
@@ -231,11 +258,12 @@ class Evaluator:
             params={
                 "providers": {k: asdict(v) for k, v in scored.providers.items()},
                 "resampled": [float(f"{each:.7g}") for each in scored.resampled],
+                "answers": scored.answers,
             },
             parent=artifact,
             output="",
             seconds=time.perf_counter() - started,
-            metrics={self.quality_metric: scored.value},
+            metrics={self.quality_metric: scored.value, **scored.more},
         )
         self.store.commit(record)
         return record

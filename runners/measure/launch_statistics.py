@@ -14,9 +14,10 @@ from paretune.runners.metric import (
     PERCENTILES,
     PIPELINE_PERCENTILES,
     THROUGHPUT,
+    calls_for,
     latency,
 )
-from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.launch import Launch, percentile
 
 _OF_THE_CARD = {
     "device_memory_bytes": "memory_bytes",
@@ -26,14 +27,18 @@ _OF_THE_CARD = {
 """What a card says, by the metric it becomes."""
 
 
-def summarize(launches: Sequence[Launch], batch_size: int) -> dict[str, Statistic]:
+def summarize(
+    launches: Sequence[Launch], batch_size: int, first: int | None = None
+) -> dict[str, Statistic]:
     """Return the statistics of the metrics of launches that every launch has.
 
-    The table of metrics says whether an interval holds the resolution of times as well.
+    A percentile is left out if a launch timed too few calls for it (see :func:`calls_for`). The
+    table of metrics says whether an interval holds the resolution of times as well.
 
     Args:
         launches: At least one.
         batch_size: Samples per call, for the throughput.
+        first: How many of them decided how many there are (see :meth:`Statistic.over_launches`).
     """
     each = [_metrics(launch, batch_size) for launch in launches]
     names = [name for name in each[0] if all(name in found for found in each)]
@@ -41,6 +46,7 @@ def summarize(launches: Sequence[Launch], batch_size: int) -> dict[str, Statisti
         name: Statistic.over_launches(
             [found[name] for found in each],
             RESOLUTION if METRICS[name].interval == "timing" else 0.0,
+            first,
         )
         for name in names
     }
@@ -48,7 +54,7 @@ def summarize(launches: Sequence[Launch], batch_size: int) -> dict[str, Statisti
 
 def _metrics(launch: Launch, batch_size: int) -> dict[str, float]:
     """Return what one launch has, by metric."""
-    found = {latency(f"p{q}"): launch.percentile(q) for q in PERCENTILES}
+    found = _percentiles("", launch.latency_ms, PERCENTILES)
     found[THROUGHPUT] = 1e3 * batch_size / float(np.mean(launch.latency_ms))
     for name in ("session_creation_ms", "first_inference_ms", "cpu_time_ms"):
         found[name] = float(getattr(launch, name))
@@ -61,10 +67,17 @@ def _metrics(launch: Launch, batch_size: int) -> dict[str, float]:
             found[name] = float(value)
     if (whole := launch.end_to_end) is not None:
         for part in ("preprocess", "postprocess", "end_to_end"):
-            for q in PIPELINE_PERCENTILES:
-                times = getattr(whole, f"{part}_ms")
-                found[f"{part}_latency_p{q}_ms"] = float(np.percentile(times, q))
+            found |= _percentiles(f"{part}_", getattr(whole, f"{part}_ms"), PIPELINE_PERCENTILES)
     if (load := launch.load) is not None:
         found |= {f"load_latency_p{q}_ms": float(load[f"p{q}_ms"]) for q in PERCENTILES}
         found["load_completed_per_s"] = float(load["completed_per_s"])
     return found
+
+
+def _percentiles(prefix: str, times: Sequence[float], wanted: Sequence[int]) -> dict[str, float]:
+    """Return those percentiles of times for which there are calls enough, by metric."""
+    return {
+        f"{prefix}{latency(f'p{q}')}": percentile(times, q)
+        for q in wanted
+        if len(times) >= calls_for(q)
+    }

@@ -31,6 +31,8 @@ class Measurement:
         environment: The machine and the versions it was measured with.
         resampled: The quality on bootstrap samples of the split; the same samples for every model,
             so that two are compared sample by sample. Empty if it could not be computed.
+        answers: Digest of what the model decided for each sample (see ``Judgement``); empty if its
+            outputs are not decisions.
     """
 
     run: RunSpec
@@ -46,6 +48,7 @@ class Measurement:
     samples: str
     environment: Mapping[str, str] = field(default_factory=dict)
     resampled: tuple[float, ...] = ()
+    answers: str = ""
 
     @property
     def metrics(self) -> dict[str, float]:

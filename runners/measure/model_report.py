@@ -114,7 +114,7 @@ def report(
             nodes = runner.profile(model, run, samples, folder, calls=_PROFILED_CALLS, lease=held)
         if isinstance(nodes, Failure):
             return nodes
-    statistics = summarize(timing.launches, run.batch_size)
+    statistics = summarize(timing.launches, run.batch_size, timing.first)
     statistics["size_bytes"] = Statistic(float(FORMATS.get(runner.model_format).bytes_of(model)))
     environment = {**fingerprint(), **description.versions}
     return ModelReport(

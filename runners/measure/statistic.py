@@ -39,7 +39,9 @@ class Statistic:
         )
 
     @classmethod
-    def over_launches(cls, values: Sequence[float], resolution: float = 0.0) -> Statistic:
+    def over_launches(
+        cls, values: Sequence[float], resolution: float = 0.0, first: int | None = None
+    ) -> Statistic:
         """Return mean and interval of one value per launch.
 
         The t interval over launches covers the variation between launches. Variation between
@@ -50,12 +52,17 @@ class Statistic:
             values: One value per launch.
             resolution: Relative half-width of the variation that launches of one measurement do not
                 show.
+            first: How many of the first values decided how many there are, if they did: then these
+                alone tell how much values vary. Those that agree by luck would otherwise make few
+                launches, whose spread is too small as well (C. Stein, "A two-sample test for a
+                linear hypothesis whose power is independent of the variance", 1945).
         """
         mean = float(np.mean(values))
         if len(values) < 2:
             return cls(mean)
-        standard_error = float(np.std(values, ddof=1)) / len(values) ** 0.5
-        return cls.of_mean(mean, standard_error, len(values) - 1, resolution)
+        judged = values[: max(2, first or len(values))]
+        standard_error = float(np.std(judged, ddof=1)) / len(values) ** 0.5
+        return cls.of_mean(mean, standard_error, len(judged) - 1, resolution)
 
     @classmethod
     def of_mean(

@@ -68,11 +68,16 @@ class StoredSamples:
         split: ``validation`` or ``test``.
         inputs: Digests of ``.npy`` files, one for each of the model's inputs, in order.
         pipeline: Pre- and post-processing to time as well, if any.
+        targets: Digest of their targets (see ``write_targets``); empty if an earlier version did
+            not keep them.
+        names: Names of the inputs by which the model takes them; empty if by position.
     """
 
     split: str
     inputs: tuple[str, ...]
     pipeline: StoredPipeline | None = None
+    targets: str = ""
+    names: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StoredSamples:
@@ -86,7 +91,13 @@ class StoredSamples:
             around["file"], around.get("sha256", ""), Path(around["requests"]).name
         )
         inputs = tuple(Path(each).name for each in values["inputs"])
-        return cls(values.get("split", "test"), inputs, pipeline or None)
+        return cls(
+            values.get("split", "test"),
+            inputs,
+            pipeline or None,
+            values.get("targets", ""),
+            tuple(values.get("names", ())),
+        )
 
     def files(self, store: ArtifactStore, folder: Path) -> Samples:
         """Return where the samples are on this machine.

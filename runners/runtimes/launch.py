@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,16 @@ _LEAST_CPU_SHARE = 0.9
 _MOST_SWITCHES = 0.1
 """Involuntary context switches per call above which a launch was pushed off its core. Evidence for
 both: together they caught 24 of 25 launches with a noisy neighbour, without a false alarm.
+"""
+
+_MOST_SWITCHES_PER_S = 10.0
+"""The same per second of processor time, which must be exceeded as well: the kernel's own threads
+alone cause a few a second, so that every call of a slow model has some. Chosen by judgement.
+"""
+
+_MOST_STOPPED = 0.01
+"""Share of the timed seconds for which a quota may have stopped the process: the resolution of
+times.
 """
 
 _MOST_DRIFT = 1.1
@@ -91,6 +101,8 @@ class Launch:
         timed_s: Wall-clock seconds of warm-up and timed work.
         waited_share: Time for which the calling thread was ready to run but had no core ÷ wall time
             while timing; ``None`` where the system does not count it.
+        throttled_share: Time for which a quota of processor time stopped the process ÷ wall time
+            while timing.
         card: What the card said, if it ran on one.
         device_latency_ms: Median time of a call whose inputs and outputs stay on the card;
             ``latency_ms`` has the copies to it and from it as well. ``None`` without a card.
@@ -115,6 +127,7 @@ class Launch:
     card: CardState | None = None
     device_latency_ms: float | None = None
     proof: LaunchProof | None = None
+    throttled_share: float = 0.0
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Launch:
@@ -150,13 +163,20 @@ class Launch:
             disturbed = (self.waited_share or 0.0) > _MOST_WAITING
         else:
             kept_waiting = self.cpu_share < _LEAST_CPU_SHARE * undisturbed_share
-            pushed_off = self.involuntary_switches_per_iteration > _MOST_SWITCHES
-            disturbed = kept_waiting or pushed_off
+            disturbed = kept_waiting or self._was_pushed_off
         drifted = (
             undisturbed_canary_ms is not None
             and self.canary_ms > _MOST_DRIFT * undisturbed_canary_ms
         )
-        return disturbed or drifted or self._card_was_disturbed(undisturbed_clock_mhz)
+        stopped = self.throttled_share > _MOST_STOPPED
+        return disturbed or stopped or drifted or self._card_was_disturbed(undisturbed_clock_mhz)
+
+    @property
+    def _was_pushed_off(self) -> bool:
+        per_call = self.involuntary_switches_per_iteration
+        return (
+            per_call > _MOST_SWITCHES and per_call > _MOST_SWITCHES_PER_S * self.cpu_time_ms / 1e3
+        )
 
     def _card_was_disturbed(self, undisturbed_clock_mhz: float | None) -> bool:
         if self.card is None:
@@ -170,5 +190,15 @@ class Launch:
         return bool(self.card.throttled) or self.card.other_processes > 0 or fell
 
     def percentile(self, q: float) -> float:
-        """Return the q-th percentile of the timed calls, in milliseconds."""
-        return float(np.percentile(self.latency_ms, q))
+        """Return the q-th percentile of the calls, in milliseconds (see :func:`percentile`)."""
+        return percentile(self.latency_ms, q)
+
+
+def percentile(times: Sequence[float], q: float) -> float:
+    """Return the q-th percentile of the distribution that times are drawn from.
+
+    The k-th smallest of n is on average the k/(n + 1) quantile (Weibull's plotting position;
+    Hyndman and Fan, "Sample Quantiles in Statistical Packages", 1996, definition 6). The usual
+    definition would return the p92 of the distribution for the p95 of 30 calls.
+    """
+    return float(np.percentile(times, q, method="weibull"))

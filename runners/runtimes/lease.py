@@ -66,7 +66,8 @@ def lease(device: str) -> Iterator[Lease]:
         The locks' descriptors, for children to inherit.
 
     Raises:
-        DeviceBusyError: If the deadline has passed and another process still holds one of them.
+        DeviceBusyError: If the deadline has passed and another process still holds one of them, or
+            the lock file of another user cannot be opened.
     """
     with ExitStack() as held:
         yield tuple(held.enter_context(_locked(name, device)) for name in lease_names(device))
@@ -89,7 +90,7 @@ def lease_path(name: str) -> Path:
     """Return the file of a lock, the same one for every user of the machine."""
     folder = Path(os.environ.get("PARETUNE_LEASES", tempfile.gettempdir())) / "paretune-leases"
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(PermissionError):
+    with suppress(PermissionError):  # the folder's owner has done it
         folder.chmod(0o1777)
     return folder / f"{name.replace('/', '_').replace(':', '_')}.lock"
 
@@ -98,8 +99,15 @@ def _wait_for(path: Path, device: str, held: ExitStack) -> int:
     started, said, deadline = time.monotonic(), False, _DEADLINE.get()
     while True:
         try:
-            lock = locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, create=True)
+            lock = locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, create=True, everybody=True)
             return held.enter_context(lock)
+        except PermissionError as error:
+            closed, mode = (path, "666") if path.exists() else (path.parent, "1777")
+            raise DeviceBusyError(
+                f"{closed} belongs to another user, and is closed to all others, so it cannot be "
+                f"told whether the device {device} is in use: ask its owner to run "
+                f"`chmod {mode} {closed}`, or set PARETUNE_LEASES to a folder that all users share"
+            ) from error
         except BlockingIOError:
             now = time.monotonic()
             holder = path.read_text("utf-8", errors="replace") or "unknown"

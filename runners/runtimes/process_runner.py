@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from paretune.runners import environment, gpu
 from paretune.runners.child import run_job
+from paretune.runners.cores import best_cores, throttle_counters, usable_cores
 from paretune.runners.failure import Failure
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched import start
@@ -23,6 +24,11 @@ from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec
 
 _SCRIPT = Path(start.__file__)
+_TIMEOUT_S = 120.0
+"""Deadline of a step of jobs that are not timed. Chosen by judgement: a model of several gigabytes
+loads in less.
+"""
+
 _MEMORY_SHARE = 0.9
 """Share of the machine's memory that a launch may use. Chosen by judgement."""
 
@@ -38,7 +44,8 @@ class ProcessRunner:
         python: The interpreter with the runtime; this one by default.
         provider_options: Options of execution providers, by provider.
         provider_libraries: Paths of plug-in provider libraries, by the name to register them under.
-        timeout_s: Deadline of jobs that are not timed.
+        timeout_s: Deadline of a step of jobs that are not timed: to load the model, or one call;
+            two minutes by default, or that of the settings if it is longer.
         record: The runtime; a subclass has one by default.
     """
 
@@ -50,7 +57,7 @@ class ProcessRunner:
         python: Path | None = None,
         provider_options: Mapping[str, Mapping[str, str]] | None = None,
         provider_libraries: Mapping[str, Path] | None = None,
-        timeout_s: float = 120.0,
+        timeout_s: float | None = None,
         record: RuntimeRecord | None = None,
     ) -> None:
         self.record = record or self.default_record
@@ -83,15 +90,14 @@ class ProcessRunner:
         return CPU
 
     def cores(self, run: RunSpec) -> list[int]:
-        """Return the cores to pin to: the last ones, because the system uses the first most.
+        """Return the cores to pin to (see :func:`best_cores`).
 
         On a device other than the processor there is one more: its driver has threads of its own,
         which would push the calling thread off a core that they shared.
         """
         if not hasattr(os, "sched_getaffinity"):
             return []
-        count = run.intra_op_threads + (self.device(run) != CPU)
-        return sorted(os.sched_getaffinity(0))[-count:]
+        return best_cores(run.intra_op_threads + (self.device(run) != CPU))
 
     def describe(self, folder: Path) -> Description | Failure:
         """Return the providers that this runtime has and knows, and versions."""
@@ -116,6 +122,7 @@ class ProcessRunner:
         timing: Job = {
             "device": self.device(run),
             "card": gpu.launch_card(self.device(run)),
+            "throttled": [str(path) for path in throttle_counters()],
             "warmup_seconds": settings.warmup_seconds,
             "min_seconds": settings.min_seconds,
             "min_iterations": settings.min_iterations,
@@ -160,15 +167,16 @@ class ProcessRunner:
         disturb the providers' shares of time.
         """
         job = self._job(model, run, samples, settings)
+        timeout_s = self.timeout_s or max(_TIMEOUT_S, settings.timeout_s)
         with lease(self.device(run)) as held:
-            result = self._run("predict", job, folder, "evaluate", lease=held)
+            result = self._run("predict", job, folder, "evaluate", timeout_s, held)
         if isinstance(result, Failure):
             return result
         tolerance, on_card = settings.fallback_tolerance, self.device(run) != CPU
         proof = prove(result["nodes"], run.execution_provider, tolerance, on_card=on_card)
         if isinstance(proof, Failure):
             return proof
-        return Prediction(folder / "outputs.npy", proof)
+        return Prediction(folder / "outputs", proof)
 
     def profile(
         self,
@@ -234,7 +242,8 @@ class ProcessRunner:
 
     def _spare(self, run: RunSpec) -> list[int]:
         """Return the cores that the model does not use, for the load generator."""
-        return sorted(os.sched_getaffinity(0) - set(self.cores(run))) if self.cores(run) else []
+        cores = self.cores(run)
+        return sorted(set(usable_cores()) - set(cores)) if cores else []
 
     def _run(
         self,
@@ -257,7 +266,7 @@ class ProcessRunner:
             {**common, **job},
             folder,
             stage=stage,
-            timeout_s=timeout_s or self.timeout_s,
+            timeout_s=timeout_s or self.timeout_s or _TIMEOUT_S,
             start_s=self.record.start_s.get(job.get("execution_provider", ""), 0.0),
             python=self.python,
             lease=lease,

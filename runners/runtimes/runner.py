@@ -46,7 +46,7 @@ class Prediction:
     """An artifact's outputs on a whole split, and proof of where they were computed.
 
     Attributes:
-        outputs: A ``.npy`` file of shape (samples, ...).
+        outputs: A folder with a file for each output (see ``stored_outputs``).
         providers: Each execution provider's share, from the runtime's own profile.
     """
 

@@ -1,7 +1,12 @@
 """How much is measured: a quick setting for the search, a careful one for published points."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from paretune.runners.metric import USUAL_LATENCY, calls_for, percentile_of
 
 Scenario = Literal["single_stream", "server"]
 
@@ -37,7 +42,7 @@ class MeasurementSettings:
         min_iterations: Minimum timed calls per launch.
         max_iterations: Maximum timed calls per launch.
         idle_wait_s: Maximum wait for an idle host before measuring anyway.
-        timeout_s: Deadline per launch.
+        timeout_s: Deadline of a step of a launch: to load the model, or one call.
         memory_limit_bytes: Memory limit per launch, for data; nine tenths of the machine's memory
             if ``None``.
         fallback_tolerance: Maximum share of the time of all nodes (on a card, of the nodes
@@ -59,6 +64,18 @@ class MeasurementSettings:
     memory_limit_bytes: int | None = None
     fallback_tolerance: float = 0.0
     load: LoadSettings | None = None
+
+    def claiming(self, metrics: Iterable[str] = ()) -> MeasurementSettings:
+        """Return the settings with calls enough for percentiles to be claimed.
+
+        Args:
+            metrics: Metrics that are objectives or limits. The p95 is always among them, because
+                every frontier shows it.
+        """
+        needed = max(calls_for(percentile_of(name)) for name in (USUAL_LATENCY, *metrics))
+        fewest = max(self.min_iterations, needed)
+        most = max(self.max_iterations, fewest)
+        return replace(self, min_iterations=fewest, max_iterations=most)
 
 
 CAREFUL = replace(

@@ -2,8 +2,9 @@
 
     objects/ab/abcd…   an artifact's folder, named by the SHA-256 of its manifest, or a single file
                        (samples, checkpoints), named by the SHA-256 of its bytes
-    stages/key.json    a stage's result, named by the digest of everything it depends on: it has
-                       the digest of the output
+    stages/key.json    a stage's result, named by the digest of all that it and the stages before
+                       it read (see runners/build/keys.py): it has the digest of the output
+    same/key           the key of a stage's record, by a digest of the content it started from
     outcomes/key.json  a job's outcome, named by the job's key (see runners/execute)
     claims/key         locked by the process that runs that stage
     executions.jsonl   a line when a stage begins, and one when its output is kept
@@ -52,7 +53,7 @@ class ArtifactStore:
         self._scratch = Scratch(self.root / "scratch")
         self._checked: dict[str, list[tuple[int, int, int]]] = {}
         try:
-            for name in ("objects", "stages", "claims", "scratch", "pins"):
+            for name in ("objects", "stages", "same", "claims", "scratch", "pins"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
@@ -60,8 +61,8 @@ class ArtifactStore:
                 "`output_dir`"
             ) from error
 
-    def put(self, path: Path) -> str:
-        """Add a copy of a file to the store and return its digest.
+    def put(self, path: Path, *, move: bool = False) -> str:
+        """Add a copy of a file to the store, or (``move``) the file itself; return its digest.
 
         The same bytes are kept only once.
         """
@@ -70,7 +71,10 @@ class ArtifactStore:
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
             with self._scratch.renamed_to(target) as aside:
-                shutil.copyfile(path, aside)
+                if move:
+                    path.replace(aside)
+                else:
+                    shutil.copyfile(path, aside)
         return name
 
     def put_artifact(self, artifact: Artifact, folder: Path) -> str:
@@ -157,9 +161,23 @@ class ArtifactStore:
             return None
         return record if record.key == key else None
 
-    def commit(self, record: StageRecord) -> None:
-        """Keep the record of a finished stage, whose output is already in the store."""
+    def commit(self, record: StageRecord, same: str | None = None) -> None:
+        """Keep the record of a finished stage, whose output is already in the store.
+
+        Args:
+            record: The record.
+            same: The stage's key by the content it started from, to find the record by that, too.
+        """
         self.write(self._stage(record.key), json.dumps(asdict(record), indent=1))
+        if same is not None:
+            self.write(self.root / "same" / same, record.key)
+
+    def same(self, same: str) -> StageRecord | None:
+        """Return the record of a stage by the content that it started from."""
+        try:
+            return self.note((self.root / "same" / same).read_text("utf-8"))
+        except OSError:
+            return None
 
     def write(self, path: Path, text: str) -> None:
         """Write a text file in the store's folder, completely or not at all."""

@@ -13,14 +13,15 @@ class StageRecord:
 
     Attributes:
         stage: Name of the stage.
-        key: Digest of everything the output depends on.
+        key: Digest of all that the stage and those before it read.
         params: The stage's parameters.
-        parent: Digest of its input, or ``None`` for the first stage.
+        parent: Digest of the output that it started from, or ``None`` for the first stage.
         output: Digest of its output, a file or an artifact; empty for a stage that only yields
             metrics.
         seconds: Wall-clock time it took.
         metrics: Metrics it observed, such as the quality reached.
         train_losses: The mean training loss of each epoch, if it trained.
+        notes: What a person should know of it, such as layers that were not pruned.
     """
 
     stage: str
@@ -31,3 +32,4 @@ class StageRecord:
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     train_losses: Sequence[float] = field(default_factory=list)
+    notes: Sequence[str] = field(default_factory=list)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,21 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.metric import METRICS
-from paretune.runners.store.artifact import file_digest
-from paretune.runners.workload.data import Data
+from paretune.runners.workload.data import Batch, Data, Split, first_batch, is_positional
+from paretune.runners.workload.metrics.classes import Accuracy
+from paretune.runners.workload.metrics.functions import WholeMetric
+from paretune.runners.workload.metrics.judge import guarded, judge, paired, recorded_name
+from paretune.runners.workload.metrics.metric import QualityMetric
+from paretune.runners.workload.onnx_answers import onnx_answers
 from paretune.runners.workload.onnx_weights import external_files
+from paretune.runners.workload.outputs import OUTPUT, first_output, named_outputs
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.recipe import Recipe
-from paretune.runners.workload.user_code import (
-    load_attribute,
-    modules_beside,
-    split_reference,
-    their_line,
-)
+from paretune.runners.workload.source.parts import PartsReader
+from paretune.runners.workload.students.student import Origin, located, origin_of, weight_files
+from paretune.runners.workload.user_code import load_attribute, split_reference, their_line
 from paretune.spaces import REFERENCE, ParetuneError, WorkloadError, digest
 
 if TYPE_CHECKING:
     from torch import nn
+
+TARGETS_AT_ONCE = 256
+"""Samples whose targets are read at a time. Chosen by judgement."""
+
+_CHECKED = 32
+"""Samples that the metrics look at before anything is trained. Chosen by judgement."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,9 @@ class WorkloadInfo:
 
     Attributes:
         name: Name of the workload's class.
-        fingerprint: SHA-256 of its source, its data and the files it depends on.
+        fingerprint: SHA-256 of its code, its data and the files it depends on.
+        parts: The digests that it is made of, by the words for what they are of.
+        judging: SHA-256 of the metrics and the validation split: what a quality belongs to.
         models: Names of its models, the reference first.
         quality_metric: Name of its quality metric.
         pipeline: Its pre- and post-processing file, if it has one.
@@ -44,6 +56,8 @@ class WorkloadInfo:
 
     name: str
     fingerprint: str
+    parts: Mapping[str, str]
+    judging: str
     models: tuple[str, ...]
     quality_metric: str
     pipeline: Path | None = None
@@ -68,26 +82,29 @@ class LoadedWorkload:
         self.path = path
         try:
             self.workload: Workload = workload_class()
-            self.models = dict(self.workload.models())
+            self.models = {
+                name: located(construct, path.parent)
+                for name, construct in self.workload.models().items()
+            }
             self.data = self.workload.data()
             model_file = self.workload.model_file()
             self.model_file = model_file and path.parent / model_file
             files = [path.parent / file for file in self.workload.depends_on()]
+            own: list[Path] = []
             if self.model_file:
-                files += [self.model_file, *external_files(self.model_file)]
+                own = [self.model_file, *external_files(self.model_file)]
+            files += weight_files(self.models.values())
             self.pipeline = _pipeline_of(reference, path, self.workload)
-            if self.pipeline and self.data.test.further_inputs:
+            if self.pipeline and len(self.data.test.input_names) > 1:
                 raise WorkloadError(
                     f"{reference}: a pipeline makes a single input from a request, but this model "
                     "takes several: leave out `pipeline`"
                 )
-            files += [self.pipeline] if self.pipeline else []
-            for file in files:
+            for file in (*files, *own):
                 if not file.is_file():
                     raise WorkloadError(
                         f"{reference}: depends_on() names {file}, which does not exist"
                     )
-            sources = sorted(file_digest(file) for file in {*files, *modules_beside(path)})
         except ParetuneError as error:
             raise WorkloadError(str(error)) from error
         except (Exception, SystemExit) as error:
@@ -103,28 +120,41 @@ class LoadedWorkload:
             )
         if self.model_file is None:
             _check_tensors(reference, self.data)
-        metric = self.workload.quality_metric
-        if not re.fullmatch(r"[A-Za-z_][\w./ -]*", metric) or metric in METRICS:
-            raise WorkloadError(
-                f"{reference}: quality_metric must be a new name of letters, digits and _ - . /; "
-                f"got {metric!r}"
-            )
+        self.reference = reference
+        self.metrics = metrics_of(self.workload)
+        recorded = [recorded_name(metric) for metric in self.metrics]
+        for metric in recorded:
+            if not re.fullmatch(r"[A-Za-z_][\w./ -]*", metric) or metric in METRICS:
+                raise WorkloadError(
+                    f"{reference}: quality_metric must be a new name of letters, digits and "
+                    f"_ - . /; got {metric!r}"
+                )
         names = sorted(self.models, key=lambda name: name != REFERENCE)
-        fingerprint = digest(
-            {"class": workload_class.__name__, "sources": sources, "data": self.data.digest}
-        )
+        try:
+            reader = PartsReader(self.workload, path, files)
+            self.parts = reader.read(self.models, self.data, self.metrics, own, self.pipeline)
+        except ParetuneError:
+            raise
+        except (Exception, SystemExit) as error:  # of data that is read now
+            raise WorkloadError(their_line(reference, path, error)) from error
         self.info = WorkloadInfo(
             name=workload_class.__name__,
-            fingerprint=fingerprint,
+            fingerprint=digest(self.parts.digests),
+            parts=self.parts.digests,
+            judging=digest([self.parts.metrics.digest, self.parts.splits["validation"]]),
             models=tuple(names),
-            quality_metric=metric,
+            quality_metric=recorded[0],
             pipeline=self.pipeline,
             recipe=_plain(self.workload.recipe()),
             is_file=self.model_file is not None,
         )
 
+    def origin(self, name: str) -> Origin:
+        """Return where a model's first weights come from."""
+        return origin_of(self.models[name]) if name in self.models else "fresh"
+
     def build_model(self, name: str) -> nn.Module:
-        """Return an untrained model, initialized from the recipe's seed."""
+        """Return a model as it is constructed, initialized from the recipe's seed."""
         import torch
 
         if name not in self.models:
@@ -134,45 +164,101 @@ class LoadedWorkload:
         torch.manual_seed(self.workload.recipe().seed)
         return self.models[name]()
 
-    def score(
-        self, outputs: NDArray[Any], split: str, rows: NDArray[np.int64] | None = None
-    ) -> float:
-        """Return the quality of outputs on a split, or on some of its samples.
+    def score(self, outputs: Any, split: str) -> float:
+        """Return the objective's value for outputs on a split.
 
         Args:
-            outputs: One output per sample.
+            outputs: An array whose first axis is the sample, or such arrays by name.
             split: ``"validation"`` or ``"test"``.
-            rows: The samples to use, with repeats; all by default.
 
         Raises:
-            WorkloadError: If the workload's metric fails or returns no finite number.
+            WorkloadError: If a metric fails or is not a finite number.
         """
-        targets = getattr(self.data, split).targets
-        if len(outputs) != len(targets):
+        named = named_outputs(outputs)
+        if len(first_output(named)) != len(getattr(self.data, split)):
             raise WorkloadError(
-                f"got {len(outputs)} outputs for the {len(targets)} samples of {split}"
+                f"got {len(first_output(named))} outputs for the "
+                f"{len(getattr(self.data, split))} samples of {split}"
             )
-        if rows is not None:
-            outputs, targets = outputs[rows], targets[rows]
-        value = self.workload.quality(outputs, targets)
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-            raise WorkloadError(f"quality() must return a number; got {type(value).__name__}")
-        if not np.isfinite(value):
-            raise WorkloadError(f"quality() must return a finite number; got {value}")
-        return float(value)
+        return judge(self.metrics, paired([named], self.targets(split))).value
+
+    def targets(self, split: str) -> Iterator[Any]:
+        """Yield the targets of a split, batch by batch."""
+        data = getattr(self.data, split)
+        if isinstance(data, Split):
+            yield from data.target_batches(TARGETS_AT_ONCE)
+        else:
+            yield from (batch.targets for batch in data.batches(TARGETS_AT_ONCE))
+
+    def check_metrics(self) -> None:
+        """Let the untrained reference answer some samples, and the metrics look at the answers.
+
+        So what does not fit together is said before anything is trained. An ONNX file is asked
+        itself.
+
+        Raises:
+            WorkloadError: If the model cannot be called so, or a metric cannot take its outputs.
+        """
+        batch = first_batch(self.data.validation, _CHECKED)
+        try:
+            outputs = self._answers(batch)
+        except ParetuneError:
+            raise
+        except (Exception, SystemExit) as error:
+            told = their_line(self.reference, self.path, error)
+            raise WorkloadError(f"{told} (the first call of the reference)") from error
+        for metric in map(deepcopy, self.metrics):
+            for pair in paired([outputs], [batch.targets]):
+                guarded(metric.update, *pair)
+
+    def _answers(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        if self.model_file is not None:
+            return {OUTPUT: onnx_answers(self.model_file, list(batch.inputs.values()))}
+        import torch
+
+        model = self.build_model(REFERENCE).eval()
+        inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
+        with torch.no_grad():
+            positional = is_positional(tuple(inputs))
+            found = model(*inputs.values()) if positional else model(**inputs)
+        return {name: each.float().numpy() for name, each in named_outputs(found).items()}
+
+
+def metrics_of(workload: Workload) -> list[QualityMetric]:
+    """Return what judges a workload, the objective first.
+
+    Raises:
+        WorkloadError: If two metrics have one name.
+    """
+    found = list(workload.metrics())
+    own, named = type(workload), workload.quality_metric
+    if own.quality is not Workload.quality:
+        found.insert(0, WholeMetric(workload.quality, named))
+    elif not found:
+        found = [Accuracy(named)]
+    elif named != Workload.quality_metric:
+        found.sort(key=lambda metric: named not in (metric.name, recorded_name(metric)))
+    names = [recorded_name(metric) for metric in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise WorkloadError(f"two metrics are called {', '.join(twice)}: give each its own name")
+    return found
 
 
 def _check_tensors(reference: str, data: Data) -> None:
     """Check that a PyTorch model can take the splits' inputs."""
     splits = (data.train, data.calibration, data.validation, data.test)
-    counts = {len(split.all_inputs) for split in splits}
-    if len(counts) > 1:
+    names = {tuple(split.input_names) for split in splits}
+    if len(names) > 1:
+        found = sorted({len(each) for each in names})
+        told = found if len(found) > 1 else sorted(names)
         raise WorkloadError(
-            f"{reference}: every split needs the same number of inputs; got {sorted(counts)}: add "
-            "further_inputs to the others"
+            f"{reference}: every split needs the same number of inputs, of the same names; got "
+            f"{told}: add further_inputs to the others"
         )
     for split in splits:
-        if any(array.dtype == np.float64 for array in split.all_inputs):
+        arrays = split.all_inputs if isinstance(split, Split) else first_batch(split, 1).inputs
+        given = arrays.values() if isinstance(arrays, Mapping) else arrays
+        if any(array.dtype == np.float64 for array in given):
             raise WorkloadError(
                 f"{reference}: inputs of a split are float64, but PyTorch models take float32: "
                 "use .astype(numpy.float32)"

@@ -18,7 +18,7 @@ from types import ModuleType
 
 _NEW_NAMES = {
     "runners": "paretune",
-    "runners.students": "paretune.runners.workload.derived_students",
+    "runners.students": "paretune.runners.workload.students.scaled",
     "search": "paretune",
     "spaces": "paretune.spaces",
 }

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.metrics.functions import WholeMetric
+from paretune.runners.workload.metrics.judge import recorded_name
+from paretune.runners.workload.metrics.metric import QualityMetric
+from paretune.runners.workload.metrics.named import NAMED, is_named, named_metric
 from paretune.runners.workload.model_file import given_inputs, model_output, read_arrays
 from paretune.runners.workload.onnx_answers import onnx_answers
 from paretune.runners.workload.protocol import Workload
-from paretune.runners.workload.quality import QUALITIES, Quality
 from paretune.runners.workload.user_code import load_attribute, split_reference
 from paretune.spaces import REFERENCE, WorkloadError
 
@@ -41,11 +44,11 @@ class OnnxWorkload(Workload):
         samples: An ``.npz`` file with one array per input of the model, by name (first axis: the
             sample). For a model with one input, an ``.npy`` file is enough.
         labels: The labels: name of an array in the samples' file, or a file with one array.
-        metric: ``accuracy``, ``f1`` (averaged over classes), ``mse`` (recorded as ``negative_mse``)
-            or ``cosine`` (similarity), of the model's first output; or ``FILE.py:FUNCTION``, which
-            takes outputs and targets and returns a number, higher is better. The default is
-            ``accuracy`` if the labels (or without labels, the model's outputs) are integers, and
-            otherwise, without labels, ``cosine``.
+        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or another of :data:`NAMED`, with options
+            if need be: ``accuracy(top_k=5, ignore=255)``. Or ``FILE.py:NAME``: a function that
+            takes outputs and targets and returns a number, higher is better, or a
+            :class:`paretune.QualityMetric`. The default is ``accuracy`` if the labels (or without
+            labels, the model's outputs) are integers, and otherwise, without labels, ``cosine``.
     """
 
     model: str
@@ -55,9 +58,8 @@ class OnnxWorkload(Workload):
 
     def __init__(self) -> None:
         self._folder = Path(inspect.getfile(type(self))).resolve().parent
-        self._quality = self._find_quality()
-        name = (self.metric or "").rpartition(":")[2]
-        self.quality_metric = getattr(self._quality, "__name__", name)
+        self._metric = self._find_metric()
+        self.quality_metric = recorded_name(self._metric)
 
     def model_file(self) -> Path:
         """Return the ONNX file's path."""
@@ -97,40 +99,49 @@ class OnnxWorkload(Workload):
             test=whole.take(rows[middle:]),
         )
 
-    def quality(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-        """Return the metric of the model's first output."""
-        return self._quality(outputs, targets)
+    def metrics(self) -> Sequence[QualityMetric]:
+        """Return the metric, unless a subclass has a quality of its own."""
+        return [self._metric] if type(self).quality is Workload.quality else []
 
     def depends_on(self) -> Sequence[Path]:
         """Return the other files that the workload names."""
         files = [self._folder / self.samples]
         if self.labels is not None and self._label_name() is None:
             files.append(self._folder / self.labels)
-        if self.metric is not None and self.metric not in QUALITIES:
+        if self.metric is not None and not is_named(self.metric):
             files.append(split_reference(self.metric, self._folder)[0])
         return files
 
-    def _find_quality(self) -> Quality:
+    def _find_metric(self) -> QualityMetric:
         output = model_output(self.model_file())  # this explains that there is no PyTorch model
         if self.metric is None and self.labels is None:
-            return QUALITIES["accuracy" if output.dtype.kind in "iub" else "cosine"]
+            return named_metric("accuracy" if output.dtype.kind in "iub" else "cosine")
         if self.metric is None:
             if self._read_labels().dtype.kind not in "iub":
                 raise WorkloadError(
                     f"the labels {self.labels!r} are not integers, so not classes: choose a "
-                    f"metric, {', '.join(QUALITIES)} or FILE.py:FUNCTION"
+                    f"metric, {', '.join(NAMED)} or FILE.py:FUNCTION"
                 )
-            return QUALITIES["accuracy"]
-        if self.metric in QUALITIES:
-            return QUALITIES[self.metric]
+            return named_metric("accuracy")
+        if is_named(self.metric):
+            return named_metric(self.metric)
         if ":" not in self.metric:
             raise WorkloadError(
-                f"metric must be {', '.join(QUALITIES)}, or FILE.py:FUNCTION; got {self.metric!r}"
+                f"metric must be {', '.join(NAMED)}, or FILE.py:FUNCTION; got {self.metric!r}"
             )
-        found: Quality = load_attribute(self.metric, self._folder)
+        found: Any = load_attribute(self.metric, self._folder)
+        if isinstance(found, type):
+            found = found()
+        if hasattr(found, "update") and hasattr(found, "compute"):
+            metric: QualityMetric = found
+            return metric
         if not callable(found):
-            raise WorkloadError(f"metric {self.metric!r} must name a function; got {found!r}")
-        return found
+            raise WorkloadError(
+                f"metric {self.metric!r} must name a function, or a class with update() and "
+                f"compute(); got {found!r}"
+            )
+        name = self.metric.rpartition(":")[2]
+        return WholeMetric(found, str(getattr(found, "__name__", name)))
 
     def _label_name(self) -> str | None:
         """Return the labels' name in the samples' file, if they are in it."""

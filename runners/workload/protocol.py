@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from paretune.runners.workload.data import Data
+from paretune.runners.workload.metrics.metric import QualityMetric
+from paretune.runners.workload.outputs import first_output
 from paretune.runners.workload.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from paretune.runners.workload.learning.teacher import Teacher
 
 
 class Workload(ABC):
@@ -36,11 +40,13 @@ class Workload(ABC):
 
     @abstractmethod
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
-        """Return constructors of untrained models by name.
+        """Return constructors of models by name.
 
-        ``"reference"`` is the model to compress; every other entry is a student that may be
-        distilled from it (:func:`paretune.scaled` derives some). All take and return tensors of the
-        same shapes, batch axis first.
+        ``"reference"`` is the model to compress; every other entry is a student that is distilled
+        from it (:func:`paretune.scaled` derives some). A model that is trained already stands in
+        :func:`paretune.pretrained`, a student that starts from the reference's weights in
+        :func:`paretune.inheriting`. All take and return tensors of the same shapes, batch axis
+        first; what they return may be a tensor, a tuple, a mapping or a ``ModelOutput``.
         """
 
     @abstractmethod
@@ -61,8 +67,8 @@ class Workload(ABC):
     def train_reference(self, model: nn.Module, data: Data) -> None:
         """Set the reference's trained weights, in place.
 
-        Override it to load your checkpoint (``model.load_state_dict(torch.load(...,
-        weights_only=True))``) and name the file in :meth:`depends_on`.
+        It is not called for a reference in :func:`paretune.pretrained`. Override it to load weights
+        in another way, and name their file in :meth:`depends_on`.
         """
         recipe = self.recipe()
         self.train(
@@ -81,15 +87,19 @@ class Workload(ABC):
         epochs: int,
         peak_learning_rate: float,
         seed: int,
+        teacher: Teacher | None = None,
         teacher_logits: Tensor | None = None,
     ) -> Sequence[float]:
         """Train a model in place: all trainings of a study use this method.
 
         The default is AdamW with a one-cycle schedule and early stopping, according to
-        :meth:`recipe`, :meth:`loss` and :meth:`quality`. Override it to use your own training, for
-        example the ``Trainer`` of Lightning or Hugging Face. Train the model as it is: its layers
-        may have fewer channels than its class gives them, and may be trained already. Leave the
-        weights in it.
+        :meth:`recipe`, :meth:`loss`, :meth:`augment` and :meth:`quality`. Override it to use your
+        own training, for example the ``Trainer`` of Lightning or Hugging Face, or ``accelerate``.
+        Train the model as it is: its layers may have fewer channels than its class gives them, and
+        may be trained already. Leave the weights in it, on any device.
+
+        Leave out ``teacher`` or ``teacher_logits``, or both, if you do not use them: what the
+        method does not take is not computed.
 
         Args:
             model: The model to train.
@@ -97,46 +107,89 @@ class Workload(ABC):
             epochs: Passes over it. A training may come in two parts, with one call each.
             peak_learning_rate: The recipe's, or a fraction of it for a trained model.
             seed: Seed of the shuffling.
-            teacher_logits: The reference's outputs on the train split, of shape (samples, ...), if
-                the model shall learn from them.
+            teacher: The reference, if the model shall learn from it: ``teacher.answers(inputs)``
+                returns its outputs by name for tensors by name.
+            teacher_logits: Its first output on the whole train split as it is stored, of shape
+                (samples, ...), for a method that takes this and no ``teacher``.
 
         Returns:
             The mean loss per epoch, for the training curves; empty if you have none.
         """
-        from paretune.runners.workload.training import train
+        from paretune.runners.workload.learning.teacher import StoredTeacher
+        from paretune.runners.workload.learning.training import judge_of, train
 
+        if teacher_logits is not None:
+            teacher = StoredTeacher(teacher_logits)
+        augments = type(self).augment is not Workload.augment
         return train(
             model,
             data,
             self.loss,
-            self.quality,
+            judge_of(self),
             epochs=epochs,
             recipe=self.recipe(),
             seed=seed,
             peak_learning_rate=peak_learning_rate,
-            teacher_logits=teacher_logits,
+            teacher=teacher,
+            augment=self.augment if augments else None,
         )
+
+    def augment(
+        self, inputs: dict[str, Tensor], targets: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return another view of a training batch, such as mirrored pictures; default: the same.
+
+        The teacher sees the same view as the model that learns.
+
+        Args:
+            inputs: A tensor per input, on the device that trains, by the names of the data's inputs
+                (``input``, ``input_1``, … where they have none).
+            targets: The batch's targets.
+        """
+        return inputs, targets
 
     def loss(self, outputs: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
         """Return the training loss of one batch, a scalar tensor.
 
         Args:
-            outputs: Logits of shape (batch, classes).
-            targets: Classes of shape (batch,).
-            teacher: The reference's logits, or ``None`` without a teacher.
+            outputs: Logits of shape (batch, classes); of a model with several outputs, a mapping of
+                them by name.
+            targets: Classes of shape (batch,), or whatever the data gives as targets.
+            teacher: The reference's outputs in the same form, or ``None`` without a teacher.
         """
-        from paretune.runners.workload.training import distillation_loss
+        from paretune.runners.workload.learning.losses import distillation_loss
 
         return distillation_loss(outputs, targets, teacher, self.recipe())
 
-    def quality(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    def quality(self, outputs: Any, targets: Any) -> float:
         """Return the quality of a model's outputs, higher is better; top-1 accuracy by default.
 
+        Write :meth:`metrics` instead for data larger than memory, or for several metrics.
+
         Args:
-            outputs: Outputs of the exported model in its runtime, of shape (samples, ...).
+            outputs: Outputs of the exported model in its runtime, of shape (samples, ...); a
+                mapping of them by name if the model has several.
             targets: The split's targets.
         """
-        return float((outputs.argmax(axis=1) == targets).mean())
+        from paretune.runners.workload.metrics.quality import accuracy
+
+        return accuracy(first_output(outputs) if isinstance(outputs, Mapping) else outputs, targets)
+
+    def metrics(self) -> Sequence[QualityMetric]:
+        """Return the metrics that judge a model, instead of :meth:`quality`.
+
+        They are given one batch after the other (see :class:`paretune.QualityMetric`). All are
+        recorded. The first is the objective, unless ``quality_metric`` names another.
+        """
+        return ()
+
+    def dynamic_axes(self) -> Mapping[str, Mapping[int, str]]:
+        """Return axes of inputs, besides the batch, whose size may differ between calls.
+
+        For example ``{"input_ids": {1: "length"}, "attention_mask": {1: "length"}}``: names of axes
+        by number, by the input's name (``input``, ``input_1``, … for inputs without one).
+        """
+        return {}
 
     def keep_layers(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the layers, besides the output layer, whose outputs pruning must not change."""

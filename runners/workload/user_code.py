@@ -94,22 +94,6 @@ def _imported(path: Path, reference: str) -> ModuleType:
     return module
 
 
-def modules_beside(path: Path) -> set[Path]:
-    """Return the workload's file and the imported files next to or below it."""
-    loaded = {Path(file).resolve() for m in list(sys.modules.values()) if (file := _file_of(m))}
-    folder = path.parent
-    return {path} | {
-        file for file in loaded if folder in file.parents and "site-packages" not in file.parts
-    }
-
-
-def _file_of(module: object) -> str | None:
-    """Return a module's source file; some modules (torch.ops) claim one that does not exist."""
-    spec = getattr(module, "__spec__", None)
-    file = getattr(spec, "origin", None)
-    return file if file and file.endswith(".py") and Path(file).is_file() else None
-
-
 def their_line(reference: str, path: Path, error: BaseException) -> str:
     """Describe an error in the user's file, with its line."""
     if isinstance(error, SyntaxError):

@@ -143,7 +143,9 @@ def _run_options(command: Any) -> Any:
     "--memory-limit-mb", type=click.IntRange(min=1), help="Memory limit per launch, for data."
 )
 @click.option(
-    "--timeout-s", type=click.FloatRange(min=0, min_open=True), help="Deadline per launch."
+    "--timeout-s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Deadline of a step of a launch: loading, or one call.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, raw samples included.")
 @click.option(
@@ -167,6 +169,7 @@ def measure(
     Without --inputs the model runs on random samples. Every launch is a fresh process, pinned to
     its cores, on an idle machine; disturbed launches are repeated.
     """
+    from paretune.runners.cores import limits_in_words
     from paretune.runners.failure import Failure
     from paretune.runners.measure.model_report import ModelReport, report
     from paretune.runners.measure.model_setup import ModelSetup
@@ -179,6 +182,8 @@ def measure(
     options = ModelSetup(**setup)
     settings = _settings(careful, memory_limit_mb, timeout_s)
     settings = replace(settings, load=_load(queries_per_s, single_stream, load_seconds))
+    if limits := limits_in_words(options.threads):
+        click.echo(f"note: {limits}", err=True)
     reports: list[ModelReport] = []
     failed = False
     for batch_size in batch_sizes:
@@ -240,7 +245,8 @@ def _settings(
     settings = CAREFUL if careful else MeasurementSettings()
     if memory_limit_mb is not None:
         settings = replace(settings, memory_limit_bytes=memory_limit_mb * 10**6)
-    return settings if timeout_s is None else replace(settings, timeout_s=timeout_s)
+    settings = settings if timeout_s is None else replace(settings, timeout_s=timeout_s)
+    return settings.claiming()
 
 
 def _load(queries_per_s: float | None, single_stream: bool, seconds: float) -> LoadSettings | None:

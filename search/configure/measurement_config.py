@@ -61,12 +61,20 @@ class MeasurementConfig(Section):
         _DEFAULTS.min_seconds, description="minimum timed part per launch"
     )
     min_iterations: Positive = Field(
-        _DEFAULTS.min_iterations, description="minimum timed calls per launch"
+        _DEFAULTS.min_iterations,
+        description="minimum timed calls per launch; more where a percentile needs them",
     )
     max_iterations: Positive = Field(
         _DEFAULTS.max_iterations, description="maximum timed calls per launch"
     )
-    timeout_s: Duration = Field(_DEFAULTS.timeout_s, description="deadline per launch")
+    quality_samples: Positive | None = Field(
+        None,
+        description="samples of the validation split that judge a candidate during the search; "
+        "default: all. Published points are judged on the whole test split",
+    )
+    timeout_s: Duration = Field(
+        _DEFAULTS.timeout_s, description="deadline of a step of a launch: loading, or one call"
+    )
     memory_limit_bytes: Positive | None = Field(
         None, description="memory limit per launch, for data; default: 0.9 of the memory"
     )
@@ -91,7 +99,7 @@ class MeasurementConfig(Section):
 
     def settings(self) -> MeasurementSettings:
         """Return the settings for runners."""
-        values = self.model_dump() | {
+        values = self.model_dump(exclude={"quality_samples"}) | {
             "max_launches": self.max_launches or self.launches,
             "load": self.load and LoadSettings(**self.load.model_dump()),
         }

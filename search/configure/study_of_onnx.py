@@ -7,7 +7,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from paretune.runners.environment import available_cores
+from paretune.runners.cores import available_cores
 from paretune.runners.formats import FORMATS
 from paretune.runners.workload.model_file import fixed_batch
 from paretune.spaces import SCHEMES, StudyError

@@ -22,6 +22,7 @@ from paretune.runners.execute.job import Launch, Score
 from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Campaign, Entry, Launched
 from paretune.runners.measure.evaluator import Evaluator, Scored, resampled_quality
+from paretune.runners.measure.flips import with_flips
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
@@ -86,6 +87,7 @@ class Confirmation:
         self._campaign = Campaign(evaluator.runners, evaluator.settings, [])
         self._occasion, self._numbers = f"confirmation {uuid4().hex}", count()
         self._trials = -1
+        self._baseline_answers = ""
         self._expected_s = 0.0
 
     def seconds(self, budget_s: float) -> float:
@@ -155,7 +157,16 @@ class Confirmation:
         if isinstance(scored, Failure):
             self._drop(record, scored.message)
             return None
-        return Point(record, Entry(artifact, run), scored.value, list(scored.resampled))
+        if record is self.history.baseline:
+            self._baseline_answers = scored.answers
+        return Point(
+            record,
+            Entry(artifact, run),
+            scored.value,
+            list(scored.resampled),
+            scored.more,
+            scored.answers,
+        )
 
     def _launch(self, entry: Entry) -> Launched | Failure:
         samples, number = self.evaluator.samples, next(self._numbers)
@@ -289,8 +300,11 @@ class Confirmation:
         quality = resampled_quality(point.quality, point.resampled)
         old = point.record.measurement
         others = {name: each.for_repetition() for name, each in measured.statistics.items()}
-        return replace(
+        more = {name: Statistic(value) for name, value in point.more.items()}
+        fresh = replace(
             measured,
-            statistics={**others, **times, self.history.quality_metric: quality},
+            statistics={**others, **times, **more, self.history.quality_metric: quality},
             providers=old.providers if old else {},
+            answers=point.answers,
         )
+        return with_flips(fresh, self._baseline_answers, self.evaluator.store)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -41,12 +41,16 @@ class Point:
         entry: Its launches.
         quality: Its quality on the test split.
         resampled: Its quality on bootstrap samples of that split; empty if unknown.
+        more: Further metrics on that split.
+        answers: Digest of its answers there; empty if it has none.
     """
 
     record: TrialRecord
     entry: Entry
     quality: float
     resampled: list[float]
+    more: Mapping[str, float] = field(default_factory=dict)
+    answers: str = ""
 
 
 class FreshPoints:

@@ -19,6 +19,7 @@ from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact import artifact_file, file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.outputs import whole_outputs
 from paretune.search.deliver.bundle_folder import MANIFEST, replaced
 from paretune.search.deliver.card import write_card
 from paretune.search.deliver.choice import baseline
@@ -150,6 +151,11 @@ def input_files(folder: Path, count: int) -> list[Path]:
     return [folder / f"inputs{f'_{place}' if place else ''}.npy" for place in range(count)]
 
 
+def output_files(folder: Path, count: int) -> list[Path]:
+    """Return a bundle's files of answers, one per output of the model, in order."""
+    return [folder / f"outputs{f'_{place}' if place else ''}.npy" for place in range(count)]
+
+
 def _write_samples(
     folder: Path, model: Path, run: RunSpec, runner: ProcessRunner, samples: Samples
 ) -> None:
@@ -164,6 +170,8 @@ def _write_samples(
         )
         if isinstance(answers, Failure):
             raise StudyError(f"the picked model does not run here: {answers.message}")
-        shutil.copyfile(answers.outputs, folder / "outputs.npy")
+        outputs = whole_outputs(answers.outputs)
+        for file, array in zip(output_files(folder, len(outputs)), outputs, strict=True):
+            np.save(file, array)
     if samples.pipeline is not None:
         shutil.copyfile(samples.pipeline.file, folder / "pipeline.py")

@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 
 _FILES = (
     "inputs*.npy",
-    "outputs.npy",
+    "outputs*.npy",
     "pipeline.py",
     "README.md",
     "frontier.png",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from paretune.runners.metric import is_quality
+from paretune.runners.metric import calls_for, is_quality, percentile_of
 from paretune.search.deliver.ranking import Ranking
 from paretune.search.deliver.reference_speed import ReferenceSpeed
 from paretune.search.record.history import History
@@ -105,6 +105,14 @@ def _fitting(history: History, wish: Wish) -> list[TrialRecord]:
     """Return the points that keep a wish, in no order."""
     limits = wished_limits(history, wish)
     pool = points(history)
+    if without := [record for record in pool if wish.latency_metric not in record.metrics]:
+        calls = calls_for(percentile_of(wish.latency_metric))
+        raise StudyError(
+            f"{wish.latency_metric} was not recorded for {len(without)} of {len(pool)} points: it "
+            f"takes {calls} calls in each launch, and theirs had fewer. Write `wish: {{percentile: "
+            f"{wish.percentile}}}` into the study file and run `paretune confirm`, or pick by "
+            "another --percentile"
+        )
     if wish.batch_size is not None:
         sizes = sorted({record.candidate.run.batch_size for record in pool})
         pool = [record for record in pool if record.candidate.run.batch_size == wish.batch_size]

@@ -32,8 +32,9 @@ class ReferenceSpeed:
     def __init__(self, fresh: Sequence[TrialRecord], history: History, latency_metric: str) -> None:
         self._latency = latency_metric
         kinds = (fresh, history.measured)
-        self._values = [{r.number: r.metrics for r in records} for records in kinds]
-        self._references = [_fastest(records, latency_metric) for records in kinds]
+        timed = [[each for each in records if latency_metric in each.metrics] for records in kinds]
+        self._values = [{r.number: r.metrics for r in records} for records in timed]
+        self._references = [_fastest(records, latency_metric) for records in timed]
 
     def beats(self, record: TrialRecord) -> bool:
         """Tell whether the reference is faster than a point.

@@ -33,10 +33,7 @@ def print_reports(reports: Sequence[ModelReport]) -> None:
             continue
         cells = [_with_interval(name, each.statistics[name]) for each in reports]
         table.add_row(name, *cells)
-    launches = [
-        f"{len(each.timing.launches)}, {each.timing.contaminated} disturbed" for each in reports
-    ]
-    table.add_row("launches", *launches)
+    table.add_row("launches", *(_launches(each) for each in reports))
     table.add_row("resolved", *("yes" if each.timing.is_resolved else "no" for each in reports))
     first = reports[0]
     on = f"{first.run.runner}, {first.run.execution_provider}, {first.run.intra_op_threads} threads"
@@ -95,6 +92,13 @@ def write_histograms(reports: Sequence[ModelReport], path: Path) -> None:
     figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False})
 
 
+def _launches(report: ModelReport) -> str:
+    timing = report.timing
+    unsteady = sum(not launch.warmup_steady for launch in timing.launches)
+    never = f", {unsteady} never steady" if unsteady else ""
+    return f"{len(timing.launches)}, {timing.contaminated} disturbed{never}"
+
+
 def _proof(report: ModelReport) -> str:
     return ", ".join(
         f"{share.nodes} nodes ({share.time_share:.0%} of the time) ran on {name}"
@@ -107,7 +111,7 @@ def _cost(report: ModelReport) -> str:
     rest = report.total_s - cost.timed_s - cost.starting_s - cost.waiting_s
     return (
         f"took {report.total_s:.1f} s: {cost.timed_s:.1f} timed, {cost.starting_s:.1f} starting "
-        f"{len(report.timing.launches) + report.timing.contaminated} processes, "
+        f"{cost.processes} processes, "
         f"{cost.waiting_s:.1f} waiting, {rest:.1f} for proof and profile"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from paretune.search.record.history import History
 from paretune.search.record.words import close_calls_text, goals_text, values_text
 from paretune.search.review.frontier_rows import frontier_texts
+from paretune.spaces import digest
 
 _FRONTIER_ROWS = 30  # MLflow cuts a description at 8,000 characters
 
@@ -73,7 +74,8 @@ def _setting(history: History, definition: Mapping[str, Any]) -> list[str]:
     for limit in history.constraints:
         lines.append(f"- limit: {limit.metric} at {limit.bound:g}")
     if workload := definition.get("workload"):
-        code = str(definition.get("code or data of the workload", ""))[:12]
+        code = definition.get("code or data of the workload", "")
+        code = (code if isinstance(code, str) else digest(code))[:12]
         lines.append(f"- workload: {workload}, code and data {code}")
     if history.baseline and history.baseline.measurement:
         environment = history.baseline.measurement.environment

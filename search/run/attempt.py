@@ -92,6 +92,10 @@ class Attempt:
         build, run = self.trial.candidate.build, self.trial.candidate.run
         if self.latency_first == "never" or self.gate.quality_bound(build) is None:
             return None
+        if build.fp32_layer_share:
+            return (
+                None  # which layers stay in fp32 depends on their weights, and so the latency does
+            )
         missing = yield from self._do(Missing(build, self.site.model_format))
         if isinstance(missing.value, Failure):
             return missing.value

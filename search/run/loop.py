@@ -75,6 +75,7 @@ class Loop:
         store_limit: Limits the size of the artifact store, if it is limited.
         clock: Returns the time in seconds; the executor's time, if that simulates one.
         started: When the budget's hours began, on that clock; now by default.
+        completed: Adds to a record what is known only beside the baseline's.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Loop:
     reserve: Callable[[float], float] = lambda budget_s: 0.0
     clock: Callable[[], float] = time.monotonic
     started: float | None = None
+    completed: Callable[[TrialRecord], TrialRecord] = lambda record: record
     _held: list[TrialRecord] = field(default_factory=list, init=False)
     _flights: list[Flight] = field(default_factory=list, init=False)
 
@@ -274,6 +276,7 @@ class Loop:
         Until something has been measured, failures are only held back: if the environment is
         broken, they say nothing about the candidates, and the next start tries them again.
         """
+        record = self.completed(record)
         self.history.add(record)
         if self.history.measured:
             for earlier in self._held:

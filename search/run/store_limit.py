@@ -25,12 +25,14 @@ _LOG = logging.getLogger("paretune")
 def needed_files(history: History) -> set[str]:
     """Return the digests of the files that a study publishes, or may have to measure again.
 
-    These are the files of the baseline, of the search's frontier, of the points that confirmation
-    would measure, and of the confirmed points.
+    These are the files of the baseline and its answers, of the search's frontier, of the points
+    that confirmation would measure, and of the confirmed points.
     """
     base = history.baseline
     records = [*history.frontier, *plausible(history), *([base] if base else [])]
     files = {record.measurement.artifact for record in records if record.measurement}
+    if base and base.measurement and base.measurement.answers:
+        files.add(base.measurement.answers)
     return files | {point.measurement.artifact for point in history.confirmed}
 
 

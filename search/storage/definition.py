@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import optuna
 from paretune.search.record.objective import Objective
 from paretune.spaces import OPTIONAL_AXES, StudyError
 
+_LOG = logging.getLogger("paretune")
+CODE = "code or data of the workload"
 _OURS = "paretune_"
 
 
@@ -17,6 +20,9 @@ def refuse_changed(
     existing: Mapping[str, Any], definition: Mapping[str, Any], name: str, url: str
 ) -> None:
     """Check that a study is continued with the definition it was started with.
+
+    Code and data have a digest per part. A study of an earlier version has one for all, made in
+    another way, which cannot be compared.
 
     Args:
         existing: The definition that the study was created with.
@@ -29,12 +35,36 @@ def refuse_changed(
     """
     known = {**existing, "space": {**OPTIONAL_AXES, **existing.get("space", {})}}
     changed = [key for key, value in definition.items() if known.get(key) != value]
+    if CODE in changed:
+        changed.remove(CODE)
+        then, now = known.get(CODE), definition[CODE]
+        if isinstance(then, Mapping):
+            parts = sorted(part for part in {*then, *now} if then.get(part) != now.get(part))
+            changed.append(f"{CODE} ({', '.join(parts)})")
     if changed:
         raise StudyError(
             f"the study {name!r} in {url} was started with another "
             f"{', '.join(changed)}; set a new `name` for the changed study (its builds are still "
             "reused), or undo the change"
         )
+
+
+def renewed(
+    existing: Mapping[str, Any], definition: Mapping[str, Any], name: str
+) -> Mapping[str, Any] | None:
+    """Return an earlier version's definition with the parts of the workload that it lacks.
+
+    Returns:
+        ``None`` if it lacks none.
+    """
+    if not isinstance(existing.get(CODE), str):
+        return None
+    _LOG.warning(
+        "the study %r is of an earlier version of Paretune, whose builds cannot be looked up: its "
+        "trials and published points stay, and what further trials need is built again",
+        name,
+    )
+    return {**existing, CODE: definition[CODE]}
 
 
 def refuse_foreign(study: optuna.Study, objectives: Sequence[Objective], url: str) -> None:

@@ -27,7 +27,7 @@ from paretune.search.record.unfinished import Unfinished
 from paretune.search.storage.collector import collector_off
 from paretune.search.storage.confirmed_points import ConfirmedPoints
 from paretune.search.storage.database import open_database
-from paretune.search.storage.definition import refuse_changed, refuse_foreign
+from paretune.search.storage.definition import refuse_changed, refuse_foreign, renewed
 from paretune.search.storage.owner import Owner
 from paretune.search.storage.ownership import Ownership, who_owns
 from paretune.search.storage.patience import patiently
@@ -99,7 +99,11 @@ class StudyStorage:
             is_new = self._patiently(lambda: kept.swap(None, made))
         # If two processes create it at once, the first definition counts.
         if not is_new:
-            refuse_changed(self.definition or {}, definition, self.name, self.url)
+            existing = self.definition or {}
+            refuse_changed(existing, definition, self.name, self.url)
+            if (new := renewed(existing, definition, self.name)) is not None:
+                kept = StudyAttribute(self._database, self._study_id, _DEFINITION)
+                self._patiently(lambda: kept.swap(kept.read(), json.dumps(new)))
         self._distributions = {
             axis.name: CategoricalDistribution(axis.values) for axis in space.axes
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paretune.runners.environment import available_cores, memory_bytes
+from paretune.runners.cores import available_cores
+from paretune.runners.environment import memory_bytes
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.search.configure.schema import StudyConfig
 from paretune.search.study.open_study import OpenStudy

@@ -34,7 +34,7 @@ def measure(
     Raises:
         StudyError: If it cannot run, with the reason.
     """
-    file, settings = Path(model), CAREFUL if careful else MeasurementSettings()
+    file, settings = Path(model), (CAREFUL if careful else MeasurementSettings()).claiming()
     with _setup(setup).ready(file, batch_size) as (runner, run, samples):
         return _told(report_model(runner, file, run, samples, settings))
 

@@ -9,24 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners import gpu
-from paretune.runners.environment import available_cores, fingerprint
+from paretune.runners.cores import available_cores
+from paretune.runners.environment import fingerprint
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.stored_samples import StoredPipeline
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import METRICS, latency
 from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.launched.counters import energy_mj
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_attribute
 from paretune.search.configure.schema import RunnerConfig, StudyConfig
 from paretune.search.record.objective import Constraint, Objective, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.storage.definition import CODE
 from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.samples import confirmed_samples, split_samples
 from paretune.spaces import (
@@ -121,7 +125,7 @@ def study_definition(
     """Return the definition of a study, which cannot change once the study has started."""
     return {
         "workload": config.workload,
-        "code or data of the workload": info.fingerprint,
+        CODE: workload_parts(info, space),
         "quality_metric": info.quality_metric,
         "space": {axis.name: list(axis.values) for axis in space.axes},
         "objectives": [asdict(objective) for objective in objectives],
@@ -130,6 +134,21 @@ def study_definition(
         "measurement": asdict(config.measurement.settings()),
         "machine": [fingerprint()["processor"], fingerprint()["cores"]],
     }
+
+
+def workload_parts(info: WorkloadInfo, space: SearchSpace) -> dict[str, str]:
+    """Return the digests of the parts of a workload that a study's trials depend on.
+
+    The test split is not among them: it judges what is published, and every confirmation is made
+    anew. Nor are models that the space does not try, and metrics beside the objective.
+    """
+    tried = {"reference", *map(str, space.axis("student").values)}
+    left_out = {
+        "the test split",
+        "all metrics",
+        *(f"the model {name}" for name in info.models if name not in tried),
+    }
+    return {part: each for part, each in info.parts.items() if part not in left_out}
 
 
 def check_counters(
@@ -207,12 +226,18 @@ def study_evaluator(
         store,
         quality_metric=info.quality_metric,
         fingerprint=info.fingerprint,
-        samples=split_samples(worker, "validation", pipeline),
+        judging=info.judging,
+        samples=split_samples(worker, "validation", pipeline, config.measurement.quality_samples),
         folder=study.paths.folder,
-        score=worker.score,
-        resample=worker.resample,
-        settings=config.measurement.settings(),
+        judge=worker.judge,
+        settings=_settings(config),
     )
+
+
+def _settings(config: StudyConfig) -> MeasurementSettings:
+    """Return how a study measures: with calls enough for each percentile that it asks for."""
+    wanted = [entry.metric for entry in (*(config.objectives or ()), *config.constraints)]
+    return config.measurement.settings().claiming([*wanted, latency(config.wish.percentile)])
 
 
 def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failure]:
@@ -225,7 +250,7 @@ def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failu
     if samples is None:
         raise StudyError("the study was not confirmed: run `paretune confirm` first")
     samples.files(store, study.paths.folder)  # the reason is told before the first measurement
-    settings = config.confirmation.settings(config.measurement.settings())
+    settings = config.confirmation.settings(_settings(config))
 
     def measure(record: TrialRecord) -> Measurement | Failure:
         run = record.candidate.run
@@ -236,10 +261,10 @@ def study_timer(study: OpenStudy) -> Callable[[TrialRecord], Measurement | Failu
             store,
             quality_metric="",
             fingerprint="",
+            judging="",
             samples=samples,
             folder=study.paths.folder,
-            score=lambda *_: 0.0,
-            resample=lambda *_: [],
+            judge=lambda *_: Judged({}),
             settings=settings,
         )
         artifact = record.measurement.artifact if record.measurement else ""

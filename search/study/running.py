@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from paretune.runners.cores import limits_in_words
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.execute.training_cards import training_cards
@@ -27,6 +29,7 @@ from paretune.search.propose.time_limit import Affordable
 from paretune.search.record.history import History
 from paretune.search.record.objective import MOST_OBJECTIVES
 from paretune.search.record.under_way import UnderWay
+from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
 from paretune.search.run.ending import ending
 from paretune.search.run.loop import Loop, SearchResult
@@ -46,6 +49,8 @@ from paretune.search.study.parts import (
     study_space,
 )
 from paretune.spaces import SearchSpace
+
+_LOG = logging.getLogger("paretune")
 
 
 def run_study(
@@ -74,6 +79,8 @@ def run_study(
     study = OpenStudy(path, describe_workload)
     config, paths, store = study.config, study.paths, study.store
     sought = config.wish.to_wish(config.space.batch_size, wish or {})
+    if limits := limits_in_words(min(config.space.intra_op_threads)):
+        _LOG.warning(limits)
     switch_off_telemetry()
     if config.tracking:
         # MLflow takes seconds to import; meanwhile another process loads the workload.
@@ -102,6 +109,7 @@ def run_study(
         records = storage.records()
         history = History(objectives, constraints, info.quality_metric, records, sought)
         evaluator = study_evaluator(study, pool.service, info)
+        evaluator.settings = evaluator.settings.claiming([sought.latency_metric])
         check_versions(history.measured, evaluator, space)
         check_counters(evaluator, space, [*objectives, *constraints])
         deadline = None if budget.hours is None else started + budget.hours * 3600
@@ -144,6 +152,7 @@ def run_study(
             reserve=confirmation.seconds if confirmation else lambda budget_s: 0.0,
             started=started,
             store_limit=limit,
+            completed=lambda record: beside_baseline(record, history, store),
         ).run(budget)
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):

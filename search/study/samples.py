@@ -11,19 +11,23 @@ from paretune.search.study.open_study import OpenStudy
 
 
 def split_samples(
-    worker: BuildWorker, split: str, pipeline: StoredPipeline | None = None
+    worker: BuildWorker,
+    split: str,
+    pipeline: StoredPipeline | None = None,
+    most: int | None = None,
 ) -> StoredSamples:
-    """Put a split's inputs into the store, and its requests if the model has a pipeline.
+    """Put a split's samples into the store, and its requests if the model has a pipeline.
 
     Args:
         worker: Has the workload and writes to the store.
         split: ``validation`` or ``test``.
         pipeline: The pipeline, with the requests of any split.
+        most: How many of the samples, drawn over the whole split; all of them by default.
     """
-    inputs = tuple(worker.put_inputs(split))
+    samples = worker.put_samples(split, most)
     if pipeline is not None:
-        pipeline = replace(pipeline, requests=worker.put_requests(split))
-    return StoredSamples(split, inputs, pipeline)
+        pipeline = replace(pipeline, requests=worker.put_requests(split, most))
+    return replace(samples, pipeline=pipeline)
 
 
 def confirmed_samples(study: OpenStudy) -> StoredSamples | None:

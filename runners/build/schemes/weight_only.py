@@ -1,6 +1,5 @@
 """Weights in 8 or 4 bits, by NNCF; activations stay fp32."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,10 @@ from typing import Any
 import nncf
 import onnx
 
+from paretune.runners.build.schemes.weight_groups import GROUP, is_better_grouped
 from paretune.runners.build.stages import StageInput
-from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS, constants
+from paretune.runners.build.stages.sensitivity import constants
 from paretune.runners.workload.onnx_weights import check_fits_one_file, save_onnx
-
-_GROUP = 32
-"""Weights per scale, where a MatMul has a scale per group. Chosen by judgement: other sizes are
-untested.
-"""
 
 
 def make_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
@@ -26,7 +21,8 @@ def make_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
 def make_int4(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """Store weights in 4 bits, with a scale per group of 32 where that is faster."""
     # ONNX Runtime rejects group-wise scales on a Gemm, and fuses only group-wise ones of a MatMul.
-    grouped = _is_better_grouped(given.parent_file)
+    model = onnx.load(given.parent_file)
+    grouped = is_better_grouped(model, constants(model))
     _compress_weights(
         given,
         path,
@@ -34,7 +30,7 @@ def make_int4(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
         ["Gemm"] if grouped else [],
         mode=nncf.CompressWeightsMode.INT4_SYM,
         ratio=1.0,
-        group_size=_GROUP if grouped else -1,
+        group_size=GROUP if grouped else -1,
         all_layers=True,
     )
 
@@ -53,16 +49,3 @@ def _compress_weights(
     model = onnx.load(given.parent_file)
     check_fits_one_file(model)
     save_onnx(nncf.compress_weights(model, ignored_scope=ignored, **options), path)
-
-
-def _is_better_grouped(path: Path) -> bool:
-    """Tell whether most int4 weights could have one scale per group: MatMuls of fitting width."""
-    model = onnx.load(path)
-    weights, sizes = constants(model), Counter[str]()
-    for node in model.graph.node:
-        if node.op_type in WITH_WEIGHTS and node.input[1] in weights:
-            weight = weights[node.input[1]]
-            if node.op_type == "MatMul" and weight.shape[-2] % _GROUP:
-                return False
-            sizes[node.op_type] += weight.size
-    return sizes["MatMul"] > sizes["Gemm"]

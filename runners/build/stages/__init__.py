@@ -16,8 +16,7 @@ from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.spaces import SCHEMES, resolve
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from paretune.runners.workload.learning.teacher import Teacher
     from paretune.runners.workload.loaded import LoadedWorkload
 
 
@@ -30,14 +29,14 @@ class StageInput:
         parent: File of the previous stage, or ``None`` for the first.
         params: The stage's parameters.
         folder: An empty folder to write the output into.
-        teacher_logits: Returns the reference's outputs on the train split.
+        teacher: Returns the reference as a teacher.
     """
 
     loaded: LoadedWorkload
     parent: Path | None
     params: Mapping[str, Any]
     folder: Path
-    teacher_logits: Callable[[], Tensor]
+    teacher: Callable[[], Teacher]
 
     @property
     def parent_file(self) -> Path:
@@ -55,25 +54,28 @@ class StageOutput:
         path: The file.
         metrics: Metrics it observed, by name.
         train_losses: The mean training loss of each epoch, if it trains.
+        notes: What a person should know of it.
     """
 
     path: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
     train_losses: Sequence[float] = ()
+    notes: Sequence[str] = ()
 
 
 _VERSIONS = {
     "import-model": 1,
-    "reference": 3,
+    "reference": 4,
     "skeleton": 1,
-    "distill-short": 3,
-    "distill": 4,
-    "prune": 1,
-    "fine-tune-short": 3,
-    "fine-tune": 4,
-    "qat-short": 3,
-    "qat": 3,
-    "quantize": 5,
+    "pretrained": 1,
+    "distill-short": 4,
+    "distill": 5,
+    "prune": 2,
+    "fine-tune-short": 4,
+    "fine-tune": 5,
+    "qat-short": 4,
+    "qat": 4,
+    "quantize": 6,
 }
 
 

@@ -1,49 +1,61 @@
 """Stage "export-program": from a PyTorch model to a file that PyTorch itself runs (``.pt2``)."""
 
+import copy
 import warnings
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from paretune.runners.build.checkpoint import load_checkpoint
+from paretune.runners.build.export_check import CHECKED_SAMPLES, check_answers, export_reason
 from paretune.runners.build.stages import StageInput, StageOutput
-from paretune.runners.build.tracing import example_inputs, same_batch
+from paretune.runners.build.tracing import Exported, call, dynamic_shapes, example_inputs
 from paretune.runners.failure import FailureKind, StageError
+from paretune.runners.workload.learning.forward import as_array
+from paretune.runners.workload.outputs import named_outputs
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
+_LIMITS = {"fp16": 0.05, "bf16": 0.2}
+"""Largest differences from the model in fp32 that precision explains, as a share of the largest
+output. Untested.
+"""
+
 
 def run(given: StageInput) -> StageOutput:
-    """Export with a dynamic batch axis, in the precision that ``params["quantization"]`` names."""
-    model, _, _ = load_checkpoint(given.loaded, given.parent_file)
-    dtype = _DTYPES.get(given.params["quantization"])
-    if dtype is not None:
-        model = _Cast(model, dtype)
-    path, inputs = given.folder / "model.pt2", example_inputs(given.loaded)
+    """Export with a dynamic batch axis, in the precision that ``params["quantization"]`` names.
+
+    The file must give the model's outputs.
+    """
+    loaded, precision = given.loaded, given.params["quantization"]
+    model, _, _ = load_checkpoint(loaded, given.parent_file)
+    path, example = given.folder / "model.pt2", example_inputs(loaded)
+    with torch.no_grad():
+        outputs = call(model, example)
+    dtype = _DTYPES.get(precision)
+    exported = model
+    if dtype is not None or example.kwargs or not isinstance(outputs, torch.Tensor):
+        exported = Exported(copy.deepcopy(model), tuple(example.tensors), dtype)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.export.export(
-                model,
-                inputs,
-                dynamic_shapes=same_batch(model, inputs),
+                exported,
+                tuple(example.tensors.values()),
+                dynamic_shapes=dynamic_shapes(exported, example, loaded.workload.dynamic_axes()),
             )
             torch.export.save(program, path)
     except Exception as error:
         raise StageError(
-            FailureKind.UNSUPPORTED, f"torch.export rejected the model: {error}"
+            FailureKind.UNSUPPORTED,
+            f"torch.export rejected the model: {export_reason(loaded.path, error)}",
         ) from error
+    several = example_inputs(loaded, CHECKED_SAMPLES)
+    with torch.no_grad():
+        right = named_outputs(call(model, several))
+        got = named_outputs(program.module()(*several.tensors.values()))
+    check_answers(
+        {name: as_array(each) for name, each in right.items()},
+        {name: as_array(each) for name, each in got.items()},
+        _LIMITS.get(precision, 1e-3),
+    )
     return StageOutput(path)
-
-
-class _Cast(nn.Module):
-    """Another precision inside; inputs and outputs stay fp32, like the caller's data."""
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model, self.dtype = model.to(dtype), dtype
-
-    def forward(self, *inputs: Tensor) -> Any:
-        cast = (each.to(self.dtype) if each.is_floating_point() else each for each in inputs)
-        return self.model(*cast).float()

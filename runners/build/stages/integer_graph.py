@@ -52,6 +52,8 @@ def quantize_biases(model: onnx.ModelProto) -> None:
         if node.input[0] not in scales or node.input[1] not in scales:
             continue
         bias = onnx.numpy_helper.to_array(values[node.input[2]])
+        if bias.shape[:1] == (1,) and bias.ndim == 2:
+            bias = bias[0]  # the same for every sample, as a vector is
         scale = (scales[node.input[0]] * scales[node.input[1]]).astype(np.float32)
         if scale.size not in (1, bias.size):
             continue

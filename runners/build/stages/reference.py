@@ -6,9 +6,11 @@ from paretune.spaces import REFERENCE
 
 
 def run(given: StageInput) -> StageOutput:
-    """Build the reference and let the workload set its trained weights."""
-    model = given.loaded.build_model(REFERENCE)
-    given.loaded.workload.train_reference(model, given.loaded.data)
+    """Build the reference, and let the workload set its trained weights unless it has them."""
+    loaded = given.loaded
+    model = loaded.build_model(REFERENCE)
+    if loaded.origin(REFERENCE) != "trained":
+        loaded.workload.train_reference(model, loaded.data)
     path = given.folder / "reference.safetensors"
     save_checkpoint(model.cpu().eval(), path, student=REFERENCE, pruning=[])
     return StageOutput(path)

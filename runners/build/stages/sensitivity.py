@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from paretune.runners.build.schemes.weight_groups import GROUP, is_better_grouped
 from paretune.runners.onnx_session import cpu_session
 from paretune.runners.workload.onnx_weights import serialized
 from paretune.spaces import SchemeRecord
@@ -51,10 +52,13 @@ def sensitivities(
 ) -> dict[str, float]:
     """Return each layer's noise-to-signal ratio by name (arguments: :func:`most_sensitive`)."""
     weights = constants(model)
-    layers = [node for node in model.graph.node if _is_quantized(node, weights, scheme)]
+    group = GROUP if _is_grouped(scheme) and is_better_grouped(model, weights) else 0
+    kinds = ("MatMul",) if group else _kinds(scheme)
+    layers = [node for node in model.graph.node if _is_quantized(node, weights, scheme, kinds)]
     wanted = {name for node in layers for name in node.input if name and name not in weights}
-    values = _values(model, feeds[:_FEEDS], wanted)
-    return {node.name: _noise(model, node, weights, values, scheme) for node in layers}
+    drawn = np.random.default_rng(0).permutation(len(feeds))[:_FEEDS]  # they may be sorted
+    values = _values(model, [feeds[place] for place in drawn], wanted)
+    return {node.name: _noise(model, node, weights, values, scheme, group) for node in layers}
 
 
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
@@ -67,13 +71,23 @@ def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     return {name: onnx.numpy_helper.to_array(tensor) for name, tensor in found.items()}
 
 
+def _kinds(scheme: SchemeRecord) -> tuple[str, ...]:
+    """Return the operators that a scheme quantizes; without static ranges, no convolutions."""
+    return (*WITH_WEIGHTS, "Conv", "ConvTranspose") if scheme.mode == "static" else WITH_WEIGHTS
+
+
+def _is_grouped(scheme: SchemeRecord) -> bool:
+    """Tell whether a scheme has a scale per group of weights, where that is faster."""
+    return scheme.mode == "weight" and scheme.weight_bits < 8
+
+
 def _is_quantized(
-    node: onnx.NodeProto, weights: Mapping[str, NDArray[Any]], scheme: SchemeRecord
+    node: onnx.NodeProto,
+    weights: Mapping[str, NDArray[Any]],
+    scheme: SchemeRecord,
+    kinds: Sequence[str],
 ) -> bool:
-    """Tell whether a scheme quantizes a node; dynamic and weight-only schemes skip convolutions."""
-    if scheme.mode == "static":
-        return node.op_type in (*WITH_WEIGHTS, "Conv", "ConvTranspose")
-    return node.op_type in WITH_WEIGHTS and node.input[1] in weights
+    return node.op_type in kinds and (scheme.mode == "static" or node.input[1] in weights)
 
 
 def _output_channels(node: onnx.NodeProto) -> int:
@@ -110,25 +124,28 @@ def _noise(
     weights: Mapping[str, NDArray[Any]],
     values: Mapping[str, list[NDArray[Any]]],
     scheme: SchemeRecord,
+    group: int,
 ) -> float:
     names = [name for name in dict.fromkeys(node.input) if name]
     alone = _alone(model, node, names, weights, values)
     session = cpu_session(alone.SerializeToString(), threads=0)
     operands = list(node.input)[:2]
     rounded = {
-        name: _rounded_weight(weights[name], scheme.weight_bits, _output_channels(node))
+        name: _rounded_weight(weights[name], scheme.weight_bits, _output_channels(node), group)
         for name in operands
         if name in weights
     }
+    inputs = [name for name in operands if name in values and scheme.activation_bits < 16]
     ends = {
         name: (min(v.min() for v in values[name]), max(v.max() for v in values[name]))
-        for name in operands
-        if name in values and scheme.activation_bits < 16
+        for name in inputs
     }
     signal = noise = 0.0
     for turn in range(len(next(iter(values.values())))):
         exact = {n: weights[n] if n in weights else values[n][turn] for n in names}
         coarse = exact | rounded
+        if scheme.mode == "dynamic":  # it finds the range in every call
+            ends = {name: (exact[name].min(), exact[name].max()) for name in inputs}
         coarse |= {n: _rounded(exact[n], *ends[n], scheme.activation_bits) for n in ends}
         [right], [got] = session.run(None, exact), session.run(None, coarse)
         signal += float(np.sum(np.square(right, dtype=np.float64)))
@@ -157,14 +174,19 @@ def _alone(
     return inferred
 
 
-def _rounded_weight(weight: NDArray[Any], bits: int, channels: int) -> NDArray[Any]:
-    """Round a weight symmetrically, with one scale per output channel."""
-    axes = tuple(axis for axis in range(weight.ndim) if axis != channels % weight.ndim)
+def _rounded_weight(weight: NDArray[Any], bits: int, channels: int, group: int) -> NDArray[Any]:
+    """Round a weight symmetrically, with one scale per output channel, or per group of inputs."""
+    shape = weight.shape
+    if group:  # the last axis but one, of a MatMul, holds the inputs
+        weight = weight.reshape(*shape[:-2], shape[-2] // group, group, shape[-1])
+        axes: tuple[int, ...] = (weight.ndim - 2,)
+    else:
+        axes = tuple(axis for axis in range(weight.ndim) if axis != channels % weight.ndim)
     most = 2 ** (bits - 1) - 1
     scale = np.abs(weight).max(axis=axes, keepdims=True) / most
     scale = np.where(scale > 0, scale, 1.0)
     rounded: NDArray[Any] = (np.round(weight / scale) * scale).astype(weight.dtype)
-    return rounded
+    return rounded.reshape(shape)
 
 
 def _rounded(array: NDArray[Any], low: float, high: float, bits: int) -> NDArray[Any]:

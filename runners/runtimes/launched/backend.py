@@ -50,8 +50,11 @@ class Job(TypedDict, total=False):
         batch_size: Samples per call.
         axes: The candidate's values on axes of other packages.
         inputs: One file of samples per input.
+        output_axes: The outputs to write, with the axis that is the sample, ``None`` if there is no
+            such axis; if empty, all of them, with the first axis.
         device: The device to count energy on, such as ``cpu``.
         card: The card's UUID and where its library lies, if the device is one.
+        throttled: Files of control groups that count for how long a quota stopped the process.
         warmup_seconds: Longest warm-up.
         min_seconds: Shortest time to time for.
         min_iterations: Fewest calls.
@@ -79,8 +82,10 @@ class Job(TypedDict, total=False):
     batch_size: int
     axes: dict[str, Any]
     inputs: list[str]
+    output_axes: dict[str, int | None]
     device: str
     card: dict[str, str] | None
+    throttled: list[str]
     warmup_seconds: float
     min_seconds: float
     min_iterations: int
@@ -120,7 +125,8 @@ class Model(Protocol):
 
     A model may also have ``proof()``, which is asked for after everything was timed and tells what
     it ran on (the fields of ``LaunchProof``), and ``resident(feed)``, which returns a call whose
-    data stays on the card, or ``None`` without one.
+    data stays on the card, or ``None`` without one. ``output_names`` are the names of its outputs,
+    in order; without it they are called ``output``, ``output_1``, …
 
     Attributes:
         input_names: Names of its inputs, in order.
@@ -137,7 +143,12 @@ class Model(Protocol):
         """Run once and return the outputs as arrays, finished and in the host's memory."""
 
     def profile(self, feed: Any, calls: int) -> list[Node]:
-        """Return every node that ran, with its provider and time, as the runtime reports it."""
+        """Return every node that ran, with its provider and time, as the runtime reports it.
+
+        The first call is made for nothing: its times are those of a cold start. In the jobs
+        ``predict`` and ``profile`` this is asked once and first, so a runtime can watch the session
+        that does the rest, and need not load the model twice.
+        """
 
 
 def placement(nodes: Sequence[Placed], provider: str) -> dict[str, Any]:
@@ -150,6 +161,13 @@ def placement(nodes: Sequence[Placed], provider: str) -> dict[str, Any]:
             if node["provider"] != provider
         ],
     }
+
+
+def prepare(job: Job) -> None:
+    """Import the job's runtime, if its module has a ``prepare()``: that is no part of loading."""
+    ready = getattr(_module(job), "prepare", None)
+    if ready is not None:
+        ready()
 
 
 def load(job: Job, **changes: Any) -> Model:

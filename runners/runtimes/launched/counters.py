@@ -4,8 +4,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .card import CardCounters
@@ -20,20 +20,25 @@ class Counters:
     Args:
         device: The device that is timed.
         card: Its own counters, if it is a card.
+        throttled: Files of control groups that count for how long a quota stopped this process.
 
     Attributes:
         wall_s: Wall-clock time.
         cpu_s: CPU time of all threads.
         waited_s: Time for which the calling thread was ready to run but had no core; ``None`` where
             the system does not count it.
+        throttled_s: Time for which a quota of processor time stopped this process.
         involuntary_switches: How often a thread was pushed off its core.
         energy_mj: Energy of the processor, or ``None`` where no counter can be read, or for a card.
     """
 
-    def __init__(self, device: str, card: CardCounters | None = None) -> None:
+    def __init__(
+        self, device: str, card: CardCounters | None = None, throttled: Sequence[str] = ()
+    ) -> None:
         self.device = device
         self.card = card
-        self.wall_s = self.cpu_s = 0.0
+        self.wall_s = self.cpu_s = self.throttled_s = 0.0
+        self._stops = throttled
         self.waited_s: float | None = None
         self.involuntary_switches = 0
         self.energy_mj: float | None = None
@@ -44,6 +49,7 @@ class Counters:
         self._energy = energy_mj(self.device)
         self._switches = _switches()
         self._waited = _waited_s()
+        self._stopped = _stopped_s(self._stops)
         self._cpu, self._wall = time.process_time(), time.perf_counter()
         return self
 
@@ -51,6 +57,7 @@ class Counters:
         self.wall_s = time.perf_counter() - self._wall
         self.cpu_s = time.process_time() - self._cpu
         self.involuntary_switches = _switches() - self._switches
+        self.throttled_s = _stopped_s(self._stops) - self._stopped
         waited = _waited_s()
         if waited is not None and self._waited is not None:
             self.waited_s = waited - self._waited
@@ -77,7 +84,10 @@ def energy_mj(device: str) -> float | None:
 
 
 def peak_memory_bytes() -> int:
-    """Return the peak resident set; ``ru_maxrss`` would still count the parent before exec."""
+    """Return the peak resident set since the start, or since :func:`forget_peak`.
+
+    ``ru_maxrss`` would still count the parent before exec.
+    """
     try:
         status = Path("/proc/self/status").read_text("utf-8")
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
@@ -87,6 +97,12 @@ def peak_memory_bytes() -> int:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak() -> None:
+    """Let the peak resident set begin anew, at today's, where Linux allows it."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "utf-8")
 
 
 def limit_memory(limit_bytes: int | None) -> None:
@@ -166,3 +182,19 @@ def _waited_s() -> float | None:
         return int(counts.split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
         return None
+
+
+def _stopped_s(files: Sequence[str]) -> float:
+    """Return for how long quotas have stopped this process's control groups, in seconds.
+
+    Version 1 of control groups counts nanoseconds, version 2 microseconds.
+    """
+    units = {"throttled_time": 1e9, "throttled_usec": 1e6}
+    found = 0.0
+    for file in files:
+        with suppress(OSError):
+            pairs = [line.split() for line in Path(file).read_text("utf-8").splitlines()]
+            found = max(
+                [found, *(int(value) / units[name] for name, value in pairs if name in units)]
+            )
+    return found

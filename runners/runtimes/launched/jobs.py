@@ -6,34 +6,42 @@ from pathlib import Path
 from typing import Any
 
 from . import counters, samples, timing
-from .backend import Job, Model, PipelineJob, describe, load
+from .backend import Job, Model, PipelineJob, describe, load, prepare
 from .card import card_counters
 from .pipeline import Pipeline, load_requests
 from .refusal import RefusedError, refuse
 
 _PROOF_CALLS = 5
-"""Calls with the runtime's profile on, as proof of the provider. Chosen by judgement."""
+"""Calls with the runtime's profile on, as proof of the provider, after a cold one. Chosen by
+judgement.
+"""
 
 
 def run(job: Job) -> dict[str, Any]:
     """Do a job."""
+    timing.alive(Path(job["folder"]))
     return _JOBS[job["action"]](job)
 
 
 def _time(job: Job) -> dict[str, Any]:
     """Time inference (session creation, first call, steady calls), then the pipeline."""
+    prepare(job)
     card = card_counters(job)  # before the model takes memory there
     begun = time.perf_counter()
     model = load(job)
     loaded = time.perf_counter()
+    timing.alive()
+    peak_bytes = counters.peak_memory_bytes()
     feeds = samples.feeds(job, model)
+    spare_bytes = _spare_bytes(feeds)
+    counters.forget_peak()
     once = timing.timed(model, feeds)
     first_inference_ms = _guarded(once, 0)
     if card is not None:
         card.look()
     warming = time.perf_counter()
     warmup = _guarded(timing.warm_up, once, job["warmup_seconds"])
-    with counters.Counters(job["device"], card) as counted:
+    with counters.Counters(job["device"], card, job["throttled"]) as counted:
         latency_ms = _guarded(timing.steady, once, job)
     calls = len(latency_ms)
     energy_mj = None if counted.energy_mj is None else counted.energy_mj / calls
@@ -49,9 +57,10 @@ def _time(job: Job) -> dict[str, Any]:
         "cpu_time_ms": counted.cpu_s / calls * 1e3,
         "involuntary_switches_per_iteration": counted.involuntary_switches / calls,
         "waited_share": None if counted.waited_s is None else counted.waited_s / counted.wall_s,
+        "throttled_share": counted.throttled_s / counted.wall_s,
         "energy_mj": energy_mj,
         "card": None if card is None else card.state(),
-        "peak_memory_bytes": counters.peak_memory_bytes(),
+        "peak_memory_bytes": max(peak_bytes, counters.peak_memory_bytes() - spare_bytes),
         "canary_ms": timing.canary_ms(),
         "end_to_end": None,
         "load": None,
@@ -67,6 +76,18 @@ def _time(job: Job) -> dict[str, Any]:
     result["proof"] = proof() if proof else None
     result["timed_s"] = time.perf_counter() - warming
     return result
+
+
+def _spare_bytes(feeds: list[Any]) -> int:
+    """Return the memory of all feeds but the largest: a service holds one request at a time."""
+    sizes = [_bytes(feed) for feed in feeds]
+    return sum(sizes) - max(sizes)
+
+
+def _bytes(feed: Any) -> int:
+    if isinstance(feed, (dict, list, tuple)):
+        return sum(map(_bytes, feed.values() if isinstance(feed, dict) else feed))
+    return int(getattr(feed, "nbytes", 0))
 
 
 def _device_latency_ms(job: Job, model: Model, feed: Any) -> float | None:
@@ -106,15 +127,89 @@ def _end_to_end(files: PipelineJob, job: Job, model: Model) -> dict[str, list[fl
 
 
 def _predict(job: Job) -> dict[str, Any]:
-    """Run every sample once, keep the outputs, and report which provider ran which node."""
-    import numpy as np
+    """Run every sample once, keep the outputs, and report which provider ran which node.
 
+    Of the outputs, only those of a batch are in memory: see :class:`_OutputFiles`.
+    """
     model = load(job)
-    outputs = []
-    for feed, count in samples.every_batch(job, model):
-        outputs.append(np.array(_guarded(model, feed)[0])[:count])
-    np.save(Path(job["folder"]) / "outputs.npy", np.concatenate(outputs))
-    return {"nodes": _profiled(job, model, _PROOF_CALLS)}
+    nodes = _profiled(job, model, _PROOF_CALLS)
+    with _OutputFiles(Path(job["folder"]) / "outputs", job, model) as files:
+        for feed, count in samples.every_batch(job, model):
+            files.append(_guarded(model, feed), count)
+    return {"nodes": nodes}
+
+
+class _OutputFiles:
+    """A file for each output, to which the batches are appended: one ``.npy`` after the other.
+
+    ``names.json`` beside them has the names of the outputs, in order.
+
+    Args:
+        folder: Where the files lie; made here.
+        job: Its ``output_axes`` are the outputs that are written, each with the axis of the sample:
+            ``None`` if there is no such axis, so that a batch must be one sample. Without it, all
+            are written, and the first axis is the sample.
+        model: Its ``output_names``, if it has any, are those of the outputs.
+    """
+
+    def __init__(self, folder: Path, job: Job, model: Model) -> None:
+        self._folder = folder
+        self._axes = job.get("output_axes", {})
+        self._size = job["batch_size"]
+        self._names: list[str] = list(getattr(model, "output_names", []))
+        self._files: dict[str, Any] = {}
+        folder.mkdir()
+
+    def __enter__(self) -> "_OutputFiles":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def append(self, outputs: Any, count: int) -> None:
+        """Append the outputs of the first ``count`` samples of a batch."""
+        import numpy as np
+
+        if not self._files:
+            self._open(len(outputs))
+        for name, output in zip(self._names, outputs, strict=True):
+            if name in self._files:
+                rows = self._by_sample(name, np.asarray(output), count)
+                np.save(self._files[name], rows, allow_pickle=False)
+
+    def _open(self, count: int) -> None:
+        import json
+
+        default = ["output", *(f"output_{place}" for place in range(1, count))]
+        self._names = self._names or default
+        written = [name for name in self._names if not self._axes or name in self._axes]
+        (self._folder / "names.json").write_text(json.dumps(written), "utf-8")
+        for place, name in enumerate(written):
+            self._files[name] = (self._folder / f"{place}.npy").open("wb")
+
+    def _by_sample(self, name: str, output: Any, count: int) -> Any:
+        """Return an output with the sample as its first axis, for so many samples."""
+        axis = self._axes.get(name, 0)
+        if axis is None or output.ndim <= axis:
+            if self._size == 1:
+                return output[None]
+            raise RefusedError(
+                "invalid",
+                f"the output {name!r} of shape {list(output.shape)} has no axis of samples, so "
+                "batches cannot be told apart: use batch size 1",
+            )
+        if output.shape[axis] < count:
+            raise RefusedError(
+                "invalid",
+                f"the output {name!r} has the shape {list(output.shape)} for {count} samples: its "
+                f"axis {axis} is not the sample; use batch size 1, or say which axis is",
+            )
+        if axis:
+            import numpy as np
+
+            output = np.moveaxis(output, axis, 0)
+        return output[:count]
 
 
 def _profile(job: Job) -> dict[str, Any]:
@@ -144,19 +239,23 @@ def _compare(job: Job) -> dict[str, Any]:
         for which in (first, second, second, first):
             calls[which](0)
             times[which] += [calls[which](turn) for turn in range(repeats[which])]
+            timing.alive()
         medians = [sorted(each)[len(each) // 2] for each in times]
         ratios.append(medians[1] / medians[0])
     return {"ratios": ratios}
 
 
 def _profiled(job: Job, model: Model, calls: int) -> list[dict[str, Any]]:
+    timing.alive()  # the model is loaded
     return _guarded(model.profile, samples.feeds(job, model, most=1)[0], calls)  # type: ignore[no-any-return]
 
 
 def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
     """Turn an error of the runtime into a refusal with the runtime's own words."""
     try:
-        return call(*arguments)
+        result = call(*arguments)
+        timing.alive()
+        return result
     except (MemoryError, RefusedError):
         raise
     except Exception as error:

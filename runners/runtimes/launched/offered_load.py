@@ -14,6 +14,7 @@ from typing import Any
 
 from .backend import Job, LoadJob, Model
 from .refusal import RefusedError, is_out_of_memory
+from .timing import alive
 
 _SCENARIOS = {"single_stream": "SingleStream", "server": "Server"}
 _PERCENTILES = (50, 90, 95, 99)
@@ -96,6 +97,7 @@ class _Server:
             except Exception as error:
                 self.error = error
             respond([response(identifier, 0, 0)])
+            alive()
 
 
 def _results(log: Path) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """ONNX Runtime: a session on the requested provider only."""
 
+import importlib
 import json
 import math
 import os
@@ -13,9 +14,12 @@ from .cuda import libraries
 from .cuda.bound_session import BoundSession
 from .cuda.runtime import CudaRuntime
 from .refusal import RefusedError, refuse
+from .timing import alive
 
 _RECORDS_NODES = "session.record_ep_graph_assignment_info"
 _GRAPH = "enable_cuda_graph"
+_WATCHED = ("predict", "profile")
+"""Jobs whose session is profiled from its start, until :meth:`OnnxRuntimeModel.profile`."""
 
 
 class OnnxRuntimeModel:
@@ -31,6 +35,10 @@ class OnnxRuntimeModel:
 
         self.job = job
         self.provider: str = job["execution_provider"]
+        # The replay of a CUDA graph is one event; the same nodes run without it.
+        self._is_watched = job.get("action") in _WATCHED and job["options"].get(_GRAPH) != "1"
+        if self._is_watched:
+            settings = {**_watch(job), **settings}
         runtime = _card(ort, job)
         if runtime is not None and runtime.stream:
             stream = {"user_compute_stream": str(runtime.stream)}
@@ -38,7 +46,7 @@ class OnnxRuntimeModel:
         self.session = _session(ort, job, settings)
         inputs = self.session.get_inputs()
         self.input_names = [value.name for value in inputs]
-        self._outputs = [output.name for output in self.session.get_outputs()]
+        self.output_names = [output.name for output in self.session.get_outputs()]
         first = {value.shape[0] for value in inputs if value.shape}
         self.has_fixed_batch = len(first) == 1 and isinstance(first.pop(), int)
         self._started: Path | None = Path(job["folder"]) / "started"
@@ -54,7 +62,7 @@ class OnnxRuntimeModel:
     def __call__(self, feed: Any) -> Sequence[Any]:
         """Run the session; on a card, the outputs are overwritten by the next call."""
         if self._bound is None:
-            outputs: Sequence[Any] = self.session.run(self._outputs, feed)
+            outputs: Sequence[Any] = self.session.run(self.output_names, feed)
             return outputs
         outputs = self._bound(feed)
         if self._started is not None:
@@ -88,35 +96,37 @@ class OnnxRuntimeModel:
         }
 
     def profile(self, feed: Any, calls: int) -> list[Node]:
-        """Return the nodes from the runtime's own profile, in a profiling session."""
-        prefix = str(Path(self.job["folder"]) / "onnxruntime_profile")
-        job = self.job
-        if job["options"].get(_GRAPH) == "1":
-            # The replay of a graph is one event; the same nodes run without it.
-            job = {**job, "options": {**job["options"], _GRAPH: "0"}}
-        profiled = OnnxRuntimeModel(job, enable_profiling=True, profile_file_prefix=prefix)
-        for _ in range(calls):
+        """Return the nodes from the runtime's own profile of this session, or of one like it."""
+        profiled = self
+        if not self._is_watched:
+            options = {k: v for k, v in self.job["options"].items() if k != _GRAPH}
+            profiled = OnnxRuntimeModel({**self.job, "options": options}, **_watch(self.job))
+        for _ in range(1 + calls):
             profiled(feed)
+            alive()
         events = json.loads(Path(profiled.session.end_profiling()).read_text("utf-8"))
-        nodes: dict[str, Node] = {}
+        self._is_watched = False
+        cold = [place for place, event in enumerate(events) if event["name"] == "model_run"]
+        events = events[cold[0] + 1 :] if cold else events
+        # Names need not be unique in ONNX: one node of a name may run here, another elsewhere.
+        nodes: dict[tuple[str, str, str], Node] = {}
         for event in events:
             arguments = event.get("args", {})
             if not arguments.get("provider") or not event["name"].endswith("_kernel_time"):
                 continue
             name = event["name"].removesuffix("_kernel_time")
-            node = nodes.setdefault(
-                name,
-                {
-                    "node": name,
-                    "operator": arguments.get("op_name", ""),
-                    "provider": arguments["provider"],
-                    "ms_per_call": 0.0,
-                },
-            )
+            key = name, arguments.get("op_name", ""), arguments["provider"]
+            placed: Node = {"node": name, "operator": key[1], "provider": key[2], "ms_per_call": 0}
+            node = nodes.setdefault(key, placed)
             if node["provider"] != self.provider:
                 node["tensors"] = _tensors(arguments)
             node["ms_per_call"] += event["dur"] / 1e3 / calls
         return list(nodes.values())
+
+
+def prepare() -> None:
+    """Import the runtime."""
+    importlib.import_module("onnxruntime")
 
 
 def load(job: Job) -> OnnxRuntimeModel:
@@ -152,6 +162,12 @@ def describe(job: Job) -> dict[str, Any]:
         "missing": missing,
         "versions": versions,
     }
+
+
+def _watch(job: Job) -> dict[str, Any]:
+    """Return the settings of a session that is profiled."""
+    prefix = str(Path(job["folder"]) / "onnxruntime_profile")
+    return {"enable_profiling": True, "profile_file_prefix": prefix}
 
 
 def _session(ort: Any, job: Job, settings: dict[str, Any]) -> Any:

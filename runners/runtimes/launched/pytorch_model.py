@@ -1,5 +1,6 @@
 """PyTorch: an exported program, run eagerly or compiled, on the processor or a CUDA card."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,7 @@ class PyTorchModel:
         A captured graph has the same nodes or kernels, but the profiler may see it as one event: so
         they run one by one here.
         """
+        self(feed)  # cold, or compiles
         if not self.is_compiled:
             return self._nodes(feed, calls)
         torch = _torch()
@@ -158,7 +160,6 @@ class PyTorchModel:
             if self.is_on_card:
                 torch.cuda.synchronize(self.device)
 
-        self(feed)  # compiles
         provider = self.provider if self._is_compiled_whole() else self._eager
         found = profiled(torch, call, calls, provider, is_on_card=self.is_on_card)
         if self.is_on_card:  # the kernels do not show what ran on the processor instead
@@ -223,6 +224,12 @@ class PyTorchModel:
         if self._captured is None:
             self._captured = CapturedGraph(_torch(), self.module, self._copied_in(feed))
         return self._captured
+
+
+def prepare() -> None:
+    """Import the runtime."""
+    _torch()
+    importlib.import_module("torch.export")
 
 
 def load(job: Job) -> PyTorchModel:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from paretune.runners.workload.students.student import inheriting
 from paretune.spaces import REFERENCE, WorkloadError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def scaled(
     width: str | None = None,
     depth: str | None = None,
     multiple: int = 8,
+    inherit: bool = True,
 ) -> dict[str, Callable[[], nn.Module]]:
     """Return the reference and students of half and a quarter of its width, its depth, and both.
 
@@ -43,6 +45,8 @@ def scaled(
         depth: The argument that is its depth; one of :data:`DEPTHS` by default.
         multiple: Widths are multiples of this, and of the number of heads if an argument is one
             (:data:`HEADS`).
+        inherit: Whether students start from the reference's weights, as far as they fit
+            (:func:`paretune.inheriting`), and not from noise.
 
     Returns:
         Constructors by name: ``reference``, ``half-width``, ``half-depth``, ``half`` (of both),
@@ -74,7 +78,8 @@ def scaled(
             if shape not in shapes and not any(values[key] > given[key] for key in change):
                 shapes.add(shape)
                 smaller = partial(reference, **change)
-                found[kind] = partial(_with_blocks, smaller, left) if left else smaller
+                student = partial(_with_blocks, smaller, left) if left else smaller
+                found[kind] = inheriting(student) if inherit else student
     if len(found) == 1:
         raise WorkloadError(
             f"cannot derive students: the model takes {', '.join(given) or 'no integer'}, but "

@@ -1,0 +1,1 @@
+"""Training: the loop, its loss, the teacher, and when it ends."""

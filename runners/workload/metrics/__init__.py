@@ -1,0 +1,1 @@
+"""What judges a model's outputs: metrics that are given one batch after the other."""

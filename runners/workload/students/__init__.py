@@ -1,0 +1,1 @@
+"""Models besides the reference: where their shapes and their first weights come from."""
