@@ -42,7 +42,7 @@ class CharacterErrorRate(ErrorRate):
     """Edits per character of what the model reads, by its likeliest class of each step."""
 
     def __init__(self) -> None:
-        super().__init__("character_error_rate", ctc_texts(alphabet()))
+        super().__init__("cer", ctc_texts(alphabet()))
 
 
 def alphabet() -> list[str]:
