@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paretune.runners.runtimes.devices import devices
+    from paretune.runners.workload.adapters.lightning_training import fit_with_lightning
+    from paretune.runners.workload.adapters.models import (
+        from_timm,
+        from_torchvision,
+        from_transformers,
+    )
     from paretune.runners.workload.data import Data, Split
+    from paretune.runners.workload.learning.loader import torch_loader
     from paretune.runners.workload.learning.progress import Epoch, report_epoch
     from paretune.runners.workload.onnx_workload import OnnxWorkload
     from paretune.runners.workload.protocol import Workload
@@ -54,6 +61,10 @@ _HOMES = {
     "confirm": _API,
     "devices": "paretune.runners.runtimes.devices",
     "doctor": _API,
+    "fit_with_lightning": "paretune.runners.workload.adapters.lightning_training",
+    "from_timm": "paretune.runners.workload.adapters.models",
+    "from_torchvision": "paretune.runners.workload.adapters.models",
+    "from_transformers": "paretune.runners.workload.adapters.models",
     "frontier": _API,
     "inheriting": "paretune.runners.workload.students.student",
     "measure": _MODELS,
@@ -66,6 +77,7 @@ _HOMES = {
     "scaled": "paretune.runners.workload.students.scaled",
     "status": _API,
     "sync": _API,
+    "torch_loader": "paretune.runners.workload.learning.loader",
     "verify": _API,
 }
 
@@ -82,6 +94,10 @@ __all__ = [
     "confirm",
     "devices",
     "doctor",
+    "fit_with_lightning",
+    "from_timm",
+    "from_torchvision",
+    "from_transformers",
     "frontier",
     "inheriting",
     "measure",
@@ -94,6 +110,7 @@ __all__ = [
     "scaled",
     "status",
     "sync",
+    "torch_loader",
     "verify",
 ]
 
