@@ -15,8 +15,9 @@ from pydoc_data.topics import topics
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from paretune.runners.workload.metrics.text import ErrorRate, ctc_texts
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from paretune.runners.workload.metrics.text import ErrorRate, ctc_texts
 
 MODEL = "PP-OCRv6_rec_small.onnx"
 LINES = 240
