@@ -225,11 +225,9 @@ def test_bfloat16_on_any_device() -> None:
 
 def test_progress_is_told_epoch_by_epoch() -> None:
     epochs: list[progress.Epoch] = []
-    progress.listen(epochs.append)
-    try:
+    with progress.listening(epochs.append):
         losses = trained(network(), epochs=3)
-    finally:
-        progress.listen(lambda epoch: None)
+    trained(network(), epochs=1)
     assert [(each.number, each.count, each.loss) for each in epochs] == [
         (1, 3, losses[0]),
         (2, 3, losses[1]),

@@ -76,6 +76,7 @@ class Loop:
         clock: Returns the time in seconds; the executor's time, if that simulates one.
         started: When the budget's hours began, on that clock; now by default.
         completed: Adds to a record what is known only beside the baseline's.
+        beat: Called whenever the loop has waited.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Loop:
     clock: Callable[[], float] = time.monotonic
     started: float | None = None
     completed: Callable[[TrialRecord], TrialRecord] = lambda record: record
+    beat: Callable[[], None] = lambda: None
     _held: list[TrialRecord] = field(default_factory=list, init=False)
     _flights: list[Flight] = field(default_factory=list, init=False)
 
@@ -256,6 +258,7 @@ class Loop:
         self.storage.check_owner()
         self._note_under_way()
         self.executor.wait(BEAT_S if left_s is None else min(left_s, BEAT_S))
+        self.beat()
         self.storage.check_owner()
 
     def _abandon(self) -> None:

@@ -36,6 +36,7 @@ from paretune.search.run.ending import ending
 from paretune.search.run.loop import Loop, SearchResult
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.store_limit import StoreLimit
+from paretune.search.run.training_news import TrainingNews
 from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_versions import check_versions
 from paretune.search.study.build_workers import default_workers, worker_settings
@@ -156,6 +157,7 @@ def run_study(
             started=started,
             store_limit=limit,
             completed=lambda record: beside_baseline(record, history, store),
+            beat=TrainingNews(pool.trainings, reporter, tracking),
         ).run(budget)
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):
