@@ -1,5 +1,6 @@
 """The jobs of a launch: each takes a job's values and returns a result's."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,7 @@ class _OutputFiles:
         self._size = job["batch_size"]
         self._names: list[str] = list(getattr(model, "output_names", []))
         self._files: dict[str, Any] = {}
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier job
         folder.mkdir()
 
     def __enter__(self) -> "_OutputFiles":
