@@ -38,6 +38,10 @@ Augment = Callable[[Inputs, Any], tuple[Inputs, Any]]
 Judge = Callable[[Iterable[tuple[Outputs, Any]]], float]
 
 
+_WINDOW = 2048
+"""Samples within which a generator is shuffled: all of them are in memory. Chosen by judgement."""
+
+
 def train(
     model: nn.Module,
     data: Data,
@@ -184,8 +188,17 @@ class _Step:
 def _batches(
     split: Dataset, recipe: Recipe, shuffle: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Inputs, Any, Tensor]]:
-    """Yield inputs by name, targets and the samples' places, in a random order."""
-    order = torch.randperm(len(split), generator=shuffle)
+    """Yield inputs by name, targets and the samples' places, in a random order.
+
+    What can be read from its start only is shuffled within a window, which is all that is held.
+    """
+    window = _WINDOW if getattr(split, "is_sequential", False) else len(split)
+    order = torch.cat(
+        [
+            start + torch.randperm(min(window, len(split) - start), generator=shuffle)
+            for start in range(0, len(split), window)
+        ]
+    )
     if len(order) > 1 and len(order) % recipe.batch_size == 1:
         order = order[:-1]
     places = iter(torch.split(order, recipe.batch_size))
