@@ -163,6 +163,16 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         ),
         {"all metrics"},
     ),
+    "where outputs have the samples": (
+        in_workload(
+            "    def depends_on",
+            "    def layout(self):\n"
+            "        from paretune.runners.workload.onnx_files.layout import Layout\n"
+            "        return Layout(outputs={'output': 1})\n"
+            "    def depends_on",
+        ),
+        {"the layout of inputs and outputs"},
+    ),
     "what the loss calls": (in_workload(".abs()", ".square()"), {"the training"}),
     "the recipe": (in_workload("batch_size=4", "batch_size=8"), {"the training"}),
     "how the reference is loaded": (
@@ -261,6 +271,7 @@ def test_a_moved_folder_changes_nothing(folder: Path) -> None:
         ("a test sample", "small", None),
         ("a comment in a package", "small", None),
         ("a further metric", "small", None),
+        ("where outputs have the samples", "small", "quantize"),
         ("a student's width", "small", "distill-short"),
         ("a student's width", "reference", None),
         ("a calibration sample", "small", "quantize"),

@@ -88,12 +88,24 @@ READS = {
     "qat": replace(_TRAINS, splits=(*_TRAINS.splits, "calibration")),
     "export": _EXPORTS,
     "export-program": Reads(parts=("export", "inputs")),
-    "quantize": Reads(model=False, splits=("calibration",), libraries=_ONNX, processor=True),
+    "quantize": Reads(
+        model=False, parts=("layout",), splits=("calibration",), libraries=_ONNX, processor=True
+    ),
 }
 """What each stage reads; a stage of another package is taken to read everything."""
 
 _ANYTHING = Reads(
-    parts=("reference", "training", "pruning", "export", "inputs", "metric", "files", "model_file"),
+    parts=(
+        "reference",
+        "training",
+        "pruning",
+        "export",
+        "layout",
+        "inputs",
+        "metric",
+        "files",
+        "model_file",
+    ),
     splits=("train", "calibration", "validation"),
     recipe=None,
     libraries=(*_TORCH, *_ONNX),
@@ -172,7 +184,7 @@ class Keys:
         fields = whole if reads.recipe is None else reads.recipe
         found["recipe"] = {name: recipe.get(name) for name in fields}
         found["libraries"] = versions(reads.libraries)
-        found["python"] = python_version() if code else ""
+        found["python"] = python_version() if reads.model else ""
         if reads.processor:
             found["processor"] = environment.fingerprint()["processor"]
         return found
@@ -187,9 +199,10 @@ def reads_of(stage: str, params: Mapping[str, Any]) -> Reads:
         return reads
     mode = SCHEMES.get(params["quantization"]).mode
     is_tried = mode == "static" or "fp32_layer_share" in params
+    if is_tried:
+        return reads
     # Dynamic int8 has narrower weights where the processor's sums would overflow.
-    is_for_here = is_tried or mode == "dynamic"
-    return replace(reads, splits=reads.splits if is_tried else (), processor=is_for_here)
+    return replace(reads, parts=(), splits=(), processor=mode == "dynamic")
 
 
 def _maker(stage: str, params: Mapping[str, Any]) -> Any:

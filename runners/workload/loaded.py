@@ -48,7 +48,7 @@ class WorkloadInfo:
         name: Name of the workload's class.
         fingerprint: SHA-256 of its code, its data and the files it depends on.
         parts: The digests that it is made of, by the words for what they are of.
-        judging: SHA-256 of the metrics and the validation split: what a quality belongs to.
+        judging: SHA-256 of the metrics, the layout and the validation split, which a quality is of.
         models: Names of its models, the reference first.
         quality_metric: Name of its quality metric.
         pipeline: Its pre- and post-processing file, if it has one.
@@ -140,7 +140,9 @@ class LoadedWorkload:
         names = sorted(self.models, key=lambda name: name != REFERENCE)
         try:
             reader = PartsReader(self.workload, path, files)
-            self.parts = reader.read(self.models, self.data, self.metrics, own, self.pipeline)
+            self.parts = reader.read(
+                self.models, self.data, self.metrics, self.layout, own, self.pipeline
+            )
         except ParetuneError:
             raise
         except (Exception, SystemExit) as error:  # of data that is read now
@@ -149,7 +151,7 @@ class LoadedWorkload:
             name=workload_class.__name__,
             fingerprint=digest(self.parts.digests),
             parts=self.parts.digests,
-            judging=digest([self.parts.metrics.digest, self.parts.splits["validation"]]),
+            judging=self.parts.judging,
             models=tuple(names),
             quality_metric=recorded[0],
             pipeline=self.pipeline,

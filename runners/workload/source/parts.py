@@ -11,6 +11,7 @@ from typing import Any
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.data import Dataset, first_batch
 from paretune.runners.workload.datasets.known_digests import known_digest
+from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.source.closure import Closure, Members
 from paretune.runners.workload.source.module import SourceModule, bindings
@@ -24,7 +25,7 @@ _ASKED = frozenset(name for name in vars(Workload) if not name.startswith("_"))
 _NOT_TRAINING = {
     *("models", "data", "model_file", "pipeline", "requests", "depends_on", "recipe"),
     *("train_reference", "quality", "quality_metric", "metrics", "keep_layers", "attention_heads"),
-    "dynamic_axes",
+    *("dynamic_axes", "layout", "remarks"),
 }
 _SCALARS = (str, int, float, type(None))
 _PRUNING = ("keep_layers", "attention_heads")
@@ -59,6 +60,7 @@ class Parts:
         training: What trains, without the recipe.
         pruning: What pruning asks for.
         export: What an export asks for.
+        layout: Where the samples are in the model's inputs and outputs.
         inputs: Names, types and shapes of the inputs of a sample, for tracing.
         metric: What judges: the objective.
         metrics: All that is recorded beside it as well.
@@ -74,6 +76,7 @@ class Parts:
     training: Part
     pruning: Part
     export: Part
+    layout: Part
     inputs: Part
     metric: Part
     metrics: Part
@@ -82,6 +85,11 @@ class Parts:
     model_file: Part
     splits: Mapping[str, str]
     recipe: Mapping[str, Any]
+
+    @property
+    def judging(self) -> str:
+        """What a quality belongs to besides the model and how it is run, as one digest."""
+        return digest([self.metrics.digest, self.layout.digest, self.splits["validation"]])
 
     @property
     def digests(self) -> dict[str, str]:
@@ -97,6 +105,7 @@ class Parts:
             "the pipeline": self.serving.digest,
             "a file of depends_on": self.files.digest,
             "the model file": self.model_file.digest,
+            "the layout of inputs and outputs": self.layout.digest,
             **{f"the {name} split": each for name, each in self.splits.items()},
         }
 
@@ -123,6 +132,7 @@ class PartsReader:
         models: Mapping[str, Any],
         data: Any,
         metrics: Sequence[Any],
+        layout: Layout,
         model_files: Iterable[Path],
         pipeline: Path | None,
     ) -> Parts:
@@ -132,6 +142,7 @@ class PartsReader:
             models: Its constructors by name.
             data: Its splits.
             metrics: What judges, the objective first.
+            layout: Where the samples are in the model's inputs and outputs.
             model_files: The reference's own file and those that belong to it, if it is one.
             pipeline: Its pre- and post-processing file, if it has one.
         """
@@ -146,6 +157,7 @@ class PartsReader:
             "training": self._of(members=training),
             "pruning": self._of(members=_PRUNING),
             "export": self._of(members=["dynamic_axes"]),
+            "layout": self._of(value=layout),
             "inputs": self._of(value=_shapes(data.train)),
             "metric": self._of(value=metrics[:1]),
             "metrics": self._of(value=metrics),
