@@ -221,7 +221,10 @@ class LoadedWorkload:
         with torch.no_grad():
             positional = is_positional(tuple(inputs))
             found = model(*inputs.values()) if positional else model(**inputs)
-        return {name: each.float().numpy() for name, each in named_outputs(found).items()}
+        return {
+            name: (each.float() if each.is_floating_point() else each).numpy()
+            for name, each in named_outputs(found).items()
+        }
 
 
 def metrics_of(workload: Workload) -> list[QualityMetric]:

@@ -62,7 +62,9 @@ def main() -> None:
     "--labels", help="With --onnx: labels, the name of an array in --data or a .npy file."
 )
 @click.option(
-    "--metric", help="With --onnx: accuracy, f1, mse, cosine, or your own as FILE.py:FUNCTION."
+    "--metric",
+    help="With --onnx: accuracy, f1, mse, cosine, mean-iou, accuracy(ignore=255) … (docs/data.md), "
+    "or your own as FILE.py:NAME.",
 )
 @click.option(
     "--out",

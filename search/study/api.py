@@ -89,7 +89,7 @@ def onnx_study(
         model: The ONNX file.
         data: Samples (see :class:`paretune.OnnxWorkload`).
         labels: The labels: name of an array in the samples' file, or a file.
-        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or ``FILE.py:FUNCTION``.
+        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` … (docs/data.md), or ``FILE.py:NAME``.
         folder: Where to write; ``MODEL-study`` in the current folder by default.
 
     Raises:
