@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
@@ -80,6 +82,7 @@ class LoadedWorkload:
     def __init__(self, reference: str, folder: Path) -> None:
         path, workload_class = _load_class(reference, folder)
         self.path = path
+        _seed()
         try:
             self.workload: Workload = workload_class()
             self.models = {
@@ -245,6 +248,14 @@ def metrics_of(workload: Workload) -> list[QualityMetric]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise WorkloadError(f"two metrics are called {', '.join(twice)}: give each its own name")
     return found
+
+
+def _seed() -> None:
+    """Let what the workload draws without a seed be the same in every process."""
+    random.seed(0)
+    np.random.seed(0)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
 
 
 def _check_tensors(reference: str, data: Data) -> None:
