@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch.nn import functional
-from workload import MEMBERS, CHECKPOINTS, Family, resnet
+from workload import CHECKPOINTS, MEMBERS, Family, resnet
 
 
 def main() -> None:
