@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from paretune.runners.failure import StageError
 from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.datasets.torch_data import TorchData
 from paretune.runners.workload.learning import progress
 from paretune.runners.workload.learning.losses import distillation_loss
 from paretune.runners.workload.learning.teacher import Teacher
@@ -164,6 +165,22 @@ def test_answers_to_samples_that_stay_are_kept() -> None:
     assert sum(len(each) for each in teacher.asked) == 64
     assert trained(network(), teacher=wise, recipe=recipe) == once
     assert len(teacher.asked) == 4
+
+
+def test_answers_to_samples_that_may_change_are_not_kept() -> None:
+    """A data set of PyTorch may show another view of a sample in each epoch."""
+
+    class Changing(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, place: int) -> Any:
+            return torch.randn(4), place % 2
+
+    teacher, given = Counted(), data()
+    changing = Data(TorchData(Changing(), "1"), given.train, given.train, given.train)
+    trained(network(), changing, teacher=Teacher(teacher), epochs=2)
+    assert sum(len(each) for each in teacher.asked) == 128
 
 
 def test_a_teacher_that_does_not_count_is_not_asked() -> None:

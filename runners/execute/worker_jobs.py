@@ -22,6 +22,7 @@ from paretune.runners.execute.job import Build, Job, Missing, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.execute.training_file import TrainingFile
+from paretune.runners.execute.workers_store import WorkersStore
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
@@ -29,7 +30,6 @@ from paretune.runners.runtimes.launched.card import order_cards_by_bus
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.service_requests import checked_requests
-from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.data import is_positional
 from paretune.runners.workload.datasets.stored_targets import read_targets
@@ -43,30 +43,6 @@ from paretune.spaces import SCHEMES, WorkloadError
 
 STAGE_MARK = "paretune stage: "
 """Prefix of the log line that names a stage when it begins."""
-
-
-class WorkersStore(ArtifactStore):
-    """A store that shows the worker's parent when it waits for a stage that another one runs.
-
-    Args:
-        root: The store's folder.
-        waiting: A file that exists meanwhile.
-    """
-
-    def __init__(self, root: Path, waiting: Path) -> None:
-        super().__init__(root)
-        self._waiting = waiting
-
-    @contextmanager
-    def claim(self, key: str) -> Iterator[None]:
-        """Hold a stage (see :class:`ArtifactStore`)."""
-        with ExitStack() as held:
-            self._waiting.touch()
-            try:
-                held.enter_context(super().claim(key))
-            finally:
-                self._waiting.unlink(missing_ok=True)
-            yield
 
 
 @dataclass(frozen=True)

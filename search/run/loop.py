@@ -29,25 +29,11 @@ from paretune.search.run.attempt import Attempt
 from paretune.search.run.budget import Budget
 from paretune.search.run.flight import Flight, at_work
 from paretune.search.run.reporter import Reporter
+from paretune.search.run.search_result import SearchResult
 from paretune.search.run.store_limit import StoreLimit
 from paretune.search.storage.ownership import BEAT_S
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import DeviceBusyError, SearchSpace, StudyError
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The result of a search.
-
-    Attributes:
-        history: Every finished trial of the study.
-        reason: Why the search ended, in words.
-        wants_confirmation: Whether the study publishes only points that were measured again.
-    """
-
-    history: History
-    reason: str
-    wants_confirmation: bool = False
 
 
 @dataclass

@@ -33,8 +33,9 @@ from paretune.search.record.under_way import UnderWay
 from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
 from paretune.search.run.ending import ending
-from paretune.search.run.loop import Loop, SearchResult
+from paretune.search.run.loop import Loop
 from paretune.search.run.reporter import Reporter
+from paretune.search.run.search_result import SearchResult
 from paretune.search.run.store_limit import StoreLimit
 from paretune.search.run.training_news import TrainingNews
 from paretune.search.storage.lock import exclusive

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.data import Data, Dataset
+from paretune.runners.workload.data import Data, Dataset, Split
 from paretune.runners.workload.learning.early_stopping import EarlyStopping
 from paretune.runners.workload.learning.forward import (
     Outputs,
@@ -87,7 +87,8 @@ def train(
     model.to(device)
     step = _Step(model, recipe, epochs, peak_learning_rate, _steps(len(data.train), recipe))
     teacher = teacher if recipe.teacher_share > 0 else None
-    is_fixed = augment is None and not getattr(data.train, "varies", False)
+    # Other data sets may show another view of a sample each time that they are asked.
+    is_fixed = augment is None and isinstance(data.train, Split)
     stopping = EarlyStopping(model, recipe.patience_epochs)
     quality = None
     if recipe.patience_epochs:
