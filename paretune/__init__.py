@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paretune.runners.runtimes.devices import devices
-    from paretune.runners.workload.data import Data, Split
+    from paretune.runners.workload.data import Batch, Data, Dataset, Split
+    from paretune.runners.workload.datasets.generated import Generated
+    from paretune.runners.workload.datasets.hugging_face import HuggingFaceData
+    from paretune.runners.workload.datasets.image_folder import ImageFolder
+    from paretune.runners.workload.datasets.torch_data import TorchData
     from paretune.runners.workload.learning.progress import Epoch, report_epoch
+    from paretune.runners.workload.metrics.metric import QualityMetric
     from paretune.runners.workload.onnx_workload import OnnxWorkload
     from paretune.runners.workload.protocol import Workload
     from paretune.runners.workload.recipe import Recipe
@@ -39,16 +44,25 @@ if TYPE_CHECKING:
     from paretune.search.study.study import Study
     from paretune.spaces.errors import ParetuneError
 
+_DATA = "paretune.runners.workload.data"
+_DATASETS = "paretune.runners.workload.datasets"
 _API = "paretune.search.study.api"
 _MODELS = "paretune.search.study.models"
 _HOMES = {
-    "Data": "paretune.runners.workload.data",
+    "Batch": _DATA,
+    "Data": _DATA,
+    "Dataset": _DATA,
     "Epoch": "paretune.runners.workload.learning.progress",
+    "Generated": f"{_DATASETS}.generated",
+    "HuggingFaceData": f"{_DATASETS}.hugging_face",
+    "ImageFolder": f"{_DATASETS}.image_folder",
     "OnnxWorkload": "paretune.runners.workload.onnx_workload",
     "ParetuneError": "paretune.spaces.errors",
+    "QualityMetric": "paretune.runners.workload.metrics.metric",
     "Recipe": "paretune.runners.workload.recipe",
-    "Split": "paretune.runners.workload.data",
+    "Split": _DATA,
     "Study": "paretune.search.study.study",
+    "TorchData": f"{_DATASETS}.torch_data",
     "Workload": "paretune.runners.workload.protocol",
     "compare": _MODELS,
     "confirm": _API,
@@ -70,13 +84,20 @@ _HOMES = {
 }
 
 __all__ = [
+    "Batch",
     "Data",
+    "Dataset",
     "Epoch",
+    "Generated",
+    "HuggingFaceData",
+    "ImageFolder",
     "OnnxWorkload",
     "ParetuneError",
+    "QualityMetric",
     "Recipe",
     "Split",
     "Study",
+    "TorchData",
     "Workload",
     "compare",
     "confirm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,3 +34,30 @@ def cpu_session(model: Path | bytes, threads: int = 1) -> onnxruntime.InferenceS
     options.log_severity_level = ERRORS_ONLY
     source = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def basic_form(model: bytes) -> bytes:
+    """Return an equal model after ONNX Runtime's basic optimizations.
+
+    What can be computed from constants has been, branches that a constant chooses are gone, and
+    batch normalization is part of the convolution before it. All operators are ONNX's own.
+
+    Raises:
+        Exception: ONNX Runtime's own, if it rejects the model.
+    """
+    switch_off_telemetry()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        options.optimized_model_filepath = str(path)
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return path.read_bytes()
+
+
+def is_numeric(kind: str) -> bool:
+    """Return whether a type as ONNX Runtime names it, ``tensor(float)``, holds numbers."""
+    return kind.startswith("tensor(") and kind != "tensor(string)"

@@ -18,6 +18,7 @@ class Quantization(str):
     name                    weight bits   activation bits   how activations get their scale
     ======================  ============  ================  ======================================
     ``fp32``                32            32                not quantized
+    ``fp32-cast``           32            32                not quantized, cast from float64
     ``fp16``                16            16                not quantized, cast to half precision
     ``bf16``                16            16                not quantized, cast to bfloat16
     ``int8-static``         8             8                 once, from the calibration split

@@ -32,6 +32,8 @@ class SchemeRecord:
         needs_training: Whether the model is trained with simulated rounding first (the stage
             ``qat``), which an ONNX file cannot be.
         made_as: The scheme whose makers are used after that training, if it is another.
+        operators: The ONNX operators whose weights it quantizes. It is not tried on a file without
+            any of them; on every file if this is empty.
         leaves_layers: Whether ``fp32_layer_share`` of the layers can be left in fp32.
         least_opset: The first ONNX opset that has its operators.
         is_informative: Whether a search should try it right after the baseline.
@@ -47,6 +49,7 @@ class SchemeRecord:
     version: int = 1
     needs_training: bool = False
     made_as: str | None = None
+    operators: tuple[str, ...] = ()
     leaves_layers: bool = False
     least_opset: int = 0
     is_informative: bool = False
@@ -66,6 +69,7 @@ _OWN = (
     "int8_dynamic",
     "int8_weight",
     "int4_weight",
+    "fp32_cast",
 )
 
 SCHEMES: Registry[SchemeRecord] = Registry(

@@ -20,7 +20,7 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.model_file import FP32_LAYERS
-from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.onnx_files.answers import onnx_answers
 from paretune.runners.workload.recipe import Recipe
 from paretune.spaces import BuildSpec, Quantization, StoreError, WorkloadError
 

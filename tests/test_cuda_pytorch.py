@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from paretune.runners.build.checkpoint import save_checkpoint
 from paretune.runners.build.stages import StageInput, run_stage
-from paretune.runners.build.stages.export_program import _Cast
+from paretune.runners.build.tracing import Exported
 from paretune.runners.formats import FORMATS
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched import counters, pytorch_model
@@ -75,7 +75,7 @@ def exported(path: Path, dtype: torch.dtype = torch.float32) -> Path:
     tokens = torch.zeros(2, LENGTH, dtype=torch.int64)
     model: nn.Module = Tokens().eval()
     if dtype != torch.float32:
-        model = _Cast(model, dtype).eval()
+        model = Exported(model, ("input",), dtype).eval()
     batch = {0: torch.export.Dim("batch")}
     shapes: Any = ((batch,),) if dtype != torch.float32 else (batch,)
     program = torch.export.export(model, (tokens,), dynamic_shapes=shapes)

@@ -11,8 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import paretune
 from paretune.runners.measure.comparison import Comparison
+from paretune.runners.measure.model_setup import ModelSetup
 from paretune.runners.measure.statistic import Statistic
-from paretune.runners.workload.model_file import model_inputs, write_inputs
+from paretune.runners.workload.model_file import model_inputs
 from paretune.spaces import ParetuneError
 
 
@@ -91,16 +92,16 @@ def test_inputs_are_made_or_taken(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model.onnx", width="length", dtype=TensorProto.INT64)
     [value] = model_inputs(model)
     assert (value.name, value.shape) == ("input", ("batch", "length"))
-    [made] = write_inputs(model, tmp_path, 8, dimensions={"length": 64})
+    [made] = ModelSetup(dimensions={"length": 64}).samples(model, tmp_path, 8).inputs
     array = np.load(made)
     assert array.dtype == np.int64 and array.shape == (64, 64)
     data = tmp_path / "data.npz"
     np.savez(data, input=np.arange(5 * 64).reshape(5, 64))
-    [given] = write_inputs(model, tmp_path, 2, data=data)
+    [given] = ModelSetup(data=data).samples(model, tmp_path, 2).inputs
     np.testing.assert_array_equal(np.load(given), np.arange(5 * 64).reshape(5, 64))
     np.savez(data, input=np.ones((5, 64), np.float32))
     with pytest.raises(ParetuneError, match=r"is float32\[5, 64\]; the model takes int64"):
-        write_inputs(model, tmp_path, 2, data=data)
+        ModelSetup(data=data).samples(model, tmp_path, 2)
 
 
 def test_compare_tells_a_slower_model(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import paretune
 from paretune.runners.build.stages.sensitivity import most_sensitive, sensitivities
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.metrics.quality import accuracy, cosine_similarity, f1, negative_mse
-from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.onnx_files.answers import onnx_answers
 from paretune.spaces import ParetuneError, Quantization, StudyError, WorkloadError
 
 Make = Callable[[Path, np.random.Generator], Samples]
@@ -126,7 +126,9 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
         loaded(study)
     with pytest.raises(StudyError, match="there is no file"):
         paretune.onnx_study(model, tmp_path / "gone.npz")
+    np.savez(data, **given)
     (tmp_path / "study" / "results").mkdir()
+    (tmp_path / "study" / "results" / "study.db").touch()
     with pytest.raises(StudyError, match="holds a study of other files"):
         paretune.onnx_study(model, data, metric="accuracy", folder=tmp_path / "study")
 
@@ -140,18 +142,24 @@ def test_a_study_with_the_imports_of_an_earlier_version_is_the_same_study(
     old = workload.read_text("utf-8").replace("from paretune import", "from runners import")
     workload.write_text(old, "utf-8")
     (study.parent / "results").mkdir()
+    (study.parent / "results" / "study.db").touch()
     assert paretune.onnx_study(model, data, folder=study.parent) == study
     assert workload.read_text("utf-8") == old
     with pytest.raises(StudyError, match="holds a study of other files"):
         paretune.onnx_study(model, data, metric="mse", folder=study.parent)
 
 
-def test_a_model_without_a_batch_axis_is_reported(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_a_model_without_a_batch_axis_takes_one_sample_per_call(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
     # One sample is four rows: a model of batches of four, given as if it took one at a time.
     model, data = bring(tmp_path, fixed_batch, rng)
-    np.savez(data, input=np.zeros((64, 4, 32), np.float32))
-    with pytest.raises(ParetuneError, match="has no batch axis: export it with one"):
-        loaded(paretune.onnx_study(model, data, folder=tmp_path / "study"))
+    np.savez(data, input=rng.standard_normal((64, 4, 32)).astype(np.float32))
+    study = paretune.onnx_study(model, data, folder=tmp_path / "study")
+    assert yaml.safe_load(study.read_text("utf-8"))["space"]["batch_size"] == [1]
+    workload = loaded(study)
+    assert workload.layout.inputs == {"input": None} and workload.layout.outputs == {"output": None}
+    assert workload.data.test.targets.shape == (24, 4, 4)
 
 
 def test_a_changed_weights_file_is_another_workload(

@@ -116,7 +116,16 @@ class Builder:
             is_file=is_file,
             origin=self.loaded.origin(spec.student),
         )
-        return list(steps)
+        return [(stage, {**params, **self._fixed(stage)}) for stage, params in steps]
+
+    def _fixed(self, stage: str) -> dict[str, Any]:
+        """Return what a stage reads of the inputs of a user's model file: part of its key."""
+        layout = self.loaded.layout
+        if stage == "import-model" and layout.shapes:
+            return {"shapes": layout.fixed_sizes}
+        if stage == "quantize" and layout.constants:
+            return {"constants": {name: each.value for name, each in layout.constants.items()}}
+        return {}
 
     def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
         """Run the stages that the store does not hold; return records and seconds spent."""

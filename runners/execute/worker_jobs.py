@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
 from paretune.runners.workload.metrics.judge import OutputError, judge, paired
 from paretune.runners.workload.outputs import stored_outputs
 from paretune.runners.workload.user_code import load_plugins
-from paretune.spaces import WorkloadError
+from paretune.spaces import SCHEMES, WorkloadError
 
 STAGE_MARK = "paretune stage: "
 """Prefix of the log line that names a stage when it begins."""
@@ -193,7 +193,17 @@ def describe() -> WorkloadInfo:
         loaded = _builder().loaded
         loaded.check_metrics()
         check_first_loss(loaded)
-        return loaded.info
+        return replace(loaded.info, unfit=_unfit(loaded), remarks=(*loaded.workload.remarks(),))
+
+
+def _unfit(loaded: LoadedWorkload) -> dict[str, str]:
+    """Return why a scheme does not apply to a user's ONNX file, by the scheme's name."""
+    from paretune.runners.build.schemes.unfit import unfit_schemes
+
+    if loaded.model_file is None:
+        return {}
+    constants = {name: each.value for name, each in loaded.layout.constants.items()}
+    return unfit_schemes(loaded.model_file, SCHEMES, constants)
 
 
 def epoch_seconds() -> dict[str, float]:
@@ -216,6 +226,7 @@ def put_samples(split: str, most: int | None = None) -> StoredSamples:
                 tuple(builder.store.put(path, move=True) for path in files.inputs.values()),
                 targets=builder.store.put(files.targets, move=True),
                 names=() if is_positional(data.input_names) else tuple(files.inputs),
+                layout=builder.loaded.layout,
             )
 
 

@@ -13,7 +13,7 @@ ONNX = FormatRecord(
     export="paretune.runners.build.stages.export:run",
     quantize="paretune.runners.build.schemes.onnx_model:quantize",
     import_stage="import-model",
-    signature="paretune.runners.workload.model_signature:model_signature",
+    signature="paretune.runners.workload.onnx_files.signature:model_signature",
     beside="paretune.runners.workload.onnx_weights:external_files",
     example="paretune.runners.formats.onnx_file:write_example",
 )

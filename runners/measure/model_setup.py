@@ -7,13 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
-from paretune.runners.workload.model_file import write_inputs
-from paretune.spaces import DEFAULT_RUNNER, RunSpec
+from paretune.runners.workload.onnx_files.inputs import (
+    InputSettings,
+    check_batch,
+    given_inputs,
+    random_inputs,
+)
+from paretune.spaces import DEFAULT_RUNNER, ParetuneError, RunSpec
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,10 @@ class ModelSetup:
         requirements: Or packages to install into an environment that is made once.
         provider_options: Options of the execution provider, by name.
         provider_libraries: Plug-in execution providers of ONNX Runtime: paths by name.
-        dimensions: Sizes of dynamic dimensions other than the batch, by name.
+        dimensions: Sizes of dynamic dimensions other than the batch, by name or ``INPUT:AXIS``.
+        shapes: Sizes of all dimensions of an input, by its name; that of the batch does not count.
+        constants: Values of inputs that are the same in every call, by name.
+        batch_axes: The batch axis of inputs where it is not the first, by name.
         data: Samples, an ``.npz`` file with one array per input; random ones by default.
     """
 
@@ -40,6 +51,9 @@ class ModelSetup:
     provider_options: Mapping[str, str] = field(default_factory=dict)
     provider_libraries: Mapping[str, str] = field(default_factory=dict)
     dimensions: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    batch_axes: Mapping[str, int | None] = field(default_factory=dict)
     data: Path | None = None
 
     @contextmanager
@@ -60,8 +74,34 @@ class ModelSetup:
         runner = record.make_runner("", python, options, libraries)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            inputs = write_inputs(
-                model, folder, batch_size, data=self.data, dimensions=self.dimensions
-            )
             run = RunSpec(runner.name, provider, batch_size, self.threads)
-            yield runner, run, Samples(inputs)
+            yield runner, run, self.samples(model, folder, batch_size)
+
+    def samples(self, model: Path, folder: Path, batch_size: int) -> Samples:
+        """Write the inputs of a model, and return where they are.
+
+        Args:
+            model: The model file.
+            folder: Where to write.
+            batch_size: Samples in one call.
+
+        Raises:
+            ParetuneError: If they do not fit the model, or a dimension has no size.
+        """
+        settings = InputSettings(self.constants, self.batch_axes, self.shapes, self.dimensions)
+        if self.data:
+            given = given_inputs(model, self.data, settings=settings)
+        else:
+            given = random_inputs(model, batch_size, settings)
+        if len(set(map(len, given.arrays.values()))) > 1 or not len(given):
+            counts = ", ".join(f"{name!r} {len(array)}" for name, array in given.arrays.items())
+            raise ParetuneError(
+                f"{self.data}: every input needs the same number of samples, and at least one; "
+                f"got {counts}"
+            )
+        check_batch(model, given.layout, batch_size)
+        inputs = []
+        for place, array in enumerate(given.arrays.values()):
+            inputs.append(folder / f"input_{place}.npy")
+            np.save(inputs[-1], array)
+        return Samples(inputs, layout=given.layout, keeps_outputs=False)

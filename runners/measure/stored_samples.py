@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.spaces import StoreError
 
 
@@ -71,6 +72,7 @@ class StoredSamples:
         targets: Digest of their targets (see ``write_targets``); empty if an earlier version did
             not keep them.
         names: Names of the inputs by which the model takes them; empty if by position.
+        layout: How they become the inputs of a call, and which outputs are judged.
     """
 
     split: str
@@ -78,6 +80,7 @@ class StoredSamples:
     pipeline: StoredPipeline | None = None
     targets: str = ""
     names: tuple[str, ...] = ()
+    layout: Layout = field(default_factory=Layout)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StoredSamples:
@@ -97,6 +100,7 @@ class StoredSamples:
             pipeline or None,
             values.get("targets", ""),
             tuple(values.get("names", ())),
+            Layout.from_dict(values["layout"]) if "layout" in values else Layout(),
         )
 
     def files(self, store: ArtifactStore, folder: Path) -> Samples:
@@ -111,9 +115,10 @@ class StoredSamples:
         """
         inputs = [self._file(store, name) for name in self.inputs]
         if self.pipeline is None:
-            return Samples(inputs)
+            return Samples(inputs, layout=self.layout)
         requests = self._file(store, self.pipeline.requests)
-        return Samples(inputs, PipelineFiles(self.pipeline.path(folder), requests))
+        around = PipelineFiles(self.pipeline.path(folder), requests)
+        return Samples(inputs, around, self.layout)
 
     def _file(self, store: ArtifactStore, name: str) -> Path:
         path = store.get(name)

@@ -235,7 +235,8 @@ class ProcessRunner:
             "graph_optimization_level": run.graph_optimization.level,
             "batch_size": run.batch_size,
             "axes": dict(run.options),
-            "inputs": [str(path) for path in samples.inputs],
+            "inputs": samples.records,
+            "output_axes": dict(samples.layout.outputs) if samples.keeps_outputs else None,
             "cores": self.cores(run),
             "memory_limit_bytes": limit or int(_MEMORY_SHARE * environment.memory_bytes()),
         }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from paretune.runners.failure import Failure
 from paretune.runners.runtimes.launch import Launch
+from paretune.runners.runtimes.launched.backend import InputJob
 from paretune.runners.runtimes.lease import Lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.spaces import RunSpec
 
 
@@ -33,12 +35,31 @@ class Samples:
     """The inputs of a model.
 
     Attributes:
-        inputs: A ``.npy`` file of real samples for each of the model's inputs, in order.
+        inputs: A ``.npy`` file of real samples for each of the model's inputs, in order; the first
+            axis is the sample.
         pipeline: Pre- and post-processing to time as well, if any.
+        layout: How they become the inputs of a call, and which outputs are kept.
+        keeps_outputs: Whether outputs are kept at all.
     """
 
     inputs: Sequence[Path]
     pipeline: PipelineFiles | None = None
+    layout: Layout = field(default_factory=Layout)
+    keeps_outputs: bool = True
+
+    @property
+    def records(self) -> list[InputJob]:
+        """The inputs as a launched process is told of them."""
+        names: list[str | None] = [*self.layout.inputs] or [None] * len(self.inputs)
+        axes: list[int | None] = [*self.layout.inputs.values()] or [0] * len(self.inputs)
+        found: list[InputJob] = [
+            {"name": name, "path": str(path), "batch_axis": axis, "constant": None}
+            for name, axis, path in zip(names, axes, self.inputs, strict=True)
+        ]
+        for constant, each in self.layout.constants.items():
+            value = asdict(each)
+            found.append({"name": constant, "path": None, "batch_axis": None, "constant": value})
+        return found
 
 
 @dataclass(frozen=True)

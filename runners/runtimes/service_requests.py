@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from paretune.runners.runtimes.launched.pipeline import Pipeline
 from paretune.runners.runtimes.launched.refusal import RefusedError
+from paretune.runners.workload.data import first_batch
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.spaces import WorkloadError
 
@@ -24,7 +25,7 @@ def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Seque
         WorkloadError: If their number is wrong, or pre-processing returns something else.
     """
     name = f"{loaded.path.name}: requests({split!r})"
-    inputs = getattr(loaded.data, split).inputs
+    data = getattr(loaded.data, split)
     try:
         requests = loaded.workload.requests(split)
     except Exception as error:
@@ -32,8 +33,8 @@ def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Seque
     is_array = isinstance(requests, np.ndarray) and not requests.dtype.hasobject
     if not is_array and not all(isinstance(request, bytes) for request in requests):
         raise WorkloadError(f"{name} must return an array of numbers or text, or a list of bytes")
-    if len(requests) != len(inputs):
-        raise WorkloadError(f"{name} returned {len(requests)} requests for {len(inputs)} samples")
+    if len(requests) != len(data):
+        raise WorkloadError(f"{name} returned {len(requests)} requests for {len(data)} samples")
     if loaded.pipeline is None:
         return requests
     try:
@@ -45,7 +46,7 @@ def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Seque
         made = np.asarray(made)
     except Exception as error:
         raise WorkloadError(f"{loaded.pipeline.name}: preprocess() failed: {error}") from error
-    want = inputs[:_CHECKED]
+    (want,) = first_batch(data, _CHECKED).inputs.values()
     if made.shape != want.shape or made.dtype != want.dtype:
         raise WorkloadError(
             f"{loaded.pipeline.name}: preprocess() must turn requests into the {split} inputs: "

@@ -18,9 +18,9 @@ from paretune.runners.workload.metrics.classes import Accuracy
 from paretune.runners.workload.metrics.functions import WholeMetric
 from paretune.runners.workload.metrics.judge import guarded, judge, paired, recorded_name
 from paretune.runners.workload.metrics.metric import QualityMetric
-from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.onnx_files.answers import answers_of
 from paretune.runners.workload.onnx_weights import external_files
-from paretune.runners.workload.outputs import OUTPUT, first_output, named_outputs
+from paretune.runners.workload.outputs import first_output, named_outputs
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.recipe import Recipe
 from paretune.runners.workload.source.parts import PartsReader
@@ -52,6 +52,8 @@ class WorkloadInfo:
         pipeline: Its pre- and post-processing file, if it has one.
         recipe: Its recipe for training.
         is_file: Whether the reference is an ONNX file.
+        unfit: Why a scheme does not apply to it, by the scheme's name.
+        remarks: What a person should know before the search, one line each.
     """
 
     name: str
@@ -63,6 +65,8 @@ class WorkloadInfo:
     pipeline: Path | None = None
     recipe: Recipe = field(default_factory=Recipe)
     is_file: bool = False
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 class LoadedWorkload:
@@ -89,6 +93,7 @@ class LoadedWorkload:
             self.data = self.workload.data()
             model_file = self.workload.model_file()
             self.model_file = model_file and path.parent / model_file
+            self.layout = self.workload.layout()
             files = [path.parent / file for file in self.workload.depends_on()]
             own: list[Path] = []
             if self.model_file:
@@ -213,7 +218,7 @@ class LoadedWorkload:
 
     def _answers(self, batch: Batch) -> dict[str, NDArray[Any]]:
         if self.model_file is not None:
-            return {OUTPUT: onnx_answers(self.model_file, list(batch.inputs.values()))}
+            return answers_of(self.model_file, list(batch.inputs.values()), self.layout)
         import torch
 
         model = self.build_model(REFERENCE).eval()
@@ -221,7 +226,10 @@ class LoadedWorkload:
         with torch.no_grad():
             positional = is_positional(tuple(inputs))
             found = model(*inputs.values()) if positional else model(**inputs)
-        return {name: each.float().numpy() for name, each in named_outputs(found).items()}
+        return {
+            name: (each.float() if each.is_floating_point() else each).numpy()
+            for name, each in named_outputs(found).items()
+        }
 
 
 def metrics_of(workload: Workload) -> list[QualityMetric]:

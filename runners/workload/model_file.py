@@ -1,9 +1,7 @@
-"""A single model file: its inputs, and data for them."""
+"""A single model file: its inputs and outputs, and files of arrays."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,11 @@ FP32_LAYERS = "paretune.fp32_layers"
 CALIBRATION = "paretune.calibration"
 """The key for the calibration of static int8."""
 
-_SAMPLES = 64
-"""Random samples that are made for a file without any: enough for some batches."""
+CONSTANTS = "paretune.constants"
+"""The key for the inputs that were built into the file: their values by name, as JSON."""
 
-_LARGEST_BYTES = 2**31
-"""Largest random input that is made, in bytes; beyond it, a free size was probably set too
-large.
-"""
+_MAPPED_BYTES = 2**28
+"""Larger files of an array are not read into memory."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +55,25 @@ def model_inputs(path: Path) -> list[ModelInput]:
     return [model_tensor(value) for value in graph.input if value.name not in weights]
 
 
-def model_output(path: Path) -> ModelInput:
-    """Return name, element type and shape of an ONNX file's first output.
+def model_outputs(path: Path) -> list[ModelInput]:
+    """Return name, element type and shape of an ONNX file's outputs that are tensors of numbers.
 
     Raises:
-        ParetuneError: If the file cannot be read, or that output is not a numeric tensor.
+        ParetuneError: If the file cannot be read, or has no such output.
     """
     outputs = read_graph(path).output
-    if not outputs:
-        raise ParetuneError(f"{path} has no output")
-    return model_tensor(outputs[0])
+    found = [model_tensor(value) for value in outputs if is_numeric(value)]
+    if not found:
+        raise ParetuneError(
+            f"{path} has no output that is a tensor of numbers; its outputs are "
+            f"{', '.join(value.name for value in outputs) or 'none'}"
+        )
+    return found
 
 
-def fixed_batch(path: Path) -> int | None:
-    """Return the only batch size that a model file takes, or ``None`` if it takes any size."""
-    sizes = {each.shape[0] for each in model_inputs(path) if each.shape}
-    size = sizes.pop() if len(sizes) == 1 else None
-    return size if isinstance(size, int) else None
+def output_names(path: Path) -> list[str]:
+    """Return the names of a model file's outputs; an exported program of PyTorch has none."""
+    return [] if path.suffix == ".pt2" else [value.name for value in read_graph(path).output]
 
 
 def read_graph(path: Path) -> Any:
@@ -94,82 +92,44 @@ def read_graph(path: Path) -> Any:
         raise ParetuneError(f"{path} is not a readable ONNX file: {error}") from error
 
 
-def given_inputs(path: Path, data: Path, aside: str | None = None) -> list[NDArray[Any]]:
-    """Return an array of samples for each input of a model, in order, from a file of arrays.
-
-    Args:
-        path: The model file.
-        data: An ``.npz`` file with one array per input, by name. For a model with one input, a file
-            with one array of any name is enough (also ``.npy``).
-        aside: Name of an array that is not an input.
-
-    Raises:
-        ParetuneError: If the file cannot be read, or an array is missing or does not fit.
-    """
-    given = read_arrays(data)
-    inputs = model_inputs(path)
-    if not inputs:
-        raise ParetuneError(f"{path} has no input, so it cannot be run on samples")
-    others = [name for name in given if name != aside]
-    if len(inputs) == 1 and len(others) == 1:
-        given = {inputs[0].name: given[others[0]]}
-    return [_given(each, given, data) for each in inputs]
-
-
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an ``.npz`` file by name; the array of an ``.npy`` file has no name.
+    """Return the arrays of an ``.npz`` file, or of the ``.npy`` files in a folder, by name.
+
+    The array of a single ``.npy`` file has no name. A large one is memory-mapped, because it may be
+    larger than memory.
 
     Raises:
         ParetuneError: If it is missing or not such a file; nothing in it is unpickled.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
+        if path.is_dir():
+            files = sorted(path.glob("*.npy"))
+            found = {file.stem: _read_array(file) for file in files}
+            if not found:
+                raise ParetuneError(f"the folder {path} has no .npy file")
+            return found
+        loaded = _read_array(path)
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
             return dict(loaded)
     except FileNotFoundError as error:
         raise ParetuneError(f"there is no file {path}") from error
+    except ParetuneError:
+        raise
     except Exception as error:
+        # numpy takes what it does not know for a pickle, and tells how to load that unsafely.
+        is_pickle = "pickle" in str(error)
+        reason = "it holds Python objects, or another kind of file" if is_pickle else error
         raise ParetuneError(
-            f"{path} is not a readable .npz or .npy file of numbers: {error}"
+            f"{path} is not a readable .npz or .npy file of numbers: {reason}; write one with "
+            "numpy.savez(FILE, NAME=ARRAY)"
         ) from error
 
 
-def write_inputs(
-    path: Path,
-    folder: Path,
-    batch_size: int,
-    *,
-    data: Path | None = None,
-    dimensions: Mapping[str, int] | None = None,
-) -> list[Path]:
-    """Write a ``.npy`` file of samples for each input of a model, in order.
-
-    Args:
-        path: The ONNX file.
-        folder: Where to write.
-        batch_size: Samples per call; must equal a model's fixed first dimension.
-        data: An ``.npz`` file with one array of samples per input; random samples by default.
-        dimensions: Sizes of dynamic dimensions other than the first, by name.
-
-    Raises:
-        ParetuneError: If the data does not fit, or a dimension has no size.
-    """
-    inputs = model_inputs(path)
-    given = dict(np.load(data)) if data else {}
-    rng = np.random.default_rng(0)
-    paths = []
-    for index, each in enumerate(inputs):
-        _check_batch(path, each, batch_size)
-        if data:
-            array = _given(each, given, data)
-        else:
-            samples = max(batch_size, _SAMPLES // batch_size * batch_size)
-            array = _random(each, samples, dimensions or {}, rng)
-        paths.append(folder / f"input_{index}.npy")
-        np.save(paths[-1], array)
-    return paths
+def _read_array(path: Path) -> Any:
+    is_large = path.suffix == ".npy" and path.stat().st_size > _MAPPED_BYTES
+    return np.load(path, mmap_mode="r" if is_large else None, allow_pickle=False)
 
 
 def _program_inputs(path: Path) -> list[ModelInput]:
@@ -197,6 +157,15 @@ def _program_inputs(path: Path) -> list[ModelInput]:
     ]
 
 
+def is_numeric(value: Any) -> bool:
+    """Tell whether a graph's input or output is a tensor of numbers."""
+    import onnx
+
+    kind, types = value.type.tensor_type.elem_type, onnx.TensorProto
+    is_tensor = value.type.WhichOneof("value") == "tensor_type"
+    return is_tensor and kind not in (types.UNDEFINED, types.STRING)
+
+
 def model_tensor(value: Any) -> ModelInput:
     """Return name, element type and shape of a graph's input or output."""
     import onnx
@@ -209,68 +178,7 @@ def model_tensor(value: Any) -> ModelInput:
     if tensor.elem_type in (types.UNDEFINED, types.STRING):
         named = types.Name(tensor.elem_type).lower()
         raise ParetuneError(f"{value.name!r} is a tensor of type {named}; it must hold numbers")
-    if any(d.dim_value < 0 for d in tensor.shape.dim):
-        raise ParetuneError(f"{value.name!r} has a negative dimension")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    shape = tuple(d.dim_value or d.dim_param for d in tensor.shape.dim)
+    # A size below zero stands for a free one in files of paddle2onnx.
+    shape = tuple(d.dim_value if d.dim_value > 0 else d.dim_param for d in tensor.shape.dim)
     return ModelInput(value.name, dtype, shape)
-
-
-def _check_batch(path: Path, each: ModelInput, batch_size: int) -> None:
-    if not each.shape:
-        raise ParetuneError(f"{path}: input {each.name!r} has no batch axis: it is a single value")
-    first = each.shape[0]
-    if isinstance(first, int) and first != batch_size:
-        raise ParetuneError(
-            f"{path}: input {each.name!r} takes batches of {first} only; got batch size "
-            f"{batch_size}: use --batch-size {first}, or export the model with a dynamic batch "
-            "axis"
-        )
-
-
-def _given(each: ModelInput, given: Mapping[str, NDArray[Any]], data: Path) -> NDArray[Any]:
-    if each.name not in given:
-        raise ParetuneError(f"{data} has no array {each.name!r}; it has {', '.join(given)}")
-    array = given[each.name]
-    fits = len(array.shape) == len(each.shape) and all(
-        isinstance(want, str) or want == size
-        for want, size in zip(each.shape[1:], array.shape[1:], strict=False)
-    )
-    if array.dtype.kind == each.dtype.kind:
-        narrow = array.astype(each.dtype, copy=False)
-        if array.dtype.kind != "f" and (narrow != array).any():
-            raise ParetuneError(f"{data}: {each.name!r} has values too large for {each.dtype}")
-        array = narrow
-    if array.dtype != each.dtype or not fits:
-        lacks_batch = array.shape[1:] == each.shape
-        hint = ". The model has no batch axis: export it with one, for one sample after the other"
-        raise ParetuneError(
-            f"{data}: {each.name!r} is {array.dtype}{list(array.shape)}; the model takes "
-            f"{each.dtype}{list(each.shape)}{hint if lacks_batch else ''}"
-        )
-    return array
-
-
-def _random(
-    each: ModelInput, samples: int, dimensions: Mapping[str, int], rng: np.random.Generator
-) -> NDArray[Any]:
-    sizes = []
-    for axis, size in enumerate(each.shape[1:], start=1):
-        if isinstance(size, str) and size not in dimensions:
-            raise ParetuneError(
-                f"input {each.name!r}: dimension {axis} ({size or 'unnamed'}) is dynamic; set its "
-                f"size with --dim {size or 'NAME'}=SIZE, or samples with --inputs FILE.npz"
-            )
-        sizes.append(dimensions[size] if isinstance(size, str) else size)
-    shape = (samples, *sizes)
-    if (size_bytes := math.prod(shape) * each.dtype.itemsize) > _LARGEST_BYTES:
-        raise ParetuneError(
-            f"input {each.name!r}: {samples} samples of shape {sizes} would take "
-            f"{size_bytes / 2**30:,.0f} GiB; pass fewer with --inputs FILE.npz"
-        )
-    if np.issubdtype(each.dtype, np.floating):
-        return rng.standard_normal(shape).astype(each.dtype)
-    if each.dtype == np.bool_:
-        return rng.integers(0, 2, shape).astype(each.dtype)
-    # Zeros and ones are valid for token ids, masks and segments alike.
-    return rng.integers(0, 2, shape).astype(each.dtype)

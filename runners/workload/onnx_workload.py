@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.data import Data, Dataset, Split
+from paretune.runners.workload.datasets.arrays import is_mapped
+from paretune.runners.workload.datasets.indexed import Subset
 from paretune.runners.workload.metrics.functions import WholeMetric
 from paretune.runners.workload.metrics.judge import recorded_name
 from paretune.runners.workload.metrics.metric import QualityMetric
 from paretune.runners.workload.metrics.named import NAMED, is_named, named_metric
-from paretune.runners.workload.model_file import given_inputs, model_output, read_arrays
-from paretune.runners.workload.onnx_answers import onnx_answers
+from paretune.runners.workload.metrics.values import Cosine
+from paretune.runners.workload.model_file import model_outputs, read_arrays
+from paretune.runners.workload.onnx_files.answers import Original
+from paretune.runners.workload.onnx_files.classes import class_numbers
+from paretune.runners.workload.onnx_files.inputs import GivenInputs, InputSettings, given_inputs
+from paretune.runners.workload.onnx_files.kept_answers import kept_answers
+from paretune.runners.workload.onnx_files.layout import Layout
+from paretune.runners.workload.outputs import only_or_all
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.user_code import load_attribute, split_reference
 from paretune.spaces import REFERENCE, WorkloadError
 
 if TYPE_CHECKING:
     from torch import nn
+
+WRITTEN = "Written by `paretune search --onnx`"
+"""What a workload says that a command has written."""
 
 _FEWEST_SAMPLES = 8
 """Samples that are needed for calibration, validation and test. Chosen by judgement."""
@@ -42,19 +56,35 @@ class OnnxWorkload(Workload):
     Attributes:
         model: The ONNX file.
         samples: An ``.npz`` file with one array per input of the model, by name (first axis: the
-            sample). For a model with one input, an ``.npy`` file is enough.
-        labels: The labels: name of an array in the samples' file, or a file with one array.
+            sample), or a folder of ``.npy`` files, which may be larger than memory. For a model
+            with one input, an ``.npy`` file is enough. An array of the shape of an input without an
+            axis for the sample, such as a single number, is a constant.
+        labels: The labels: name of an array in the samples' file, or a file with one array. Text
+            labels are looked up among the file's own names of classes, unless a metric of your own
+            judges them.
         metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or another of :data:`NAMED`, with options
             if need be: ``accuracy(top_k=5, ignore=255)``. Or ``FILE.py:NAME``: a function that
             takes outputs and targets and returns a number, higher is better, or a
-            :class:`paretune.QualityMetric`. The default is ``accuracy`` if the labels (or without
-            labels, the model's outputs) are integers, and otherwise, without labels, ``cosine``.
+            :class:`paretune.QualityMetric`. The default is ``accuracy`` if the labels are integers
+            or, without labels, the model has one output and that is of integers; and otherwise,
+            without labels, ``cosine``: the mean over all outputs.
+        outputs: Names of the outputs that are judged; by default all that are tensors of numbers
+            and have an axis for the sample. With labels, most metrics judge the first one.
+        constants: Inputs that are the same in every call, by name: numbers, or lists of numbers.
+        batch_axes: The batch axis of inputs and outputs where it is not the first, by name;
+            ``None`` for an input that takes one sample without an axis for it.
+        shapes: The sizes of an input's free dimensions, by name: its whole shape, in which the
+            batch's size does not count. They are fixed in the files.
     """
 
     model: str
     samples: str
     labels: str | None = None
     metric: str | None = None
+    outputs: Sequence[str] | None = None
+    constants: Mapping[str, Any] = MappingProxyType({})
+    batch_axes: Mapping[str, int | None] = MappingProxyType({})
+    shapes: Mapping[str, Sequence[int]] = MappingProxyType({})
 
     def __init__(self) -> None:
         self._folder = Path(inspect.getfile(type(self))).resolve().parent
@@ -64,6 +94,34 @@ class OnnxWorkload(Workload):
     def model_file(self) -> Path:
         """Return the ONNX file's path."""
         return self._folder / self.model
+
+    def layout(self) -> Layout:
+        """Return where the samples are in the model's inputs and outputs."""
+        layout = self._original.layout
+        if self.labels is None or self.outputs is not None or not self._judges_one:
+            return layout
+        first = next(iter(layout.outputs))
+        return replace(layout, outputs={first: layout.outputs[first]})
+
+    @property
+    def _judges_one(self) -> bool:
+        """Whether the metric looks at the first output alone."""
+        return getattr(self._metric, "output", "") is None and not isinstance(self._metric, Cosine)
+
+    def remarks(self) -> Sequence[str]:
+        """Return what a person should know of how the model is judged, one line each.
+
+        Raises:
+            WorkloadError: If the model does not give its own answers (see ``check_batches``).
+        """
+        self._original.check_batches()
+        remarks, judged = [*self._original.remarks], self.layout().outputs
+        if others := [name for name in self._original.layout.outputs if name not in judged]:
+            remarks.append(
+                f"{self._metric.name} judges the output {next(iter(judged))!r} alone, not "
+                f"{', '.join(map(repr, others))}: choose with --output"
+            )
+        return remarks
 
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
         """Return the reference only: it has no PyTorch model."""
@@ -75,28 +133,29 @@ class OnnxWorkload(Workload):
         Raises:
             ParetuneError: If they do not fit the model, or are too few.
         """
-        inputs = given_inputs(self.model_file(), self._folder / self.samples, self._label_name())
-        count = len(inputs[0])
-        if count < _FEWEST_SAMPLES or any(len(array) != count for array in inputs):
-            counts = ", ".join(str(len(array)) for array in inputs)
+        given = self._given
+        counts = {name: len(array) for name, array in given.arrays.items()}
+        if len(given) < _FEWEST_SAMPLES or len(set(counts.values())) > 1:
             raise WorkloadError(
-                f"{self.samples} has {counts} samples; every input needs the same number, and at "
-                f"least {_FEWEST_SAMPLES}, for calibration, validation and test"
+                f"{self.samples} has {', '.join(map(str, counts.values()))} samples; every input "
+                f"needs the same number, and at least {_FEWEST_SAMPLES}, for calibration, "
+                "validation and test"
             )
         if self.labels is None:
-            targets = onnx_answers(self.model_file(), inputs)
+            targets: Any = only_or_all(kept_answers(self._original, given))
         else:
             targets = self._read_labels()
-        whole = Split(inputs[0], targets, tuple(inputs[1:]))
-        rows = np.random.default_rng(0).permutation(count)
-        first = min(_MOST_CALIBRATION, count // 4)
-        middle = first + (count - first) // 2
-        calibration = whole.take(rows[:first])
+        first, *further = given.arrays.values()
+        whole = Split(first, targets, tuple(further))
+        rows = np.random.default_rng(0).permutation(len(given))
+        count = min(_MOST_CALIBRATION, len(given) // 4)
+        middle = count + (len(given) - count) // 2
+        calibration = _taken(whole, rows[:count])
         return Data(
             train=calibration,
             calibration=calibration,
-            validation=whole.take(rows[first:middle]),
-            test=whole.take(rows[middle:]),
+            validation=_taken(whole, rows[count:middle]),
+            test=_taken(whole, rows[middle:]),
         )
 
     def metrics(self) -> Sequence[QualityMetric]:
@@ -105,17 +164,43 @@ class OnnxWorkload(Workload):
 
     def depends_on(self) -> Sequence[Path]:
         """Return the other files that the workload names."""
-        files = [self._folder / self.samples]
+        samples = self._folder / self.samples
+        # What is in a folder, the data's digest tells.
+        files = [] if samples.is_dir() else [samples]
         if self.labels is not None and self._label_name() is None:
             files.append(self._folder / self.labels)
         if self.metric is not None and not is_named(self.metric):
             files.append(split_reference(self.metric, self._folder)[0])
         return files
 
+    @cached_property
+    def _given(self) -> GivenInputs:
+        settings = InputSettings(self.constants, self.batch_axes, self.shapes)
+        data = self._folder / self.samples
+        return given_inputs(self.model_file(), data, self._label_name(), settings)
+
+    @cached_property
+    def _original(self) -> Original:
+        return Original(self.model_file(), self._given, self._judged, self.batch_axes)
+
+    @cached_property
+    def _judged(self) -> Sequence[str] | None:
+        """The outputs that are judged; ``None`` for all that can be.
+
+        Earlier versions judged the first output alone, and a study that one of them has written
+        goes on with it.
+        """
+        source = Path(inspect.getfile(type(self))).read_text("utf-8")
+        if WRITTEN in source and "outputs" not in vars(type(self)):
+            return [model_outputs(self.model_file())[0].name]
+        return self.outputs
+
     def _find_metric(self) -> QualityMetric:
-        output = model_output(self.model_file())  # this explains that there is no PyTorch model
+        outputs = model_outputs(self.model_file())  # this explains that there is no PyTorch model
         if self.metric is None and self.labels is None:
-            return named_metric("accuracy" if output.dtype.kind in "iub" else "cosine")
+            judged = [each for each in outputs if each.name in (self._judged or [each.name])]
+            is_class = len(judged) == 1 and judged[0].dtype.kind in "iub"
+            return named_metric("accuracy" if is_class else "cosine")
         if self.metric is None:
             if self._read_labels().dtype.kind not in "iub":
                 raise WorkloadError(
@@ -153,13 +238,25 @@ class OnnxWorkload(Workload):
         name = self._label_name()
         arrays = read_arrays(self._folder / (self.samples if name else str(self.labels)))
         if name is None and len(arrays) == 1:
-            return next(iter(arrays.values()))
-        if name not in arrays:
+            labels = next(iter(arrays.values()))
+        elif name in arrays:
+            labels = arrays[name]
+        else:
             raise WorkloadError(
                 f"cannot find the labels {self.labels!r}: there is neither a file with one array "
                 f"of this name nor an array in {self.samples}, which has {', '.join(arrays)}"
             )
-        return arrays[name]
+        # A metric of the user's own may judge text.
+        is_own = self.metric is not None and not is_named(self.metric)
+        if is_own or labels.dtype.kind not in "US":
+            return labels
+        return class_numbers(self.model_file(), labels)
+
+
+def _taken(whole: Split, rows: NDArray[np.int64]) -> Dataset:
+    """Return some samples of a split; of files that are larger than memory, without reading."""
+    is_large = any(map(is_mapped, whole.all_inputs))
+    return Subset(whole, rows) if is_large else whole.take(rows)
 
 
 def _no_module() -> nn.Module:

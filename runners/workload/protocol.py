@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from paretune.runners.workload.data import Data
 from paretune.runners.workload.metrics.metric import QualityMetric
+from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.outputs import first_output
 from paretune.runners.workload.recipe import Recipe
 
@@ -59,6 +60,17 @@ class Workload(ABC):
         Nothing is trained, distilled or pruned then (see :class:`paretune.OnnxWorkload`).
         """
         return None
+
+    def layout(self) -> Layout:
+        """Return where the samples are in the inputs and outputs of the model's file.
+
+        By default the first axis of all is the batch.
+        """
+        return Layout()
+
+    def remarks(self) -> Sequence[str]:
+        """Return what a person should know before the search, one line each."""
+        return ()
 
     def recipe(self) -> Recipe:
         """Return how models are trained."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from paretune.search.cli import init as cli_init
 from paretune.search.cli import model as cli_model
 from paretune.search.cli import review as cli_review
 from paretune.search.cli.error_group import ErrorGroup
+from paretune.search.cli.inputs import input_options
 from paretune.search.cli.interruption import interruptible
 from paretune.search.cli.wish import wish_options
 
@@ -56,14 +58,27 @@ def main() -> None:
 @wish_options
 @click.option("--onnx", type=_FILE, help="Instead of STUDY: the ONNX file to make fast.")
 @click.option(
-    "--data", type=_FILE, help="With --onnx: samples, an .npz file with one array per model input."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="With --onnx: samples, an .npz file with one array per model input, or a folder of .npy "
+    "files.",
 )
 @click.option(
     "--labels", help="With --onnx: labels, the name of an array in --data or a .npy file."
 )
 @click.option(
-    "--metric", help="With --onnx: accuracy, f1, mse, cosine, or your own as FILE.py:FUNCTION."
+    "--metric",
+    help="With --onnx: accuracy, f1, mse, cosine, mean-iou, accuracy(ignore=255) … (docs/data.md), "
+    "or your own as FILE.py:NAME.",
 )
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    help="With --onnx: an output to judge; all by default, or the first if there are labels. "
+    "Repeatable.",
+)
+@input_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -77,6 +92,10 @@ def search(
     data: Path | None,
     labels: str | None,
     metric: str | None,
+    outputs: tuple[str, ...],
+    constants: dict[str, Any],
+    batch_axes: dict[str, int | None],
+    shapes: dict[str, list[int]],
     out: Path | None,
     **wish: Any,
 ) -> None:
@@ -100,6 +119,8 @@ def search(
                 2 the study file or the command has mistakes;
                 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
     """
+    from rich.markup import escape
+
     from paretune.search.review.console import ConsoleReporter, console, failure_table
     from paretune.search.review.frontier_table import frontier_table
     from paretune.search.study import api
@@ -110,10 +131,23 @@ def search(
             raise click.UsageError("give either STUDY or --onnx, not both: --onnx writes a study")
         if data is None:
             raise click.UsageError("--onnx needs --data: samples for calibration and quality")
-        study = api.onnx_study(onnx, data, labels=labels, metric=metric, folder=out)
-        console.print(f"the study is {study}")
-    elif data or labels or metric or out:
-        raise click.UsageError("--data, --labels, --metric and --out need --onnx")
+        study = api.onnx_study(
+            onnx,
+            data,
+            labels=labels,
+            metric=metric,
+            outputs=outputs or None,
+            constants=constants,
+            batch_axes=batch_axes,
+            shapes=shapes,
+            folder=out,
+        )
+        console.print(f"the study is {escape(str(study))}")
+    elif any((data, labels, metric, outputs, constants, batch_axes, shapes, out)):
+        raise click.UsageError(
+            "--data, --labels, --metric, --output, --constant, --batch-axis, --shape and --out "
+            "need --onnx"
+        )
     reporter = ConsoleReporter()
     with interruptible(study, reporter):
         result = api.run(study, trials=trials, hours=hours, reporter=reporter, **wish)
@@ -128,11 +162,13 @@ def search(
     if result.wants_confirmation and not history.published:
         console.print(
             "nothing could be confirmed: these are the search's own values; "
-            f"confirm them: paretune confirm {study}"
+            f"confirm them: paretune confirm {escape(quote(str(study)))}",
+            soft_wrap=True,
         )
         sys.exit(1)
+    path = escape(quote(str(study)))
     console.print(
-        f"next: paretune pick {study} --max-latency-ms MS --out DIR   or   paretune ui {study}",
+        f"next: paretune pick {path} --max-latency-ms MS --out DIR   or   paretune ui {path}",
         soft_wrap=True,
     )
 
@@ -169,6 +205,8 @@ def status(study: Path) -> None:
     """Show the progress of STUDY: trials, failures, seconds per stage, hypervolume."""
     from collections import Counter
 
+    from rich.markup import escape
+
     from paretune.search.record.words import format_metric
     from paretune.search.review.console import console, failure_table
     from paretune.search.study import api
@@ -189,7 +227,8 @@ def status(study: Path) -> None:
             f"{len(history.confirmed)} points measured again, {len(history.published)} published"
         )
     elif history.frontier:
-        console.print(f"not confirmed yet: finish the search, or run `paretune confirm {study}`")
+        path = escape(quote(str(study)))
+        console.print(f"not confirmed yet: finish the search, or run `paretune confirm {path}`")
     if history.reference is not None:
         ends = zip(history.objectives, history.reference, strict=True)
         at = [f"{o.metric} {format_metric(o.metric, o.value(end))}" for o, end in ends]

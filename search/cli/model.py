@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from paretune.search.cli.inputs import input_options
 from paretune.search.cli.names import RegistryName
 from paretune.spaces import DEFAULT_RUNNER
 
@@ -79,10 +80,15 @@ def _run_options(command: Any) -> Any:
             multiple=True,
             callback=_sizes,
             metavar="NAME=SIZE",
-            help="Size of a dynamic dimension other than the batch. Repeatable.",
+            help="Size of a dynamic dimension other than the batch, by its name or as INPUT:AXIS. "
+            "Repeatable.",
         ),
+        input_options,
         click.option(
-            "--inputs", "data", type=_FILE, help="Samples: an .npz file with one array per input."
+            "--inputs",
+            "data",
+            type=click.Path(path_type=Path),
+            help="Samples: an .npz file with one array per input, or a folder of .npy files.",
         ),
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True),
         click.option(

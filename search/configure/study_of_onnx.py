@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from paretune.runners.build.schemes.unfit import unfit_schemes
 from paretune.runners.cores import available_cores
 from paretune.runners.formats import FORMATS
-from paretune.runners.workload.model_file import fixed_batch
+from paretune.runners.workload.model_file import model_inputs
+from paretune.runners.workload.onnx_files.inputs import (
+    InputSettings,
+    fixed_batch,
+    given_inputs,
+)
+from paretune.runners.workload.onnx_workload import WRITTEN
 from paretune.spaces import SCHEMES, StudyError
 
 _BATCH_SIZES = [1, 8, 32]
+_FP32_BITS = 32
+"""Schemes of this many bits are only for files that have more."""
 _OTHER_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
-
-_MARK = "Written by `paretune search --onnx`"
 
 _WORKLOAD = '''"""An ONNX file and samples. Written by `paretune search --onnx`, yours to edit."""
 
@@ -29,6 +37,7 @@ class Model(OnnxWorkload):
     samples = {samples!r}
     labels = {labels!r}
     metric = {metric!r}
+    outputs = {outputs!r}
 '''
 
 _STUDY = """# Written by `paretune search --onnx`, yours to edit before the first search.
@@ -54,6 +63,8 @@ def write_onnx_study(
     *,
     labels: str | None = None,
     metric: str | None = None,
+    outputs: Sequence[str] | None = None,
+    settings: InputSettings | None = None,
     folder: Path | None = None,
 ) -> Path:
     """Write a study of an ONNX file, unless it exists; return its study file.
@@ -63,30 +74,43 @@ def write_onnx_study(
         data: Samples (see :attr:`paretune.OnnxWorkload.samples`).
         labels: Name of an array in the samples' file, or a file.
         metric: See :attr:`paretune.OnnxWorkload.metric`.
+        outputs: Names of the outputs that are judged; all by default.
+        settings: What is known of the inputs.
         folder: Where to write; ``MODEL-study`` in the current folder by default.
 
     Raises:
         ParetuneError: If a file is missing, or the folder holds another study.
     """
+    settings = settings or InputSettings()
     function = (metric or "").rpartition(":")[0]
     for file in (model, data, *([Path(function)] if function else [])):
-        if not file.is_file():
+        if not file.exists():
             raise StudyError(f"there is no file {file}")
     folder = folder or Path(f"{model.stem}-study")
-    batch, fit = fixed_batch(model), filter(FORMATS.get("onnx").takes, SCHEMES)
+    aside = labels if labels and not Path(labels).is_file() else None
+    given = given_inputs(model, data, aside, settings)
+    batch = fixed_batch(model_inputs(model), given.layout)
+    # An ONNX file cannot be trained, and of most there is no wider precision to cast from.
+    schemes = [each for each in SCHEMES if FORMATS.get("onnx").takes(each)]
+    schemes = [each for each in schemes if not each.needs_training]
+    wide = unfit_schemes(model, [each for each in schemes if each.weight_bits == _FP32_BITS])
+    workload = _WORKLOAD.format(
+        model=_relative(model, folder),
+        samples=_relative(data, folder),
+        labels=_relative(labels, folder) if labels and not aside else labels,
+        metric=f"{_relative(function, folder)}:{str(metric)[len(function) + 1 :]}"
+        if function
+        else metric,
+        outputs=outputs and [*outputs],
+    )
+    for name in ("constants", "batch_axes", "shapes"):
+        if value := getattr(settings, name):
+            workload += f"    {name} = {dict(value)!r}\n"
     files = {
-        "workload.py": _WORKLOAD.format(
-            model=_relative(model, folder),
-            samples=_relative(data, folder),
-            labels=_relative(labels, folder) if labels and Path(labels).is_file() else labels,
-            metric=f"{_relative(function, folder)}:{str(metric)[len(function) + 1 :]}"
-            if function
-            else metric,
-        ),
+        "workload.py": workload,
         "study.yaml": _STUDY.format(
             name=re.sub(r"[^\w.-]+", "-", model.stem),
-            # An ONNX file cannot be trained.
-            quantizations=", ".join(each.name for each in fit if not each.needs_training),
+            quantizations=", ".join(each.name for each in schemes if each.name not in wide),
             batch_sizes=_BATCH_SIZES if batch is None else [batch],
             providers=", ".join(_providers()),
             threads=_threads(),
@@ -95,7 +119,7 @@ def write_onnx_study(
     there = {n: (folder / n).read_text("utf-8") for n in files if (folder / n).is_file()}
     if _settings(there.get("workload.py", "")) == _settings(files["workload.py"]):
         files = {name: text for name, text in files.items() if name not in there}
-    elif any(_MARK not in text for text in there.values()) or (folder / "results").exists():
+    elif any(WRITTEN not in text for text in there.values()) or _is_started(folder):
         raise StudyError(
             f"{folder} holds a study of other files or of another metric: continue it with "
             f"`paretune search {folder / 'study.yaml'}`, or write this one elsewhere with --out DIR"
@@ -106,9 +130,16 @@ def write_onnx_study(
     return folder / "study.yaml"
 
 
-def _settings(workload: str) -> str:
+def _is_started(folder: Path) -> bool:
+    """Return whether the study that was written into a folder has trials."""
+    return any((folder / "results").glob("*.db"))
+
+
+def _settings(workload: str) -> dict[str, str]:
     """Return the part of a written workload that says which study it is: its class attributes."""
-    return workload.partition("    model = ")[2]
+    lines = workload.partition("class Model(")[2].splitlines()
+    pairs = (line.strip().partition(" = ") for line in lines if line.startswith("    "))
+    return {name: value for name, _, value in pairs if value and value != "None"}
 
 
 def _relative(file: str | Path, folder: Path) -> str:

@@ -96,6 +96,7 @@ def write_bundle(
             "beside": [asdict(artifact_file(path, source.parent)) for path in beside],
             **made.says_of(source),
         },
+        "layout": samples.layout.as_dict() if samples is not None else None,
         "lineage": dict(record.lineage),
         "run": {
             "runner": record.candidate.run.runner,
@@ -141,8 +142,7 @@ def write_bundle(
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
         if samples is not None:
             _write_samples(aside, aside / file, record.candidate.run, runner, samples)
-        fp32_layers = manifest["model"].get("fp32_layers", [])
-        write_card(record, history, aside, study, fp32_layers, rechecks or {})
+        write_card(record, history, aside, study, manifest["model"], rechecks or {})
     return folder / MANIFEST
 
 
@@ -166,7 +166,11 @@ def _write_samples(
         np.save(file, np.load(given, mmap_mode="r")[:count])
     with tempfile.TemporaryDirectory() as name:
         answers = runner.predict(
-            model, run, Samples(inputs), Path(name), MeasurementSettings(fallback_tolerance=1.0)
+            model,
+            run,
+            Samples(inputs, layout=samples.layout),
+            Path(name),
+            MeasurementSettings(fallback_tolerance=1.0),
         )
         if isinstance(answers, Failure):
             raise StudyError(f"the picked model does not run here: {answers.message}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from paretune.search.deliver.choice import baseline, points
 from paretune.search.deliver.recheck import Recheck
@@ -21,10 +22,20 @@ def write_card(
     history: History,
     folder: Path,
     study: str,
-    fp32_layers: Sequence[str] = (),
+    signature: Mapping[str, Any],
     rechecks: Mapping[str, Recheck] | None = None,
 ) -> None:
-    """Write ``README.md`` and the picture it shows into a bundle."""
+    """Write ``README.md`` and the picture it shows into a bundle.
+
+    Args:
+        record: The trial.
+        history: All trials.
+        folder: The bundle.
+        study: The study's name.
+        signature: What the model's file says of itself.
+        rechecks: The measurement during the pick, if any.
+    """
+    fp32_layers, constants = signature.get("fp32_layers", []), signature.get("constants", {})
     _draw(record, history, folder / _PICTURE)
     build, run = record.candidate.build, record.candidate.run
     metric, base = history.quality_metric, baseline(history)
@@ -51,6 +62,10 @@ def write_card(
         "",
         f"- student: {build.student}; pruning: {pruned}; quantization: {build.scheme}",
         *([f"- layers left in fp32: {', '.join(fp32_layers)}"] if fp32_layers else []),
+        *(
+            f"- the input {name} is built in as {value}: leave it out of the call"
+            for name, value in constants.items()
+        ),
         f"- stages: {', '.join(record.lineage) or 'none'}",
         *(f"- {text}" for text in shortfalls(record, history)),
         "",

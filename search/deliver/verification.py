@@ -23,6 +23,7 @@ from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
 from paretune.runners.store.artifact import file_digest
+from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.outputs import whole_outputs
 from paretune.runners.workload.user_code import load_plugins
 from paretune.search.deliver.bundle import MANIFEST_VERSION, input_files, output_files
@@ -111,7 +112,9 @@ def verify(
         tuple(values.get("axes", {}).items()),
     )
     runner = _runner(values)
-    samples = Samples(input_files(folder, len(list(folder.glob("inputs*.npy")))))
+    told = manifest.get("layout")
+    layout = Layout.from_dict(told) if told else Layout()
+    samples = Samples(input_files(folder, len([*folder.glob("inputs*.npy")])), layout=layout)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         found = runner.describe(work)

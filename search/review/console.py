@@ -69,6 +69,10 @@ class ConsoleReporter:
             self._bar.add_task("", total=budget.trials, completed=self._before, eta="")
             self._bar.start()
 
+    def noted(self, text: str) -> None:
+        """Print what a person should know."""
+        self.console.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
+
     def trial_started(self, number: int, candidate: Candidate) -> None:
         """Show the trial that begins."""
         if self._bar:

@@ -16,6 +16,9 @@ class Reporter(Protocol):
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
         """The search begins, with the trials of earlier runs in the history."""
 
+    def noted(self, text: str) -> None:
+        """Something that a person should know before the first trial."""
+
     def trial_started(self, number: int, candidate: Candidate) -> None:
         """A trial begins."""
 
@@ -33,6 +36,9 @@ class SilentReporter:
     """Ignores everything; a base class for reporters that need few of the calls."""
 
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
+        """Do nothing."""
+
+    def noted(self, text: str) -> None:
         """Do nothing."""
 
     def trial_started(self, number: int, candidate: Candidate) -> None:

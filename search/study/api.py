@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from paretune.runners.workload.onnx_files.inputs import InputSettings
 from paretune.search.configure.study_of_onnx import write_onnx_study
 from paretune.search.deliver.choice import equals, rank, wished_limits
 from paretune.search.deliver.fresh_check import first_that_keeps
@@ -81,6 +83,10 @@ def onnx_study(
     *,
     labels: str | None = None,
     metric: str | None = None,
+    outputs: Sequence[str] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    batch_axes: Mapping[str, int | None] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
     folder: str | Path | None = None,
 ) -> Path:
     """Write a study of an ONNX file for :func:`run`; return its study file.
@@ -89,14 +95,27 @@ def onnx_study(
         model: The ONNX file.
         data: Samples (see :class:`paretune.OnnxWorkload`).
         labels: The labels: name of an array in the samples' file, or a file.
-        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` or ``FILE.py:FUNCTION``.
+        metric: ``accuracy``, ``f1``, ``mse``, ``cosine`` … (docs/data.md), or ``FILE.py:NAME``.
+        outputs: Names of the outputs that are judged; all by default.
+        constants: Inputs that are the same in every call, by name.
+        batch_axes: The batch axis of inputs and outputs where it is not the first, by name.
+        shapes: Sizes of inputs with free dimensions, by name.
         folder: Where to write; ``MODEL-study`` in the current folder by default.
 
     Raises:
         ParetuneError: If a file is missing, or the folder holds another study.
     """
     where = None if folder is None else Path(folder)
-    return write_onnx_study(Path(model), Path(data), labels=labels, metric=metric, folder=where)
+    settings = InputSettings(constants or {}, batch_axes or {}, shapes or {})
+    return write_onnx_study(
+        Path(model),
+        Path(data),
+        labels=labels,
+        metric=metric,
+        outputs=outputs,
+        settings=settings,
+        folder=where,
+    )
 
 
 def confirm(

@@ -114,7 +114,7 @@ def _log_models(
     samples = confirmed_samples(study) if points else None
     if samples is None:
         return {}
-    inputs = replace(samples, pipeline=None).files(study.store, study.paths.folder).inputs
+    inputs = replace(samples, pipeline=None).files(study.store, study.paths.folder)
     models = {}
     for run_id, record in points.items():
         runner = study_runner(study, record.candidate.run.runner)

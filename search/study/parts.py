@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -47,9 +47,18 @@ from paretune.spaces import (
 )
 
 
-def study_space(config: StudyConfig, folder: Path) -> SearchSpace:
-    """Return a study's space with its rules and this machine's thread limit."""
+def study_space(
+    config: StudyConfig, folder: Path, unfit: Mapping[str, str] | None = None
+) -> SearchSpace:
+    """Return a study's space with its rules and this machine's thread limit.
+
+    Args:
+        config: The study file.
+        folder: The study's folder.
+        unfit: Why a scheme does not apply to the model, by the scheme's name.
+    """
     rules: list[Rule] = [ThreadLimit(available_cores()), *_runtime_rules(config), whole_layers]
+    rules += [Forbid({"quantization": name}, reason) for name, reason in (unfit or {}).items()]
     for rule in config.rules:
         if rule.function is not None:
             rules.append(load_attribute(rule.function, folder))

@@ -19,6 +19,7 @@ from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
 from paretune.runners.store.use import StoreUse
 from paretune.runners.telemetry import switch_off_telemetry
+from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.search.configure.schema import StudyConfig
 from paretune.search.configure.study_file import check_names
 from paretune.search.propose.cost import CostModel
@@ -97,7 +98,7 @@ def run_study(
     ):
         info = pool.describe()
         check_names(path, info)
-        space = study_space(config, paths.folder)
+        space = study_space(config, paths.folder, info.unfit)
         objectives = study_objectives(config, info.quality_metric)
         constraints = [entry.constraint() for entry in config.constraints]
         storage = study.storage
@@ -130,6 +131,8 @@ def run_study(
         limit.pin()
         tracking = guarded_tracking(study)
         tracking.bring_up_to_date(history)
+        for text in (*info.remarks, *_left_out(space, info)):
+            reporter.noted(text)
         confirmation, progress = None, storage.while_owned(reporter.confirming)
         if config.confirmation.enabled:
             confirmation = study_confirmation(study, history, evaluator, pool, progress)
@@ -160,6 +163,15 @@ def run_study(
                 confirm_and_publish(study, confirmation, tracking, deadline)
         limit.pin()
         return replace(result, wants_confirmation=confirmation is not None)
+
+
+def _left_out(space: SearchSpace, info: WorkloadInfo) -> list[str]:
+    """Return a line for each reason why schemes of a space do not apply to the model."""
+    reasons: dict[str, list[str]] = {}
+    for name in map(str, space.axis("quantization").values):
+        if name in info.unfit:
+            reasons.setdefault(info.unfit[name], []).append(name)
+    return [f"not tried: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
 def _strategy(

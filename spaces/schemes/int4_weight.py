@@ -9,6 +9,7 @@ INT4_WEIGHT = SchemeRecord(
     activation_bits=32,
     mode="weight",
     makers={"onnx": "paretune.runners.build.schemes.weight_only:make_int4"},
+    operators=("MatMul", "Gemm"),
     leaves_layers=True,
     least_opset=21,  # the first whose DequantizeLinear takes int4
     color="#d55e00",

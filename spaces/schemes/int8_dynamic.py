@@ -9,6 +9,7 @@ INT8_DYNAMIC = SchemeRecord(
     activation_bits=8,
     mode="dynamic",
     makers={"onnx": "paretune.runners.build.schemes.dynamic_int8:make"},
+    operators=("MatMul", "Gemm"),
     version=2,
     leaves_layers=True,
     color="#009e73",

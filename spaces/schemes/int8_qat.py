@@ -11,6 +11,7 @@ INT8_QAT = SchemeRecord(
     makers={"onnx": "paretune.runners.build.schemes.static_int8:make"},
     needs_training=True,
     made_as="int8-static",
+    operators=("MatMul", "Gemm", "Conv", "ConvTranspose"),
     leaves_layers=True,
     least_opset=13,
     color="#56b4e9",

@@ -9,6 +9,7 @@ INT8_STATIC = SchemeRecord(
     activation_bits=8,
     mode="static",
     makers={"onnx": "paretune.runners.build.schemes.static_int8:make"},
+    operators=("MatMul", "Gemm", "Conv", "ConvTranspose"),
     leaves_layers=True,
     least_opset=13,  # the first whose DequantizeLinear takes a scale per channel
     is_informative=True,

@@ -9,6 +9,7 @@ INT8_WEIGHT = SchemeRecord(
     activation_bits=32,
     mode="weight",
     makers={"onnx": "paretune.runners.build.schemes.weight_only:make_int8"},
+    operators=("MatMul", "Gemm"),
     leaves_layers=True,
     least_opset=13,
     color="#e69f00",

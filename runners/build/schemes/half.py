@@ -1,4 +1,4 @@
-"""Half precision, by ONNX Runtime's own tool."""
+"""Other precisions of floating point; half precision by ONNX Runtime's own tool."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,3 +24,8 @@ def make(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     # Inputs and outputs stay fp32: the caller's data does not change with the candidate.
     half = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=is_large)
     save_onnx(half, path)
+
+
+def make_fp32(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
+    """Keep the file: it was cast when it was prepared for this stage."""
+    save_onnx(onnx.load(given.parent_file), path)

@@ -1,5 +1,6 @@
 """The frame of every scheme of an ONNX file: prepare the file, and check what was made."""
 
+import json
 import traceback
 from collections import Counter
 from collections.abc import Sequence
@@ -7,45 +8,36 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
-import onnx.version_converter
 
 from paretune.runners.build.schemes.calibration import calibration_feeds
+from paretune.runners.build.schemes.prepared import prepared
+from paretune.runners.build.schemes.unfit import unfit
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS, most_sensitive
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.formats import FORMATS
-from paretune.runners.workload.model_file import FP32_LAYERS
+from paretune.runners.workload.model_file import CONSTANTS, FP32_LAYERS
 from paretune.runners.workload.onnx_weights import save_onnx
 from paretune.spaces import SchemeRecord, resolve
 
-_OF_QUANTIZED = (
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "QLinearConv",
-    "MatMulInteger",
-    "MatMulNBits",
-)
+_FP32_BITS = 32
+"""A scheme of fewer bits per weight has to change something."""
 
 
 def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     """Quantize the parent's ONNX file.
 
     ``params["fp32_layer_share"]``, if there is one, is the share of the layers left in fp32; their
-    names are stored in the file's metadata.
+    names are stored in the file's metadata. ``params["constants"]``, if there are any, are inputs
+    that are built in, by name; they are stored there as well.
     """
     path = given.folder / "model.onnx"
-    given = replace(given, parent=_prepared(given, scheme.least_opset))
-    graph = onnx.load(given.parent_file, load_external_data=False).graph
-    before = Counter(node.op_type for node in graph.node)
-    if there := [operator for operator in _OF_QUANTIZED if operator in before]:
-        raise StageError(
-            FailureKind.UNSUPPORTED, f"the model is already quantized: it has {', '.join(there)}"
-        )
-    if _is_half(graph):
-        raise StageError(
-            FailureKind.UNSUPPORTED,
-            "the model's weights are in fp16, but all schemes start from fp32: export it in fp32",
-        )
+    constants = given.params.get("constants")
+    ready = prepared(given.parent_file, given.folder, scheme.least_opset, constants)
+    if reason := unfit(given.parent_file, ready, scheme):
+        raise StageError(FailureKind.UNSUPPORTED, reason)
+    given = replace(given, parent=ready)
+    before = _contents(ready)
     left_out = _left_out(given, scheme)
     maker = resolve(FORMATS.get("onnx").maker_of(scheme) or _nothing)
     try:
@@ -55,13 +47,17 @@ def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     except Exception as error:
         traceback.print_exc()
         raise StageError(
-            FailureKind.UNSUPPORTED, f"{scheme.name} cannot be applied: {error}"
+            FailureKind.UNSUPPORTED,
+            f"{scheme.name} cannot be applied: {type(error).__name__}: {error}".removesuffix(": "),
         ) from error
-    if _operators(path) == before:
-        raise StageError(FailureKind.UNSUPPORTED, _nothing_found(scheme, before, left_out))
-    if left_out:
+    if _contents(path) == before and scheme.weight_bits < _FP32_BITS:
+        raise StageError(FailureKind.UNSUPPORTED, _nothing_found(scheme, before[0], left_out))
+    if left_out or constants:
         model = onnx.load(path)
-        model.metadata_props.add(key=FP32_LAYERS, value="\n".join(left_out))
+        if left_out:
+            model.metadata_props.add(key=FP32_LAYERS, value="\n".join(left_out))
+        if constants:
+            model.metadata_props.add(key=CONSTANTS, value=json.dumps(constants))
         save_onnx(model, path)
     return StageOutput(path)
 
@@ -89,48 +85,8 @@ def _left_out(given: StageInput, scheme: SchemeRecord) -> list[str]:
     return most_sensitive(onnx.load(given.parent_file), calibration_feeds(given), share, scheme)
 
 
-def _prepared(given: StageInput, least_opset: int) -> Path:
-    """Return the parent's file as the tools need it: unique node names, and a recent opset.
-
-    A file that already meets this is returned unchanged.
-    """
-    model = onnx.load(given.parent_file)
-    # NNCF takes the first opset for that of ONNX's own operators.
-    opsets = sorted(model.opset_import, key=lambda each: each.domain not in ("", "ai.onnx"))
-    is_changed = opsets != list(model.opset_import)
-    del model.opset_import[:]
-    model.opset_import.extend(opsets)
-    opset = opsets[0].version
-    if opset < least_opset:
-        is_changed = True
-        try:
-            model = onnx.version_converter.convert_version(model, least_opset)
-            onnx.checker.check_model(model)
-        except Exception as error:
-            raise StageError(
-                FailureKind.UNSUPPORTED,
-                f"it needs opset {least_opset}, but the model has opset {opset} and cannot be "
-                f"converted: {error}",
-            ) from error
-    taken: set[str] = set()
-    for place, node in enumerate(model.graph.node):
-        if not node.name or node.name in taken:
-            node.name = f"{node.op_type}_{place}_{node.output[0]}"
-            is_changed = True
-        taken.add(node.name)
-    if not is_changed:
-        return given.parent_file
-    path = given.folder / "prepared.onnx"
-    save_onnx(model, path)
-    return path
-
-
-def _is_half(graph: onnx.GraphProto) -> bool:
-    """Tell whether most of a model's weights are in fp16."""
-    kinds = Counter(tensor.data_type for tensor in graph.initializer)
-    return kinds[onnx.TensorProto.FLOAT16] > kinds[onnx.TensorProto.FLOAT]
-
-
-def _operators(path: Path) -> Counter[str]:
+def _contents(path: Path) -> tuple[Counter[str], Counter[int]]:
+    """Return how many nodes there are of each operator, and weights of each element type."""
     graph = onnx.load(path, load_external_data=False).graph
-    return Counter(node.op_type for node in graph.node)
+    operators = Counter(node.op_type for node in graph.node)
+    return operators, Counter(tensor.data_type for tensor in graph.initializer)

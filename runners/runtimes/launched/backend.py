@@ -15,6 +15,24 @@ class PipelineJob(TypedDict):
     requests: str
 
 
+class InputJob(TypedDict):
+    """One input of a model.
+
+    Attributes:
+        name: Its name; ``None`` for the inputs of the model in its own order.
+        path: A file of samples, whose first axis is the sample; ``None`` for a constant.
+        batch_axis: The axis of the batch in the model's input; ``None`` if it takes one sample,
+            without an axis for it.
+        constant: ``dtype`` and ``value`` of an input that is the same in every call. A model that
+            has no such input has it built in.
+    """
+
+    name: str | None
+    path: str | None
+    batch_axis: int | None
+    constant: dict[str, Any] | None
+
+
 class LoadJob(TypedDict):
     """The load to offer: requests that arrive whether or not earlier ones have been answered."""
 
@@ -49,9 +67,9 @@ class Job(TypedDict, total=False):
         graph_optimization_level: ONNX Runtime's number of it.
         batch_size: Samples per call.
         axes: The candidate's values on axes of other packages.
-        inputs: One file of samples per input.
-        output_axes: The outputs to write, with the axis that is the sample, ``None`` if there is no
-            such axis; if empty, all of them, with the first axis.
+        inputs: The model's inputs.
+        output_axes: The batch axis of each output that is kept, by name; ``None`` if it has none.
+            Empty: all outputs, with the batch axis first. ``None``: no output is kept.
         device: The device to count energy on, such as ``cpu``.
         card: The card's UUID and where its library lies, if the device is one.
         throttled: Files of control groups that count for how long a quota stopped the process.
@@ -81,8 +99,8 @@ class Job(TypedDict, total=False):
     graph_optimization_level: int
     batch_size: int
     axes: dict[str, Any]
-    inputs: list[str]
-    output_axes: dict[str, int | None]
+    inputs: list[InputJob]
+    output_axes: dict[str, int | None] | None
     device: str
     card: dict[str, str] | None
     throttled: list[str]

@@ -133,6 +133,10 @@ def _predict(job: Job) -> dict[str, Any]:
     """
     model = load(job)
     nodes = _profiled(job, model, _PROOF_CALLS)
+    if job["output_axes"] is None:
+        for feed, _ in samples.every_batch(job, model):
+            _guarded(model, feed)
+        return {"nodes": nodes}
     with _OutputFiles(Path(job["folder"]) / "outputs", job, model) as files:
         for feed, count in samples.every_batch(job, model):
             files.append(_guarded(model, feed), count)
@@ -154,7 +158,7 @@ class _OutputFiles:
 
     def __init__(self, folder: Path, job: Job, model: Model) -> None:
         self._folder = folder
-        self._axes = job.get("output_axes", {})
+        self._axes = job["output_axes"] or {}
         self._size = job["batch_size"]
         self._names: list[str] = list(getattr(model, "output_names", []))
         self._files: dict[str, Any] = {}
@@ -183,7 +187,8 @@ class _OutputFiles:
 
         default = ["output", *(f"output_{place}" for place in range(1, count))]
         self._names = self._names or default
-        written = [name for name in self._names if not self._axes or name in self._axes]
+        # A model of another format has other names: then all are written.
+        written = [name for name in self._names if name in self._axes] or self._names
         (self._folder / "names.json").write_text(json.dumps(written), "utf-8")
         for place, name in enumerate(written):
             self._files[name] = (self._folder / f"{place}.npy").open("wb")

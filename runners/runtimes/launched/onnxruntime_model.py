@@ -14,6 +14,7 @@ from .cuda import libraries
 from .cuda.bound_session import BoundSession
 from .cuda.runtime import CudaRuntime
 from .refusal import RefusedError, refuse
+from .samples import batch_axes
 from .timing import alive
 
 _RECORDS_NODES = "session.record_ep_graph_assignment_info"
@@ -47,8 +48,7 @@ class OnnxRuntimeModel:
         inputs = self.session.get_inputs()
         self.input_names = [value.name for value in inputs]
         self.output_names = [output.name for output in self.session.get_outputs()]
-        first = {value.shape[0] for value in inputs if value.shape}
-        self.has_fixed_batch = len(first) == 1 and isinstance(first.pop(), int)
+        self.has_fixed_batch = _has_fixed_batch(job, inputs)
         self._started: Path | None = Path(job["folder"]) / "started"
         self._bound: BoundSession | None = None
         if self.provider in libraries.PROVIDER_LIBRARIES:
@@ -122,6 +122,13 @@ class OnnxRuntimeModel:
                 node["tensors"] = _tensors(arguments)
             node["ms_per_call"] += event["dur"] / 1e3 / calls
         return list(nodes.values())
+
+
+def _has_fixed_batch(job: Job, inputs: Sequence[Any]) -> bool:
+    """Return whether the batch axes of a session's inputs have one size, which is fixed."""
+    axes = batch_axes(job, [value.name for value in inputs])
+    sizes = {value.shape[axes[value.name]] for value in inputs if axes.get(value.name) is not None}
+    return len({size for size in sizes if isinstance(size, int)}) == 1
 
 
 def prepare() -> None:

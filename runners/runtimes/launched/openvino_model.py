@@ -1,11 +1,15 @@
 """OpenVINO: a model compiled for one device, for one batch size."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from .backend import Job, Node
 from .refusal import RefusedError, refuse
+from .samples import batch_axes
 from .timing import alive
+
+_PLACES = ("Exception from ", "Check '", "FrontEnd API failed")
+"""How lines of OpenVINO's errors begin that name a place in its code."""
 
 
 class OpenVinoModel:
@@ -29,12 +33,9 @@ class OpenVinoModel:
                 "unsupported", f"asked for {self.device}, but OpenVINO compiled for {ran_on}"
             )
         self.request = compiled.create_infer_request()
-        self.input_names = [port.get_any_name() for port in compiled.inputs]
-        axes = job.get("output_axes", {})
-        self.output_names = [
-            next((name for name in axes if name in port.get_names()), None) or port.get_any_name()
-            for port in compiled.outputs
-        ]
+        known = {*(job["output_axes"] or ()), *(each["name"] for each in job["inputs"])}
+        self.input_names = [_name(port, known) for port in compiled.inputs]
+        self.output_names = [_name(port, known) for port in compiled.outputs]
 
     def feed(self, arrays: Sequence[Any]) -> dict[int, Any]:
         """Return the arrays by input position."""
@@ -112,20 +113,40 @@ def _compile(job: Job, settings: dict[str, Any]) -> Any:
     try:
         model = core.read_model(job["model"])
     except Exception as error:
-        raise refuse("OpenVINO cannot read the model", error, "invalid") from error
+        raise _refused("OpenVINO cannot read the model", error, "invalid") from error
     config = {**job["options"], **settings}
     try:
         shapes = {}
-        for port in model.inputs:
-            shape = port.get_partial_shape()
-            if shape.rank.is_static and len(shape) and shape[0].is_dynamic:
-                shape[0] = job["batch_size"]
+        known = {each["name"] for each in job["inputs"]}
+        names = [_name(port, known) for port in model.inputs]
+        axes = batch_axes(job, names)
+        for name, port in zip(names, model.inputs, strict=True):
+            shape, axis = port.get_partial_shape(), axes.get(name)
+            has_axis = axis is not None and shape.rank.is_static and len(shape) > axis
+            if has_axis and shape[axis].is_dynamic:
+                shape[axis] = job["batch_size"]
                 shapes[port] = shape
         if shapes:
             model.reshape(shapes)
         return core.compile_model(model, device, config)
     except Exception as error:
-        raise refuse("OpenVINO cannot compile the model", error) from error
+        raise _refused("OpenVINO cannot compile the model", error) from error
+
+
+def _refused(doing: str, error: Exception, kind: str = "unsupported") -> RefusedError:
+    """Return a refusal whose first line is OpenVINO's reason, and not where its code raised it."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(_PLACES)]
+    refusal = refuse(doing, error, kind)
+    if told:
+        refusal.args = (f"{doing}: {' '.join(told)}",)
+    return refusal
+
+
+def _name(port: Any, known: Collection[Any]) -> str:
+    """Return a port's name: of several, the one that the model's file gives it."""
+    names: list[str] = sorted(port.get_names())
+    return next((name for name in names if name in known), names[0] if names else "")
 
 
 def _openvino() -> Any:

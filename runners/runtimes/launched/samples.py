@@ -1,40 +1,121 @@
 """Batches of the samples that a job names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .backend import Job, Model
+from .backend import InputJob, Job, Model
 from .refusal import RefusedError
 
 MOST_FEEDS = 8
 """Different batches that a launch takes turns with. Chosen by judgement."""
 
 
-def arrays(job: Job, model: Model) -> list[Any]:
-    """Return the array of samples of each input, in order.
+class Inputs:
+    """A job's samples, and how a batch of them becomes the argument of a call.
+
+    Args:
+        job: The job.
+        model: The model.
 
     Raises:
-        RefusedError: If the model takes a different number of inputs.
+        RefusedError: If the model takes other inputs.
     """
+
+    def __init__(self, job: Job, model: Model) -> None:
+
+        names = model.input_names
+        constants = {each["name"]: each for each in job["inputs"] if each["path"] is None}
+        free = [each for each in job["inputs"] if each["path"] is not None]
+        wanted = [name for name in names if name not in constants]
+        if len(wanted) != len(free):
+            raise RefusedError(
+                "invalid",
+                f"the model has {len(names)} inputs {names}; got {len(free)} arrays of samples and "
+                f"{len(constants)} constants {[*constants]}",
+            )
+        # Names decide if all are the model's. Other formats have others: then the order does.
+        named = {each["name"]: each for each in free}
+        if {*named} != {*wanted}:
+            named = dict(zip(wanted, free, strict=True))
+        self._axes: list[int | None] = []
+        self._arrays: list[Any] = []
+        for name in names:
+            each = constants.get(name) or named[name]
+            self._axes.append(each["batch_axis"])
+            self._arrays.append(_constant(each) if name in constants else _samples(each))
+        self._are_samples = [name not in constants for name in names]
+        self._model = model
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        given = zip(self._arrays, self._are_samples, strict=True)
+        return next(len(array) for array, is_of_samples in given if is_of_samples)
+
+    def feed(self, rows: Any) -> Any:
+        """Return the argument of a call with the samples of these rows.
+
+        Raises:
+            RefusedError: If there are several rows, and an input has no axis for them.
+        """
+        import numpy as np
+
+        placed = []
+        for array, axis, is_of_samples in zip(
+            self._arrays, self._axes, self._are_samples, strict=True
+        ):
+            if not is_of_samples:
+                placed.append(array)
+                continue
+            if axis is None and len(rows) > 1:
+                raise RefusedError("unsupported", "the model takes one sample per call")
+            some = array[rows]
+            some = some[0] if axis is None else np.moveaxis(some, 0, axis)
+            placed.append(np.ascontiguousarray(some).reshape(some.shape))
+        return self._model.feed(placed)
+
+    def drop_pages(self) -> None:
+        """Give back the memory of the files' pages that were read: else it grows to their size."""
+        import mmap
+
+        for array in self._arrays:
+            mapped = getattr(array, "_mmap", None)
+            if mapped is not None:
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _samples(record: InputJob) -> Any:
     import numpy as np
 
-    names = model.input_names
-    if len(names) != len(job["inputs"]):
-        raise RefusedError(
-            "invalid", f"the model has {len(names)} inputs {names}; got {len(job['inputs'])} arrays"
-        )
-    return [np.load(path, mmap_mode="r") for path in job["inputs"]]
+    return np.load(str(record["path"]), mmap_mode="r")
+
+
+def _constant(record: InputJob) -> Any:
+    import numpy as np
+
+    constant = record["constant"] or {}
+    return np.array(constant["value"], constant["dtype"])
+
+
+def batch_axes(job: Job, names: Sequence[str]) -> dict[str, int | None]:
+    """Return the batch axis of each of a model's inputs that holds samples, by name.
+
+    Args:
+        job: The job.
+        names: The names of the model's inputs, in order.
+    """
+    constants = {each["name"] for each in job["inputs"] if each["path"] is None}
+    free = [each for each in job["inputs"] if each["path"] is not None]
+    wanted = [name for name in names if name not in constants]
+    axes = {str(each["name"]): each["batch_axis"] for each in free}
+    if {*axes} != {*wanted}:
+        return dict(zip(wanted, (each["batch_axis"] for each in free), strict=False))
+    return axes
 
 
 def feeds(job: Job, model: Model, most: int = MOST_FEEDS) -> list[Any]:
     """Return a few batches, ready to call with, so that no two calls in a row see the same data."""
-    import numpy as np
-
-    given = arrays(job, model)
-    return [
-        model.feed([np.ascontiguousarray(array[rows]) for array in given])
-        for rows in batches(len(given[0]), job["batch_size"], most)
-    ]
+    given = Inputs(job, model)
+    return [given.feed(rows) for rows in batches(len(given), job["batch_size"], most)]
 
 
 def batches(samples: int, size: int, most: int = MOST_FEEDS) -> list[Any]:
@@ -60,20 +141,10 @@ def every_batch(job: Job, model: Model) -> Iterator[tuple[Any, int]]:
     """
     import numpy as np
 
-    given = arrays(job, model)
-    samples, size = len(given[0]), job["batch_size"]
+    given = Inputs(job, model)
+    samples, size = len(given), job["batch_size"]
     for start in range(0, samples, size):
         count = min(size, samples - start)
         rows = np.arange(start, start + (size if model.has_fixed_batch else count)) % samples
-        yield model.feed([np.ascontiguousarray(array[rows]) for array in given]), count
-        for array in given:
-            drop_pages(array)
-
-
-def drop_pages(array: Any) -> None:
-    """Give back the memory of a file's pages that were read: else it grows to the file's size."""
-    import mmap
-
-    mapped = getattr(array, "_mmap", None)
-    if mapped is not None:
-        mapped.madvise(mmap.MADV_DONTNEED)
+        yield given.feed(rows), count
+        given.drop_pages()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretune.runners.workload.model_file import ModelInput, fixed_batch, model_inputs, model_tensor
+from paretune.runners.runtimes.runner import Samples
+from paretune.runners.workload.model_file import (
+    ModelInput,
+    model_inputs,
+    model_tensor,
+)
+from paretune.runners.workload.onnx_files.inputs import fixed_batch
 from paretune.runners.workload.onnx_weights import fits_one_file
 from paretune.search.record.trial import TrialRecord
 from paretune.search.review.mlflow.desired_runs import trial_params
@@ -32,7 +38,7 @@ def log_model(
     record: TrialRecord,
     name: str,
     provider_options: Mapping[str, str],
-    samples: Sequence[Path],
+    samples: Samples,
 ) -> str:
     """Log an ONNX file as a model of a run, unless the run already has it.
 
@@ -47,8 +53,7 @@ def log_model(
         record: The trial: how it was made, run and measured.
         name: The model's name.
         provider_options: Options of its execution provider.
-        samples: One ``.npy`` file per input: the first sample is the example, and determines the
-            signature.
+        samples: The model's inputs: the first sample is the example, and determines the signature.
 
     Returns:
         The model's id.
@@ -75,18 +80,14 @@ def log_model(
         params={name: str(value) for name, value in trial_params(record).items()},
         model_type="onnx",
     )
-    batch = fixed_batch(model)
-    examples = {
-        each.name: np.load(file, mmap_mode="r")[: batch or 1]
-        for each, file in zip(model_inputs(model), samples, strict=True)
-    }
+    inputs = model_inputs(model)
+    batch = fixed_batch(inputs, samples.layout) or 1
+    rows = [np.load(file, mmap_mode="r")[:batch] for file in samples.inputs]
+    examples = samples.layout.feed([each.name for each in inputs], rows)
     is_one = len(examples) == 1
     signature = ModelSignature(
         inputs=Schema(
-            [
-                TensorSpec(each.dtype, _free(each), None if is_one else each.name)
-                for each in model_inputs(model)
-            ]
+            [TensorSpec(each.dtype, _free(each), None if is_one else each.name) for each in inputs]
         ),
         outputs=Schema(
             [TensorSpec(each.dtype, _free(each), each.name) for each in _outputs(proto.graph)]

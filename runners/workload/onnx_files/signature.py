@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from paretune.runners.workload.model_file import CALIBRATION, FP32_LAYERS
+from paretune.runners.workload.model_file import CALIBRATION, CONSTANTS, FP32_LAYERS
 
 
 def model_signature(path: Path) -> dict[str, Any]:
     """Return ``inputs`` and ``outputs`` (name, type and shape), ``fp32_layers``, ``calibration``.
 
     A dimension is a whole number, or a name where it is free. The layers are those that the
-    quantization left in fp32, by name; ``calibration`` is ``None`` where there was none.
+    quantization left in fp32, by name; ``calibration`` is ``None`` where there was none. Where the
+    quantization built inputs in, ``constants`` has their values by name.
     """
     import onnx
 
@@ -25,7 +27,7 @@ def model_signature(path: Path) -> dict[str, Any]:
         return {
             "name": value.name,
             "type": onnx.TensorProto.DataType.Name(tensor.elem_type).lower(),
-            "shape": [d.dim_param or d.dim_value for d in tensor.shape.dim],
+            "shape": [d.dim_param or max(d.dim_value, 0) for d in tensor.shape.dim],
         }
 
     return {
@@ -33,4 +35,5 @@ def model_signature(path: Path) -> dict[str, Any]:
         "outputs": [describe(value) for value in graph.output],
         "fp32_layers": notes[FP32_LAYERS].splitlines() if FP32_LAYERS in notes else [],
         "calibration": notes.get(CALIBRATION),
+        **({"constants": json.loads(notes[CONSTANTS])} if CONSTANTS in notes else {}),
     }

@@ -1,0 +1,1 @@
+"""ONNX files as people have them: their inputs and outputs, one form for all, their answers."""
