@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from paretune.runners.workload.metrics.text import ErrorRate, ctc_texts
+from paretune.metrics import ErrorRate, ctc_texts
 
 MODEL = "PP-OCRv6_rec_small.onnx"
 LINES = 320
