@@ -95,5 +95,5 @@ class OnnxRuntimeRunner(ProcessRunner):
             job |= {"options": chosen, "others": {_CUDA: second}}
         # An engine and a graph are made for one shape.
         if run.execution_provider == _TENSORRT or options.get("enable_cuda_graph") == "1":
-            job["dimensions"] = batch_dimensions(model, run.batch_size)
+            job["dimensions"] = batch_dimensions(model, run.batch_size, samples.layout.inputs)
         return job

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 _CHUNK_BYTES = 1 << 20
@@ -53,8 +55,16 @@ def precisions(model: Path) -> set[str]:
     return found
 
 
-def batch_dimensions(model: Path, batch_size: int) -> dict[str, int]:
-    """Return the size of each free dimension that counts samples, by its name in an ONNX file."""
+def batch_dimensions(
+    model: Path, batch_size: int, axes: Mapping[str, int | None] = MappingProxyType({})
+) -> dict[str, int]:
+    """Return the size of each free dimension that counts samples, by its name in an ONNX file.
+
+    Args:
+        model: The file.
+        batch_size: Samples per call.
+        axes: The batch axis of inputs where it is not the first.
+    """
     import onnx
 
     try:
@@ -65,8 +75,11 @@ def batch_dimensions(model: Path, batch_size: int) -> dict[str, int]:
     found: dict[str, int] = {}
     for value in graph.input:
         dimensions: Any = value.type.tensor_type.shape.dim
-        if value.name not in weights and len(dimensions) and dimensions[0].dim_param:
-            found[dimensions[0].dim_param] = batch_size
+        axis = axes.get(value.name, 0)
+        if value.name in weights or axis is None or axis >= len(dimensions):
+            continue
+        if dimensions[axis].dim_param:
+            found[dimensions[axis].dim_param] = batch_size
     return found
 
 
