@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paretune.runners.runtimes.devices import devices
+    from paretune.runners.workload.adapters.lightning_training import fit_with_lightning
+    from paretune.runners.workload.adapters.models import (
+        from_timm,
+        from_torchvision,
+        from_transformers,
+    )
     from paretune.runners.workload.data import Batch, Data, Dataset, Split
     from paretune.runners.workload.datasets.generated import Generated
     from paretune.runners.workload.datasets.hugging_face import HuggingFaceData
     from paretune.runners.workload.datasets.image_folder import ImageFolder
     from paretune.runners.workload.datasets.torch_data import TorchData
+    from paretune.runners.workload.learning.loader import torch_loader
     from paretune.runners.workload.learning.progress import Epoch, report_epoch
     from paretune.runners.workload.metrics.metric import QualityMetric
     from paretune.runners.workload.onnx_workload import OnnxWorkload
@@ -68,6 +75,10 @@ _HOMES = {
     "confirm": _API,
     "devices": "paretune.runners.runtimes.devices",
     "doctor": _API,
+    "fit_with_lightning": "paretune.runners.workload.adapters.lightning_training",
+    "from_timm": "paretune.runners.workload.adapters.models",
+    "from_torchvision": "paretune.runners.workload.adapters.models",
+    "from_transformers": "paretune.runners.workload.adapters.models",
     "frontier": _API,
     "inheriting": "paretune.runners.workload.students.student",
     "measure": _MODELS,
@@ -80,6 +91,7 @@ _HOMES = {
     "scaled": "paretune.runners.workload.students.scaled",
     "status": _API,
     "sync": _API,
+    "torch_loader": "paretune.runners.workload.learning.loader",
     "verify": _API,
 }
 
@@ -103,6 +115,10 @@ __all__ = [
     "confirm",
     "devices",
     "doctor",
+    "fit_with_lightning",
+    "from_timm",
+    "from_torchvision",
+    "from_transformers",
     "frontier",
     "inheriting",
     "measure",
@@ -115,6 +131,7 @@ __all__ = [
     "scaled",
     "status",
     "sync",
+    "torch_loader",
     "verify",
 ]
 

@@ -2,9 +2,11 @@
 
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import IRIS
@@ -13,6 +15,7 @@ from torch import nn
 from paretune.runners.build.builder import Builder
 from paretune.runners.build.built import Built
 from paretune.runners.build.checkpoint import save_checkpoint
+from paretune.runners.build.keys import reads_of
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -136,6 +139,60 @@ def test_an_output_that_vanishes_is_made_again(folder: Path) -> None:
     pruned = build(quick, "reference", 0.5, "fp32")
     assert not store.lost
     assert set(pruned.stage_seconds) == {"reference", "prune", "fine-tune", "export"}
+
+
+PART_OF = {
+    "train_reference": "reference",
+    "keep_layers": "pruning",
+    "attention_heads": "pruning",
+    "dynamic_axes": "export",
+    **dict.fromkeys(("quality", "quality_metric", "metrics"), "metric"),
+    **dict.fromkeys(("train", "loss"), "training"),
+}
+
+
+def watch(watched: object, seen: set[str]) -> None:
+    """Note which attributes of an object are read."""
+    kind: Any = type(watched)
+
+    class Watched(kind):  # type: ignore[misc]
+        def __getattribute__(self, name: str) -> Any:
+            seen.add(name)
+            return super().__getattribute__(name)
+
+    object.__setattr__(watched, "__class__", Watched)
+
+
+@pytest.mark.parametrize("quantization", ["int8-qat", "int8-dynamic", "int4-weight"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_stages_read_what_their_keys_are_made_of(
+    folder: Path, quantization: str, share: float
+) -> None:
+    quick, asked, now = builder(folder), set[str](), "outside"
+    seen: dict[str, set[str]] = defaultdict(set)
+
+    def begin(stage: str) -> None:
+        nonlocal now
+        seen[now] |= asked
+        asked.clear()
+        now = stage
+
+    quick.announce = begin
+    watch(quick.loaded.data, asked)
+    watch(quick.loaded.workload, asked)
+    spec = BuildSpec("small", 0.5, Quantization(quantization), share)
+    steps = quick._plan(spec)
+    built = quick.build(spec)
+    assert isinstance(built, Built), built
+    begin("")
+    for stage, params in steps:
+        reads = reads_of(stage, params)
+        allowed = {*reads.splits, *(["train"] if "inputs" in reads.parts else [])}
+        # The workload's `train` and the split of that name cannot be told apart.
+        splits = seen[stage] & {"train", "calibration", "validation", "test"}
+        assert splits <= allowed, stage
+        parts = {PART_OF[name] for name in seen[stage] & PART_OF.keys() - {"train"}}
+        assert parts <= set(reads.parts), stage
 
 
 WORKLOAD = """

@@ -10,7 +10,8 @@ from conftest import IRIS, wait_until
 
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Build
-from paretune.runners.execute.worker_jobs import WorkerSettings, WorkersStore
+from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.runners.execute.workers_store import WorkersStore
 from paretune.runners.failure import Failure, FailureKind
 from paretune.spaces import BuildSpec, Quantization, WorkloadError
 

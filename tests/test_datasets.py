@@ -298,3 +298,18 @@ def test_outputs_are_read_batch_by_batch(tmp_path: Path) -> None:
             np.save(second, np.zeros(size))
     assert [batch["a"].shape for batch in stored_outputs(tmp_path)] == [(2, 3), (1, 3)]
     assert list(next(stored_outputs(tmp_path, ["x", "y"]))) == ["x", "y"]
+
+
+def test_a_generator_is_shuffled_within_a_window_in_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from paretune import Recipe
+    from paretune.runners.workload.learning import training
+
+    monkeypatch.setattr(training, "_WINDOW", 6)
+    for data in (Generated(pairs, 20), Subset(Generated(pairs, 20), np.arange(20))):
+        seeded = torch.Generator().manual_seed(0)
+        batches = training._batches(data, Recipe(batch_size=4), seeded, torch.device("cpu"))
+        places = torch.cat([rows for _, _, rows in batches]).tolist()
+        assert sorted(places) == list(range(20)) and places != sorted(places)
+        assert all(place // 6 == at // 6 for at, place in enumerate(places))

@@ -8,6 +8,7 @@ import pytest
 from conftest import IRIS, SMALL_SPACE, run_paretune, write_study
 
 from paretune.runners.execute.executor import Site
+from paretune.runners.execute.job import Build, Missing
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
@@ -170,6 +171,21 @@ def test_a_trial_that_ends_the_study_repeatedly_is_a_failure(space: SearchSpace)
         next(thrice)
     failure = end.value.value.failure
     assert failure.kind is FailureKind.CRASH and "died 3 times" in failure.message
+
+
+def test_layers_in_fp32_are_not_chosen_on_an_untrained_skeleton(space: SearchSpace) -> None:
+    """Its layers would be others, and so would its latency (C28)."""
+    history = History(GOALS)
+    add(history, space.baseline, None)
+    site = Site("onnx", "device:cpu", StoredSamples("validation", ()))
+    plain = candidate(space, student="small", quantization="int8-static")
+    mixed = replace(plain, build=replace(plain.build, fp32_layer_share=0.25))
+    kinds = []
+    for each in (plain, mixed):
+        gate, cost = Gate(history), CostModel(history, Recipe())
+        attempt = Attempt(Unfinished(1, each, 0), site, gate, cost, latency_first="always")
+        kinds.append(type(next(attempt.jobs())))
+    assert kinds == [Missing, Build]  # the first asks what is missing, to look ahead
 
 
 def test_deaths_of_the_study_are_not_blamed_on_a_part_of_the_space(space: SearchSpace) -> None:

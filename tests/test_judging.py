@@ -13,9 +13,13 @@ from test_onnx_workload import bring, loaded, quick_study
 
 import paretune
 from paretune import Data, Split, Workload
+from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.metric import FLIPPED
 from paretune.runners.runtimes.launched.jobs import _OutputFiles
 from paretune.runners.runtimes.launched.refusal import RefusedError
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.datasets.stored_targets import read_targets
 from paretune.runners.workload.loaded import LoadedWorkload, metrics_of
 from paretune.runners.workload.metrics.classes import F1, Accuracy
 from paretune.runners.workload.outputs import stored_outputs
@@ -186,3 +190,38 @@ def test_data_of_several_inputs_must_have_the_same_names(tmp_path: Path) -> None
 
     with pytest.raises(WorkloadError, match="of the same names"):
         _check_tensors("workload.py:Own", data)
+
+
+LOADER = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from paretune import Data, Workload
+
+
+class Own(Workload):
+    def models(self):
+        return {"reference": lambda: nn.Linear(8, 3)}
+
+    def data(self):
+        rows = TensorDataset(torch.arange(80.0).reshape(10, 8), torch.arange(10) % 3)
+        return Data(*(DataLoader(rows, batch_size=4, num_workers=2) for _ in range(4)))
+"""
+
+
+def test_a_loaders_workers_run_in_a_build_worker(tmp_path: Path) -> None:
+    """Its process has loky's way to start others, which torch's loader cannot use."""
+    (tmp_path / "workload.py").write_text(LOADER, "utf-8")
+    settings = WorkerSettings(
+        "workload.py:Own", tmp_path, tmp_path / "store", tmp_path / "log.txt", threads=1
+    )
+    with BuildWorker(settings) as worker:
+        worker.describe()
+        samples = worker.put_samples("validation", 6)
+    store = ArtifactStore(tmp_path / "store")
+    path, targets = store.get(samples.inputs[0]), store.get(samples.targets)
+    assert path is not None and targets is not None
+    inputs = np.load(path)
+    rows = (inputs[:, 0] / 8).astype(int)
+    assert len(rows) == 6 and (np.diff(rows) > 0).all()
+    assert np.concatenate(list(read_targets(targets))).tolist() == (rows % 3).tolist()

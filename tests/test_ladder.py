@@ -1,5 +1,8 @@
 """The experiments: each is a workload that really runs (digits has its own tests)."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +100,23 @@ def test_a_folder_without_images_says_what_to_do(
     monkeypatch.setenv("PARETUNE_IMAGES", str(tmp_path))
     with pytest.raises(WorkloadError, match="at least two classes"):
         LoadedWorkload("workload.py:ImageFolder", EXPERIMENTS / "imagefolder")
+
+
+@pytest.mark.slow
+def test_a_family_of_trained_models(tmp_path: Path) -> None:
+    """A frontier over members that are trained already: nothing is trained, and each is tried."""
+    source = EXPERIMENTS / "family"
+    for name in ("workload.py", "pretrain.py"):
+        shutil.copy(source / name, tmp_path)
+    subprocess.run([sys.executable, tmp_path / "pretrain.py", "--epochs", "1"], check=True)
+    values = yaml.safe_load((source / "study.yaml").read_text("utf-8"))
+    values |= {"measurement": QUICK, "confirmation": {"enabled": False}, "tracking": False}
+    values["budget"] = {"trials": 10}
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(values), "utf-8")
+    done = start_paretune("search", study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    history = paretune.status(study)
+    assert len({record.candidate.build.student for record in history.measured}) == 4
+    assert all(not record.train_losses for record in history.records)
+    assert {"pretrained", "export"} <= set(history.measured[-1].lineage)

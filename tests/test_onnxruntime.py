@@ -32,6 +32,7 @@ from paretune.runners.runtimes.launched.samples import MOST_FEEDS
 from paretune.runners.runtimes.lease import lease
 from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
 from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.runtimes.tensorrt_provider import (
     batch_dimensions,
     precisions,
@@ -287,7 +288,7 @@ def test_a_tensorrt_job_has_a_fixed_batch_cuda_second_and_time_for_its_engine(
     assert job["others"]["CUDAExecutionProvider"]["use_tf32"] == "0"
     assert job["dimensions"] == {"batch": 4}
     assert Path(job["options"]["trt_engine_cache_path"]).is_dir()
-    assert runner.record.start_s[TENSORRT.execution_provider] > runner.timeout_s
+    assert runner.record.start_s[TENSORRT.execution_provider] > MeasurementSettings().timeout_s
     assert "dimensions" not in runner._job(model, CUDA, Samples([]))
 
 

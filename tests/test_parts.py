@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from paretune.runners import environment
 from paretune.runners.build.keys import Keys
 from paretune.runners.build.plan import plan
 from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.source import modules
 from paretune.spaces import BuildSpec, Quantization
 
 WORKLOAD = '''"""A workload."""
@@ -161,6 +163,16 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         ),
         {"all metrics"},
     ),
+    "where outputs have the samples": (
+        in_workload(
+            "    def depends_on",
+            "    def layout(self):\n"
+            "        from paretune.runners.workload.onnx_files.layout import Layout\n"
+            "        return Layout(outputs={'output': 1})\n"
+            "    def depends_on",
+        ),
+        {"the layout of inputs and outputs"},
+    ),
     "what the loss calls": (in_workload(".abs()", ".square()"), {"the training"}),
     "the recipe": (in_workload("batch_size=4", "batch_size=8"), {"the training"}),
     "how the reference is loaded": (
@@ -194,6 +206,59 @@ def test_an_edit_changes_the_parts_that_read_it(folder: Path, what: str) -> None
     assert {part for part in {*before, *after} if before.get(part) != after.get(part)} == expected
 
 
+def keys_of(
+    workload: LoadedWorkload, quantization: str = "int8-static", student: str = "small"
+) -> dict[str, str]:
+    spec = BuildSpec(student, 0.5, Quantization(quantization))
+    steps = list(plan(spec, workload.workload.recipe()))
+    return {key.stage: key.key for key in Keys(workload).of(steps)}
+
+
+def test_versions_of_libraries_are_part_of_keys_but_not_of_the_study(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = loaded(folder)
+    keys = keys_of(before)
+    monkeypatch.setattr(modules, "_version", lambda top: "another")
+    after = loaded(folder)
+    assert after.info.parts == before.info.parts
+    assert all(keys[stage] != key for stage, key in keys_of(after).items())
+
+
+@pytest.mark.parametrize(("quantization", "is_part"), [("int8-static", True), ("fp16", False)])
+def test_the_processor_is_part_of_the_keys_of_what_is_chosen_by_running(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, quantization: str, is_part: bool
+) -> None:
+    workload = loaded(folder)
+    before = keys_of(workload, quantization)
+    other = {**environment.fingerprint(), "processor": "another"}
+    monkeypatch.setattr(environment, "fingerprint", lambda: other)
+    after = keys_of(workload, quantization)
+    changed = {stage for stage in before if before[stage] != after[stage]}
+    assert changed == ({"quantize"} if is_part else set())
+
+
+def test_a_model_folder_of_transformers_is_read_by_who_names_it(folder: Path) -> None:
+    (folder / "weights").mkdir()
+    (folder / "weights" / "config.json").write_text("{}", "utf-8")
+    (folder / "weights" / "model.safetensors").write_text("weights", "utf-8")
+    edit(folder / "workload.py", "Net(WIDTH)", "(Net(WIDTH), 'weights')[0]")
+    before = keys_of(loaded(folder))
+    (folder / "weights" / "model.safetensors").write_text("others", "utf-8")
+    after = keys_of(loaded(folder))
+    assert before["reference"] == after["reference"]
+    assert before["distill"] != after["distill"]
+
+
+def test_what_is_drawn_without_a_seed_is_the_same_in_every_process(folder: Path) -> None:
+    edit(
+        folder / "workload.py",
+        '        return {"reference"',
+        '        net = Net(4)\n        return {"drawn": lambda: net, "reference"',
+    )
+    assert loaded(folder).info.parts == loaded(folder).info.parts
+
+
 def test_a_moved_folder_changes_nothing(folder: Path) -> None:
     before = loaded(folder).info
     assert loaded(folder.rename(folder.with_name("moved"))).info.fingerprint == before.fingerprint
@@ -206,6 +271,7 @@ def test_a_moved_folder_changes_nothing(folder: Path) -> None:
         ("a test sample", "small", None),
         ("a comment in a package", "small", None),
         ("a further metric", "small", None),
+        ("where outputs have the samples", "small", "quantize"),
         ("a student's width", "small", "distill-short"),
         ("a student's width", "reference", None),
         ("a calibration sample", "small", "quantize"),
@@ -218,10 +284,7 @@ def test_an_edit_gives_new_keys_to_the_stages_that_read_it(
     folder: Path, what: str, student: str, first: str | None
 ) -> None:
     def keys() -> dict[str, str]:
-        workload = loaded(folder)
-        spec = BuildSpec(student, 0.5, Quantization.INT8_STATIC)
-        steps = list(plan(spec, workload.workload.recipe()))
-        return {key.stage: key.key for key in Keys(workload).of(steps)}
+        return keys_of(loaded(folder), student=student)
 
     before = keys()
     EDITS[what][0](folder)

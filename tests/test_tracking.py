@@ -11,8 +11,10 @@ import pytest
 from conftest import SMALL_SPACE, place_mlflow
 from mlflow.entities import Run
 
+from paretune.runners.execute.training_file import Training
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.learning.progress import Epoch
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import Skip, TrialRecord
@@ -229,3 +231,16 @@ def test_the_log_of_a_deleted_database_is_not_the_new_ones(tmp_path: Path) -> No
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_trainings_are_seen_while_they_go_on(tmp_path: Path) -> None:
+    tracking = opened_at(tmp_path)
+    for number, loss in ((1, 0.9), (2, 0.5)):
+        epoch = Epoch(number, 30, loss, 120.0 / number, 0.8)
+        tracking.log_training([Training("distill", "half-width", epoch)])
+    name = "training/distill of half-width/loss"
+    history = tracking.client.get_metric_history(tracking.parent_id, name)
+    assert [(each.step, each.value) for each in history] == [(1, 0.9), (2, 0.5)]
+    study = tracking.client.get_run(tracking.parent_id)
+    assert study.data.tags["training"].startswith("distill of half-width: epoch 2/30, loss 0.5")
+    assert study.data.metrics["training/distill of half-width/seconds left"] == 60.0

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from paretune.runners.failure import StageError
 from paretune.runners.workload.data import Data, Split
+from paretune.runners.workload.datasets.torch_data import TorchData
 from paretune.runners.workload.learning import progress
 from paretune.runners.workload.learning.losses import distillation_loss
 from paretune.runners.workload.learning.teacher import Teacher
@@ -166,6 +167,22 @@ def test_answers_to_samples_that_stay_are_kept() -> None:
     assert len(teacher.asked) == 4
 
 
+def test_answers_to_samples_that_may_change_are_not_kept() -> None:
+    """A data set of PyTorch may show another view of a sample in each epoch."""
+
+    class Changing(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, place: int) -> Any:
+            return torch.randn(4), place % 2
+
+    teacher, given = Counted(), data()
+    changing = Data(TorchData(Changing(), "1"), given.train, given.train, given.train)
+    trained(network(), changing, teacher=Teacher(teacher), epochs=2)
+    assert sum(len(each) for each in teacher.asked) == 128
+
+
 def test_a_teacher_that_does_not_count_is_not_asked() -> None:
     teacher = Counted()
     trained(network(), teacher=Teacher(teacher), recipe=Recipe(batch_size=16, teacher_share=0.0))
@@ -225,11 +242,9 @@ def test_bfloat16_on_any_device() -> None:
 
 def test_progress_is_told_epoch_by_epoch() -> None:
     epochs: list[progress.Epoch] = []
-    progress.listen(epochs.append)
-    try:
+    with progress.listening(epochs.append):
         losses = trained(network(), epochs=3)
-    finally:
-        progress.listen(lambda epoch: None)
+    trained(network(), epochs=1)
     assert [(each.number, each.count, each.loss) for each in epochs] == [
         (1, 3, losses[0]),
         (2, 3, losses[1]),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import yaml
 
@@ -83,3 +84,20 @@ def test_magika_has_files_of_many_types(tmp_path: Path, monkeypatch: pytest.Monk
         assert len(np.unique(samples["label"])) >= 20
         assert np.bincount(samples["label"]).max() <= 40
     assert (tmp_path / "model.onnx").stat().st_size > 1e6
+
+
+def test_the_recognizer_reads_the_rendered_lines() -> None:
+    pytest.importorskip("rapidocr", reason="needs the extra ocr")
+    data = runpy.run_path(str(EXPERIMENTS / "ocr" / "data.py"))
+    rng = np.random.default_rng(1)
+    texts = data["lines"](rng)[:8]
+    pictures = np.stack([data["picture"](text, rng) for text in texts])
+    assert pictures.shape == (8, 3, 48, 192) and abs(pictures).max() <= 1
+    session = onnxruntime.InferenceSession(data["_model"](), providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {session.get_inputs()[0].name: pictures})
+    assert scores.shape[2] == len(data["alphabet"]())
+    metric = data["CharacterErrorRate"]()
+    metric.update({"scores": scores}, np.array(texts))
+    assert metric.compute() < 0.2
+    metric.update({"scores": scores}, np.array(["#" * 100] * 8))
+    assert metric.compute() > 0.5

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 ZOO = ROOT / "experiments" / "zoo"
 
 QUALITY = re.compile(r"trial 0: .*? → [\w./ -]+? (-?[\d.]+),")
-FRONTIER = re.compile(r"published frontier: (\d+) points")
+FRONTIER = re.compile(r"published frontier: (\d+) points?,")
 ENDS = {"frontier": (0,), "success": (0,), "refusal": (1, 2), "either": (0, 1, 2)}
 """The exit codes that each expected end may have. One that is not 0 needs an `error:` line."""
 
@@ -62,6 +63,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="run in folders below this one, and keep them")
     options = parser.parse_args()
     names = options.names or sorted(path.parent.name for path in ZOO.glob("*/case.yaml"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     wrong = 0
     for name in names:
         case = yaml.safe_load((ZOO / name / "case.yaml").read_text("utf-8"))
@@ -119,7 +121,9 @@ def run_command(command: str, folder: Path, limit_s: float) -> tuple[int | None,
             code: int | None = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             code = None
-            os.killpg(process.pid, signal.SIGKILL)
+        finally:  # also if this process is ended
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
@@ -128,16 +132,16 @@ def run_command(command: str, folder: Path, limit_s: float) -> tuple[int | None,
 
 def judged(command: dict[str, Any], code: int | None, output: str) -> tuple[str, str]:
     """Return what came of a command in a few words, and what is wrong with it (or nothing)."""
-    error = re.search(r"^error: (.*)", output, re.MULTILINE)
+    error = re.search(r"^error: (.*(?:(?<=:)\n.*)?)", output, re.MULTILINE)
     frontier = FRONTIER.search(output)
     quality = QUALITY.search(output)
     failed = re.search(r"; (\d+) failed", output)
     if code is None:
         return "ran into the limit", "no end"
     if error:
-        outcome = f"refused: {error[1]}"
+        outcome = f"refused: {' '.join(error[1].split())}"
     elif frontier:
-        outcome = f"frontier of {frontier[1]} points, {failed[1] if failed else 0} trials failed"
+        outcome = f"{frontier[1]} published, {failed[1] if failed else 0} trials failed"
     else:
         outcome = (output.strip().splitlines() or ["nothing was printed"])[-1]
     if quality:
@@ -158,9 +162,13 @@ def judged(command: dict[str, Any], code: int | None, output: str) -> tuple[str,
 
 
 def text_of(name: str, row: Row) -> str:
-    """Return a row as lines of text."""
-    mark = f"WRONG ({row.fault})" if row.fault else "ok"
-    return f"{name}: {row.title}\n  $ {row.command}\n  {mark}, {row.seconds:.0f} s: {row.outcome}"
+    """Return a row as three lines of text."""
+    mark = f"WRONG: {row.fault}: " if row.fault else ""
+    return (
+        f"{row.seconds:5.0f} s  {name}: {row.title}\n"
+        f"         $ {row.command}\n"
+        f"         {mark}{row.outcome}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How much more memory does a study take whose data does not fit into memory?
 
-    python experiments/benchmarks/large_data.py [--gb 20] [--trials 3]
+    python experiments/benchmarks/large_data.py [--gb 20] [--trials 3] [--epochs 0]
 
 Runs the same study on 0.2 GB and on 20 GB of pictures in memory-mapped files. The files are sparse,
 so that they take no room, but are read like any others. It prints the peak of the memory of all the
@@ -34,8 +34,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from paretune import Data, Split, Workload
+from paretune import Data, Recipe, Split, Workload
 
+EPOCHS = 0
 FOLDER = Path(__file__).parent
 
 
@@ -53,7 +54,7 @@ class Net(nn.Sequential):
 
 
 class Pictures(Workload):
-    """Pictures in memory-mapped files; the reference is trained already."""
+    """Pictures in memory-mapped files; without epochs the reference is trained already."""
 
     def models(self):
         return {"reference": Net}
@@ -65,7 +66,12 @@ class Pictures(Workload):
         pictures = np.load(FOLDER / f"{name}.npy", mmap_mode="r")
         return Split(pictures, np.arange(len(pictures)) % 10)
 
+    def recipe(self):
+        return Recipe(reference_epochs=EPOCHS, batch_size=64, patience_epochs=0)
+
     def train_reference(self, model, data):
+        if EPOCHS:
+            return super().train_reference(model, data)
         torch.manual_seed(0)
         for each in model.parameters():
             nn.init.normal_(each, std=0.1)
@@ -93,6 +99,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gb", type=float, default=20.0)
     parser.add_argument("--trials", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=0, help="passes to train the reference")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary one by default")
     given = parser.parse_args()
     rows = []
@@ -100,7 +107,7 @@ def main() -> int:
         for size_gb in (SMALL_GB, given.gb):
             folder = (given.folder or Path(name)) / f"{size_gb:g}"
             folder.mkdir(parents=True)
-            write(folder, size_gb)
+            write(folder, size_gb, given.epochs)
             rows.append({"gb": size_gb, **run(folder, given.trials)})
             print(json.dumps(rows[-1]), flush=True)
     more_gb = rows[1]["peak_gb"] - rows[0]["peak_gb"]
@@ -108,7 +115,7 @@ def main() -> int:
     return int(more_gb > MOST_GB or any(row["exit"] for row in rows))
 
 
-def write(folder: Path, size_gb: float) -> None:
+def write(folder: Path, size_gb: float, epochs: int) -> None:
     """Write a study of so many gigabytes; the first pictures of each file are not empty."""
     rng = np.random.default_rng(0)
     for name, share in SHARES.items():
@@ -118,7 +125,8 @@ def write(folder: Path, size_gb: float) -> None:
         )
         file[:16] = rng.normal(size=(16, *SHAPE))
         file.flush()
-    (folder / "workload.py").write_text(WORKLOAD, "utf-8")
+    workload = WORKLOAD.replace("EPOCHS = 0", f"EPOCHS = {epochs}")
+    (folder / "workload.py").write_text(workload, "utf-8")
     (folder / "study.yaml").write_text(yaml.safe_dump(STUDY), "utf-8")
 
 

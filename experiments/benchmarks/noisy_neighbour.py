@@ -88,7 +88,7 @@ def measure(model: Path, samples: Samples, folder: Path) -> Timing:
 
 def percentiles(timing: Timing) -> tuple[float, float]:
     """Return p50 and p95 in milliseconds."""
-    statistics = summarize(timing.launches, RUN.batch_size)
+    statistics = summarize(timing.launches, RUN.batch_size, timing.first)
     return statistics["latency_p50_ms"].value, statistics["latency_p95_ms"].value
 
 

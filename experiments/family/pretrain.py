@@ -11,22 +11,22 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch.nn import functional
-from workload import BLOCKS, CHECKPOINTS, Family, resnet
+from workload import CHECKPOINTS, MEMBERS, Family, resnet
 
 
 def main() -> None:
     """Train each member, and write its weights."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=10)
     epochs = parser.parse_args().epochs
     folder = Path(__file__).parent / CHECKPOINTS
     folder.mkdir(exist_ok=True)
     data = Family().data()
     inputs, targets = map(torch.from_numpy, (data.train.inputs, data.train.targets))
-    for name, blocks in BLOCKS.items():
+    for name, size in MEMBERS.items():
         started = time.monotonic()
         torch.manual_seed(0)
-        model = resnet(blocks)
+        model = resnet(*size)
         optimizer = torch.optim.AdamW(model.parameters(), weight_decay=1e-2)
         steps = epochs * int(np.ceil(len(targets) / 64))
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=steps)

@@ -18,8 +18,8 @@ from torch.nn import functional
 from paretune import Data, Recipe, Split, Workload, pretrained
 
 CHECKPOINTS = Path("checkpoints")
-BLOCKS = {"reference": 5, "resnet20": 3, "resnet14": 2, "resnet8": 1}
-"""Residual blocks per stage; the reference has 32 layers."""
+MEMBERS = {"reference": (3, 16), "resnet14": (2, 8), "resnet8": (1, 8), "resnet8-slim": (1, 4)}
+"""Residual blocks per stage, and channels in the first stage; the reference has 20 layers."""
 
 CANVAS = 16
 """Height and width of a picture, in pixels; a digit has 8."""
@@ -45,22 +45,24 @@ class Block(nn.Module):
         return functional.relu(self.norm2(self.conv2(hidden)) + inputs)
 
 
-def resnet(blocks: int) -> nn.Module:
-    """Return a residual network with so many blocks in each of its three stages."""
+def resnet(blocks: int, width: int) -> nn.Module:
+    """Return a residual network of three stages, each of twice the channels of the one before."""
     layers: list[nn.Module] = [
-        nn.Conv2d(1, 16, 3, padding=1, bias=False),
-        nn.BatchNorm2d(16),
+        nn.Conv2d(1, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
         nn.ReLU(),
     ]
-    for before, after in ((16, 16), (16, 32), (32, 64)):
+    for before, after in ((1, 1), (1, 2), (2, 4)):
+        before, after = before * width, after * width
         layers += [Block(before, after), *(Block(after, after) for _ in range(blocks - 1))]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    head = nn.Linear(4 * width, 10)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
 def pictures(images: np.ndarray, copies: int, seed: int) -> np.ndarray:
     """Return digits at random places of a noisy canvas, of shape (copies * n, 1, 16, 16)."""
     rng = np.random.default_rng(seed)
-    found = rng.normal(0, 0.35, (copies * len(images), 1, CANVAS, CANVAS)).astype(np.float32)
+    found = rng.normal(0, 0.3, (copies * len(images), 1, CANVAS, CANVAS)).astype(np.float32)
     for picture, image in zip(found[:, 0], np.tile(images, (copies, 1, 1)), strict=True):
         top, left = rng.integers(0, CANVAS - 8 + 1, 2)
         picture[top : top + 8, left : left + 8] += image / 16
@@ -73,15 +75,15 @@ class Family(Workload):
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
         """Return the members, the largest first."""
         return {
-            name: pretrained(partial(resnet, blocks), CHECKPOINTS / f"{name}.safetensors")
-            for name, blocks in BLOCKS.items()
+            name: pretrained(partial(resnet, *size), CHECKPOINTS / f"{name}.safetensors")
+            for name, size in MEMBERS.items()
         }
 
     def data(self) -> Data:
         """Divide the digits first, and then draw pictures of each part."""
         images, labels = load_digits().images.astype(np.float32), load_digits().target
         order = np.random.default_rng(0).permutation(len(labels))
-        parts = zip(np.split(order, [1000, 1100, 1400]), (3, 3, 3, 3), strict=True)
+        parts = zip(np.split(order, [1000, 1100, 1400]), (6, 3, 3, 3), strict=True)
         return Data(
             *(
                 Split(pictures(images[rows], copies, seed), np.tile(labels[rows], copies))

@@ -17,12 +17,12 @@ import onnx
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from paretune.runners.workload.metrics.text import ErrorRate, ctc_texts
+from paretune.metrics import ErrorRate, ctc_texts
 
 MODEL = "PP-OCRv6_rec_small.onnx"
-LINES = 240
-HEIGHT, WIDTH = 48, 320
-"""Pixels of a line, as the model was trained."""
+LINES = 320
+HEIGHT, WIDTH = 48, 192
+"""Pixels of a line: the height that the model takes, and a width that suits short lines."""
 
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral")
 
@@ -42,7 +42,7 @@ class CharacterErrorRate(ErrorRate):
     """Edits per character of what the model reads, by its likeliest class of each step."""
 
     def __init__(self) -> None:
-        super().__init__("character_error_rate", ctc_texts(alphabet()))
+        super().__init__("cer", ctc_texts(alphabet()))
 
 
 def alphabet() -> list[str]:
@@ -53,14 +53,14 @@ def alphabet() -> list[str]:
 
 
 def lines(rng: np.random.Generator) -> list[str]:
-    """Return lines of 10 to 24 characters from Python's manual, one from every place drawn."""
+    """Return lines of 6 to 14 characters from Python's manual, one from every place drawn."""
     words = " ".join(topics[name] for name in sorted(topics)).split()
     plain = [word for word in words if word.isascii() and word.isprintable()]
     found = []
     while len(found) < LINES:
-        start, length = int(rng.integers(len(plain) - 12)), int(rng.integers(10, 25))
+        start, length = int(rng.integers(len(plain) - 12)), int(rng.integers(6, 15))
         line = " ".join(plain[start : start + 12])[:length].strip()
-        if len(line) >= 10:
+        if len(line) >= 6:
             found.append(line)
     return found
 
@@ -69,7 +69,7 @@ def picture(line: str, rng: np.random.Generator) -> NDArray[np.float32]:
     """Render a line.
 
     Returns:
-        Array of shape (3, 48, 320), grey levels from -1 (black) to 1 (white); zeros to the right of
+        Array of shape (3, 48, 192), grey levels from -1 (black) to 1 (white); zeros to the right of
         the line, as rapidocr pads it.
     """
     fonts = _package("matplotlib") / "mpl-data/fonts/ttf"

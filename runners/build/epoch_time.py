@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from paretune.runners.workload.data import Split
 from paretune.runners.workload.learning.teacher import Teacher
 from paretune.runners.workload.learning.training import train
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -42,7 +43,7 @@ def epoch_seconds(loaded: LoadedWorkload) -> dict[str, float]:
     teacher = None
     with suppress(Exception):
         teacher = Teacher(loaded.build_model(REFERENCE))
-        if not augments:  # in all epochs but the first its answers are known
+        if not augments and isinstance(batch.train, Split):  # known after the first epoch
             teacher.see(batch.train)
     for name in loaded.info.models:
         spent: list[float] = []

@@ -43,7 +43,7 @@ class Reads:
     Attributes:
         model: Whether it makes the model of the build: its code, and the files that this names.
         parts: Names of the workload's parts (see :class:`Parts`).
-        splits: Names of splits.
+        splits: Names of splits. An example of the inputs, for tracing, is no split but a part.
         recipe: The fields of the recipe; ``None`` for all but the numbers of epochs.
         libraries: Libraries whose version may change its output, besides those of the user's code.
         teacher: Whether it reads the reference's outputs.
@@ -67,7 +67,7 @@ _TRAINS = Reads(
     recipe=None,
     teacher=True,
 )
-_EXPORTS = Reads(parts=("export",), libraries=("torch", "onnx", "onnxscript"))
+_EXPORTS = Reads(parts=("export", "inputs"), libraries=("torch", "onnx", "onnxscript"))
 READS = {
     "import-model": Reads(model=False, parts=("model_file",), libraries=("onnx",)),
     "reference": Reads(
@@ -79,19 +79,33 @@ READS = {
     "pretrained": Reads(parts=("files",), recipe=("seed",), parent=False),
     "distill-short": _TRAINS,
     "distill": _TRAINS,
-    "prune": Reads(parts=("pruning",), recipe=_PRUNING, libraries=("torch", "torch_pruning")),
+    "prune": Reads(
+        parts=("pruning", "inputs"), recipe=_PRUNING, libraries=("torch", "torch_pruning")
+    ),
     "fine-tune-short": _TRAINS,
     "fine-tune": _TRAINS,
-    "qat-short": _TRAINS,
-    "qat": _TRAINS,
+    "qat-short": replace(_TRAINS, splits=(*_TRAINS.splits, "calibration")),
+    "qat": replace(_TRAINS, splits=(*_TRAINS.splits, "calibration")),
     "export": _EXPORTS,
-    "export-program": Reads(parts=("export",)),
-    "quantize": Reads(model=False, splits=("calibration",), libraries=_ONNX, processor=True),
+    "export-program": Reads(parts=("export", "inputs")),
+    "quantize": Reads(
+        model=False, parts=("layout",), splits=("calibration",), libraries=_ONNX, processor=True
+    ),
 }
 """What each stage reads; a stage of another package is taken to read everything."""
 
 _ANYTHING = Reads(
-    parts=("reference", "training", "pruning", "export", "metric", "files", "model_file"),
+    parts=(
+        "reference",
+        "training",
+        "pruning",
+        "export",
+        "layout",
+        "inputs",
+        "metric",
+        "files",
+        "model_file",
+    ),
     splits=("train", "calibration", "validation"),
     recipe=None,
     libraries=(*_TORCH, *_ONNX),
@@ -138,7 +152,7 @@ class Keys:
         student = named[0] if named else REFERENCE
         keys: list[StageKey] = []
         for stage, params in steps:
-            reads = _reads_of(stage, params)
+            reads = reads_of(stage, params)
             model = REFERENCE if not keys else student
             own = digest(
                 {
@@ -170,21 +184,25 @@ class Keys:
         fields = whole if reads.recipe is None else reads.recipe
         found["recipe"] = {name: recipe.get(name) for name in fields}
         found["libraries"] = versions(reads.libraries)
-        found["python"] = python_version() if code else ""
+        found["python"] = python_version() if reads.model else ""
         if reads.processor:
             found["processor"] = environment.fingerprint()["processor"]
         return found
 
 
-def _reads_of(stage: str, params: Mapping[str, Any]) -> Reads:
+def reads_of(stage: str, params: Mapping[str, Any]) -> Reads:
     """Return what a stage reads with these parameters."""
     reads = READS.get(stage, _ANYTHING)
     if params.get("start") == "inherited":  # the reference is pruned to the student's shapes
         return replace(reads, libraries=(*reads.libraries, "torch_pruning"))
     if stage != "quantize":
         return reads
-    is_tried = SCHEMES.get(params["quantization"]).mode == "static" or "fp32_layer_share" in params
-    return reads if is_tried else replace(reads, splits=(), processor=False)
+    mode = SCHEMES.get(params["quantization"]).mode
+    is_tried = mode == "static" or "fp32_layer_share" in params
+    if is_tried:
+        return reads
+    # Dynamic int8 has narrower weights where the processor's sums would overflow.
+    return replace(reads, parts=(), splits=(), processor=mode == "dynamic")
 
 
 def _maker(stage: str, params: Mapping[str, Any]) -> Any:

@@ -27,6 +27,7 @@ from paretune.runners.execute import worker_jobs
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
+from paretune.runners.execute.training_file import Training
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.judged import Judged
@@ -129,6 +130,10 @@ class BuildWorker:
         except _DiedError as end:
             return end.failure
 
+    def training(self) -> Training | None:
+        """Return how far the training is that is under way, if one is."""
+        return self.settings.training.read()
+
     def stop(self, *, kill: bool = False) -> None:
         """End the process, after its job or (``kill``) at once."""
         if self._executor is not None:
@@ -185,6 +190,7 @@ class BuildWorker:
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         settings.log.write_bytes(b"")
         settings.waiting.unlink(missing_ok=True)  # of a worker that was killed
+        settings.training.remove()
         try:
             try:
                 future = self._submit(job, *arguments)

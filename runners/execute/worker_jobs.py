@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from paretune.runners.build.builder import Builder
 from paretune.runners.execute.job import Build, Job, Missing, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
+from paretune.runners.execute.training_file import TrainingFile
+from paretune.runners.execute.workers_store import WorkersStore
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
@@ -28,11 +30,11 @@ from paretune.runners.runtimes.launched.card import order_cards_by_bus
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.service_requests import checked_requests
-from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.data import is_positional
 from paretune.runners.workload.datasets.stored_targets import read_targets
 from paretune.runners.workload.datasets.written import chosen_rows, write_samples
+from paretune.runners.workload.learning.progress import listening
 from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
 from paretune.runners.workload.metrics.judge import OutputError, judge, paired
 from paretune.runners.workload.outputs import stored_outputs
@@ -41,30 +43,6 @@ from paretune.spaces import SCHEMES, WorkloadError
 
 STAGE_MARK = "paretune stage: "
 """Prefix of the log line that names a stage when it begins."""
-
-
-class WorkersStore(ArtifactStore):
-    """A store that shows the worker's parent when it waits for a stage that another one runs.
-
-    Args:
-        root: The store's folder.
-        waiting: A file that exists meanwhile.
-    """
-
-    def __init__(self, root: Path, waiting: Path) -> None:
-        super().__init__(root)
-        self._waiting = waiting
-
-    @contextmanager
-    def claim(self, key: str) -> Iterator[None]:
-        """Hold a stage (see :class:`ArtifactStore`)."""
-        with ExitStack() as held:
-            self._waiting.touch()
-            try:
-                held.enter_context(super().claim(key))
-            finally:
-                self._waiting.unlink(missing_ok=True)
-            yield
 
 
 @dataclass(frozen=True)
@@ -99,6 +77,11 @@ class WorkerSettings:
         """A file that exists while the worker waits for another one's stage."""
         return self.log.with_suffix(".waiting")
 
+    @property
+    def training(self) -> TrainingFile:
+        """The file that says how far the worker's training is."""
+        return TrainingFile(self.log.with_suffix(".training"))
+
 
 class _State:
     """State that the worker keeps between jobs."""
@@ -107,6 +90,7 @@ class _State:
     fingerprint: str | None = None
     builder: Builder | None = None
     plugin_error: WorkloadError | None = None
+    stage: str = ""
 
 
 def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> None:
@@ -147,9 +131,14 @@ def _builder() -> Builder:
         _State.builder = Builder(
             loaded,
             WorkersStore(settings.store, settings.waiting),
-            lambda stage: print(STAGE_MARK + stage, flush=True),
+            _announce,
         )
     return _State.builder
+
+
+def _announce(stage: str) -> None:
+    _State.stage = stage
+    print(STAGE_MARK + stage, flush=True)
 
 
 @contextmanager
@@ -249,9 +238,14 @@ def put_requests(split: str, most: int | None = None) -> str:
 
 def perform(job: Job) -> Outcome:
     """Return the outcome of a build job; do the job unless its outcome is kept."""
-    with _captured():
+    file, spec = _State.settings.training, getattr(job, "spec", None)
+    name = getattr(spec, "student", "")
+    with _captured(), listening(lambda epoch: file.write(_State.stage, name, epoch)):
         builder = _builder()
-        return Outcomes(builder.store).once(job, lambda: _value(builder, job))
+        try:
+            return Outcomes(builder.store).once(job, lambda: _value(builder, job))
+        finally:
+            file.remove()
 
 
 def _value(builder: Builder, job: Job) -> Any:

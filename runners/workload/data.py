@@ -215,10 +215,10 @@ class Data:
     Hugging Face are taken as they are.
     """
 
-    train: Any
-    calibration: Any
-    validation: Any
-    test: Any
+    train: Dataset
+    calibration: Dataset
+    validation: Dataset
+    test: Dataset
 
     def __post_init__(self) -> None:
         from paretune.runners.workload.datasets.adapt import as_dataset

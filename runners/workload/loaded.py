@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
@@ -46,7 +48,7 @@ class WorkloadInfo:
         name: Name of the workload's class.
         fingerprint: SHA-256 of its code, its data and the files it depends on.
         parts: The digests that it is made of, by the words for what they are of.
-        judging: SHA-256 of the metrics and the validation split: what a quality belongs to.
+        judging: SHA-256 of the metrics, the layout and the validation split, which a quality is of.
         models: Names of its models, the reference first.
         quality_metric: Name of its quality metric.
         pipeline: Its pre- and post-processing file, if it has one.
@@ -84,6 +86,7 @@ class LoadedWorkload:
     def __init__(self, reference: str, folder: Path) -> None:
         path, workload_class = _load_class(reference, folder)
         self.path = path
+        _seed()
         try:
             self.workload: Workload = workload_class()
             self.models = {
@@ -137,7 +140,9 @@ class LoadedWorkload:
         names = sorted(self.models, key=lambda name: name != REFERENCE)
         try:
             reader = PartsReader(self.workload, path, files)
-            self.parts = reader.read(self.models, self.data, self.metrics, own, self.pipeline)
+            self.parts = reader.read(
+                self.models, self.data, self.metrics, self.layout, own, self.pipeline
+            )
         except ParetuneError:
             raise
         except (Exception, SystemExit) as error:  # of data that is read now
@@ -146,7 +151,7 @@ class LoadedWorkload:
             name=workload_class.__name__,
             fingerprint=digest(self.parts.digests),
             parts=self.parts.digests,
-            judging=digest([self.parts.metrics.digest, self.parts.splits["validation"]]),
+            judging=self.parts.judging,
             models=tuple(names),
             quality_metric=recorded[0],
             pipeline=self.pipeline,
@@ -250,6 +255,14 @@ def metrics_of(workload: Workload) -> list[QualityMetric]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise WorkloadError(f"two metrics are called {', '.join(twice)}: give each its own name")
     return found
+
+
+def _seed() -> None:
+    """Let what the workload draws without a seed be the same in every process."""
+    random.seed(0)
+    np.random.seed(0)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
 
 
 def _check_tensors(reference: str, data: Data) -> None:

@@ -135,10 +135,10 @@ def verify(
         ):
             if difference := _difference(found_now, np.load(file)):
                 return Verification(Verdict.DIFFERENT_ANSWERS, difference)
-        timing = time_model(runner, model, run, samples, work, settings)
+        timing = time_model(runner, model, run, samples, work, settings.claiming())
     if isinstance(timing, Failure):
         return Verification(Verdict.DOES_NOT_RUN, timing.message)
-    statistics = summarize(timing.launches, run.batch_size)
+    statistics = summarize(timing.launches, run.batch_size, timing.first)
     measured = {name: statistics[name] for name in _TIMES}
     promised = {name: _promised(manifest, name) for name in _TIMES}
     verdict, reason = _judge(promised, measured)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from paretune.runners.execute.training_file import Training
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import StudyError
@@ -31,6 +33,9 @@ class Tracking(Protocol):
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Show a finished trial and what it changed."""
 
+    def log_training(self, trainings: Sequence[Training]) -> None:
+        """Show how far trainings are."""
+
     def log_confirmed(self, history: History) -> None:
         """Show the confirmed and the published points."""
 
@@ -48,6 +53,9 @@ class NoTracking:
         """Do nothing."""
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
+        """Do nothing."""
+
+    def log_training(self, trainings: Sequence[Training]) -> None:
         """Do nothing."""
 
     def log_confirmed(self, history: History) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from paretune.runners.execute.training_file import Training
 from paretune.runners.metric import metric_of
 from paretune.runners.runtimes.devices import Device
 from paretune.search.record.gains import latency_metric
@@ -23,6 +24,9 @@ from paretune.spaces import Candidate, SearchSpace
 
 WIDE = 180
 """Minimum width of the terminal for tables with intervals."""
+
+_TRAINING_EVERY_S = 30.0
+"""Seconds between two lines about trainings where there is no bar. Chosen by judgement."""
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -41,6 +45,7 @@ class ConsoleReporter:
         self.console = out or console
         self._bar: Progress | None = None
         self._ends = [time.monotonic()]
+        self._told_at = time.monotonic()
         self._before = 0
         self._best = _Best()
         self._budget = Budget(1)
@@ -77,6 +82,15 @@ class ConsoleReporter:
         """Show the trial that begins."""
         if self._bar:
             self._bar.update(self._bar.task_ids[0], description=escape(candidate.label))
+
+    def training(self, trainings: Sequence[Training]) -> None:
+        """Show how far trainings are: in the bar, or else on a line now and then."""
+        text = "; ".join(each.words for each in trainings)
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], description=escape(text))
+        elif time.monotonic() - self._told_at > _TRAINING_EVERY_S:
+            self._told_at = time.monotonic()
+            self.console.print(f"    [dim]{escape(text)}[/]", soft_wrap=True)
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """Print the trial's line."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from paretune.runners.execute.training_file import Training
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Phase, Status, Tracking, UnusableTrackingError
 from paretune.search.record.trial import TrialRecord
@@ -60,6 +62,12 @@ class GuardedTracking:
             self._try(history, lambda view: view.log_trial(record, history))
         elif time.monotonic() >= self._next_try:
             self._try(history, lambda view: None)
+
+    def log_training(self, trainings: Sequence[Training]) -> None:
+        """Pass it on; if that fails, it is not made up for: the trial will have the curves."""
+        if self._view is not None:
+            with suppress(Exception):
+                self._view.log_training(trainings)
 
     def log_confirmed(self, history: History) -> None:
         """Pass it on."""

@@ -29,25 +29,11 @@ from paretune.search.run.attempt import Attempt
 from paretune.search.run.budget import Budget
 from paretune.search.run.flight import Flight, at_work
 from paretune.search.run.reporter import Reporter
+from paretune.search.run.search_result import SearchResult
 from paretune.search.run.store_limit import StoreLimit
 from paretune.search.storage.ownership import BEAT_S
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import DeviceBusyError, SearchSpace, StudyError
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The result of a search.
-
-    Attributes:
-        history: Every finished trial of the study.
-        reason: Why the search ended, in words.
-        wants_confirmation: Whether the study publishes only points that were measured again.
-    """
-
-    history: History
-    reason: str
-    wants_confirmation: bool = False
 
 
 @dataclass
@@ -76,6 +62,7 @@ class Loop:
         clock: Returns the time in seconds; the executor's time, if that simulates one.
         started: When the budget's hours began, on that clock; now by default.
         completed: Adds to a record what is known only beside the baseline's.
+        beat: Called whenever the loop has waited.
     """
 
     name: str
@@ -98,6 +85,7 @@ class Loop:
     clock: Callable[[], float] = time.monotonic
     started: float | None = None
     completed: Callable[[TrialRecord], TrialRecord] = lambda record: record
+    beat: Callable[[], None] = lambda: None
     _held: list[TrialRecord] = field(default_factory=list, init=False)
     _flights: list[Flight] = field(default_factory=list, init=False)
 
@@ -256,6 +244,7 @@ class Loop:
         self.storage.check_owner()
         self._note_under_way()
         self.executor.wait(BEAT_S if left_s is None else min(left_s, BEAT_S))
+        self.beat()
         self.storage.check_owner()
 
     def _abandon(self) -> None:

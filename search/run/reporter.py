@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from paretune.runners.execute.training_file import Training
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.run.budget import Budget
@@ -21,6 +23,9 @@ class Reporter(Protocol):
 
     def trial_started(self, number: int, candidate: Candidate) -> None:
         """A trial begins."""
+
+    def training(self, trainings: Sequence[Training]) -> None:
+        """Trainings are under way, of which one has finished another epoch."""
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """A trial has ended."""
@@ -42,6 +47,9 @@ class SilentReporter:
         """Do nothing."""
 
     def trial_started(self, number: int, candidate: Candidate) -> None:
+        """Do nothing."""
+
+    def training(self, trainings: Sequence[Training]) -> None:
         """Do nothing."""
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:

@@ -23,8 +23,8 @@ from paretune.search.record.objective import Constraint
 from paretune.search.record.wish import Preference, Wish
 from paretune.search.review.console import ConsoleReporter
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
-from paretune.search.run.loop import SearchResult
 from paretune.search.run.reporter import Reporter
+from paretune.search.run.search_result import SearchResult
 from paretune.search.study.confirming import confirm_study
 from paretune.search.study.doctor import Check, examine
 from paretune.search.study.mlflow_study import open_tracking, register_point

@@ -33,9 +33,11 @@ from paretune.search.record.under_way import UnderWay
 from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
 from paretune.search.run.ending import ending
-from paretune.search.run.loop import Loop, SearchResult
+from paretune.search.run.loop import Loop
 from paretune.search.run.reporter import Reporter
+from paretune.search.run.search_result import SearchResult
 from paretune.search.run.store_limit import StoreLimit
+from paretune.search.run.training_news import TrainingNews
 from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_versions import check_versions
 from paretune.search.study.build_workers import default_workers, worker_settings
@@ -156,6 +158,7 @@ def run_study(
             started=started,
             store_limit=limit,
             completed=lambda record: beside_baseline(record, history, store),
+            beat=TrainingNews(pool.trainings, reporter, tracking),
         ).run(budget)
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):

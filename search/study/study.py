@@ -12,7 +12,7 @@ from paretune.search.deliver.picked import Pick
 from paretune.search.record.history import History
 from paretune.search.review.row_list import FrontierRows
 from paretune.search.review.trials_frame import trials_frame
-from paretune.search.run.loop import SearchResult
+from paretune.search.run.search_result import SearchResult
 from paretune.search.study import api
 from paretune.search.study.doctor import Check
 from paretune.spaces import StudyError

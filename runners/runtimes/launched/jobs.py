@@ -1,5 +1,6 @@
 """The jobs of a launch: each takes a job's values and returns a result's."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,15 @@ _PROOF_CALLS = 5
 """Calls with the runtime's profile on, as proof of the provider, after a cold one. Chosen by
 judgement.
 """
+
+_SLOW_MS = 100.0
+"""Milliseconds of a call from which a comparison makes as few as it can. Chosen by judgement."""
+
+_BLOCKS = 8
+"""Fewest blocks of a comparison. Chosen by judgement."""
+
+_BLOCKS_OF_SLOW = 3
+"""The same if calls are slow. Chosen by judgement."""
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -162,6 +172,7 @@ class _OutputFiles:
         self._size = job["batch_size"]
         self._names: list[str] = list(getattr(model, "output_names", []))
         self._files: dict[str, Any] = {}
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier job
         folder.mkdir()
 
     def __enter__(self) -> "_OutputFiles":
@@ -235,10 +246,12 @@ def _compare(job: Job) -> dict[str, Any]:
         timing.warm_up(once, job["warmup_seconds"])
         calls.append(once)
     # Blocks are long enough that the clock's resolution and the change of model do not matter.
-    repeats = [max(3, int(2.0 / max(call(0), 1e-3))) for call in calls]
+    once_ms = [max(call(0), 1e-3) for call in calls]
+    repeats = [max(3 if ms < _SLOW_MS else 1, int(2.0 / ms)) for ms in once_ms]
+    fewest = _BLOCKS if max(once_ms) < _SLOW_MS else _BLOCKS_OF_SLOW
     ratios: list[float] = []
     started = time.perf_counter()
-    while len(ratios) < 8 or time.perf_counter() - started < job["min_seconds"]:
+    while len(ratios) < fewest or time.perf_counter() - started < job["min_seconds"]:
         first, second = (0, 1) if len(ratios) % 2 else (1, 0)
         times: list[list[float]] = [[], []]
         for which in (first, second, second, first):

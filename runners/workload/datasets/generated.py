@@ -18,8 +18,9 @@ from paretune.spaces import WorkloadError, digest
 class Generated:
     """A generator with a length.
 
-    It can be read from its start only. Rows in rising order cost one reading; for rows in another
-    order, all samples that are still to come are held in memory, so training reads it in order.
+    It can be read from its start only. Rows in rising order cost one reading; of rows in another
+    order, those that were read before their turn are held in memory, so training shuffles it within
+    a window only.
 
     Args:
         generate: Starts anew and yields pairs of input and target, the same ones each time.

@@ -36,6 +36,11 @@ class Subset:
         """Names of the inputs (see :class:`Dataset`)."""
         return self.whole.input_names
 
+    @property
+    def is_sequential(self) -> bool:
+        """Whether it can be read from its start only (see :class:`Generated`)."""
+        return bool(getattr(self.whole, "is_sequential", False))
+
     @cached_property
     def digest(self) -> str:
         """That of the dataset and of the rows."""

@@ -95,7 +95,9 @@ class TorchData:
         if given is not None:
             options = {"collate_fn": given.collate_fn, "worker_init_fn": given.worker_init_fn}
             if workers:
-                options["multiprocessing_context"] = given.multiprocessing_context
+                # Not the default: in a build worker that is loky's, which torch cannot use.
+                own = given.multiprocessing_context or "fork"
+                options["multiprocessing_context"] = own
         options |= {"batch_sampler": chunks, "num_workers": workers}
         loader: Any = DataLoader(self.dataset, **options)
         for batch in loader:

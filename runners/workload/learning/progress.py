@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -28,9 +29,14 @@ class Epoch:
 _listeners: list[Callable[[Epoch], None]] = []
 
 
-def listen(listener: Callable[[Epoch], None]) -> None:
-    """Let a function know of every epoch in this process from now on."""
-    _listeners[:] = [listener]
+@contextmanager
+def listening(listener: Callable[[Epoch], None]) -> Iterator[None]:
+    """Let a function know of every epoch in this process."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def report_epoch(epoch: Epoch) -> None:

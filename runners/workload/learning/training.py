@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.data import Data, Dataset
+from paretune.runners.workload.data import Data, Dataset, Split
 from paretune.runners.workload.learning.early_stopping import EarlyStopping
 from paretune.runners.workload.learning.forward import (
     Outputs,
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 Inputs = dict[str, Tensor]
 Augment = Callable[[Inputs, Any], tuple[Inputs, Any]]
 Judge = Callable[[Iterable[tuple[Outputs, Any]]], float]
+
+
+_WINDOW = 2048
+"""Samples within which a generator is shuffled: all of them are in memory. Chosen by judgement."""
 
 
 def train(
@@ -83,7 +87,8 @@ def train(
     model.to(device)
     step = _Step(model, recipe, epochs, peak_learning_rate, _steps(len(data.train), recipe))
     teacher = teacher if recipe.teacher_share > 0 else None
-    is_fixed = augment is None and not getattr(data.train, "varies", False)
+    # Other data sets may show another view of a sample each time that they are asked.
+    is_fixed = augment is None and isinstance(data.train, Split)
     stopping = EarlyStopping(model, recipe.patience_epochs)
     quality = None
     if recipe.patience_epochs:
@@ -184,8 +189,17 @@ class _Step:
 def _batches(
     split: Dataset, recipe: Recipe, shuffle: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Inputs, Any, Tensor]]:
-    """Yield inputs by name, targets and the samples' places, in a random order."""
-    order = torch.randperm(len(split), generator=shuffle)
+    """Yield inputs by name, targets and the samples' places, in a random order.
+
+    What can be read from its start only is shuffled within a window, which is all that is held.
+    """
+    window = _WINDOW if getattr(split, "is_sequential", False) else len(split)
+    order = torch.cat(
+        [
+            start + torch.randperm(min(window, len(split) - start), generator=shuffle)
+            for start in range(0, len(split), window)
+        ]
+    )
     if len(order) > 1 and len(order) % recipe.batch_size == 1:
         order = order[:-1]
     places = iter(torch.split(order, recipe.batch_size))

@@ -102,8 +102,9 @@ def check_labels(
         raise WorkloadError(
             f"{metric}: {beyond.sum() / judged.sum():.0%} of the labels are "
             f"{', '.join(map(str, found[:3]))}{', …' if found[3:] else ''}, but the model has "
-            f"{classes} classes, 0 to {classes - 1}: if {found[-1]} means 'not labelled', set "
-            f"ignore={found[-1]}; if labels start at 1, subtract 1"
+            f"{classes} classes, 0 to {classes - 1}: if {found[-1]} means 'not labelled', say "
+            f"--metric '{metric.replace('_', '-')}(ignore={found[-1]})', or give the metric "
+            f"ignore={found[-1]} in metrics(); if labels start at 1, subtract 1"
         )
 
 

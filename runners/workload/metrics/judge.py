@@ -126,7 +126,7 @@ def check_outputs(outputs: Outputs) -> None:
     for name, array in outputs.items():
         array = np.asarray(array)
         if array.dtype.kind == "f" and (np.isnan(array).any() or np.isposinf(array).any()):
-            raise OutputError(f"the exported model returns NaN or infinite outputs in {name!r}")
+            raise OutputError(f"the model returns NaN or infinite outputs in {name!r}")
 
 
 def flipped_share(answers: NDArray[Any], baseline: NDArray[Any]) -> float:

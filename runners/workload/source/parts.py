@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 from paretune.runners.store.artifact import file_digest
+from paretune.runners.workload.data import Dataset, first_batch
 from paretune.runners.workload.datasets.known_digests import known_digest
+from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.source.closure import Closure, Members
 from paretune.runners.workload.source.module import SourceModule, bindings
@@ -23,10 +25,11 @@ _ASKED = frozenset(name for name in vars(Workload) if not name.startswith("_"))
 _NOT_TRAINING = {
     *("models", "data", "model_file", "pipeline", "requests", "depends_on", "recipe"),
     *("train_reference", "quality", "quality_metric", "metrics", "keep_layers", "attention_heads"),
-    "dynamic_axes",
+    *("dynamic_axes", "layout", "remarks"),
 }
 _SCALARS = (str, int, float, type(None))
 _PRUNING = ("keep_layers", "attention_heads")
+_MODEL_OF_TRANSFORMERS = "config.json"
 _SHORTEST_NAME = 3
 """Characters of a file's name below which a text that equals it may mean anything. Untested."""
 
@@ -57,6 +60,8 @@ class Parts:
         training: What trains, without the recipe.
         pruning: What pruning asks for.
         export: What an export asks for.
+        layout: Where the samples are in the model's inputs and outputs.
+        inputs: Names, types and shapes of the inputs of a sample, for tracing.
         metric: What judges: the objective.
         metrics: All that is recorded beside it as well.
         serving: The pipeline and its requests.
@@ -71,6 +76,8 @@ class Parts:
     training: Part
     pruning: Part
     export: Part
+    layout: Part
+    inputs: Part
     metric: Part
     metrics: Part
     serving: Part
@@ -78,6 +85,11 @@ class Parts:
     model_file: Part
     splits: Mapping[str, str]
     recipe: Mapping[str, Any]
+
+    @property
+    def judging(self) -> str:
+        """What a quality belongs to besides the model and how it is run, as one digest."""
+        return digest([self.metrics.digest, self.layout.digest, self.splits["validation"]])
 
     @property
     def digests(self) -> dict[str, str]:
@@ -93,6 +105,7 @@ class Parts:
             "the pipeline": self.serving.digest,
             "a file of depends_on": self.files.digest,
             "the model file": self.model_file.digest,
+            "the layout of inputs and outputs": self.layout.digest,
             **{f"the {name} split": each for name, each in self.splits.items()},
         }
 
@@ -119,6 +132,7 @@ class PartsReader:
         models: Mapping[str, Any],
         data: Any,
         metrics: Sequence[Any],
+        layout: Layout,
         model_files: Iterable[Path],
         pipeline: Path | None,
     ) -> Parts:
@@ -128,6 +142,7 @@ class PartsReader:
             models: Its constructors by name.
             data: Its splits.
             metrics: What judges, the objective first.
+            layout: Where the samples are in the model's inputs and outputs.
             model_files: The reference's own file and those that belong to it, if it is one.
             pipeline: Its pre- and post-processing file, if it has one.
         """
@@ -142,6 +157,8 @@ class PartsReader:
             "training": self._of(members=training),
             "pruning": self._of(members=_PRUNING),
             "export": self._of(members=["dynamic_axes"]),
+            "layout": self._of(value=layout),
+            "inputs": self._of(value=_shapes(data.train)),
             "metric": self._of(value=metrics[:1]),
             "metrics": self._of(value=metrics),
             "serving": self._of(members=["requests"], files=[pipeline] if pipeline else []),
@@ -193,17 +210,28 @@ class PartsReader:
         for text in given:  # also a file that depends_on() forgot
             if "\n" not in text and PurePath(text).suffix not in ("", ".py"):
                 path = (self._folder / text).resolve()
-                if _is_file(path):
+                if _is(path.is_file):
                     found.add(path)
+            elif _is((self._folder / text / _MODEL_OF_TRANSFORMERS).is_file):
+                found |= {
+                    each.resolve() for each in (self._folder / text).iterdir() if each.is_file()
+                }
         return found
 
     def _digests_of(self, files: Iterable[Path]) -> list[str]:
         return sorted(known_digest([file], "bytes", partial(file_digest, file)) for file in files)
 
 
-def _is_file(path: Path) -> bool:
+def _shapes(split: Dataset) -> dict[str, Any]:
+    """Return type and shape of each input of a sample, by name."""
+    inputs = first_batch(split, 1).inputs
+    return {name: [str(each.dtype), *each.shape[1:]] for name, each in inputs.items()}
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    """Return the answer about a path, which may be any text."""
     try:
-        return path.is_file()
+        return asked()
     except (OSError, ValueError):
         return False
 

@@ -6,12 +6,14 @@ from then on, only changes are written.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paretune.runners.execute.training_file import Training
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Phase, Status
 from paretune.search.record.trial import TrialRecord
@@ -47,6 +49,9 @@ looks that often."""
 
 _BATCH = 900
 """Metrics per request; MLflow takes a thousand."""
+
+TRAINING_TAG = "training"
+"""The study's tag for what trains at the moment, in words."""
 
 _PARENT_TAG = "mlflow.parentRunId"
 
@@ -128,6 +133,24 @@ class MlflowTracking:
         if new >= max(_PICTURES_AFTER, _PICTURES_GROWTH * self._pictured):
             self._log_study(history)
             self._pictured = len(history.records)
+
+    def log_training(self, trainings: Sequence[Training]) -> None:
+        """Log the last epoch of trainings to the study's run, and what they are in words."""
+        now = int(time.time() * 1000)
+        values = []
+        for each in trainings:
+            # MLflow's names take letters, digits and a few signs only.
+            name = re.sub(r"[^\w./ -]+", " ", f"training/{each.stage} of {each.candidate}")
+            epoch = each.epoch
+            for kind, value in (
+                ("loss", epoch.loss),
+                ("quality", epoch.quality),
+                ("seconds left", epoch.seconds_left),
+            ):
+                if value is not None:
+                    values.append(Value(f"{name}/{kind}", value, now, epoch.number))
+        text = "; ".join(each.words for each in trainings)
+        self._write(self.parent_id, RunState(tags={TRAINING_TAG: text}), values)
 
     def log_confirmed(self, history: History) -> None:
         """Log the confirmation, and the new standing of every trial."""

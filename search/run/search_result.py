@@ -1,0 +1,22 @@
+"""The result of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paretune.search.record.history import History
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The result of a search.
+
+    Attributes:
+        history: Every finished trial of the study.
+        reason: Why the search ended, in words.
+        wants_confirmation: Whether the study publishes only points that were measured again.
+    """
+
+    history: History
+    reason: str
+    wants_confirmation: bool = False
