@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -93,7 +94,8 @@ class OnnxWorkload(Workload):
 
     def model_file(self) -> Path:
         """Return the ONNX file's path."""
-        return self._folder / self.model
+        # As a person would write it: errors name it.
+        return Path(os.path.normpath(self._folder / self.model))
 
     def layout(self) -> Layout:
         """Return where the samples are in the model's inputs and outputs."""
