@@ -126,7 +126,7 @@ def run_command(command: str, folder: Path, limit_s: float) -> tuple[int | None,
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         output.seek(0)
-        text = output.read().decode("utf-8", "replace")
+        text = output.read().decode("utf-8", "replace").replace(f"{folder}/", "")
     return code, text, time.monotonic() - start
 
 
