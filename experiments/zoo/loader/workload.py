@@ -52,4 +52,4 @@ class Loaded(Workload):
         return Data(train, Digits(900, 1000), Digits(1000, 1400), Digits(1400, 1797))
 
     def recipe(self):
-        return Recipe(reference_epochs=12, fine_tune_epochs=4)
+        return Recipe(reference_epochs=25, fine_tune_epochs=4)
