@@ -15,7 +15,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 demo: $(READY)
 	$(BIN)/python experiments/magika/data.py
 	$(BIN)/paretune search --onnx $(MAGIKA)/model.onnx --data $(MAGIKA)/samples.npz --labels label \
-		--trials 16 --out $(MAGIKA)/study
+		--batch-size 1 --hours 0.075 --out $(MAGIKA)/study
 	$(BIN)/paretune pick $(STUDY) --max-accuracy-drop 0.005 --out $(MAGIKA)/picked
 	$(BIN)/python experiments/check_frontier.py $(STUDY)
 
