@@ -46,7 +46,8 @@ def job(folder: Path, action: str, rows: int = 12, batch_size: int = 4) -> dict[
         "action": action,
         "backend": onnxruntime_model.__file__,
         "batch_size": batch_size,
-        "inputs": [str(inputs)],
+        "inputs": [{"name": "input", "path": str(inputs), "batch_axis": 0, "constant": None}],
+        "output_axes": None,
         "calls": 3,
     }
 

@@ -56,6 +56,7 @@ def session_job(model: Path, folder: Path, **changes: Any) -> dict[str, Any]:
         "intra_op_threads": 1,
         "graph_optimization_level": 99,
         "folder": str(folder),
+        "inputs": [{"name": "input", "path": "", "batch_axis": 0, "constant": None}],
     }
     return job | changes
 

@@ -122,8 +122,8 @@ def test_failed_candidates_are_data_and_the_study_continues(tmp_path: Path) -> N
     for run in failed:
         assert run.data.params["pruning_ratio"] == "0.5"
         assert run.data.tags["failure.stage"] == "prune"
-        assert run.data.tags["failure.kind"] == "invalid"
-        assert "multiples of 1000" in run.data.tags["failure.reason"]
+        assert run.data.tags["failure.kind"] == "unsupported"
+        assert "removes no channel" in run.data.tags["failure.reason"]
         client = MlflowClient(tracking_uri=f"sqlite:///{study.parent}/results/mlflow.db")
         log = Path(client.download_artifacts(run.info.run_id, "failure.log"))
         assert "paretune stage: prune" in log.read_text("utf-8")
