@@ -11,7 +11,9 @@ from itertools import islice
 from paretune.spaces import Candidate, SearchSpace
 
 _ENUMERATED = 50_000
-"""Largest space whose candidates are all listed. Chosen by judgement."""
+"""Largest space whose candidates are all listed: drawing from a list costs less than making new
+candidates each time (`overhead.py`: 55 ms per trial at trial 1,000 instead of 112).
+"""
 
 _SCORED = 1_200
 """Candidates drawn at random, and neighbours of the frontier, per pool. Evidence: `overhead.py`
