@@ -15,12 +15,9 @@ from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
-from paretune.runners.workload.onnx_files.inputs import (
-    InputSettings,
-    check_batch,
-    given_inputs,
-    random_inputs,
-)
+from paretune.runners.workload.onnx_files.input_settings import InputSettings
+from paretune.runners.workload.onnx_files.inputs import check_batch, given_inputs
+from paretune.runners.workload.onnx_files.random_inputs import random_inputs
 from paretune.spaces import DEFAULT_RUNNER, ParetuneError, RunSpec
 
 

@@ -25,7 +25,8 @@ from paretune.runners.workload.metrics.values import Cosine
 from paretune.runners.workload.model_file import model_outputs, read_arrays
 from paretune.runners.workload.onnx_files.answers import Original
 from paretune.runners.workload.onnx_files.classes import class_numbers
-from paretune.runners.workload.onnx_files.inputs import GivenInputs, InputSettings, given_inputs
+from paretune.runners.workload.onnx_files.input_settings import InputSettings
+from paretune.runners.workload.onnx_files.inputs import GivenInputs, given_inputs
 from paretune.runners.workload.onnx_files.kept_answers import kept_answers
 from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.outputs import only_or_all

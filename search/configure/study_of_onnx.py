@@ -12,11 +12,8 @@ from paretune.runners.build.schemes.unfit import unfit_schemes
 from paretune.runners.cores import available_cores
 from paretune.runners.formats import FORMATS
 from paretune.runners.workload.model_file import model_inputs
-from paretune.runners.workload.onnx_files.inputs import (
-    InputSettings,
-    fixed_batch,
-    given_inputs,
-)
+from paretune.runners.workload.onnx_files.input_settings import InputSettings
+from paretune.runners.workload.onnx_files.inputs import fixed_batch, given_inputs
 from paretune.runners.workload.onnx_workload import WRITTEN
 from paretune.spaces import SCHEMES, StudyError
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paretune.runners.workload.onnx_files.inputs import InputSettings
+from paretune.runners.workload.onnx_files.input_settings import InputSettings
 from paretune.search.configure.study_of_onnx import write_onnx_study
 from paretune.search.deliver.choice import equals, rank, wished_limits
 from paretune.search.deliver.fresh_check import first_that_keeps
