@@ -154,7 +154,7 @@ def test_a_student_that_cannot_be_pruned_is_reported_once_and_left_alone(tmp_pat
     told = [line for line in done.stdout.splitlines() if "no longer tried" in line]
     assert len(told) == 2
     assert "student reference and pruning_ratio 0.5: all 3 trials failed" in told[0]
-    assert "more: pruning_ratio 0.5: all 4 trials failed" in told[1]
+    assert "no longer tried: pruning_ratio 0.5: all 4 trials failed" in told[1]
     history = load_history(study)
     assert len(history.measured) == 16 and len(history.failed) == 4
 
