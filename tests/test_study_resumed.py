@@ -88,7 +88,9 @@ def test_a_killed_study_continues_where_it_was(tmp_path: Path, after_trials: int
     while seen < after_trials:
         seen += "→" in process.stdout.readline()
     note = UnderWay(tmp_path / "results" / "iris.running")
-    wait_until(lambda: (death := note.death()) and max(death.numbers, default=-1) >= seen)  # the next trial
+    wait_until(
+        lambda: (death := note.death()) and max(death.numbers, default=-1) >= seen
+    )  # the next trial
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     before = {r.number: r.as_dict() for r in load_history(study).records}
