@@ -1,6 +1,6 @@
 """ONNX files of different origin, as people have them; each with samples for its inputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from paretune.runners.workload.onnx_files.answers import answers_of
+
 Samples = dict[str, NDArray[Any]]
 SAMPLES = 64
 WIDTH = 32
+
+
+def onnx_answers(model: Path, given: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return the first output of a model for all samples; its inputs are given in order."""
+    return next(iter(answers_of(model, given).values()))
 
 
 def samples(rng: np.random.Generator, name: str = "input", width: int = WIDTH) -> Samples:

@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 from conftest import IRIS
+from onnx_models import onnx_answers
 
 from paretune.runners.build.builder import Builder
 from paretune.runners.build.built import Built, Training
@@ -20,7 +21,6 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.model_file import FP32_LAYERS
-from paretune.runners.workload.onnx_files.answers import onnx_answers
 from paretune.runners.workload.recipe import Recipe
 from paretune.spaces import BuildSpec, Quantization, StoreError, WorkloadError
 

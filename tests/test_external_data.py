@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import yaml
 from conftest import QUICK, QUICK_CONFIRMATION, run_paretune
-from onnx_models import external_data, perceptron, samples
+from onnx_models import external_data, onnx_answers, perceptron, samples
 
 import paretune
 from paretune.runners.build.builder import Builder
@@ -18,7 +18,6 @@ from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload import onnx_weights
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.runners.workload.onnx_files.answers import onnx_answers
 from paretune.runners.workload.onnx_weights import external_files, save_onnx
 from paretune.search.study.open_study import load_history
 from paretune.spaces import BuildSpec, Quantization

@@ -17,6 +17,7 @@ from onnx_models import (
     Samples,
     finished,
     half_precision,
+    onnx_answers,
     perceptron,
     samples,
     weight,
@@ -29,7 +30,6 @@ from paretune.runners.build.schemes.unfit import unfit_schemes
 from paretune.runners.failure import Failure
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.runners.workload.onnx_files.answers import onnx_answers
 from paretune.spaces import SCHEMES, BuildSpec, Quantization
 
 Make = Callable[[Path, np.random.Generator], Samples]

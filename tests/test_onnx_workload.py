@@ -1,6 +1,7 @@
 """A study of an ONNX file alone: samples, qualities, and repair of a collapsed model."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,35 @@ import onnx
 import pytest
 import yaml
 from conftest import QUICK, QUICK_CONFIRMATION, run_paretune
-from onnx_models import MODELS, Samples, external_data, fixed_batch, perceptron, samples, two_inputs
+from onnx_models import (
+    MODELS,
+    Samples,
+    external_data,
+    fixed_batch,
+    onnx_answers,
+    perceptron,
+    samples,
+    two_inputs,
+)
 
 import paretune
 from paretune.runners.build.stages.sensitivity import most_sensitive, sensitivities
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.runners.workload.metrics.quality import accuracy, cosine_similarity, f1, negative_mse
-from paretune.runners.workload.onnx_files.answers import onnx_answers
+from paretune.runners.workload.metrics.judge import judge
+from paretune.runners.workload.metrics.named import named_metric
 from paretune.spaces import ParetuneError, Quantization, StudyError, WorkloadError
 
 Make = Callable[[Path, np.random.Generator], Samples]
+
+
+def judged(name: str, outputs: Any, targets: Any) -> float:
+    """Return a named metric of outputs, as it is recorded."""
+    return judge([named_metric(name)], [({"output": outputs}, targets)]).value
+
+
+accuracy, f1, negative_mse, cosine_similarity = (
+    partial(judged, name) for name in ("accuracy", "f1", "mse", "cosine")
+)
 
 
 def bring(folder: Path, make: Make, rng: np.random.Generator, **more: Any) -> tuple[Path, Path]:

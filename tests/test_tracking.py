@@ -11,7 +11,7 @@ import pytest
 from conftest import SMALL_SPACE, place_mlflow
 from mlflow.entities import Run
 
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.learning.progress import Epoch
@@ -237,7 +237,7 @@ def test_trainings_are_seen_while_they_go_on(tmp_path: Path) -> None:
     tracking = opened_at(tmp_path)
     for number, loss in ((1, 0.9), (2, 0.5)):
         epoch = Epoch(number, 30, loss, 120.0 / number, 0.8)
-        tracking.log_training([Training("distill", "half-width", epoch)])
+        tracking.log_training([OngoingTraining("distill", "half-width", epoch)])
     name = "training/distill of half-width/loss"
     history = tracking.client.get_metric_history(tracking.parent_id, name)
     assert [(each.step, each.value) for each in history] == [(1, 0.9), (2, 0.5)]

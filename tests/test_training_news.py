@@ -9,7 +9,7 @@ from rich.console import Console
 
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Train
-from paretune.runners.execute.training_file import Training, TrainingFile
+from paretune.runners.execute.training_file import OngoingTraining, TrainingFile
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.workload.learning.progress import Epoch
 from paretune.search.record.tracking import NoTracking
@@ -18,8 +18,8 @@ from paretune.search.run.reporter import SilentReporter
 from paretune.search.run.training_news import TrainingNews
 from paretune.spaces import BuildSpec, Quantization
 
-HALF = Training("distill", "half", Epoch(3, 30, 0.41237, 130.0, 0.9))
-NEXT = Training("distill", "half", Epoch(4, 30, 0.4, None, None))
+HALF = OngoingTraining("distill", "half", Epoch(3, 30, 0.41237, 130.0, 0.9))
+NEXT = OngoingTraining("distill", "half", Epoch(4, 30, 0.4, None, None))
 
 
 def test_the_file_is_there_while_something_trains(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_in_words() -> None:
 
 class Heard(SilentReporter, NoTracking):
     def __init__(self) -> None:
-        self.told: list[Training] = []
-        self.logged: list[Training] = []
+        self.told: list[OngoingTraining] = []
+        self.logged: list[OngoingTraining] = []
 
     def training(self, trainings) -> None:  # type: ignore[no-untyped-def]
         self.told += trainings
@@ -89,7 +89,7 @@ def test_a_study_sees_the_epochs_of_its_workers(tmp_path: Path) -> None:
         "waiting.py:Waiting", tmp_path, tmp_path / "store", tmp_path / "log.txt", timeout_s=100
     )
     spec = BuildSpec("small", 0.0, Quantization.FP32)
-    seen: list[Training] = []
+    seen: list[OngoingTraining] = []
     with BuildWorker(settings) as worker:
         assert worker.training() is None
 
@@ -104,4 +104,4 @@ def test_a_study_sees_the_epochs_of_its_workers(tmp_path: Path) -> None:
         watcher.start()
         worker.perform(Train(spec, "distill-short"))
         assert worker.training() is None
-    assert seen[0] == Training("reference", "small", Epoch(1, 20, 0.5))
+    assert seen[0] == OngoingTraining("reference", "small", Epoch(1, 20, 0.5))

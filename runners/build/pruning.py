@@ -18,7 +18,8 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from paretune.runners.build.tracing import Example, call, traced
+from paretune.runners.build.tracing import Example, traced
+from paretune.runners.workload.learning.forward import call, forward
 from paretune.runners.workload.outputs import named_outputs
 
 _FEWEST_PARTS = 4
@@ -94,15 +95,18 @@ class Pruning:
         """Return the model pruned but for some layers, or the error if it does not run."""
         model = self.fresh()
         try:
-            expected = _shapes(call(model, self.example))
+            expected = self._shapes(model)
             pruner = self._pruner(model, kept_whole)
             pruner.step()
-            found = _shapes(call(model, self.example))
+            found = self._shapes(model)
             if found != expected:
                 raise ValueError(f"its outputs have the shapes {found}, not {expected}")
         except Exception as error:
             return None, error
         return Pruned(model, pruner.pruning_history()), None
+
+    def _shapes(self, model: nn.Module) -> dict[str, torch.Size]:
+        return {name: each.shape for name, each in forward(model, self.example.tensors).items()}
 
     def _to_blame(
         self, groups: Sequence[tuple[str, ...]], whole: Sequence[tuple[str, ...]]
@@ -157,7 +161,7 @@ class Pruning:
             in_channel_groups={},
             out_channel_groups={},
             ignored_layers=[
-                *output_layers(model, call(model, self.example)),
+                *output_layers(model, call(model, self.example.tensors)),
                 *self.kept(model),
                 *spared,
             ],
@@ -253,7 +257,3 @@ def _weight_owner(node: Any, owners: Mapping[Tensor, nn.Module]) -> nn.Module | 
     if nodes or not leaves or any(each is not leaves[0] for each in leaves):
         return None
     return leaves[0]
-
-
-def _shapes(outputs: Any) -> dict[str, torch.Size]:
-    return {name: each.shape for name, each in named_outputs(outputs).items()}

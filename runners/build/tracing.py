@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from paretune.runners.workload.data import is_positional
+from paretune.runners.workload.learning.forward import forward
 from paretune.runners.workload.loaded import LoadedWorkload
-from paretune.runners.workload.outputs import named_outputs, only_or_all
+from paretune.runners.workload.outputs import only_or_all
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,9 @@ class Example:
     tensors: Mapping[str, Tensor]
 
     @property
-    def args(self) -> tuple[Tensor, ...]:
-        """What the model takes by position."""
-        return tuple(self.tensors.values()) if is_positional(tuple(self.tensors)) else ()
-
-    @property
-    def kwargs(self) -> dict[str, Tensor]:
-        """What the model takes by keyword."""
-        return {} if is_positional(tuple(self.tensors)) else dict(self.tensors)
+    def is_positional(self) -> bool:
+        """Whether the model takes them by position."""
+        return is_positional(tuple(self.tensors))
 
 
 def example_inputs(loaded: LoadedWorkload, count: int = 2) -> Example:
@@ -44,17 +40,12 @@ def example_inputs(loaded: LoadedWorkload, count: int = 2) -> Example:
     return Example({name: torch.from_numpy(array) for name, array in batch.inputs.items()})
 
 
-def call(model: nn.Module, example: Example) -> Any:
-    """Return what a model returns for example inputs."""
-    return model(*example.args, **example.kwargs)
-
-
 def traced(model: nn.Module, example: Example) -> list[Tensor]:
     """Call a model for tracers, which would retry and so hide the first error.
 
     They would also miss outputs inside classes that they do not know.
     """
-    return list(named_outputs(call(model, example)).values())
+    return list(forward(model, example.tensors).values())
 
 
 class Exported(nn.Module):
@@ -78,8 +69,7 @@ class Exported(nn.Module):
         """Return the only output, or a mapping of several."""
         if self.dtype is not None:
             inputs = tuple(self._cast(each, self.dtype) for each in inputs)
-        example = Example(dict(zip(self.names, inputs, strict=True)))
-        outputs = named_outputs(call(self.model, example))
+        outputs = forward(self.model, dict(zip(self.names, inputs, strict=True)))
         if self.dtype is not None:
             outputs = {name: self._cast(each, torch.float32) for name, each in outputs.items()}
         return only_or_all(outputs)

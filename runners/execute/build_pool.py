@@ -14,7 +14,7 @@ from paretune.runners.cores import available_cores
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.workload.loaded import WorkloadInfo
@@ -111,7 +111,7 @@ class BuildPool:
         workers = zip(self._builders, self._devices, strict=True)
         return any(worker in self._busy for worker, own in workers if own == device)
 
-    def trainings(self) -> list[Training]:
+    def trainings(self) -> list[OngoingTraining]:
         """Return how far the trainings are that are under way."""
         found = [worker.training() for worker in self._builders if worker in self._busy]
         return [each for each in found if each is not None]

@@ -27,7 +27,7 @@ from paretune.runners.execute import worker_jobs
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.judged import Judged
@@ -130,7 +130,7 @@ class BuildWorker:
         except _DiedError as end:
             return end.failure
 
-    def training(self) -> Training | None:
+    def training(self) -> OngoingTraining | None:
         """Return how far the training is that is under way, if one is."""
         return self.settings.training.read()
 

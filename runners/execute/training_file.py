@@ -10,7 +10,7 @@ from paretune.runners.workload.learning.progress import Epoch
 
 
 @dataclass(frozen=True)
-class Training:
+class OngoingTraining:
     """A training under way.
 
     Attributes:
@@ -50,16 +50,16 @@ class TrainingFile:
     def write(self, stage: str, candidate: str, epoch: Epoch) -> None:
         """Write how far a training is."""
         aside = self.path.with_name(f"{self.path.name}.new")
-        aside.write_text(json.dumps(asdict(Training(stage, candidate, epoch))), "utf-8")
+        aside.write_text(json.dumps(asdict(OngoingTraining(stage, candidate, epoch))), "utf-8")
         aside.replace(self.path)
 
-    def read(self) -> Training | None:
+    def read(self) -> OngoingTraining | None:
         """Return how far the training is; ``None`` if there is none."""
         try:
             found = json.loads(self.path.read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return Training(found["stage"], found["candidate"], Epoch(**found["epoch"]))
+        return OngoingTraining(found["stage"], found["candidate"], Epoch(**found["epoch"]))
 
     def remove(self) -> None:
         """Remove the file: nothing trains."""

@@ -36,6 +36,7 @@ from paretune.runners.workload.datasets.stored_targets import read_targets
 from paretune.runners.workload.datasets.written import chosen_rows, write_samples
 from paretune.runners.workload.learning.progress import listening
 from paretune.runners.workload.loaded import LoadedWorkload, WorkloadInfo
+from paretune.runners.workload.metrics.functions import picked
 from paretune.runners.workload.metrics.judge import OutputError, judge, paired
 from paretune.runners.workload.outputs import stored_outputs
 from paretune.runners.workload.user_code import load_plugins
@@ -226,10 +227,7 @@ def put_requests(split: str, most: int | None = None) -> str:
         requests = checked_requests(builder.loaded, split)
         rows = chosen_rows(len(requests), most)
         if rows is not None:
-            if isinstance(requests, np.ndarray):
-                requests = requests[rows]
-            else:
-                requests = [requests[row] for row in rows]
+            requests = picked(requests, rows)
         with builder.store.scratch() as folder:
             path = folder / "requests.npz"
             save_requests(path, requests)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,9 @@ from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner
 from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
-from paretune.runners.workload.datasets.known_digests import known_digest
+from paretune.runners.workload.datasets.known_digests import known_file_digest
 from paretune.spaces import RunSpec, digest
 
 _QUALITY_VERSION = 4
@@ -215,7 +213,7 @@ class Evaluator:
         """
         runner = self.runners[run.runner]
         libraries = {
-            name: known_digest([Path(path)], "bytes", partial(file_digest, Path(path)))
+            name: known_file_digest(Path(path))
             for name, path in getattr(runner, "provider_libraries", {}).items()
         }
         options, card = runner.options(run), environment.fingerprint().get(runner.device(run))

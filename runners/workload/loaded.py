@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.metric import METRICS
-from paretune.runners.workload.data import Batch, Data, Split, first_batch, is_positional
+from paretune.runners.workload.data import Batch, Data, Split, first_batch
 from paretune.runners.workload.metrics.classes import Accuracy
 from paretune.runners.workload.metrics.functions import WholeMetric
 from paretune.runners.workload.metrics.judge import guarded, judge, paired, recorded_name
@@ -226,15 +226,12 @@ class LoadedWorkload:
             return answers_of(self.model_file, list(batch.inputs.values()), self.layout)
         import torch
 
+        from paretune.runners.workload.learning.forward import as_array, forward
+
         model = self.build_model(REFERENCE).eval()
         inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
         with torch.no_grad():
-            positional = is_positional(tuple(inputs))
-            found = model(*inputs.values()) if positional else model(**inputs)
-        return {
-            name: (each.float() if each.is_floating_point() else each).numpy()
-            for name, each in named_outputs(found).items()
-        }
+            return {name: as_array(each) for name, each in forward(model, inputs).items()}
 
 
 def metrics_of(workload: Workload) -> list[QualityMetric]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from paretune.runners.workload.data import Data
 from paretune.runners.workload.metrics.metric import QualityMetric
 from paretune.runners.workload.onnx_files.layout import Layout
-from paretune.runners.workload.outputs import first_output
+from paretune.runners.workload.outputs import named_outputs
 from paretune.runners.workload.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -183,9 +183,11 @@ class Workload(ABC):
                 mapping of them by name if the model has several.
             targets: The split's targets.
         """
-        from paretune.runners.workload.metrics.quality import accuracy
+        from paretune.runners.workload.metrics.classes import Accuracy
 
-        return accuracy(first_output(outputs) if isinstance(outputs, Mapping) else outputs, targets)
+        metric = Accuracy()
+        metric.update(named_outputs(outputs), targets)
+        return metric.compute()
 
     def metrics(self) -> Sequence[QualityMetric]:
         """Return the metrics that judge a model, instead of :meth:`quality`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import StudyError
@@ -33,7 +33,7 @@ class Tracking(Protocol):
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Show a finished trial and what it changed."""
 
-    def log_training(self, trainings: Sequence[Training]) -> None:
+    def log_training(self, trainings: Sequence[OngoingTraining]) -> None:
         """Show how far trainings are."""
 
     def log_confirmed(self, history: History) -> None:
@@ -55,7 +55,7 @@ class NoTracking:
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Do nothing."""
 
-    def log_training(self, trainings: Sequence[Training]) -> None:
+    def log_training(self, trainings: Sequence[OngoingTraining]) -> None:
         """Do nothing."""
 
     def log_confirmed(self, history: History) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.metric import metric_of
 from paretune.runners.runtimes.devices import Device
 from paretune.search.record.gains import latency_metric
@@ -83,7 +83,7 @@ class ConsoleReporter:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], description=escape(candidate.label))
 
-    def training(self, trainings: Sequence[Training]) -> None:
+    def training(self, trainings: Sequence[OngoingTraining]) -> None:
         """Show how far trainings are: in the bar, or else on a line now and then."""
         text = "; ".join(each.words for each in trainings)
         if self._bar:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Phase, Status, Tracking, UnusableTrackingError
 from paretune.search.record.trial import TrialRecord
@@ -63,7 +63,7 @@ class GuardedTracking:
         elif time.monotonic() >= self._next_try:
             self._try(history, lambda view: None)
 
-    def log_training(self, trainings: Sequence[Training]) -> None:
+    def log_training(self, trainings: Sequence[OngoingTraining]) -> None:
         """Pass it on; if that fails, it is not made up for: the trial will have the curves."""
         if self._view is not None:
             with suppress(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.run.budget import Budget
@@ -24,7 +24,7 @@ class Reporter(Protocol):
     def trial_started(self, number: int, candidate: Candidate) -> None:
         """A trial begins."""
 
-    def training(self, trainings: Sequence[Training]) -> None:
+    def training(self, trainings: Sequence[OngoingTraining]) -> None:
         """Trainings are under way, of which one has finished another epoch."""
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
@@ -49,7 +49,7 @@ class SilentReporter:
     def trial_started(self, number: int, candidate: Candidate) -> None:
         """Do nothing."""
 
-    def training(self, trainings: Sequence[Training]) -> None:
+    def training(self, trainings: Sequence[OngoingTraining]) -> None:
         """Do nothing."""
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:

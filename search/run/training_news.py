@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.search.record.tracking import Tracking
 from paretune.search.run.reporter import Reporter
 
@@ -19,10 +19,13 @@ class TrainingNews:
     """
 
     def __init__(
-        self, trainings: Callable[[], Sequence[Training]], reporter: Reporter, tracking: Tracking
+        self,
+        trainings: Callable[[], Sequence[OngoingTraining]],
+        reporter: Reporter,
+        tracking: Tracking,
     ) -> None:
         self._trainings, self._reporter, self._tracking = trainings, reporter, tracking
-        self._told: Sequence[Training] = ()
+        self._told: Sequence[OngoingTraining] = ()
 
     def __call__(self) -> None:
         """Tell what is new."""

@@ -50,9 +50,8 @@ def unfit_schemes(
         Exception: onnx's own, if the file cannot be read.
     """
     model = onnx.load(source, load_external_data=False)
-    is_large = not fits_one_file(model)
     original = _Facts(model)
-    if not is_large:
+    if not original.is_large:
         model = onnx.load(source)
     seen = _Facts(with_layers(model, constants or {})[0])
     reasons = {each.name: _reason(original, seen, each) for each in schemes}

@@ -11,10 +11,10 @@ from torch import nn
 from paretune.runners.build.checkpoint import load_checkpoint
 from paretune.runners.build.export_check import CHECKED_SAMPLES, check_answers, export_reason
 from paretune.runners.build.stages import StageInput, StageOutput
-from paretune.runners.build.tracing import Example, Exported, call, dynamic_shapes, example_inputs
+from paretune.runners.build.tracing import Example, Exported, dynamic_shapes, example_inputs
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.onnx_session import cpu_session
-from paretune.runners.workload.learning.forward import as_array
+from paretune.runners.workload.learning.forward import as_array, call, forward
 from paretune.runners.workload.outputs import named_outputs
 
 OPSET = 21
@@ -30,9 +30,9 @@ def run(given: StageInput) -> StageOutput:
     model, _, _ = load_checkpoint(loaded, given.parent_file)
     path, example = given.folder / "model.onnx", example_inputs(loaded)
     with torch.no_grad():
-        outputs = call(model, example)
+        outputs = call(model, example.tensors)
     names = list(named_outputs(outputs))
-    is_plain = isinstance(outputs, torch.Tensor) and not example.kwargs
+    is_plain = isinstance(outputs, torch.Tensor) and example.is_positional
     exported = model if is_plain else Exported(model, tuple(example.tensors))
     try:
         with warnings.catch_warnings():
@@ -76,5 +76,5 @@ def _check(model: nn.Module, path: Path, example: Example, names: list[str]) -> 
     }
     got = dict(zip(names, map(np.asarray, session.run(names, feed)), strict=True))
     with torch.no_grad():
-        right = named_outputs(call(model, example))
+        right = forward(model, example.tensors)
     check_answers({name: as_array(each) for name, each in right.items()}, got)

@@ -8,9 +8,9 @@ import torch
 from paretune.runners.build.checkpoint import load_checkpoint
 from paretune.runners.build.export_check import CHECKED_SAMPLES, check_answers, export_reason
 from paretune.runners.build.stages import StageInput, StageOutput
-from paretune.runners.build.tracing import Exported, call, dynamic_shapes, example_inputs
+from paretune.runners.build.tracing import Exported, dynamic_shapes, example_inputs
 from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.learning.forward import as_array
+from paretune.runners.workload.learning.forward import as_array, call, forward
 from paretune.runners.workload.outputs import named_outputs
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -30,10 +30,10 @@ def run(given: StageInput) -> StageOutput:
     model, _, _ = load_checkpoint(loaded, given.parent_file)
     path, example = given.folder / "model.pt2", example_inputs(loaded)
     with torch.no_grad():
-        outputs = call(model, example)
+        outputs = call(model, example.tensors)
     dtype = _DTYPES.get(precision)
     exported = model
-    if dtype is not None or example.kwargs or not isinstance(outputs, torch.Tensor):
+    if dtype is not None or not example.is_positional or not isinstance(outputs, torch.Tensor):
         exported = Exported(copy.deepcopy(model), tuple(example.tensors), dtype)
     try:
         with warnings.catch_warnings():
@@ -51,7 +51,7 @@ def run(given: StageInput) -> StageOutput:
         ) from error
     several = example_inputs(loaded, CHECKED_SAMPLES)
     with torch.no_grad():
-        right = named_outputs(call(model, several))
+        right = forward(model, several.tensors)
         got = named_outputs(program.module()(*several.tensors.values()))
     check_answers(
         {name: as_array(each) for name, each in right.items()},

@@ -47,8 +47,8 @@ class Job(TypedDict, total=False):
     """What a launched process is asked to do, as its job file has it.
 
     The action decides which keys a job has. Every job has ``action``, ``backend``, ``cores``,
-    ``memory_limit_bytes`` and ``folder``. Jobs that run a model also have every key of
-    ``ProcessRunner._job``.
+    ``memory_limit_bytes`` and ``folder``. Jobs that run a model also have all keys that
+    ``ProcessRunner._job`` writes.
 
     Attributes:
         action: ``time``, ``predict``, ``profile``, ``compare`` or ``describe``.

@@ -22,28 +22,20 @@ class Inputs:
     """
 
     def __init__(self, job: Job, model: Model) -> None:
-
-        names = model.input_names
-        constants = {each["name"]: each for each in job["inputs"] if each["path"] is None}
-        free = [each for each in job["inputs"] if each["path"] is not None]
-        wanted = [name for name in names if name not in constants]
-        if len(wanted) != len(free):
+        names, records = model.input_names, _records(job, model.input_names)
+        constants = [each["name"] for each in job["inputs"] if each["path"] is None]
+        arrays = len(job["inputs"]) - len(constants)
+        used = sum(each["path"] is not None for each in records.values())
+        if len(records) != len(names) or used != arrays:
             raise RefusedError(
                 "invalid",
-                f"the model has {len(names)} inputs {names}; got {len(free)} arrays of samples and "
-                f"{len(constants)} constants {[*constants]}",
+                f"the model has {len(names)} inputs {names}; got {arrays} arrays of samples and "
+                f"{len(constants)} constants {constants}",
             )
-        # Names decide if all are the model's. Other formats have others: then the order does.
-        named = {each["name"]: each for each in free}
-        if {*named} != {*wanted}:
-            named = dict(zip(wanted, free, strict=True))
-        self._axes: list[int | None] = []
-        self._arrays: list[Any] = []
-        for name in names:
-            each = constants.get(name) or named[name]
-            self._axes.append(each["batch_axis"])
-            self._arrays.append(_constant(each) if name in constants else _samples(each))
-        self._are_samples = [name not in constants for name in names]
+        given = [records[name] for name in names]
+        self._axes = [each["batch_axis"] for each in given]
+        self._arrays = [_constant(e) if e["path"] is None else _samples(e) for e in given]
+        self._are_samples = [each["path"] is not None for each in given]
         self._model = model
 
     def __len__(self) -> int:
@@ -103,13 +95,23 @@ def batch_axes(job: Job, names: Sequence[str]) -> dict[str, int | None]:
         job: The job.
         names: The names of the model's inputs, in order.
     """
-    constants = {each["name"] for each in job["inputs"] if each["path"] is None}
+    found = _records(job, names)
+    return {n: each["batch_axis"] for n, each in found.items() if each["path"] is not None}
+
+
+def _records(job: Job, names: Sequence[str]) -> dict[str, InputJob]:
+    """Return what the job says of a model's inputs, by the model's names for them.
+
+    Names decide if all are the model's. Other formats have others: then the order does.
+    """
+    constants = {str(each["name"]): each for each in job["inputs"] if each["path"] is None}
     free = [each for each in job["inputs"] if each["path"] is not None]
     wanted = [name for name in names if name not in constants]
-    axes = {str(each["name"]): each["batch_axis"] for each in free}
-    if {*axes} != {*wanted}:
-        return dict(zip(wanted, (each["batch_axis"] for each in free), strict=False))
-    return axes
+    named = {str(each["name"]): each for each in free}
+    if {*named} != {*wanted}:
+        named = dict(zip(wanted, free, strict=False))
+    known = {**named, **constants}
+    return {name: known[name] for name in names if name in known}
 
 
 def feeds(job: Job, model: Model, most: int = MOST_FEEDS) -> list[Any]:

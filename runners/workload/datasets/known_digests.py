@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from paretune.runners.store.artifact import file_digest
+
 _SETTLED_NS = 2_000_000_000
 """A file must be this old, in nanoseconds, before its digest is kept: a change within the same tick
 of the file system's clock would not be seen. Git calls such files "racily clean".
@@ -38,6 +40,11 @@ def known_digest(files: Sequence[Path], view: str, read: Callable[[], str]) -> s
     if seen == _marks(files)[0] and time.time_ns() - newest > _SETTLED_NS:
         _keep(kept, json.dumps({"of": place, "marks": seen, "digest": found}))
     return found
+
+
+def known_file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes (see :func:`known_digest`)."""
+    return known_digest([path], "bytes", lambda: file_digest(path))
 
 
 def _marks(files: Sequence[Path]) -> tuple[str, int]:

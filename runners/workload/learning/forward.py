@@ -21,11 +21,14 @@ JUDGED_AT_ONCE = 256
 """Samples per call where a model is judged, which takes no gradients. Untested."""
 
 
+def call(model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
+    """Return what a model returns for inputs by name: it takes them by position or by keyword."""
+    return model(*inputs.values()) if is_positional(tuple(inputs)) else model(**inputs)
+
+
 def forward(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a model's outputs by name, for inputs by name."""
-    if is_positional(tuple(inputs)):
-        return named_outputs(model(*inputs.values()))
-    return named_outputs(model(**inputs))
+    return named_outputs(call(model, inputs))
 
 
 def on_device(value: Any, device: torch.device) -> Any:

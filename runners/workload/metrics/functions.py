@@ -169,8 +169,8 @@ def joined(batches: list[Any]) -> Any:
     return [each for batch in batches for each in batch]
 
 
-def picked(targets: Any, rows: NDArray[np.int64]) -> Any:
-    """Return the targets of some samples."""
-    if isinstance(targets, dict):
-        return {name: picked(each, rows) for name, each in targets.items()}
-    return targets[rows] if isinstance(targets, np.ndarray) else [targets[row] for row in rows]
+def picked(values: Any, rows: NDArray[np.int64]) -> Any:
+    """Return the values of some samples, such as targets: of arrays, mappings of them, or lists."""
+    if isinstance(values, dict):
+        return {name: picked(each, rows) for name, each in values.items()}
+    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,8 @@ class Original:
         self, wanted: Sequence[str], known: Mapping[str, Axis], *, is_chosen: bool
     ) -> dict[str, Axis]:
         """Return the batch axis of each output that has one."""
+        if {*wanted} <= {*known}:
+            return {name: known[name] for name in wanted}
         count = self.fixed or min(_PROBED, len(self))
         many = self._run(np.arange(count) % len(self), wanted)
         single = many if self.fixed else self._run(np.arange(1), wanted)
@@ -250,21 +253,12 @@ class Original:
             "an operator mixes samples: export the model so that each sample has its own answer"
         )
 
-    def _guarded(self) -> _Guard:
-        return _Guard(self.model)
-
-
-class _Guard:
-    """Turns an error of ONNX Runtime into one that names the file."""
-
-    def __init__(self, model: Path) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception):
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn an error of ONNX Runtime into one that names the file."""
+        try:
+            yield
+        except Exception as error:
             raise WorkloadError(f"ONNX Runtime cannot run {self.model}: {error}") from error
 
 
@@ -296,20 +290,15 @@ def answers_of(
     return Original(model, given, names, layout.outputs).answers()
 
 
-def onnx_answers(model: Path, samples: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return the first of a model's outputs (see :func:`answers_of`)."""
-    return next(iter(answers_of(model, samples).values()))
-
-
 def _session(model: Path) -> onnxruntime.InferenceSession:
     """Return a session; of a file that ONNX Runtime rejects, one of its normal form."""
     try:
         return cpu_session(model)
     except Exception:
-        mended, is_changed = normal_form(onnx.load(model))
+        normal, is_changed = normal_form(onnx.load(model))
         if not is_changed:
             raise
-        return cpu_session(serialized(mended))
+        return cpu_session(serialized(normal))
 
 
 def _batch_axes(one: tuple[int, ...], many: tuple[int, ...], single: int, count: int) -> list[int]:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.environment import fingerprint
-from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.datasets.arrays import array_digest
+from paretune.runners.workload.datasets.known_digests import known_file_digest
 from paretune.runners.workload.onnx_files.answers import Original
 from paretune.runners.workload.onnx_files.inputs import GivenInputs
 from paretune.runners.workload.onnx_weights import external_files
@@ -75,7 +75,7 @@ def _key(original: Original, given: GivenInputs) -> str:
     files = [model, *external_files(model)]
     return digest(
         {
-            "model": [file_digest(file) for file in files],
+            "model": [known_file_digest(file) for file in files],
             "samples": {name: array_digest(array) for name, array in given.arrays.items()},
             "layout": original.layout.as_dict(),
             "onnxruntime": onnxruntime.__version__,

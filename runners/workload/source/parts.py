@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
-from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.data import Dataset, first_batch
-from paretune.runners.workload.datasets.known_digests import known_digest
+from paretune.runners.workload.datasets.known_digests import known_file_digest
 from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.protocol import Workload
 from paretune.runners.workload.source.closure import Closure, Members
@@ -219,7 +217,7 @@ class PartsReader:
         return found
 
     def _digests_of(self, files: Iterable[Path]) -> list[str]:
-        return sorted(known_digest([file], "bytes", partial(file_digest, file)) for file in files)
+        return sorted(map(known_file_digest, files))
 
 
 def _shapes(split: Dataset) -> dict[str, Any]:

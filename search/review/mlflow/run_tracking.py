@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paretune.runners.execute.training_file import Training
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Phase, Status
 from paretune.search.record.trial import TrialRecord
@@ -134,7 +134,7 @@ class MlflowTracking:
             self._log_study(history)
             self._pictured = len(history.records)
 
-    def log_training(self, trainings: Sequence[Training]) -> None:
+    def log_training(self, trainings: Sequence[OngoingTraining]) -> None:
         """Log the last epoch of trainings to the study's run, and what they are in words."""
         now = int(time.time() * 1000)
         values = []
