@@ -12,7 +12,7 @@ import numpy as np
 
 from paretune.runners.workload.data import Batch, Dataset
 from paretune.runners.workload.datasets.arrays import array_digest
-from paretune.spaces import WorkloadError, canonical_json
+from paretune.spaces import WorkloadError, canonical_json, digest
 
 _BATCH = 64
 """Samples that are hashed at a time; the digest does not depend on the order of reading alone, so
@@ -41,6 +41,13 @@ def content_digest(dataset: Dataset) -> str:
                 )
             found.update(own.encode())
     return found.hexdigest()
+
+
+def versioned_digest(dataset: Dataset, version: str | None) -> str:
+    """Return the digest of a version that a person keeps, or without one that of all samples."""
+    if version is None:
+        return content_digest(dataset)
+    return digest({"version": version, "samples": len(dataset)})
 
 
 @contextmanager

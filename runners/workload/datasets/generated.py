@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from paretune.runners.workload.data import Batch, Dataset, Rows
-from paretune.runners.workload.datasets.content import content_digest
+from paretune.runners.workload.datasets.content import versioned_digest
 from paretune.runners.workload.datasets.indexed import Subset, collated
-from paretune.spaces import WorkloadError, digest
+from paretune.spaces import WorkloadError
 
 
 class Generated:
@@ -52,9 +52,7 @@ class Generated:
     @cached_property
     def digest(self) -> str:
         """That of the version, or else of all samples."""
-        if self.version is not None:
-            return digest({"version": self.version, "samples": len(self)})
-        return content_digest(self)
+        return versioned_digest(self, self.version)
 
     def batches(self, size: int, rows: Rows | None = None) -> Iterator[Batch]:
         """Yield batches (see :class:`Dataset`).

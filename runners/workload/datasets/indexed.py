@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from paretune.runners.workload.data import Batch, Dataset, Rows, default_names
 from paretune.runners.workload.datasets.arrays import array_digest, check_finite, plain
-from paretune.runners.workload.datasets.content import content_digest
+from paretune.runners.workload.datasets.content import versioned_digest
 from paretune.spaces import WorkloadError, digest
 
 
@@ -91,9 +91,7 @@ class IndexedDataset(ABC):
     @cached_property
     def digest(self) -> str:
         """That of the version, or else of all samples."""
-        if self.version is not None:
-            return digest({"version": self.version, "samples": len(self)})
-        return content_digest(self)
+        return versioned_digest(self, self.version)
 
 
 def collated(samples: Sequence[tuple[Any, Any]]) -> Batch:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretune.runners.workload.data import Batch, Dataset, Rows
-from paretune.runners.workload.datasets.content import content_digest
+from paretune.runners.workload.datasets.content import versioned_digest
 from paretune.runners.workload.datasets.indexed import (
     Subset,
     as_targets,
     converted,
     named_inputs,
 )
-from paretune.spaces import WorkloadError, digest
+from paretune.spaces import WorkloadError
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -70,9 +70,7 @@ class TorchData:
     @cached_property
     def digest(self) -> str:
         """That of the version, or else of all samples."""
-        if self.version is not None:
-            return digest({"version": self.version, "samples": len(self)})
-        return content_digest(_InOneProcess(self))
+        return versioned_digest(_InOneProcess(self), self.version)
 
     def batches(self, size: int, rows: Rows | None = None) -> Iterator[Batch]:
         """Yield batches (see :class:`Dataset`), as the loader's workers make them."""

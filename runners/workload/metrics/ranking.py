@@ -83,15 +83,23 @@ class RecallAtK(SampleMetric):
         """Return the share; a sample is not its own neighbour."""
         return float(self._hits(samples).mean())
 
+    def compute(self) -> float:
+        """Return the share of all samples."""
+        return float(self._own_hits().mean())
+
     def per_sample(self) -> NDArray[np.float64] | None:
         """Return 1 for each sample with such a neighbour, and 0 for the others."""
-        return self._hits(self.samples).astype(np.float64)
+        return self._own_hits().astype(np.float64)
 
     def resampled(self, rows: NDArray[np.int64]) -> float:
         """Return the share of these samples, in the gallery of all samples."""
+        return float(self._own_hits()[rows].mean())
+
+    def _own_hits(self) -> NDArray[np.bool_]:
+        """Return the hits among all samples, which take time with the square of their number."""
         if self._found is None:
             self._found = self._hits(self.samples)
-        return float(self._found[rows].mean())
+        return self._found
 
     def _hits(self, samples: NDArray[Any]) -> NDArray[np.bool_]:
         vectors, labels = samples[:, :-1], samples[:, -1]
