@@ -70,6 +70,11 @@ _OWN = (
     "int8_weight",
     "int4_weight",
     "fp32_cast",
+    "openvino_int8",
+    "openvino_int8_mixed",
+    "openvino_int8_transformer",
+    "openvino_int8_weight",
+    "openvino_int4_weight",
 )
 
 SCHEMES: Registry[SchemeRecord] = Registry(

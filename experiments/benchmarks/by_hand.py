@@ -339,9 +339,7 @@ def of_nncf(hand: Afternoon) -> Iterator[Recipe]:
             )
             path = hand.folder / "weights.onnx"
             onnx.save(model, path)
-            return hand.on_onnxruntime(
-                path, **{"session.qdq_matmulnbits_accuracy_level": "4"}
-            )
+            return hand.on_onnxruntime(path, **{"session.qdq_matmulnbits_accuracy_level": "4"})
 
         return make
 

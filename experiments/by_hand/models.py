@@ -1,4 +1,4 @@
-"""Models of well-known kinds, built without a download: `python experiments/by_hand/models.py FOLDER`.
+"""Models of well-known kinds, built without a download: `python models.py FOLDER`.
 
 Writes `detector`, `bert`, `vit` and `mobilenet`: an ONNX file and samples for each. The last three
 are built by transformers from a configuration, in the sizes of MiniLM-L6, ViT-Tiny and MobileNetV2.

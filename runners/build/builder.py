@@ -70,9 +70,9 @@ class Builder:
             )
             return Failure(made.stage, FailureKind.UNSUPPORTED, message)
         needs_training = spec.pruning_ratio > 0 or scheme.needs_training
-        if self.loaded.model_file and (made.import_stage is None or needs_training):
+        if self.loaded.model_file and (made.source.import_stage is None or needs_training):
             what = "that cannot be trained"
-            if made.import_stage is None:
+            if made.source.import_stage is None:
                 what = f"the runtime takes {made.words}"
             message = f"the reference is an ONNX file: {what}; write a workload with models()"
             return Failure("import-model", FailureKind.UNSUPPORTED, message)
@@ -123,7 +123,7 @@ class Builder:
         layout = self.loaded.layout
         if stage == "import-model" and layout.shapes:
             return {"shapes": layout.fixed_sizes}
-        if stage == "quantize" and layout.constants:
+        if stage in ("quantize", "export-openvino") and layout.constants:
             return {"constants": {name: each.value for name, each in layout.constants.items()}}
         return {}
 

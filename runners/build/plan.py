@@ -43,7 +43,7 @@ def plan(
     """
     made = FORMATS.get(model_format)
     if is_file:
-        yield made.import_stage or made.stage, {}
+        yield made.source.import_stage or made.source.stage, {}
         yield from _quantization(spec, made)
         return
     yield "reference", {}
@@ -58,7 +58,7 @@ def plan(
     if made.export_quantizes:
         yield made.stage, {"quantization": spec.quantization.value}
         return
-    yield made.stage, {}
+    yield made.source.stage, {}
     yield from _quantization(spec, made)
 
 
@@ -79,11 +79,13 @@ def _student(student: str, recipe: Recipe, origin: Origin, *, is_skeleton: bool)
 
 
 def _quantization(spec: BuildSpec, made: FormatRecord) -> Iterator[Step]:
-    """Yield the stage that quantizes an exported file, if there is anything to do.
+    """Yield the stages after an export: into a format made from it, and a quantization, if any.
 
     Values that every build had before there was a choice are left out of the parameters, because
     these are part of the stage's key.
     """
+    if made.made_from is not None:
+        yield made.stage, {}
     scheme = spec.quantization.record
     if scheme.mode == "none":
         return

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.formats import format_for
 from paretune.runners.measure.stored_samples import StoredSamples
-from paretune.spaces import RunSpec
+from paretune.spaces import BuildSpec, RunSpec
 
 BUILD = "build"
 """The slot of all builds; each device has its own slot, ``device:NAME``."""
@@ -23,18 +24,22 @@ class Site:
     """Where a candidate is built and measured, and what the outcomes depend on there.
 
     Attributes:
-        model_format: The name of the format that the candidate's runner takes.
+        formats: The names of the formats that the candidate's runner takes, first choice first.
         device: The slot of the device that it is measured on.
         samples: The inputs that it is measured on.
         building: Digest of what builds depend on besides the job's own fields.
         measuring: Digest of what measurements depend on besides the job's own fields.
     """
 
-    model_format: str
+    formats: tuple[str, ...]
     device: str
     samples: StoredSamples
     building: str = ""
     measuring: str = ""
+
+    def model_format(self, spec: BuildSpec) -> str:
+        """Return the name of the format that a build is made in for the candidate's runner."""
+        return format_for(spec.quantization.record, self.formats)
 
     def slot(self, job: Job) -> str:
         """Return the slot that a job needs."""

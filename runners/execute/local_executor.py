@@ -54,7 +54,7 @@ class LocalExecutor:
             "machine": environment.fingerprint(),
         }
         return Site(
-            evaluator.model_format(run),
+            evaluator.formats(run),
             _DEVICE + self._device(run),
             evaluator.samples,
             digest(building),

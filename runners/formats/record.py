@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ class FormatRecord:
     """A kind of model file: how it is made, and what can be read from it.
 
     Attributes:
-        name: Its name, also the suffix of its files (``model.NAME``).
+        name: Its name, also the suffix of its files (``model.NAME``) unless they have another.
         words: What such a file is called in messages, in the plural.
         stage: The name of the build stage that exports to it. Stage names are kept in the store, so
             each format has one of its own.
         export: That stage: takes a ``StageInput`` whose parent is a checkpoint and returns a
             ``StageOutput``.
+        suffix: The suffix of its files, if it is not the format's name.
+        made_from: The name of the format whose files it is made from, if any. The stage then takes
+            such a file, not a checkpoint.
         version: The stage's version; raise it when the same input would give another file.
         export_quantizes: Whether the export applies the scheme itself, by its name in
             ``params["quantization"]``; else the stage ``quantize`` does, after it.
@@ -43,6 +46,8 @@ class FormatRecord:
     words: str
     stage: str
     export: Reference
+    suffix: str = ""
+    made_from: str | None = None
     version: int = 1
     export_quantizes: bool = False
     makers: Mapping[str, Reference | None] = field(default_factory=dict)
@@ -51,6 +56,16 @@ class FormatRecord:
     signature: Reference | None = None
     beside: Reference | None = None
     example: Reference | None = None
+
+    @property
+    def file(self) -> str:
+        """The name of a model file in an artifact's folder."""
+        return f"model.{self.suffix or self.name}"
+
+    @property
+    def source(self) -> FormatRecord:
+        """The format that it is made from: itself, unless it is made from another's files."""
+        return self if self.made_from is None else FORMATS.get(self.made_from)
 
     def takes(self, scheme: SchemeRecord) -> bool:
         """Return whether a scheme can be made in this format."""
@@ -76,6 +91,15 @@ class FormatRecord:
 FORMATS: Registry[FormatRecord] = Registry(
     "format",
     "paretune.formats",
-    ("paretune.runners.formats.onnx_file:ONNX", "paretune.runners.formats.program:PROGRAM"),
+    (
+        "paretune.runners.formats.onnx_file:ONNX",
+        "paretune.runners.formats.program:PROGRAM",
+        "paretune.runners.formats.openvino_model:OPENVINO_MODEL",
+    ),
 )
 """All model formats."""
+
+
+def format_for(scheme: SchemeRecord, names: Sequence[str]) -> str:
+    """Return the first of some formats that a scheme can be made in, or else the first of all."""
+    return next((name for name in names if FORMATS.get(name).takes(scheme)), names[0])

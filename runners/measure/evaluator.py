@@ -107,10 +107,10 @@ class Evaluator:
         other.samples, other.settings = samples, settings
         return other
 
-    def model_format(self, run: RunSpec) -> str:
-        """Return the name of the format that a run's runner takes."""
+    def formats(self, run: RunSpec) -> tuple[str, ...]:
+        """Return the names of the formats that a run's runner takes, the first choice first."""
         runner = self.runners.get(run.runner)
-        return "onnx" if runner is None else runner.model_format
+        return ("onnx",) if runner is None else runner.formats
 
     def measure(self, artifact: str, run: RunSpec, samples: StoredSamples) -> Measurement | Failure:
         """Return quality and timing of an artifact, run in one way on real samples."""

@@ -10,6 +10,7 @@ from paretune.spaces import RunSpec
 OPENVINO = RuntimeRecord(
     name="openvino",
     model_format="onnx",
+    other_formats=("openvino",),
     default_provider="CPU",
     backend=LAUNCHED / "openvino_model.py",
     runner="paretune.runners.runtimes.openvino_runner:OpenVinoRunner",

@@ -77,6 +77,11 @@ class ProcessRunner:
         """The name of the format it takes."""
         return self.record.model_format
 
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The names of all formats it takes, the first choice first."""
+        return self.record.formats
+
     def options(self, run: RunSpec) -> dict[str, str]:
         """Return the provider options of a run."""
         return dict(self.provider_options.get(run.execution_provider, {}))

@@ -20,6 +20,8 @@ class RuntimeRecord:
     Attributes:
         name: Its name; a runner of that name needs no entry in a study file.
         model_format: The name of the format that it takes.
+        other_formats: The names of formats that it takes as well, for schemes that exist in these
+            only.
         default_provider: The execution provider it is tried with unless one is named.
         backend: The file that the timed process loads. It has ``load(job)``, which returns a
             ``Model``, and ``describe(job)`` (see ``runners/runtimes/launched/backend.py``), and
@@ -43,6 +45,7 @@ class RuntimeRecord:
     default_provider: str
     backend: Path
     runner: Reference = "paretune.runners.runtimes.process_runner:ProcessRunner"
+    other_formats: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
     takes_libraries: bool = False
     serves_in_mlflow: bool = False
@@ -50,6 +53,11 @@ class RuntimeRecord:
     unusable: Mapping[str, str] = field(default_factory=dict)
     start_s: Mapping[str, float] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The names of all formats that it takes, the first choice first."""
+        return (self.model_format, *self.other_formats)
 
     def make_runner(
         self,

@@ -101,6 +101,10 @@ class Runner(Protocol):
     def model_format(self) -> str:
         """The name of the format it takes."""
 
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The names of all formats it takes, the first choice first."""
+
     def describe(self, folder: Path) -> Description | Failure:
         """Return providers and versions, working in an empty folder."""
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from paretune.runners.build.schemes.unfit import unfit_schemes
 from paretune.runners.cores import available_cores
 from paretune.runners.formats import FORMATS
+from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.workload.model_file import model_inputs
 from paretune.runners.workload.onnx_files.input_settings import InputSettings
 from paretune.runners.workload.onnx_files.inputs import fixed_batch, given_inputs
 from paretune.runners.workload.onnx_workload import WRITTEN
-from paretune.spaces import SCHEMES, StudyError
+from paretune.spaces import SCHEMES, StudyError, split_target
 
 _BATCH_SIZES = [1, 8, 32]
 _FP32_BITS = 32
@@ -88,7 +89,10 @@ def write_onnx_study(
     given = given_inputs(model, data, aside, settings)
     batch = fixed_batch(model_inputs(model), given.layout)
     # An ONNX file cannot be trained, and of most there is no wider precision to cast from.
-    schemes = [each for each in SCHEMES if FORMATS.get("onnx").takes(each)]
+    providers = _providers()
+    runtimes = [RUNTIMES.get(split_target(target)[0]) for target in providers]
+    formats = [FORMATS.get(name) for name in {n: 0 for each in runtimes for n in each.formats}]
+    schemes = [each for each in SCHEMES if any(made.takes(each) for made in formats)]
     schemes = [each for each in schemes if not each.needs_training]
     wide = unfit_schemes(model, [each for each in schemes if each.weight_bits == _FP32_BITS])
     workload = _WORKLOAD.format(
@@ -109,7 +113,7 @@ def write_onnx_study(
             name=re.sub(r"[^\w.-]+", "-", model.stem),
             quantizations=", ".join(each.name for each in schemes if each.name not in wide),
             batch_sizes=_BATCH_SIZES if batch is None else [batch],
-            providers=", ".join(_providers()),
+            providers=", ".join(providers),
             threads=_threads(),
         ),
     }

@@ -82,8 +82,10 @@ def write_bundle(
             f"damaged in {store.root}; restore it, or search under a new `name`, which rebuilds "
             "only missing files"
         )
-    made = FORMATS.get(runner.model_format)
-    file, beside = f"model.{made.name}", made.files_of(source)[1:]
+    kept = store.artifact(measurement.artifact)
+    made = FORMATS.get(runner.model_format if kept is None else kept.format)
+    file, beside, says = made.file, made.files_of(source)[1:], made.says_of(source)
+    own_options = says.pop("options", {})
     manifest: dict[str, Any] = {
         "manifest_version": MANIFEST_VERSION,
         "study": study,
@@ -94,7 +96,7 @@ def write_bundle(
             "sha256": file_digest(source),
             "artifact": measurement.artifact,
             "beside": [asdict(artifact_file(path, source.parent)) for path in beside],
-            **made.says_of(source),
+            **says,
         },
         "layout": samples.layout.as_dict() if samples is not None else None,
         "lineage": dict(record.lineage),
@@ -102,7 +104,7 @@ def write_bundle(
             "runner": record.candidate.run.runner,
             "runtime": runner.runtime,
             "execution_provider": record.candidate.run.execution_provider,
-            "provider_options": runner.options(record.candidate.run),
+            "provider_options": runner.options(record.candidate.run) | own_options,
             "python": str(runner.python),
             "requirements": list(requirements),
             **({"plugins": [str(file) for file in plugins]} if plugins else {}),

@@ -76,7 +76,7 @@ class Attempt:
         skipped = yield from self._look_ahead()
         if skipped is not None:
             return self._record(skipped)
-        built = yield from self._build(Build(candidate.build, self.site.model_format))
+        built = yield from self._build(Build(candidate.build, self._format))
         if isinstance(built, Failure):
             return self._record(built)
         self._note(built)
@@ -96,13 +96,13 @@ class Attempt:
             return (
                 None  # which layers stay in fp32 depends on their weights, and so the latency does
             )
-        missing = yield from self._do(Missing(build, self.site.model_format))
+        missing = yield from self._do(Missing(build, self._format))
         if isinstance(missing.value, Failure):
             return missing.value
         training = [stage for stage in missing.value if stage in TRAINING_STAGES]
         if not training or not self._is_worth_it(training):
             return None
-        skeleton = yield from self._build(Build(build, self.site.model_format, is_skeleton=True))
+        skeleton = yield from self._build(Build(build, self._format, is_skeleton=True))
         if isinstance(skeleton, Failure):
             return _for_good(skeleton)
         self._seconds["skeleton"] += sum(skeleton.stage_seconds.values())
@@ -125,11 +125,16 @@ class Attempt:
             return True
         student = self.trial.candidate.build.student
         expected = sum(self.cost.stage_seconds(stage, student) for stage in training)
-        export = FORMATS.get(self.site.model_format).stage
+        export = FORMATS.get(self._format).stage
         skeleton = sum(
             self.cost.stage_seconds(stage, student) for stage in (export, "quantize", "measure")
         )
         return expected > _WORTH_IT * skeleton
+
+    @property
+    def _format(self) -> str:
+        """The name of the format that the candidate is made in."""
+        return self.site.model_format(self.trial.candidate.build)
 
     def _do(self, job: Job) -> Generator[Job, Outcome, Outcome]:
         """Yield a job with what makes its key: the site and the trial."""

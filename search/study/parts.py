@@ -88,12 +88,13 @@ def _runtime_rules(config: StudyConfig) -> list[Rule]:
         having = " and ".join(each.name for each in RUNTIMES if axis in each.axes) or "no runtime"
         reason = f"only {having} has {axis}"
         rules.append(Forbid({"execution_provider": deaf, axis: others}, reason))
-    for name in dict.fromkeys(runtime.model_format for runtime in runtimes.values()):
-        targets = [target for target, runtime in runtimes.items() if runtime.model_format == name]
-        made = FORMATS.get(name)
-        fit = [each.name for each in SCHEMES if made.takes(each)]
+    for names in dict.fromkeys(runtime.formats for runtime in runtimes.values()):
+        targets = [target for target, runtime in runtimes.items() if runtime.formats == names]
+        made = [FORMATS.get(name) for name in names]
+        fit = [each.name for each in SCHEMES if any(one.takes(each) for one in made)]
         unfit = [each for each in config.space.quantization if each not in fit]
-        reason = f"{', '.join(targets)} takes {made.words}, which exist in {' and '.join(fit)} only"
+        words = " and ".join(each.words for each in made)
+        reason = f"{', '.join(targets)} takes {words}, which exist in {' and '.join(fit)} only"
         rules.append(Forbid({"execution_provider": targets, "quantization": unfit}, reason))
     return rules
 

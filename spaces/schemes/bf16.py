@@ -8,6 +8,10 @@ BF16 = SchemeRecord(
     weight_bits=16,
     activation_bits=16,
     mode="cast",
-    makers={"pt2": None},
+    makers={
+        "pt2": None,
+        "openvino": "paretune.runners.build.schemes.openvino_model:make_bf16",
+    },
+    is_informative=True,
     color="#cc79a7",
 )

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from paretune.runners.build.schemes.prepared import graphs, with_layers
-from paretune.runners.formats import FORMATS
+from paretune.runners.formats import FORMATS, FormatRecord
 from paretune.runners.workload.onnx_weights import fits_one_file
 from paretune.spaces import SchemeRecord
 
@@ -87,14 +87,20 @@ class _Facts:
         self.is_large = not fits_one_file(model)
 
 
+def _formats() -> list[FormatRecord]:
+    """Return ONNX, and the formats that are made from it."""
+    return [made for made in FORMATS if made.source.name == "onnx"]
+
+
 def _reason(original: _Facts, seen: _Facts, scheme: SchemeRecord) -> str | None:
-    if scheme.mode == "none" or not FORMATS.get("onnx").takes(scheme):
+    if scheme.mode == "none" or not any(made.takes(scheme) for made in _formats()):
         return None
     if there := [each for each in _OF_QUANTIZED if each in original.operators]:
         return f"the model is already quantized: it has {', '.join(there)}"
     if original.is_large and scheme.mode not in _FOR_LARGE:
         return "the model has more than 2 GB, and the tool for it takes no more"
-    if scheme.mode == "cast" and scheme.weight_bits >= original.bits:
+    is_cast = scheme.mode == "cast" and FORMATS.get("onnx").takes(scheme)
+    if is_cast and scheme.weight_bits >= original.bits:
         return f"the model's weights are in fp{original.bits} already"
     if not scheme.operators:
         return None

@@ -20,6 +20,6 @@ def run(given: StageInput) -> StageOutput:
     if maker is None:
         message = f"{scheme.name} is not made for {made.words}"
         raise StageError(FailureKind.UNSUPPORTED, message)
-    path = given.folder / f"model.{made.name}"
+    path = given.folder / made.file
     resolve(maker)(given, path, ())
     return StageOutput(path)

@@ -8,6 +8,10 @@ from .refusal import RefusedError, refuse
 from .samples import batch_axes
 from .timing import alive
 
+_HINT = "INFERENCE_PRECISION_HINT"
+_PRECISION = ["paretune", "inference_precision"]
+"""Where a model that Paretune saved says in which precision it is computed."""
+
 _PLACES = ("Exception from ", "Check '", "FrontEnd API failed")
 """How lines of OpenVINO's errors begin that name a place in its code."""
 
@@ -115,6 +119,8 @@ def _compile(job: Job, settings: dict[str, Any]) -> Any:
     except Exception as error:
         raise _refused("OpenVINO cannot read the model", error, "invalid") from error
     config = {**job["options"], **settings}
+    if model.has_rt_info(_PRECISION):
+        config[_HINT] = model.get_rt_info(_PRECISION).value
     try:
         shapes = {}
         known = {each["name"] for each in job["inputs"]}
@@ -128,9 +134,15 @@ def _compile(job: Job, settings: dict[str, Any]) -> Any:
                 shapes[port] = shape
         if shapes:
             model.reshape(shapes)
-        return core.compile_model(model, device, config)
+        compiled = core.compile_model(model, device, config)
     except Exception as error:
         raise _refused("OpenVINO cannot compile the model", error) from error
+    wanted = config.get(_HINT)
+    if wanted and (found := compiled.get_property(_HINT).to_string()) != wanted:
+        raise RefusedError(
+            "unsupported", f"asked for {wanted}, but OpenVINO computes in {found} on this {device}"
+        )
+    return compiled
 
 
 def _refused(doing: str, error: Exception, kind: str = "unsupported") -> RefusedError:

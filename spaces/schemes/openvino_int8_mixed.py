@@ -1,0 +1,14 @@
+"""As openvino-int8, with a zero point for activations."""
+
+from paretune.spaces.scheme import SchemeRecord
+
+OPENVINO_INT8_MIXED = SchemeRecord(
+    name="openvino-int8-mixed",
+    words="as openvino-int8, with a zero point for activations",
+    weight_bits=8,
+    activation_bits=8,
+    mode="static",
+    makers={"openvino": "paretune.runners.build.schemes.openvino_model:make_int8_mixed"},
+    operators=("MatMul", "Gemm", "Conv", "ConvTranspose"),
+    color="#21918c",
+)
