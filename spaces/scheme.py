@@ -69,6 +69,8 @@ _OWN = (
     "int8_dynamic",
     "int8_weight",
     "int4_weight",
+    "int8_layers",
+    "int8_transformer",
     "fp32_cast",
     "openvino_int8",
     "openvino_int8_mixed",

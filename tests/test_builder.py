@@ -293,6 +293,8 @@ def test_pruning_removes_whole_heads_of_attention(tmp_path: Path) -> None:
     [
         ("fp16", {"Cast"}),
         ("int8-static", {"QuantizeLinear", "DequantizeLinear"}),
+        ("int8-layers", {"QuantizeLinear", "DequantizeLinear"}),
+        ("int8-transformer", {"QuantizeLinear", "DequantizeLinear"}),
         ("int8-dynamic", {"DynamicQuantizeLinear", "MatMulInteger"}),
         ("int8-weight", {"DequantizeLinear"}),
         ("int4-weight", {"DequantizeLinear"}),

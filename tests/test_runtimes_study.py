@@ -19,13 +19,19 @@ OBJECTIVES = [
 LOAD = {"queries_per_s": 200, "seconds": 0.3}
 
 
+def _has_bf16() -> bool:
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space = {
         **SMALL_SPACE,
         "student": ["reference"],
         "pruning_ratio": [0.0],
-        "quantization": ["fp32", "fp16", "int8-static"],
+        "quantization": ["fp32", "fp16", "bf16", "int8-static", "openvino-int8"],
         "batch_size": [4],
         "execution_provider": ["CPUExecutionProvider", "openvino/CPU", "pytorch/eager-cpu"],
     }
@@ -73,9 +79,13 @@ def test_every_runtime_builds_and_measures_its_own_kind_of_file(study: Path) -> 
         assert set(record.measurement.providers) == {run.execution_provider}
         stage = "export-program" if run.runner == "pytorch" else "export"
         assert stage in record.lineage
-    assert by_runner["onnxruntime"] == by_runner["openvino"] == {"fp32", "fp16", "int8-static"}
-    assert by_runner["pytorch"] == {"fp32", "fp16"}  # a rule keeps int8 files from PyTorch
-    assert not history.failed
+        own = {"bf16", "openvino-int8"} if run.runner == "openvino" else set()
+        assert ("export-openvino" in record.lineage) == (build.quantization.value in own)
+    assert by_runner["onnxruntime"] == {"fp32", "fp16", "int8-static"}
+    own = {"openvino-int8"} | ({"bf16"} if _has_bf16() else set())
+    assert by_runner["openvino"] == by_runner["onnxruntime"] | own
+    assert by_runner["pytorch"] == {"fp32", "fp16", "bf16"}  # a rule keeps int8 from PyTorch
+    assert bool(history.failed) != _has_bf16()
 
 
 @pytest.mark.slow
@@ -100,8 +110,16 @@ def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) ->
     from paretune.search.study.parts import study_runner
 
     opened = OpenStudy(study)
-    for name, file in (("pytorch", "model.pt2"), ("openvino", "model.onnx")):
-        record = next(r for r in history.measured if r.candidate.run.runner == name)
+    for name, scheme, file in (
+        ("pytorch", "fp32", "model.pt2"),
+        ("openvino", "fp32", "model.onnx"),
+        ("openvino", "openvino-int8", "model.xml"),
+    ):
+        record = next(
+            r
+            for r in history.measured
+            if (r.candidate.run.runner, r.candidate.build.quantization.value) == (name, scheme)
+        )
         runner = study_runner(opened, name)
         path = write_bundle(record, history, opened.store, tmp_path / name, opened.name, runner)
         manifest = json.loads(path.read_text("utf-8"))

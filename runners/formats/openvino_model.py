@@ -26,10 +26,10 @@ def weights(path: Path) -> list[Path]:
 
 
 def signature(path: Path) -> dict[str, Any]:
-    """Return ``inputs`` and ``outputs`` (name, type and shape), and what to compile it with.
+    """Return ``inputs`` and ``outputs`` (name, type and shape), ``calibration``, and ``options``.
 
-    A dimension is a whole number, or a text where it is free. ``options`` are compile options of
-    OpenVINO that belong to the model.
+    A dimension is a whole number, or a text where it is free. ``calibration`` is ``None`` where
+    there was none. ``options``, if there are any, are compile options that belong to the model.
     """
     root = ElementTree.parse(path).getroot()
     layers = {layer.get("id"): layer for layer in root.iter("layer")}
@@ -42,11 +42,14 @@ def signature(path: Path) -> dict[str, Any]:
         outputs += [port for port in ports if port.get("id") == edge.get("from-port")]
     starts = [layer for layer in layers.values() if layer.get("type") == "Parameter"]
     inputs = [port for layer in starts for port in layer.iter("port")]
-    told = root.find("rt_info/paretune/inference_precision")
-    precision = None if told is None else told.get("value")
+    precision, calibration = (
+        None if (told := root.find(f"rt_info/paretune/{name}")) is None else told.get("value")
+        for name in ("inference_precision", "calibration")
+    )
     return {
         "inputs": [_described(port) for port in inputs],
         "outputs": [_described(port) for port in outputs],
+        "calibration": calibration,
         **({"options": {"INFERENCE_PRECISION_HINT": precision}} if precision else {}),
     }
 

@@ -1,14 +1,21 @@
 """Schemes of OpenVINO's own model: precisions that it computes in, and int8 by NNCF."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from paretune.runners.build.schemes.calibration import calibration_feeds
+from paretune.runners.build.schemes.nearest import Answers, Feeds, nearest
 from paretune.runners.build.stages import StageInput
 from paretune.runners.build.stages.export_openvino import import_openvino, save_openvino
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.workload.model_file import ModelInput
+
+CALIBRATED = ("paretune", "calibration")
+"""Where a model says how static int8 was calibrated."""
 
 PRECISION = ("paretune", "inference_precision")
 """Where a model says in which precision it is computed, among its runtime information."""
@@ -39,11 +46,7 @@ def make_int8_mixed(given: StageInput, path: Path, left_out: Sequence[str]) -> N
 
 
 def make_int8_transformer(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
-    """Quantize as NNCF does transformers: matrix products, after SmoothQuant.
-
-    Xiao et al., "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language
-    Models", 2023, https://arxiv.org/abs/2211.10438.
-    """
+    """Quantize as NNCF does transformers: matrix products, after SmoothQuant."""
     _make_int8(given, path, model_type="TRANSFORMER")
 
 
@@ -59,19 +62,53 @@ def make_int4_weight(given: StageInput, path: Path, left_out: Sequence[str]) -> 
 
 def _make_int8(given: StageInput, path: Path, **named: str) -> None:
     import nncf
+    from nncf.quantization import advanced_parameters as advanced
+
+    from paretune.runners.build.schemes.nncf_ways import TRANSFORMER_WAYS, WAYS
 
     kinds = {"preset": nncf.QuantizationPreset, "model_type": nncf.ModelType}
     options = {name: kinds[name][value] for name, value in named.items()}
     model = import_openvino().Core().read_model(given.parent_file)
     feeds = calibration_feeds(given, _inputs(model))
-    quantized = nncf.quantize(model, nncf.Dataset(feeds), subset_size=len(feeds), **options)
-    save_openvino(quantized, path)
+
+    def quantized(parameters: Mapping[str, Any]) -> Any:
+        return nncf.quantize(
+            model,
+            nncf.Dataset(feeds),
+            subset_size=len(feeds),
+            advanced_parameters=advanced.AdvancedQuantizationParameters(**parameters),
+            **options,
+        )
+
+    known = TRANSFORMER_WAYS if "model_type" in options else WAYS
+    ways = {way: partial(quantized, parameters) for way, parameters in known.items()}
+    found, way = nearest(ways, _outputs_on, feeds, partial(_outputs_on, model))
+    found.set_rt_info(way, [*CALIBRATED])
+    save_openvino(found, path)
+
+
+def _outputs_on(model: Any, feeds: Feeds) -> Answers:
+    """Return each of a model's numeric outputs for all feeds, concatenated."""
+    compiled = (
+        import_openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    )
+    runs = [list(compiled(feed).values()) for feed in feeds]
+    return [
+        np.concatenate([np.asarray(run[place], np.float64).ravel() for run in runs])
+        for place in range(len(compiled.outputs))
+    ]
 
 
 def _compress_weights(given: StageInput, path: Path, mode: str, **options: Any) -> None:
     import nncf
+    from nncf.quantization import advanced_parameters as advanced
 
     model = import_openvino().Core().read_model(given.parent_file)
+    if "group_size" in options:
+        # Rows that groups do not divide get smaller ones, or 8 bits.
+        options["advanced_parameters"] = advanced.AdvancedCompressionParameters(
+            group_size_fallback_mode=advanced.GroupSizeFallbackMode.ADJUST
+        )
     kind = nncf.CompressWeightsMode[mode]
     save_openvino(nncf.compress_weights(model, mode=kind, **options), path)
 

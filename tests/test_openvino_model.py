@@ -1,0 +1,108 @@
+"""OpenVINO's own model as a format: its schemes are made, run and told apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import IRIS
+
+from paretune.runners.build.builder import Builder
+from paretune.runners.build.built import Built
+from paretune.runners.failure import Failure
+from paretune.runners.formats import FORMATS, format_for
+from paretune.runners.runtimes.openvino_runner import OPENVINO
+from paretune.runners.runtimes.runner import Prediction, Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.outputs import whole_outputs
+from paretune.spaces import SCHEMES, BuildSpec, Quantization, RunSpec
+
+openvino = pytest.importorskip("openvino")
+RUN = RunSpec("openvino", "CPU", 4, 1)
+MADE = FORMATS.get("openvino")
+OWN = [scheme.name for scheme in SCHEMES if MADE.takes(scheme) and scheme.mode != "none"]
+HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    store = ArtifactStore(tmp_path_factory.mktemp("store"))
+    return Builder(LoadedWorkload(f"{IRIS}:Iris", IRIS.parent), store)
+
+
+def made(builder: Builder, scheme: str) -> Path:
+    spec = BuildSpec("reference", 0.0, Quantization(scheme))
+    built = builder.build(spec, format_for(SCHEMES.get(scheme), OPENVINO.formats))
+    assert isinstance(built, Built), built
+    path = builder.store.get(built.artifact)
+    assert path is not None
+    return path
+
+
+def predict(model: Path, inputs: np.ndarray, folder: Path) -> np.ndarray | Failure:
+    (folder / "work").mkdir()
+    np.save(folder / "inputs.npy", inputs)
+    samples = Samples([folder / "inputs.npy"])
+    runner = OPENVINO.make_runner()
+    found = runner.predict(model, RUN, samples, folder / "work", MeasurementSettings())
+    if isinstance(found, Failure):
+        return found
+    assert isinstance(found, Prediction)
+    return whole_outputs(found.outputs)[0]
+
+
+@pytest.mark.parametrize("scheme", OWN)
+def test_each_scheme_of_openvino_is_made_and_runs(
+    builder: Builder, tmp_path: Path, scheme: str
+) -> None:
+    if scheme == "bf16" and not HAS_BF16:
+        pytest.skip("this processor has no bfloat16")
+    path = made(builder, scheme)
+    assert path.name == "model.xml" and path.with_suffix(".bin").is_file()
+    inputs = np.asarray(builder.loaded.data.validation.inputs)
+    answers = predict(path, inputs, tmp_path)
+    assert isinstance(answers, np.ndarray), answers
+    if scheme == "openvino-int8-transformer" and not answers.any():
+        pytest.xfail("OpenVINO 2026.4 gives zeros if shapes are fixed: a trial of a bad quality")
+    assert builder.loaded.score(answers, "validation") > 0.8
+
+
+def test_the_precision_is_that_of_the_file(builder: Builder, tmp_path: Path) -> None:
+    if not HAS_BF16:
+        pytest.skip("this processor has no bfloat16")
+    inputs = np.asarray(builder.loaded.data.validation.inputs)
+    answers = {}
+    for scheme in ("fp32", "bf16"):
+        (tmp_path / scheme).mkdir()
+        answers[scheme] = predict(made(builder, scheme), inputs, tmp_path / scheme)
+    error = np.abs(np.asarray(answers["bf16"]) - np.asarray(answers["fp32"])).max()
+    largest = np.abs(np.asarray(answers["fp32"])).max()
+    assert 1e-4 < error / largest < 0.05  # 8 bits of precision, not 24
+
+
+def test_a_precision_that_the_device_lacks_is_refused(builder: Builder, tmp_path: Path) -> None:
+    core = openvino.Core()
+    if "FP16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor computes in fp16")
+    model = core.read_model(made(builder, "openvino-int8"))
+    model.set_rt_info("f16", ["paretune", "inference_precision"])
+    openvino.save_model(model, tmp_path / "model.xml")
+    inputs = np.asarray(builder.loaded.data.validation.inputs)
+    found = predict(tmp_path / "model.xml", inputs, tmp_path)
+    assert isinstance(found, Failure) and "asked for f16, but OpenVINO computes in" in found.message
+
+
+def test_what_a_model_says_of_itself(builder: Builder) -> None:
+    told = MADE.says_of(made(builder, "openvino-int8"))
+    [given], [answer] = told["inputs"], told["outputs"]
+    assert given == {"name": "input", "type": "fp32", "shape": ["?", 4]}
+    assert answer["shape"] == ["?", 3] and "options" not in told
+    if HAS_BF16:
+        options = MADE.says_of(made(builder, "bf16"))["options"]
+        assert options == {"INFERENCE_PRECISION_HINT": "bf16"}
+
+
+def test_a_file_of_onnx_stays_one_where_that_is_enough() -> None:
+    for scheme in ("fp32", "fp16", "int8-static"):
+        assert format_for(SCHEMES.get(scheme), OPENVINO.formats) == "onnx"
