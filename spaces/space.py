@@ -122,16 +122,30 @@ class SearchSpace:
     def informative(self) -> list[Candidate]:
         """Return the few valid candidates that say most about the space, the baseline first.
 
-        They are the corners between which the frontier lies: the baseline, its static int8 form,
-        each student as it is, the reference with maximum pruning, then the baseline in every other
-        quantization, which shows those that do not work here.
+        They are the corners between which the frontier lies: the baseline, the same on every other
+        back end, its forms in the best general quantizations, each student as it is, the reference
+        with maximum pruning, then the baseline in every other quantization, which shows those that
+        do not work here. Each runs on the first back end that takes it: a quantization is made for
+        one, and would be misjudged on another.
         """
         base = self.baseline
+        targets = self.axis("execution_provider").values
         quantizations = self.axis("quantization").values
         builds: list[dict[str, Any]] = [{}]
+        builds += [{"execution_provider": target} for target in targets]
         builds += [{"quantization": q} for q in quantizations if SCHEMES.get(str(q)).is_informative]
         builds += [{"student": name} for name in self.axis("student").values]
         builds += [{"pruning_ratio": self.axis("pruning_ratio").values[-1]}]
         builds += [{"quantization": q} for q in quantizations]
-        picked = [Candidate.from_params(base.params | build) for build in builds]
-        return [c for c in dict.fromkeys(picked) if self.reason_against(c) is None]
+        picked = [self._first_valid(base.params | build, targets) for build in builds]
+        return [candidate for candidate in dict.fromkeys(picked) if candidate is not None]
+
+    def _first_valid(
+        self, params: Mapping[str, Value], targets: Sequence[Value]
+    ) -> Candidate | None:
+        """Return the first valid candidate with these values, else on other back ends."""
+        for target in (params["execution_provider"], *targets):
+            candidate = Candidate.from_params({**params, "execution_provider": target})
+            if self.reason_against(candidate) is None:
+                return candidate
+        return None

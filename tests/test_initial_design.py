@@ -61,6 +61,28 @@ def test_from_the_third_on_each_is_run_another_way() -> None:
         assert {name: candidate.params[name] for name in way} == way
 
 
+def test_every_back_end_is_seen_and_each_quantization_where_it_is_made_for() -> None:
+    targets = [TARGET, "openvino/CPU"]
+    schemes = ["fp32", "int8-static", "bf16", "int8-dynamic", "openvino-int8"]
+    rules = [
+        Forbid({"execution_provider": TARGET, "quantization": ["bf16", "openvino-int8"]}, "no"),
+    ]
+    values = {**LARGE, "quantization": schemes, "execution_provider": targets}
+    space = SearchSpace.from_values({**values, "student": ["reference"]}, rules)
+    found = first_candidates(space, run_ends(space))
+    seen = [(c.build.quantization.value, c.run.target) for c in found]
+    assert seen == [
+        ("fp32", TARGET),
+        ("fp32", "openvino/CPU"),
+        ("int8-static", TARGET),
+        ("bf16", "openvino/CPU"),
+        ("openvino-int8", "openvino/CPU"),
+        ("int8-dynamic", TARGET),
+    ]
+    assert found[1].run.intra_op_threads == found[2].run.intra_op_threads == 1
+    assert {c.run.intra_op_threads for c in found[3:]} == {1, 4}
+
+
 def test_only_the_batch_size_of_interest_is_run_but_the_baseline_keeps_its_own() -> None:
     space = SearchSpace.from_values(LARGE)
     found = first_candidates(space, run_ends(space, 4), 4)

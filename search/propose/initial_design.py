@@ -34,17 +34,26 @@ def first_candidates(
 
     Args:
         space: The search space.
-        ways: Run settings (see :func:`run_ends`), used in turn from the third candidate on.
+        ways: Run settings (see :func:`run_ends`), used in turn after the first quantized candidate;
+            each candidate keeps its back end.
         batch_size: The only batch size of interest, if there is one; the baseline keeps its own.
     """
     fixed: dict[str, Value] = {} if batch_size is None else {"batch_size": batch_size}
     last = space.axis("student").values[-1]
+    settings: list[dict[str, Value]] = []
+    for each in ways:
+        kept = {name: value for name, value in each.items() if name != "execution_provider"}
+        if kept not in settings:
+            settings.append(kept)
     first: list[Candidate] = []
+    turns = -1  # none before the first quantized candidate has run as the baseline does
     for candidate in space.informative():
         build = candidate.build
         if build.student not in (REFERENCE, last) or build.pruning_ratio > 0:
             continue
-        way = ways[(len(first) - 2) % len(ways)] if len(first) >= 2 else {}
+        way = settings[turns % len(settings)] if turns >= 0 else {}
+        if turns >= 0 or build.is_compressed:
+            turns += 1
         if candidate != space.baseline:
             way = {**way, **fixed}
         varied = Candidate.from_params({**candidate.params, **way})
