@@ -54,7 +54,7 @@ QUANTIZATION = AxisRecord(
 )
 FP32_LAYER_SHARE = AxisRecord(
     "fp32_layer_share",
-    "share of the layers left in fp32, the most sensitive ones",
+    "share of the layers left in fp32, the worst bargains",
     0.0,
     is_build=True,
     is_ordered=True,

@@ -72,16 +72,17 @@ _OWN = (
     "int8_layers",
     "int8_transformer",
     "fp32_cast",
-    "openvino_int8",
-    "openvino_int8_mixed",
-    "openvino_int8_transformer",
-    "openvino_int8_weight",
-    "openvino_int4_weight",
 )
+
+_OF_OPENVINO = ("int8", "int8_mixed", "int8_transformer", "int8_weight", "int4_weight")
+_ROOM = "paretune.spaces.schemes"
 
 SCHEMES: Registry[SchemeRecord] = Registry(
     "quantization",
     "paretune.schemes",
-    [f"paretune.spaces.schemes.{name}:{name.upper()}" for name in _OWN],
+    [
+        *(f"{_ROOM}.{name}:{name.upper()}" for name in _OWN),
+        *(f"{_ROOM}.openvino.{name}:OPENVINO_{name.upper()}" for name in _OF_OPENVINO),
+    ],
 )
 """All schemes."""

@@ -12,10 +12,11 @@ from onnx_models import perceptron, samples
 
 from paretune.runners.build.schemes import dynamic_int8, integer_sums
 from paretune.runners.build.schemes.calibration import calibration_rows
+from paretune.runners.build.schemes.placement.layers import constants
+from paretune.runners.build.schemes.placement.rounding_error import rounding_errors
 from paretune.runners.build.schemes.weight_groups import GROUP, is_better_grouped
 from paretune.runners.build.stages import StageInput
 from paretune.runners.build.stages.integer_graph import quantize_biases
-from paretune.runners.build.stages.sensitivity import constants, sensitivities
 from paretune.runners.onnx_session import cpu_session
 from paretune.spaces import SCHEMES
 
@@ -37,8 +38,8 @@ def test_sensitivity_sees_outliers_that_come_late(rng: np.random.Generator) -> N
     inputs[len(inputs) // 2 :] *= 1e4  # as if sorted by brightness
     feeds = [{"input": row[None]} for row in inputs]
     static = SCHEMES.get("int8-static")
-    early = sensitivities(perceptron(rng), feeds[:8], static)
-    assert sensitivities(perceptron(rng), feeds, static) != early
+    early = rounding_errors(perceptron(rng), feeds[:8], static)
+    assert rounding_errors(perceptron(rng), feeds, static) != early
 
 
 def test_a_dynamic_range_is_that_of_one_call(rng: np.random.Generator) -> None:
@@ -46,8 +47,8 @@ def test_a_dynamic_range_is_that_of_one_call(rng: np.random.Generator) -> None:
     inputs = samples(rng)["input"][:8]
     inputs[3] *= 1e4
     model, feeds = perceptron(rng), [{"input": row[None]} for row in inputs[[0, 1, 2, 4, 3]]]
-    dynamic = sensitivities(model, feeds, SCHEMES.get("int8-dynamic"))
-    plain = sensitivities(model, feeds[:-1], SCHEMES.get("int8-dynamic"))
+    dynamic = rounding_errors(model, feeds, SCHEMES.get("int8-dynamic"))
+    plain = rounding_errors(model, feeds[:-1], SCHEMES.get("int8-dynamic"))
     assert dynamic["layer1"] < 10 * plain["layer1"]
 
 
@@ -84,7 +85,7 @@ def test_int4_layers_are_ranked_as_they_are_quantized(rng: np.random.Generator) 
     ]
     int4 = SCHEMES.get("int4-weight")
     assert is_better_grouped(model, constants(model)) and 64 // GROUP == 2
-    found = sensitivities(model, feeds, int4)
+    found = rounding_errors(model, feeds, int4)
     assert set(found) == {"first", "second"}
     assert found["first"] < 0.02  # with a scale per channel, small weights would become zero
 

@@ -22,7 +22,9 @@ from onnx_models import (
 )
 
 import paretune
-from paretune.runners.build.stages.sensitivity import most_sensitive, sensitivities
+from paretune.runners.build.schemes.placement.ranking import bargains, left_out
+from paretune.runners.build.schemes.placement.rounding_error import rounding_errors
+from paretune.runners.build.schemes.placement.time_gain import on_onnxruntime
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.metrics.judge import judge
 from paretune.runners.workload.metrics.named import named_metric
@@ -201,11 +203,12 @@ def test_the_layer_behind_an_outlier_is_the_most_sensitive(rng: np.random.Genera
     plain = perceptron(rng)
     rng.bit_generator.state = state
     collapsing = perceptron(rng, outlier=1000.0)
-    static, only_weights = Quantization.INT8_STATIC, Quantization.INT8_WEIGHT
-    before, after = (sensitivities(model, feeds, static) for model in (plain, collapsing))
+    static, only_weights = Quantization.INT8_STATIC.record, Quantization.INT8_WEIGHT.record
+    before, after = (rounding_errors(model, feeds, static) for model in (plain, collapsing))
     assert after["layer2"] > 100 * before["layer2"]
-    assert most_sensitive(collapsing, feeds, 0.3, static) == ["layer2"]
-    assert sensitivities(collapsing, feeds, only_weights)["layer2"] < after["layer2"] / 2
+    found = left_out(bargains(collapsing, feeds, static, on_onnxruntime), 0.3)
+    assert [each.layer for each in found] == ["layer2"]
+    assert rounding_errors(collapsing, feeds, only_weights)["layer2"] < after["layer2"] / 2
 
 
 def test_a_collapse_is_repaired_and_the_layer_named(

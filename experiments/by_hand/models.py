@@ -177,6 +177,11 @@ class Detector(nn.Module):
         self.boxes = nn.ModuleList(self._head(width, 64) for width in (64, 128, 256))
         self.classes = nn.ModuleList(self._head(width, classes) for width in (64, 128, 256))
 
+        # As detectors are initialized: boxes of one stride, and a class at few of the places.
+        for boxes, head in zip(self.boxes, self.classes, strict=True):
+            nn.init.constant_(boxes[-1].bias, 1.0)
+            nn.init.constant_(head[-1].bias, -9.0)
+
     def _head(self, width: int, outputs: int) -> nn.Sequential:
         return nn.Sequential(unit(width, 64), unit(64, 64), nn.Conv2d(64, outputs, 1))
 

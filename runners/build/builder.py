@@ -68,7 +68,7 @@ class Builder:
             message = (
                 f"{spec.quantization} cannot be made for {made.words}, which exist in {fit} only"
             )
-            return Failure(made.stage, FailureKind.UNSUPPORTED, message)
+            return Failure(made.source.stage, FailureKind.UNSUPPORTED, message)
         needs_training = spec.pruning_ratio > 0 or scheme.needs_training
         if self.loaded.model_file and (made.source.import_stage is None or needs_training):
             what = "that cannot be trained"
@@ -123,7 +123,7 @@ class Builder:
         layout = self.loaded.layout
         if stage == "import-model" and layout.shapes:
             return {"shapes": layout.fixed_sizes}
-        if stage in ("quantize", "export-openvino") and layout.constants:
+        if stage == "quantize" and layout.constants:
             return {"constants": {name: each.value for name, each in layout.constants.items()}}
         return {}
 

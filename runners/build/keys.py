@@ -88,7 +88,6 @@ READS = {
     "qat": replace(_TRAINS, splits=(*_TRAINS.splits, "calibration")),
     "export": _EXPORTS,
     "export-program": Reads(parts=("export", "inputs")),
-    "export-openvino": Reads(model=False, libraries=("onnx", "onnxruntime", "openvino")),
     "quantize": Reads(
         model=False, parts=("layout",), splits=("calibration",), libraries=_ONNX, processor=True
     ),
@@ -199,7 +198,7 @@ def reads_of(stage: str, params: Mapping[str, Any]) -> Reads:
     if stage != "quantize":
         return reads
     if params.get("format") == "openvino":
-        reads = replace(reads, libraries=("nncf", "openvino"))
+        reads = replace(reads, libraries=(*_ONNX, "openvino"))
     mode = SCHEMES.get(params["quantization"]).mode
     is_tried = mode == "static" or "fp32_layer_share" in params
     if is_tried:

@@ -79,13 +79,11 @@ def _student(student: str, recipe: Recipe, origin: Origin, *, is_skeleton: bool)
 
 
 def _quantization(spec: BuildSpec, made: FormatRecord) -> Iterator[Step]:
-    """Yield the stages after an export: into a format made from it, and a quantization, if any.
+    """Yield the stage that quantizes an exported file, if there is anything to do.
 
     Values that every build had before there was a choice are left out of the parameters, because
     these are part of the stage's key.
     """
-    if made.made_from is not None:
-        yield made.stage, {}
     scheme = spec.quantization.record
     if scheme.mode == "none":
         return

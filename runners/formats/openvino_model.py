@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ from paretune.runners.formats.record import FormatRecord
 OPENVINO_MODEL = FormatRecord(
     name="openvino",
     words="OpenVINO models",
-    stage="export-openvino",
-    export="paretune.runners.build.stages.export_openvino:run",
     suffix="xml",
     made_from="onnx",
+    quantize="paretune.runners.build.schemes.openvino_model:quantize",
     signature="paretune.runners.formats.openvino_model:signature",
     beside="paretune.runners.formats.openvino_model:weights",
 )
@@ -26,10 +26,9 @@ def weights(path: Path) -> list[Path]:
 
 
 def signature(path: Path) -> dict[str, Any]:
-    """Return ``inputs`` and ``outputs`` (name, type and shape), ``calibration``, and ``options``.
+    """Return what a model says of itself, as ``model_signature`` does of an ONNX file.
 
-    A dimension is a whole number, or a text where it is free. ``calibration`` is ``None`` where
-    there was none. ``options``, if there are any, are compile options that belong to the model.
+    ``options``, if there are any, are compile options that belong to the model.
     """
     root = ElementTree.parse(path).getroot()
     layers = {layer.get("id"): layer for layer in root.iter("layer")}
@@ -42,16 +41,18 @@ def signature(path: Path) -> dict[str, Any]:
         outputs += [port for port in ports if port.get("id") == edge.get("from-port")]
     starts = [layer for layer in layers.values() if layer.get("type") == "Parameter"]
     inputs = [port for layer in starts for port in layer.iter("port")]
-    precision, calibration = (
-        None if (told := root.find(f"rt_info/paretune/{name}")) is None else told.get("value")
-        for name in ("inference_precision", "calibration")
-    )
-    return {
+    told = {each.tag: each.get("value", "") for each in root.iterfind("rt_info/paretune/*")}
+    said = {
         "inputs": [_described(port) for port in inputs],
         "outputs": [_described(port) for port in outputs],
-        "calibration": calibration,
-        **({"options": {"INFERENCE_PRECISION_HINT": precision}} if precision else {}),
+        "fp32_layers": told["fp32_layers"].splitlines() if "fp32_layers" in told else [],
+        "calibration": told.get("calibration"),
     }
+    if "placement" in told:
+        said["placement"] = json.loads(told["placement"])
+    if "inference_precision" in told:
+        said["options"] = {"INFERENCE_PRECISION_HINT": told["inference_precision"]}
+    return said
 
 
 def _described(port: ElementTree.Element) -> dict[str, Any]:

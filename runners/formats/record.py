@@ -19,12 +19,12 @@ class FormatRecord:
         name: Its name, also the suffix of its files (``model.NAME``) unless they have another.
         words: What such a file is called in messages, in the plural.
         stage: The name of the build stage that exports to it. Stage names are kept in the store, so
-            each format has one of its own.
+            each format with an export has one of its own.
         export: That stage: takes a ``StageInput`` whose parent is a checkpoint and returns a
             ``StageOutput``.
         suffix: The suffix of its files, if it is not the format's name.
-        made_from: The name of the format whose files it is made from, if any. The stage then takes
-            such a file, not a checkpoint.
+        made_from: The name of the format whose files the schemes of this one are made from, if it
+            has no export of its own.
         version: The stage's version; raise it when the same input would give another file.
         export_quantizes: Whether the export applies the scheme itself, by its name in
             ``params["quantization"]``; else the stage ``quantize`` does, after it.
@@ -44,8 +44,8 @@ class FormatRecord:
 
     name: str
     words: str
-    stage: str
-    export: Reference
+    stage: str = ""
+    export: Reference | None = None
     suffix: str = ""
     made_from: str | None = None
     version: int = 1

@@ -14,6 +14,9 @@ from paretune.spaces import ParetuneError
 FP32_LAYERS = "paretune.fp32_layers"
 """The key in an ONNX file's metadata for the layers left in fp32, one per line."""
 
+PLACEMENT = "paretune.placement"
+"""The key for why: what quantizing each of them would gain and cost, as JSON."""
+
 CALIBRATION = "paretune.calibration"
 """The key for the calibration of static int8."""
 

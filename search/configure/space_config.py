@@ -51,7 +51,9 @@ class SpaceConfig(Section):
         description="schemes for weights and activations. Must include fp32",
     )
     fp32_layer_share: list[Ratio] = Field(
-        [0.0], description="shares of the most sensitive layers to leave in fp32. Must include 0"
+        [0.0],
+        description="shares of the layers to leave in fp32: those whose "
+        "quantization costs most quality for the time that it gains. Must include 0",
     )
     batch_size: list[Positive] = Field([1], description="samples per inference call")
     execution_provider: list[StrictStr] = Field(

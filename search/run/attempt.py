@@ -125,7 +125,7 @@ class Attempt:
             return True
         student = self.trial.candidate.build.student
         expected = sum(self.cost.stage_seconds(stage, student) for stage in training)
-        export = FORMATS.get(self._format).stage
+        export = FORMATS.get(self._format).source.stage
         skeleton = sum(
             self.cost.stage_seconds(stage, student) for stage in (export, "quantize", "measure")
         )

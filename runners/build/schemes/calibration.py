@@ -1,30 +1,21 @@
 """The calibration inputs of an ONNX file."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.build.stages import StageInput
-from paretune.runners.workload.model_file import ModelInput, model_inputs
+from paretune.runners.workload.model_file import model_inputs
 from paretune.runners.workload.onnx_files.inputs import fixed_batch
 
 _SAMPLES = 300
 """Calibration samples that are used: NNCF's own default, `subset_size`."""
 
 
-def calibration_feeds(
-    given: StageInput, inputs: Sequence[ModelInput] | None = None
-) -> list[dict[str, NDArray[Any]]]:
-    """Return calibration inputs, one sample at a time, or one batch if the model fixes its size.
-
-    Args:
-        given: The input of the stage.
-        inputs: The model's inputs; those of the parent, an ONNX file, by default.
-    """
-    inputs = model_inputs(given.parent_file) if inputs is None else inputs
-    layout = given.loaded.layout
+def calibration_feeds(given: StageInput) -> list[dict[str, NDArray[Any]]]:
+    """Return calibration inputs, one sample at a time, or one batch if the model fixes its size."""
+    inputs, layout = model_inputs(given.parent_file), given.loaded.layout
     names = [each.name for each in inputs]
     calibration = given.loaded.data.calibration
     drawn = calibration_rows(len(calibration))

@@ -6,8 +6,8 @@ from pathlib import Path
 import onnx
 
 from paretune.runners.build.schemes.integer_sums import has_narrow_sums
+from paretune.runners.build.schemes.placement.layers import WITH_WEIGHTS
 from paretune.runners.build.stages import StageInput
-from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS
 from paretune.runners.workload.onnx_weights import fits_one_file, save_onnx
 
 

@@ -1,5 +1,9 @@
-"""Schemes of OpenVINO's own model: precisions that it computes in, and int8 by NNCF."""
+"""Schemes of OpenVINO's own model: a precision that it computes in, and integers by NNCF.
 
+They are made from an ONNX file, which OpenVINO converts.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,58 +13,87 @@ import numpy as np
 
 from paretune.runners.build.schemes.calibration import calibration_feeds
 from paretune.runners.build.schemes.nearest import Answers, Feeds, nearest
-from paretune.runners.build.stages import StageInput
-from paretune.runners.build.stages.export_openvino import import_openvino, save_openvino
+from paretune.runners.build.schemes.onnx_model import apply, ready
+from paretune.runners.build.schemes.placement.time_gain import on_openvino
+from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.failure import FailureKind, StageError
-from paretune.runners.workload.model_file import ModelInput
+from paretune.runners.formats import FORMATS
+from paretune.runners.openvino_core import (
+    capabilities,
+    conversion_reason,
+    fastest_float,
+    import_openvino,
+)
+from paretune.spaces import SchemeRecord
 
-CALIBRATED = ("paretune", "calibration")
-"""Where a model says how static int8 was calibrated."""
+_ROOM = "paretune"
+"""Where a model says what Paretune did to it, among its runtime information."""
 
-PRECISION = ("paretune", "inference_precision")
-"""Where a model says in which precision it is computed, among its runtime information."""
+
+def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
+    """Convert the parent's ONNX file and apply a scheme (see ``onnx_model.quantize``).
+
+    Layers that are left as they are compute in bfloat16 where the processor can.
+    """
+    path = given.folder / "model.xml"
+    given, left = ready(given, scheme, on_openvino)
+    maker = FORMATS.get("openvino").maker_of(scheme)
+    if maker is None:
+        raise StageError(FailureKind.UNSUPPORTED, f"{scheme.name} is not made for OpenVINO")
+    apply(maker, scheme, given, path, [each.layer for each in left])
+    if left:
+        model = import_openvino().Core().read_model(path)
+        model.set_rt_info("\n".join(each.layer for each in left), [_ROOM, "fp32_layers"])
+        told = json.dumps([each.as_dict() for each in left])
+        model.set_rt_info(told, [_ROOM, "placement"])
+        model.set_rt_info(fastest_float(), [_ROOM, "inference_precision"])
+        aside = path.with_name("named.xml")
+        _save(model, aside)
+        del model  # it reads its weights from the file that is replaced
+        for suffix in (".xml", ".bin"):
+            aside.with_suffix(suffix).replace(path.with_suffix(suffix))
+    return StageOutput(path)
 
 
 def make_bf16(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """Compute in bfloat16; weights are stored in 16 bits."""
-    openvino = import_openvino()
-    can = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if "BF16" not in can:
+    if "BF16" not in (can := capabilities()):
         raise StageError(
             FailureKind.UNSUPPORTED,
             f"this processor does not compute in bfloat16: OpenVINO has {', '.join(can)} here",
         )
-    model = openvino.Core().read_model(given.parent_file)
-    model.set_rt_info("bf16", [*PRECISION])
-    save_openvino(model, path, is_half=True)
+    model = _read(given)
+    model.set_rt_info("bf16", [_ROOM, "inference_precision"])
+    _save(model, path, is_half=True)
 
 
 def make_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """Quantize as NNCF does by default: symmetric activations."""
-    _make_int8(given, path)
+    _make_int8(given, path, left_out)
 
 
 def make_int8_mixed(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """Quantize with NNCF's mixed preset: activations have a zero point of their own."""
-    _make_int8(given, path, preset="MIXED")
+    _make_int8(given, path, left_out, preset="MIXED")
 
 
 def make_int8_transformer(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """Quantize as NNCF does transformers: matrix products, after SmoothQuant."""
-    _make_int8(given, path, model_type="TRANSFORMER")
+    _make_int8(given, path, left_out, model_type="TRANSFORMER")
 
 
 def make_int8_weight(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """Store weights in 8 bits, with a scale per output channel."""
-    _compress_weights(given, path, mode="INT8_SYM")
+    _compress_weights(given, path, left_out, mode="INT8_SYM")
 
 
 def make_int4_weight(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """Store weights in 4 bits, with a scale per group of 32."""
-    _compress_weights(given, path, mode="INT4_SYM", ratio=1.0, group_size=32, all_layers=True)
+    options = {"ratio": 1.0, "group_size": 32, "all_layers": True}
+    _compress_weights(given, path, left_out, mode="INT4_SYM", **options)
 
 
-def _make_int8(given: StageInput, path: Path, **named: str) -> None:
+def _make_int8(given: StageInput, path: Path, left_out: Sequence[str], **named: str) -> None:
     import nncf
     from nncf.quantization import advanced_parameters as advanced
 
@@ -68,14 +101,15 @@ def _make_int8(given: StageInput, path: Path, **named: str) -> None:
 
     kinds = {"preset": nncf.QuantizationPreset, "model_type": nncf.ModelType}
     options = {name: kinds[name][value] for name, value in named.items()}
-    model = import_openvino().Core().read_model(given.parent_file)
-    feeds = calibration_feeds(given, _inputs(model))
+    model = _read(given)
+    feeds = calibration_feeds(given)
 
     def quantized(parameters: Mapping[str, Any]) -> Any:
         return nncf.quantize(
             model,
             nncf.Dataset(feeds),
             subset_size=len(feeds),
+            ignored_scope=nncf.IgnoredScope(names=_names(model, left_out)),
             advanced_parameters=advanced.AdvancedQuantizationParameters(**parameters),
             **options,
         )
@@ -83,42 +117,59 @@ def _make_int8(given: StageInput, path: Path, **named: str) -> None:
     known = TRANSFORMER_WAYS if "model_type" in options else WAYS
     ways = {way: partial(quantized, parameters) for way, parameters in known.items()}
     found, way = nearest(ways, _outputs_on, feeds, partial(_outputs_on, model))
-    found.set_rt_info(way, [*CALIBRATED])
-    save_openvino(found, path)
+    found.set_rt_info(way, [_ROOM, "calibration"])
+    _save(found, path)
 
 
-def _outputs_on(model: Any, feeds: Feeds) -> Answers:
-    """Return each of a model's numeric outputs for all feeds, concatenated."""
-    compiled = (
-        import_openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    )
-    runs = [list(compiled(feed).values()) for feed in feeds]
-    return [
-        np.concatenate([np.asarray(run[place], np.float64).ravel() for run in runs])
-        for place in range(len(compiled.outputs))
-    ]
-
-
-def _compress_weights(given: StageInput, path: Path, mode: str, **options: Any) -> None:
+def _compress_weights(
+    given: StageInput, path: Path, left_out: Sequence[str], mode: str, **options: Any
+) -> None:
     import nncf
     from nncf.quantization import advanced_parameters as advanced
 
-    model = import_openvino().Core().read_model(given.parent_file)
+    model = _read(given)
     if "group_size" in options:
         # Rows that groups do not divide get smaller ones, or 8 bits.
         options["advanced_parameters"] = advanced.AdvancedCompressionParameters(
             group_size_fallback_mode=advanced.GroupSizeFallbackMode.ADJUST
         )
+    ignored = nncf.IgnoredScope(names=_names(model, left_out))
     kind = nncf.CompressWeightsMode[mode]
-    save_openvino(nncf.compress_weights(model, mode=kind, **options), path)
+    _save(nncf.compress_weights(model, mode=kind, ignored_scope=ignored, **options), path)
 
 
-def _inputs(model: Any) -> list[ModelInput]:
-    """Return the inputs of a model, in order."""
-    found = []
-    for port in model.inputs:
-        shape: Mapping[int, Any] = dict(enumerate(port.get_partial_shape()))
-        sizes = tuple("?" if each.is_dynamic else each.get_length() for each in shape.values())
-        names = sorted(port.get_names())
-        found.append(ModelInput(names[0], port.get_element_type().to_dtype(), sizes))
-    return found
+def _read(given: StageInput) -> Any:
+    """Return the parent's file as OpenVINO's model.
+
+    Raises:
+        StageError: If OpenVINO cannot convert it.
+    """
+    try:
+        return import_openvino().Core().read_model(given.parent_file)
+    except Exception as error:
+        raise StageError(FailureKind.UNSUPPORTED, conversion_reason(error)) from error
+
+
+def _save(model: Any, path: Path, *, is_half: bool = False) -> None:
+    """Save a model; weights of floating point in 16 bits if ``is_half``, else as they are."""
+    import_openvino().save_model(model, path, compress_to_fp16=is_half)
+
+
+def _names(model: Any, layers: Sequence[str]) -> list[str]:
+    """Return what OpenVINO calls layers of the ONNX file: by their names, perhaps with a part."""
+    parts = tuple(f"{name}/" for name in layers)
+    names = [op.get_friendly_name() for op in model.get_ops() if op.get_type_name() != "Constant"]
+    return [name for name in names if name in layers or name.startswith(parts)]
+
+
+def _outputs_on(model: Any, feeds: Feeds) -> Answers:
+    """Return each of a model's numeric outputs for all feeds, concatenated."""
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = import_openvino().Core().compile_model(model, "CPU", options)
+    wanted = {name for port in compiled.inputs for name in port.get_names()}
+    given = [{name: feed[name] for name in feed if name in wanted} for feed in feeds]
+    runs = [list(compiled(feed).values()) for feed in given]
+    return [
+        np.concatenate([np.asarray(run[place], np.float64).ravel() for run in runs])
+        for place in range(len(compiled.outputs))
+    ]

@@ -12,7 +12,7 @@ import onnx
 import onnx.version_converter
 from onnx import TensorProto, numpy_helper
 
-from paretune.runners.build.stages.sensitivity import WITH_WEIGHTS
+from paretune.runners.build.schemes.placement.layers import WITH_WEIGHTS
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.onnx_session import basic_form
 from paretune.runners.workload.onnx_files.normal_form import normal_form

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from onnx import TensorProto
 
 from paretune.runners.build.schemes.prepared import graphs, with_layers
 from paretune.runners.formats import FORMATS, FormatRecord
+from paretune.runners.openvino_core import conversion_reason, import_openvino
 from paretune.runners.workload.onnx_weights import fits_one_file
 from paretune.spaces import SchemeRecord
 
@@ -49,12 +51,17 @@ def unfit_schemes(
     Raises:
         Exception: onnx's own, if the file cannot be read.
     """
+    schemes = [*schemes]
     model = onnx.load(source, load_external_data=False)
     original = _Facts(model)
     if not original.is_large:
         model = onnx.load(source)
-    seen = _Facts(with_layers(model, constants or {})[0])
+    ready = with_layers(model, constants or {})[0]
+    seen = _Facts(ready)
     reasons = {each.name: _reason(original, seen, each) for each in schemes}
+    converted = [each.name for each in schemes if _is_of_openvino(each) and not reasons[each.name]]
+    if converted and not original.is_large and (reason := _reason_against_openvino(ready)):
+        reasons |= dict.fromkeys(converted, reason)
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -85,6 +92,22 @@ class _Facts:
         is_half = floats[TensorProto.FLOAT16] > floats[TensorProto.FLOAT]
         self.bits = 64 if floats[TensorProto.DOUBLE] else 16 if is_half else 32
         self.is_large = not fits_one_file(model)
+
+
+def _is_of_openvino(scheme: SchemeRecord) -> bool:
+    return scheme.mode != "none" and FORMATS.get("openvino").takes(scheme)
+
+
+def _reason_against_openvino(model: onnx.ModelProto) -> str | None:
+    """Return why OpenVINO cannot convert a model; ``None`` if it can, or is not installed."""
+    if find_spec("openvino") is None:
+        return None
+    core = import_openvino().Core()
+    try:
+        core.read_model(model.SerializeToString())
+    except Exception as error:
+        return conversion_reason(error)
+    return None
 
 
 def _formats() -> list[FormatRecord]:

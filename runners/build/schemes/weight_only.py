@@ -7,9 +7,9 @@ from typing import Any
 import nncf
 import onnx
 
+from paretune.runners.build.schemes.placement.layers import constants
 from paretune.runners.build.schemes.weight_groups import GROUP, is_better_grouped
 from paretune.runners.build.stages import StageInput
-from paretune.runners.build.stages.sensitivity import constants
 from paretune.runners.workload.onnx_weights import check_fits_one_file, save_onnx
 
 

@@ -92,7 +92,7 @@ def stage_versions() -> dict[str, int]:
     """
     return {
         **_VERSIONS,
-        **{each.stage: each.version for each in FORMATS},
+        **{each.stage: each.version for each in FORMATS if each.stage},
         **{f"quantize to {each.name}": each.version for each in SCHEMES},
     }
 
@@ -104,7 +104,7 @@ def run_stage(stage: str, given: StageInput) -> StageOutput:
         StageError: If the stage fails for a known reason.
     """
     exported = _format_of(stage)
-    if exported is not None:
+    if exported is not None and exported.export is not None:
         run = resolve(exported.export)
     else:
         name = stage.removesuffix("-short").replace("-", "_")

@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from paretune.runners.workload.model_file import CALIBRATION, CONSTANTS, FP32_LAYERS
+from paretune.runners.workload.model_file import CALIBRATION, CONSTANTS, FP32_LAYERS, PLACEMENT
 
 
 def model_signature(path: Path) -> dict[str, Any]:
     """Return ``inputs`` and ``outputs`` (name, type and shape), ``fp32_layers``, ``calibration``.
 
     A dimension is a whole number, or a name where it is free. The layers are those that the
-    quantization left in fp32, by name; ``calibration`` is ``None`` where there was none. Where the
+    quantization left in fp32, by name, and ``placement`` says what quantizing each of them would
+    gain (ms per call) and cost; ``calibration`` is ``None`` where there was none. Where the
     quantization built inputs in, ``constants`` has their values by name.
     """
     import onnx
@@ -35,5 +36,6 @@ def model_signature(path: Path) -> dict[str, Any]:
         "outputs": [describe(value) for value in graph.output],
         "fp32_layers": notes[FP32_LAYERS].splitlines() if FP32_LAYERS in notes else [],
         "calibration": notes.get(CALIBRATION),
+        **({"placement": json.loads(notes[PLACEMENT])} if PLACEMENT in notes else {}),
         **({"constants": json.loads(notes[CONSTANTS])} if CONSTANTS in notes else {}),
     }

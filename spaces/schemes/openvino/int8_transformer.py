@@ -10,5 +10,7 @@ OPENVINO_INT8_TRANSFORMER = SchemeRecord(
     mode="static",
     makers={"openvino": "paretune.runners.build.schemes.openvino_model:make_int8_transformer"},
     operators=("MatMul", "Gemm"),
+    leaves_layers=True,
+    least_opset=13,
     color="#5ec962",
 )

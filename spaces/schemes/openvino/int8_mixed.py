@@ -10,5 +10,7 @@ OPENVINO_INT8_MIXED = SchemeRecord(
     mode="static",
     makers={"openvino": "paretune.runners.build.schemes.openvino_model:make_int8_mixed"},
     operators=("MatMul", "Gemm", "Conv", "ConvTranspose"),
+    leaves_layers=True,
+    least_opset=13,
     color="#21918c",
 )

@@ -10,5 +10,7 @@ OPENVINO_INT4_WEIGHT = SchemeRecord(
     mode="weight",
     makers={"openvino": "paretune.runners.build.schemes.openvino_model:make_int4_weight"},
     operators=("MatMul", "Gemm"),
+    leaves_layers=True,
+    least_opset=13,
     color="#f95d6a",
 )

@@ -1,0 +1,63 @@
+"""The order in which layers are left as they are: the worst bargains first."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import onnx
+
+from paretune.runners.build.schemes.nearest import Feeds
+from paretune.runners.build.schemes.placement.rounding_error import rounding_errors
+from paretune.runners.build.schemes.placement.time_gain import Loader, time_gains_ms
+from paretune.spaces import SchemeRecord
+
+
+@dataclass(frozen=True)
+class Bargain:
+    """What quantizing one layer gives, and what it costs.
+
+    Attributes:
+        layer: The layer's name.
+        gain: Milliseconds per call that it saves; where no operator computes in integers, the
+            number of weights that it makes smaller.
+        error: The error of the model's outputs if this layer alone is rounded, relative to them.
+    """
+
+    layer: str
+    gain: float
+    error: float
+
+    @property
+    def price(self) -> float:
+        """The error for each unit of gain; infinite where nothing is gained."""
+        return self.error / self.gain if self.gain > 0 else math.inf
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+
+def bargains(
+    model: onnx.ModelProto, feeds: Feeds, scheme: SchemeRecord, load: Loader
+) -> list[Bargain]:
+    """Return what each layer that a scheme quantizes gives and costs, the worst bargain first.
+
+    Leaving the first few as they are is the best that can be done if errors and gains add up: it is
+    the greedy order of a knapsack (Dantzig, "Discrete-Variable Extremum Problems", 1957,
+    https://doi.org/10.1287/opre.5.2.266).
+
+    Args:
+        model: The model in fp32; its layers have names.
+        feeds: Calibration samples: the inputs of one call each, by name.
+        scheme: The scheme.
+        load: Returns how to call a file in the runtime that the scheme is made for.
+    """
+    errors = rounding_errors(model, feeds, scheme)
+    gains = time_gains_ms(model, feeds[0], scheme, load)
+    found = [Bargain(name, gains[name], error) for name, error in errors.items()]
+    return sorted(found, key=lambda each: (-each.price, -each.error))
+
+
+def left_out(found: list[Bargain], share: float) -> list[Bargain]:
+    """Return a share of the layers, rounded up: the worst bargains."""
+    return found[: math.ceil(share * len(found) - 1e-9)]

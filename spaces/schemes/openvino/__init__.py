@@ -1,0 +1,1 @@
+"""Schemes of OpenVINO's own model, one record each."""
