@@ -1,5 +1,6 @@
 """The order in which layers are left as they are: the worst bargains first."""
 
+import hashlib
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,14 @@ import onnx
 from paretune.runners.build.schemes.nearest import Feeds
 from paretune.runners.build.schemes.placement.rounding_error import rounding_errors
 from paretune.runners.build.schemes.placement.time_gain import Loader, time_gains_ms
+from paretune.runners.workload.onnx_weights import serialized
 from paretune.spaces import SchemeRecord
+
+_errors: dict[tuple[Any, ...], dict[str, float]] = {}
+_gains: dict[tuple[Any, ...], dict[str, float]] = {}
+"""What was measured in this process, by model and rounding: other shares and schemes ask again. A
+process builds for one workload, so the calibration samples are the same.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,14 @@ def bargains(
         scheme: The scheme.
         load: Returns how to call a file in the runtime that the scheme is made for.
     """
-    errors = rounding_errors(model, feeds, scheme)
-    gains = time_gains_ms(model, feeds[0], scheme, load)
+    rounding = (scheme.mode, scheme.weight_bits, scheme.activation_bits, scheme.operators)
+    key = (hashlib.sha256(serialized(model)).digest(), rounding)
+    errors = _errors.get(key)
+    if errors is None:
+        errors = _errors[key] = rounding_errors(model, feeds, scheme)
+    gains = _gains.get((*key, load))
+    if gains is None:
+        gains = _gains[*key, load] = time_gains_ms(model, feeds[0], scheme, load)
     found = [Bargain(name, gains[name], error) for name, error in errors.items()]
     return sorted(found, key=lambda each: (-each.price, -each.error))
 
