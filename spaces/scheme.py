@@ -74,7 +74,7 @@ _OWN = (
     "fp32_cast",
 )
 
-_OF_OPENVINO = ("int8", "int8_mixed", "int8_transformer", "int8_weight", "int4_weight")
+_OF_OPENVINO = ("int8_transformer", "int8", "int8_mixed", "int8_weight", "int4_weight")
 _ROOM = "paretune.spaces.schemes"
 
 SCHEMES: Registry[SchemeRecord] = Registry(

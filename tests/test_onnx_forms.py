@@ -227,7 +227,7 @@ def test_what_has_no_layer_to_quantize_is_left_out(
     kernel = weight("kernel", 4, 3, 3, 3, rng=rng)
     onnx.save(finished(nodes, [kernel], inputs=inputs), tmp_path / "convolution.onnx")
     reasons = unfit_schemes(tmp_path / "convolution.onnx", SCHEMES)
-    of_matrices = {"int8-dynamic", "int8-transformer", "int8-weight", "int4-weight"}
+    of_matrices = {"int8-dynamic", "int8-weight", "int4-weight"}
     of_openvino = {f"openvino-{each}" for each in of_matrices - {"int8-dynamic"}}
     assert set(reasons) == {"fp32-cast"} | of_matrices | of_openvino
     assert "no MatMul or Gemm with constant weights (it has Conv," in reasons["int8-weight"]

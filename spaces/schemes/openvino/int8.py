@@ -10,7 +10,6 @@ OPENVINO_INT8 = SchemeRecord(
     mode="static",
     makers={"openvino": "paretune.runners.build.schemes.openvino_model:make_int8"},
     operators=("MatMul", "Gemm", "Conv", "ConvTranspose"),
-    is_informative=True,
     leaves_layers=True,
     least_opset=13,
     color="#3b528b",
