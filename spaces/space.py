@@ -123,17 +123,20 @@ class SearchSpace:
         """Return the few valid candidates that say most about the space, the baseline first.
 
         They are the corners between which the frontier lies: the baseline, the same on every other
-        back end, its forms in the best general quantizations, each student as it is, the reference
-        with maximum pruning, then the baseline in every other quantization, which shows those that
-        do not work here. Each runs on the first back end that takes it: a quantization is made for
-        one, and would be misjudged on another.
+        back end, its forms in the best general quantizations on every back end that takes them,
+        each student as it is, the reference with maximum pruning, then the baseline in every other
+        quantization, which shows those that do not work here. These run on the first back end that
+        takes them.
         """
         base = self.baseline
         targets = self.axis("execution_provider").values
         quantizations = self.axis("quantization").values
         builds: list[dict[str, Any]] = [{}]
         builds += [{"execution_provider": target} for target in targets]
-        builds += [{"quantization": q} for q in quantizations if SCHEMES.get(str(q)).is_informative]
+        general = [q for q in quantizations if SCHEMES.get(str(q)).is_informative]
+        builds += [
+            {"quantization": q, "execution_provider": target} for q in general for target in targets
+        ]
         builds += [{"student": name} for name in self.axis("student").values]
         builds += [{"pruning_ratio": self.axis("pruning_ratio").values[-1]}]
         builds += [{"quantization": q} for q in quantizations]

@@ -321,12 +321,14 @@ def of_nncf(hand: Afternoon) -> Iterator[Recipe]:
     """Yield NNCF's recipes on the ONNX file."""
     import nncf
 
-    def static(way: dict[str, Any]) -> Callable[[], Call]:
+    def static(way: dict[str, Any], *, in_openvino: bool = False) -> Callable[[], Call]:
         def make() -> Call:
             model = onnx.load(hand.source)
             kinds = {node.op_type for node in model.graph.node} - {"MatMul", "Gemm"}
             path = hand.folder / "nncf.onnx"
             onnx.save(nncf_quantized(model, hand.calibration, way, sorted(kinds)), path)
+            if in_openvino:
+                return hand.on_openvino(hand.read_openvino(path), "f32")
             return hand.on_onnxruntime(path)
 
         return make
@@ -345,6 +347,7 @@ def of_nncf(hand: Afternoon) -> Iterator[Recipe]:
 
     for name, way in NNCF_WAYS.items():
         yield f"NNCF on ONNX, {name}", static(way)
+        yield f"NNCF on ONNX, {name}, in OpenVINO", static(way, in_openvino=True)
     yield "NNCF on ONNX, int8 weights", weights(nncf.CompressWeightsMode.INT8_SYM)
     four = {"ratio": 1.0, "group_size": 32, "all_layers": True}
     yield "NNCF on ONNX, int4 weights", weights(nncf.CompressWeightsMode.INT4_SYM, **four)
