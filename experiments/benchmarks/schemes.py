@@ -1,96 +1,129 @@
-"""Benchmark: how does each quantization change the time of a large and of a small model?
+"""Benchmark: what does each quantization give on each runtime?
 
-    python experiments/benchmarks/schemes.py STUDY.yaml [--students NAME …] [--batch-size 1]
+    python experiments/benchmarks/schemes.py STUDY.yaml [--models NAME ...] [--batch-size 1]
 
-Builds the reference and the last student (untrained: latency does not depend on weights) in every
-quantization, and compares each with its fp32 form in interleaved blocks (see `paretune compare`).
-Next to the ratio it prints the number of operators per call that run in integers, and of those that
-only convert, after ONNX Runtime's own optimizations. Let nothing else run.
+Builds models of a study's workload (the reference by default) in every scheme, for ONNX Runtime and
+OpenVINO on the processor, and times each with one thread, in fresh processes. It prints the median
+latency with its interval, how many times as fast as fp32 in ONNX Runtime that is, and the quality
+on the validation samples. An ONNX file has such a study after `paretune search --onnx` has begun.
+Students are untrained: their time does not depend on it, their quality is not shown. Let nothing
+else run.
 """
 
 import argparse
+import io
 import sys
 import tempfile
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 
 from paretune.runners.build.builder import Builder
-from paretune.runners.failure import Failure
-from paretune.runners.measure.comparison import compare
-from paretune.runners.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.formats import FORMATS, format_for
+from paretune.runners.measure.launch_statistics import summarize
+from paretune.runners.measure.protocol import time_model
+from paretune.runners.measure.statistic import Statistic
+from paretune.runners.metric import MEDIAN_LATENCY
+from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
+from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.telemetry import switch_off_telemetry
+from paretune.runners.workload.datasets.written import write_samples
 from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.runners.workload.outputs import stored_outputs
 from paretune.search.configure.schema import StudyPaths
 from paretune.search.configure.study_file import read_study_file
-from paretune.spaces import SCHEMES, BuildSpec, Quantization, RunSpec
+from paretune.spaces import REFERENCE, SCHEMES, BuildSpec, Quantization, RunSpec
 
-CONVERTING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
+TARGETS = {"onnxruntime": "CPUExecutionProvider", "openvino": "CPU"}
 
 
 def main() -> int:
-    """Print one line per student and quantization."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Print one line per model, runtime and scheme."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("study", type=Path)
-    parser.add_argument("--students", nargs="*")
+    parser.add_argument("--models", nargs="*", default=[REFERENCE])
     parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--launches", type=int, default=5)
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     switch_off_telemetry()
-    config = read_study_file(arguments.study)
-    loaded = LoadedWorkload(config.workload, arguments.study.resolve().parent)
-    builder = Builder(loaded, ArtifactStore(StudyPaths(config, arguments.study).store))
-    run = RunSpec("onnxruntime", "CPUExecutionProvider", arguments.batch_size, 1)
-    print(f"{'build':<26} {'fp32 ÷ this':>11}   {'interval':<17} in integers, converting")
-    with tempfile.TemporaryDirectory() as name:
-        inputs = Path(name) / "inputs.npy"
-        np.save(inputs, loaded.data.validation.inputs)
-        for student in arguments.students or (loaded.info.models[0], loaded.info.models[-1]):
-            models = {q: built(builder, student, q) for q in map(Quantization, SCHEMES.names)}
-            for quantization, model in models.items():
-                if quantization in (Quantization.FP32, Quantization.INT8_QAT):
-                    continue
-                pair = (model, models[Quantization.FP32])
-                found = compare(
-                    OnnxRuntimeRunner(), pair, run, Samples([inputs]), launches=arguments.launches
-                )
-                if isinstance(found, Failure):
-                    sys.exit(found.message)
-                interval = f"{found.ratio.low or 0.0:.3f} … {found.ratio.high or 0.0:.3f}"
-                print(
-                    f"{f'{student} · {quantization}':<26} {found.ratio.value:>10.3f}×   "
-                    f"{interval:<17} {operators(model, Path(name))}",
-                    flush=True,
-                )
+    config = read_study_file(options.study)
+    loaded = LoadedWorkload(config.workload, options.study.resolve().parent)
+    builder = Builder(loaded, ArtifactStore(StudyPaths(config, options.study).store))
+    print(f"{'model · scheme · runtime':<58} {'p50 ms':>15}  {'speed':>6}  quality")
+    for model in options.models:
+        base = None
+        for scheme, runtime in combinations():
+            told = f"{model} · {scheme} · {runtime}"
+            found = measured(builder, model, scheme, runtime, options.batch_size)
+            if isinstance(found, Failure):
+                print(f"{told:<58} no: {found.message.splitlines()[0][:90]}", flush=True)
+                continue
+            p50, quality = found
+            base = base or p50.value
+            half = ((p50.high or p50.value) - (p50.low or p50.value)) / 2
+            print(
+                f"{told:<58} {p50.value:8.3f} ±{half / p50.value:5.1%}  {base / p50.value:5.2f}×  "
+                f"{'' if quality is None else f'{quality:.4f}'}",
+                flush=True,
+            )
     return 0
 
 
-def built(builder: Builder, student: str, quantization: Quantization) -> Path:
-    """Return the file of a student's skeleton."""
-    built = builder.build(BuildSpec(student, 0.0, quantization), is_skeleton=True)
-    if isinstance(built, Failure):
-        sys.exit(f"{student} · {quantization}: {built.message}")
-    path = builder.store.get(built.artifact)
+def combinations() -> Iterator[tuple[str, str]]:
+    """Yield schemes, fp32 first, with the runtimes that take them."""
+    there = [name for name in TARGETS if name == "onnxruntime" or find_spec(name)]
+    for scheme in SCHEMES:
+        for name in there:
+            formats = RUNTIMES.get(name).formats
+            if any(FORMATS.get(each).takes(scheme) for each in formats):
+                yield scheme.name, name
+
+
+def measured(
+    builder: Builder, model: str, scheme: str, runtime: str, batch_size: int
+) -> tuple[Statistic, float | None] | Failure:
+    """Return a build's median latency and its quality, or why there is none."""
+    record = SCHEMES.get(scheme)
+    is_student = model != REFERENCE
+    if record.needs_training and (is_student or builder.loaded.model_file):
+        return Failure("qat", FailureKind.UNSUPPORTED, "it needs training")
+    spec = BuildSpec(model, 0.0, Quantization(scheme))
+    target = RUNTIMES.get(runtime)
+    with redirect_stdout(io.StringIO()):  # NNCF's progress
+        made = builder.build(spec, format_for(record, target.formats), is_skeleton=is_student)
+    if isinstance(made, Failure):
+        return made
+    path = builder.store.get(made.artifact)
     assert path is not None, "it was just built"
-    return path
+    run, runner = RunSpec(runtime, TARGETS[runtime], batch_size, 1), target.make_runner()
+    settings = MeasurementSettings()
+    data = builder.loaded.data.validation
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / each for each in ("inputs", "predict", "time")]
+        for folder in folders:
+            folder.mkdir()
+        files = write_samples(data, folders[0])
+        samples = Samples([*files.inputs.values()], layout=builder.loaded.layout)
+        answers = runner.predict(path, run, samples, folders[1], settings)
+        if isinstance(answers, Failure):
+            return answers
+        quality = None if is_student else judged(builder.loaded, answers.outputs)
+        timing = time_model(runner, path, run, samples, folders[2], settings)
+    if isinstance(timing, Failure):
+        return timing
+    return summarize(timing.launches, batch_size, timing.first)[MEDIAN_LATENCY], quality
 
 
-def operators(model: Path, folder: Path) -> str:
-    """Count the operators in integers, and the converting ones, of the optimized graph."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns that the optimized file is for this machine alone
-    options.optimized_model_filepath = str(folder / "optimized.onnx")
-    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    found = Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
-    in_integers = sum(
-        n for op, n in found.items() if op.startswith("QLinear") or "Integer" in op or "NBits" in op
-    )
-    return f"{in_integers}, {sum(found[op] for op in CONVERTING)} of {sum(found.values())}"
+def judged(loaded: LoadedWorkload, outputs: Path) -> float:
+    """Return the objective's value on the validation split."""
+    batches = [*stored_outputs(outputs)]
+    whole = {name: np.concatenate([each[name] for each in batches]) for name in batches[0]}
+    return loaded.score(whole, "validation")
 
 
 if __name__ == "__main__":
