@@ -1,4 +1,4 @@
-"""The axes of a search: Paretune's own eight, one record each, and those of other packages."""
+"""The axes of a search: Paretune's own, one record each, and those of other packages."""
 
 from __future__ import annotations
 
@@ -68,6 +68,13 @@ GRAPH_OPTIMIZATION = AxisRecord(
     "graph_optimization", "how far the graph is rewritten", "all", is_optional=True
 )
 
+INPUT_SHAPES = AxisRecord(
+    "input_shapes",
+    "`free` as in the file, or `fixed` to those of the samples when the runtime compiles",
+    "free",
+    is_optional=True,
+)
+
 OWN_AXES = (
     STUDENT,
     PRUNING_RATIO,
@@ -80,7 +87,9 @@ OWN_AXES = (
 )
 """The axes that every space has, in order; those that decide the artifact come first."""
 
+_NAMES = [*(axis.name for axis in OWN_AXES), INPUT_SHAPES.name]
+
 AXES: Registry[AxisRecord] = Registry(
-    "axis", "paretune.axes", [f"paretune.spaces.axes:{axis.name.upper()}" for axis in OWN_AXES]
+    "axis", "paretune.axes", [f"paretune.spaces.axes:{name.upper()}" for name in _NAMES]
 )
 """All axes."""

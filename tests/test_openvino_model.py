@@ -1,15 +1,19 @@
 """OpenVINO's own model as a format: its schemes are made, run and told apart."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from conftest import IRIS
+from onnx import TensorProto, helper
 
 from paretune.runners.build.builder import Builder
 from paretune.runners.build.built import Built
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS, format_for
+from paretune.runners.runtimes.launched.samples import call_shapes
 from paretune.runners.runtimes.openvino_runner import OPENVINO
 from paretune.runners.runtimes.runner import Prediction, Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
@@ -40,12 +44,14 @@ def made(builder: Builder, scheme: str) -> Path:
     return path
 
 
-def predict(model: Path, inputs: np.ndarray, folder: Path) -> np.ndarray | Failure:
+def predict(
+    model: Path, inputs: np.ndarray, folder: Path, run: RunSpec = RUN
+) -> np.ndarray | Failure:
     (folder / "work").mkdir()
     np.save(folder / "inputs.npy", inputs)
     samples = Samples([folder / "inputs.npy"])
     runner = OPENVINO.make_runner()
-    found = runner.predict(model, RUN, samples, folder / "work", MeasurementSettings())
+    found = runner.predict(model, run, samples, folder / "work", MeasurementSettings())
     if isinstance(found, Failure):
         return found
     assert isinstance(found, Prediction)
@@ -106,3 +112,37 @@ def test_what_a_model_says_of_itself(builder: Builder) -> None:
 def test_a_file_of_onnx_stays_one_where_that_is_enough() -> None:
     for scheme in ("fp32", "fp16", "int8-static"):
         assert format_for(SCHEMES.get(scheme), OPENVINO.formats) == "onnx"
+
+
+def test_shapes_that_a_file_leaves_free_can_be_fixed(tmp_path: Path) -> None:
+    """The compiled model then takes those of the samples, and gives the same answers."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("GlobalAveragePool", ["r"], ["y"]),
+    ]
+    sizes = ["batch", 3, "height", "width"]
+    graph = helper.make_graph(
+        nodes,
+        "free",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3, 1, 1])],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "m.onnx")
+    inputs = np.random.default_rng(0).standard_normal((8, 3, 10, 12)).astype(np.float32)
+    answers = {}
+    for value in ("free", "fixed"):
+        (tmp_path / value).mkdir()
+        run = replace(RUN, options=(("input_shapes", value),))
+        answers[value] = predict(tmp_path / "m.onnx", inputs, tmp_path / value, run)
+    assert np.asarray(answers["fixed"]) == pytest.approx(np.asarray(answers["free"]))
+    job = {
+        "batch_size": 4,
+        "inputs": [
+            {"name": "x", "path": str(tmp_path / "free/inputs.npy"), "batch_axis": 0},
+            {"name": "sr", "path": None, "constant": {"value": 16000, "dtype": "int64"}},
+        ],
+    }
+    assert call_shapes(job, ["x", "sr"]) == {"x": (4, 3, 10, 12), "sr": ()}
+    job["inputs"][0]["batch_axis"] = 2
+    assert call_shapes(job, ["x"]) == {"x": (3, 10, 4, 12)}

@@ -11,6 +11,7 @@ OPENVINO = RuntimeRecord(
     name="openvino",
     model_format="onnx",
     other_formats=("openvino",),
+    axes=("input_shapes",),
     default_provider="CPU",
     backend=LAUNCHED / "openvino_model.py",
     runner="paretune.runners.runtimes.openvino_runner:OpenVinoRunner",

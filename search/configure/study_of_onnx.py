@@ -15,6 +15,7 @@ from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.workload.model_file import model_inputs
 from paretune.runners.workload.onnx_files.input_settings import InputSettings
 from paretune.runners.workload.onnx_files.inputs import fixed_batch, given_inputs
+from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.onnx_workload import WRITTEN
 from paretune.spaces import SCHEMES, StudyError, split_target
 
@@ -49,7 +50,7 @@ space:
   execution_provider: [{providers}]
   intra_op_threads: {threads}
   graph_optimization: [all, extended, basic]
-
+{axes}
 budget:
   trials: 60
 """
@@ -115,6 +116,7 @@ def write_onnx_study(
             batch_sizes=_BATCH_SIZES if batch is None else [batch],
             providers=", ".join(providers),
             threads=_threads(),
+            axes=_axes(model, given.layout, providers),
         ),
     }
     there = {n: (folder / n).read_text("utf-8") for n in files if (folder / n).is_file()}
@@ -129,6 +131,20 @@ def write_onnx_study(
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
     return folder / "study.yaml"
+
+
+def _axes(model: Path, layout: Layout, providers: Sequence[str]) -> str:
+    """Return the line of further axes: for sizes that the file leaves free besides the batch."""
+    axes = [axis for target in providers for axis in RUNTIMES.get(split_target(target)[0]).axes]
+    is_free = any(
+        not isinstance(size, int) and place != layout.inputs.get(each.name, 0)
+        for each in model_inputs(model)
+        for place, size in enumerate(each.shape)
+        if each.name not in layout.shapes
+    )
+    if "input_shapes" not in axes or not is_free:
+        return ""
+    return "  axes: {input_shapes: [free, fixed]}       # fixed: compiled for the samples' sizes\n"
 
 
 def _is_started(folder: Path) -> bool:

@@ -7,6 +7,7 @@ from itertools import product
 
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 from paretune.spaces.axes import Value
+from paretune.spaces.axis import AXIS_NAMES
 
 
 def run_ends(space: SearchSpace, batch_size: int | None = None) -> list[dict[str, Value]]:
@@ -40,9 +41,12 @@ def first_candidates(
     """
     fixed: dict[str, Value] = {} if batch_size is None else {"batch_size": batch_size}
     last = space.axis("student").values[-1]
+    others = [axis for axis in space.axes if axis.name not in AXIS_NAMES]
+    ends = [dict.fromkeys((axis.values[-1], axis.values[0])) for axis in others]
     settings: list[dict[str, Value]] = []
-    for each in ways:
+    for each, values in product(ways, product(*ends)):
         kept = {name: value for name, value in each.items() if name != "execution_provider"}
+        kept |= zip((axis.name for axis in others), values, strict=True)
         if kept not in settings:
             settings.append(kept)
     first: list[Candidate] = []
@@ -56,6 +60,9 @@ def first_candidates(
             turns += 1
         if candidate != space.baseline:
             way = {**way, **fixed}
-        varied = Candidate.from_params({**candidate.params, **way})
-        first.append(candidate if space.reason_against(varied) else varied)
+        # What the back end has no axis for is left out.
+        kept = {n: v for n, v in way.items() if n in AXIS_NAMES}
+        varied = [Candidate.from_params({**candidate.params, **each}) for each in (way, kept)]
+        fits = [each for each in varied if space.reason_against(each) is None]
+        first.append(next(iter(fits), candidate))
     return first

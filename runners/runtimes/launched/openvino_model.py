@@ -5,7 +5,7 @@ from typing import Any
 
 from .backend import Job, Node
 from .refusal import RefusedError, refuse
-from .samples import batch_axes
+from .samples import batch_axes, call_shapes
 from .timing import alive
 
 _HINT = "INFERENCE_PRECISION_HINT"
@@ -19,7 +19,8 @@ _PLACES = ("Exception from ", "Check '", "FrontEnd API failed")
 class OpenVinoModel:
     """A compiled model and one infer request.
 
-    The batch axis is fixed to the job's batch size before compilation, as for serving.
+    The batch axis is fixed to the job's batch size before compilation, as for serving; on the axis
+    ``input_shapes``, ``fixed`` fixes all other sizes, too.
     """
 
     has_fixed_batch = True
@@ -122,11 +123,16 @@ def _compile(job: Job, settings: dict[str, Any]) -> Any:
     if model.has_rt_info(_PRECISION):
         config[_HINT] = model.get_rt_info(_PRECISION).value
     try:
-        shapes = {}
+        shapes: dict[Any, Any] = {}
         known = {each["name"] for each in job["inputs"]}
         names = [_name(port, known) for port in model.inputs]
         axes = batch_axes(job, names)
+        is_fixed = job["axes"].get("input_shapes") == "fixed"
+        calls = call_shapes(job, names) if is_fixed else {}
         for name, port in zip(names, model.inputs, strict=True):
+            if name in calls:
+                shapes[port] = list(calls[name])
+                continue
             shape, axis = port.get_partial_shape(), axes.get(name)
             has_axis = axis is not None and shape.rank.is_static and len(shape) > axis
             if has_axis and shape[axis].is_dynamic:

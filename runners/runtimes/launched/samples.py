@@ -88,6 +88,25 @@ def _constant(record: InputJob) -> Any:
     return np.array(constant["value"], constant["dtype"])
 
 
+def call_shapes(job: Job, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shape that each of a model's inputs has in a call with a full batch, by name.
+
+    Args:
+        job: The job.
+        names: The names of the model's inputs, in order.
+    """
+    found = {}
+    for name, each in _records(job, names).items():
+        if each["path"] is None:
+            found[name] = tuple(_constant(each).shape)
+            continue
+        shape, axis = [*_samples(each).shape[1:]], each["batch_axis"]
+        if axis is not None:
+            shape.insert(axis, job["batch_size"])
+        found[name] = tuple(shape)
+    return found
+
+
 def batch_axes(job: Job, names: Sequence[str]) -> dict[str, int | None]:
     """Return the batch axis of each of a model's inputs that holds samples, by name.
 
