@@ -80,8 +80,24 @@ def test_every_back_end_is_seen_in_fp32_and_in_what_is_good_in_general() -> None
         ("openvino-int8-transformer", "openvino/CPU"),
         ("int8-dynamic", TARGET),
     ]
-    assert found[1].run.intra_op_threads == found[2].run.intra_op_threads == 1
-    assert {c.run.intra_op_threads for c in found[3:]} == {1, 4}
+    plain = [space.baseline.run, *(c.run for c in found[1:3])]
+    assert {(run.batch_size, run.intra_op_threads) for run in plain} == {(1, 1)}
+    assert {c.run.batch_size for c in found[3:]} == {1, 32}
+
+
+def test_sizes_that_a_back_end_can_fix_are_fixed_from_the_first_quantized_file_on() -> None:
+    targets = [TARGET, "openvino/CPU"]
+    values = {"execution_provider": targets, "input_shapes": ["free", "fixed"], "batch_size": [1]}
+    rule = Forbid({"execution_provider": TARGET, "input_shapes": "fixed"}, "it has no such axis")
+    space = SearchSpace.from_values({**LARGE, **values, "student": ["reference"]}, [rule])
+    found = first_candidates(space, run_ends(space))
+    shapes = [(c.run.target, dict(c.run.options)["input_shapes"]) for c in found]
+    assert shapes[:4] == [
+        (TARGET, "free"),
+        ("openvino/CPU", "free"),
+        (TARGET, "free"),
+        ("openvino/CPU", "fixed"),
+    ]
 
 
 def test_only_the_batch_size_of_interest_is_run_but_the_baseline_keeps_its_own() -> None:

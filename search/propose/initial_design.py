@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 
@@ -50,14 +51,16 @@ def first_candidates(
         if kept not in settings:
             settings.append(kept)
     first: list[Candidate] = []
-    turns = -1  # none before the first quantized candidate has run as the baseline does
+    # Per back end; on the baseline's own, the first quantized candidate runs as the baseline does.
+    turns = Counter({space.baseline.run.target: -1})
     for candidate in space.informative():
         build = candidate.build
         if build.student not in (REFERENCE, last) or build.pruning_ratio > 0:
             continue
-        way = settings[turns % len(settings)] if turns >= 0 else {}
-        if turns >= 0 or build.is_compressed:
-            turns += 1
+        turn, way = turns[candidate.run.target], {}
+        if turn >= 0 and build != space.baseline.build:
+            way = settings[turn % len(settings)]
+        turns[candidate.run.target] += build != space.baseline.build
         if candidate != space.baseline:
             way = {**way, **fixed}
         # What the back end has no axis for is left out.
