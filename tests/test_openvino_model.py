@@ -102,7 +102,7 @@ def test_a_precision_that_the_device_lacks_is_refused(builder: Builder, tmp_path
 def test_what_a_model_says_of_itself(builder: Builder) -> None:
     told = MADE.says_of(made(builder, "openvino-int8"))
     [given], [answer] = told["inputs"], told["outputs"]
-    assert given == {"name": "input", "type": "fp32", "shape": ["?", 4]}
+    assert given == {"name": "input", "type": "float", "shape": ["?", 4]}
     assert answer["shape"] == ["?", 3] and "options" not in told
     if HAS_BF16:
         options = MADE.says_of(made(builder, "bf16"))["options"]

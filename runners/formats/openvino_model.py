@@ -20,6 +20,17 @@ OPENVINO_MODEL = FormatRecord(
 )
 
 
+_TYPES = {
+    "FP64": "double",
+    "FP32": "float",
+    "FP16": "float16",
+    "BOOL": "bool",
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
+"""Element types by OpenVINO's names; these are ONNX's."""
+
+
 def weights(path: Path) -> list[Path]:
     """Return the file with a model's weights, which lies beside it under the same name."""
     return [path.with_suffix(".bin")]
@@ -56,10 +67,10 @@ def signature(path: Path) -> dict[str, Any]:
 
 
 def _described(port: ElementTree.Element) -> dict[str, Any]:
-    names = sorted((port.get("names") or "").split(","))
+    names, precision = sorted(port.get("names", "").split(",")), port.get("precision", "")
     sizes = [int(each.text or -1) for each in port.iter("dim")]
     return {
         "name": names[0],
-        "type": (port.get("precision") or "").lower(),
+        "type": _TYPES.get(precision, precision.lower()),
         "shape": [size if size >= 0 else "?" for size in sizes],
     }

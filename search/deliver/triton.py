@@ -99,7 +99,7 @@ def config_pbtxt(manifest: Mapping[str, Any], name: str) -> str:
         f"name: {_quoted(name)}",
         f"backend: {_quoted(backend)}",
         f"max_batch_size: {size}",
-        'default_model_filename: "model.onnx"',
+        f"default_model_filename: {_quoted(manifest['model']['file'])}",
         *_tensors("input", inputs, batches),
         *_tensors("output", outputs, batches),
         *_instances(run),
