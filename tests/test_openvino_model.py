@@ -100,12 +100,13 @@ def test_a_precision_that_the_device_lacks_is_refused(builder: Builder, tmp_path
 
 
 def test_what_a_model_says_of_itself(builder: Builder) -> None:
-    told = MADE.says_of(made(builder, "openvino-int8"))
+    told = MADE.says_of(made(builder, "openvino-int8-mixed"))
     [given], [answer] = told["inputs"], told["outputs"]
     assert given == {"name": "input", "type": "float", "shape": ["?", 4]}
     assert answer["shape"] == ["?", 3] and "options" not in told
-    if HAS_BF16:
-        options = MADE.says_of(made(builder, "bf16"))["options"]
+    assert "ranges" in told["calibration"] or "biases" in told["calibration"]
+    for scheme in ("bf16", "openvino-int8") if HAS_BF16 else ():
+        options = MADE.says_of(made(builder, scheme))["options"]
         assert options == {"INFERENCE_PRECISION_HINT": "bf16"}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from paretune.runners.build.schemes.calibration import calibration_feeds
 from paretune.runners.build.schemes.nearest import Answers, Feeds, nearest
@@ -24,6 +25,7 @@ from paretune.runners.openvino_core import (
     fastest_float,
     import_openvino,
 )
+from paretune.runners.workload.model_file import CALIBRATION
 from paretune.spaces import SchemeRecord
 
 _ROOM = "paretune"
@@ -62,14 +64,27 @@ def make_bf16(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
             FailureKind.UNSUPPORTED,
             f"this processor does not compute in bfloat16: OpenVINO has {', '.join(can)} here",
         )
-    model = _read(given)
+    model = _read(given.parent_file)
     model.set_rt_info("bf16", [_ROOM, "inference_precision"])
     _save(model, path, is_half=True)
 
 
 def make_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
-    """Quantize as NNCF does by default: symmetric activations."""
-    _make_int8(given, path, left_out)
+    """Quantize the ONNX file as int8-static does, and convert that; the rest is in bfloat16.
+
+    NNCF quantizes fewer values of an ONNX file than of OpenVINO's own model: 66 instead of 180 of a
+    detector with SiLU, 64 instead of 81 of a MobileNet, which took 3.9 instead of 4.6 ms, and 1.3
+    instead of 1.7 ms.
+    """
+    from paretune.runners.build.schemes import static_int8
+
+    aside = path.with_name("static.onnx")
+    static_int8.make(given, aside, left_out)
+    model = _read(aside)
+    calibration = next(e.value for e in onnx.load(aside).metadata_props if e.key == CALIBRATION)
+    model.set_rt_info(calibration, [_ROOM, "calibration"])
+    model.set_rt_info(fastest_float(), [_ROOM, "inference_precision"])
+    _save(model, path)
 
 
 def make_int8_mixed(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
@@ -94,6 +109,7 @@ def make_int4_weight(given: StageInput, path: Path, left_out: Sequence[str]) -> 
 
 
 def _make_int8(given: StageInput, path: Path, left_out: Sequence[str], **named: str) -> None:
+    """Quantize OpenVINO's own model with a preset of NNCF's."""
     import nncf
     from nncf.quantization import advanced_parameters as advanced
 
@@ -101,7 +117,7 @@ def _make_int8(given: StageInput, path: Path, left_out: Sequence[str], **named: 
 
     kinds = {"preset": nncf.QuantizationPreset, "model_type": nncf.ModelType}
     options = {name: kinds[name][value] for name, value in named.items()}
-    model = _read(given)
+    model = _read(given.parent_file)
     feeds = calibration_feeds(given)
 
     def quantized(parameters: Mapping[str, Any]) -> Any:
@@ -127,7 +143,7 @@ def _compress_weights(
     import nncf
     from nncf.quantization import advanced_parameters as advanced
 
-    model = _read(given)
+    model = _read(given.parent_file)
     if "group_size" in options:
         # Rows that groups do not divide get smaller ones, or 8 bits.
         options["advanced_parameters"] = advanced.AdvancedCompressionParameters(
@@ -138,14 +154,14 @@ def _compress_weights(
     _save(nncf.compress_weights(model, mode=kind, ignored_scope=ignored, **options), path)
 
 
-def _read(given: StageInput) -> Any:
-    """Return the parent's file as OpenVINO's model.
+def _read(file: Path) -> Any:
+    """Return an ONNX file as OpenVINO's model.
 
     Raises:
         StageError: If OpenVINO cannot convert it.
     """
     try:
-        return import_openvino().Core().read_model(given.parent_file)
+        return import_openvino().Core().read_model(file)
     except Exception as error:
         raise StageError(FailureKind.UNSUPPORTED, conversion_reason(error)) from error
 

@@ -1,10 +1,10 @@
-"""Int8 of OpenVINO's model by NNCF: symmetric activations."""
+"""Static int8 of the ONNX file in OpenVINO's format; what is not quantized computes in bfloat16."""
 
 from paretune.spaces.scheme import SchemeRecord
 
 OPENVINO_INT8 = SchemeRecord(
     name="openvino-int8",
-    words="int8 of OpenVINO's model by NNCF: symmetric activations",
+    words="as int8-static, in OpenVINO's format; the rest computes in bfloat16",
     weight_bits=8,
     activation_bits=8,
     mode="static",

@@ -1,10 +1,10 @@
-"""As openvino-int8, with a zero point for activations."""
+"""Int8 of OpenVINO's own model by NNCF, with a zero point for activations."""
 
 from paretune.spaces.scheme import SchemeRecord
 
 OPENVINO_INT8_MIXED = SchemeRecord(
     name="openvino-int8-mixed",
-    words="as openvino-int8, with a zero point for activations",
+    words="int8 of OpenVINO's model, with a zero point for activations",
     weight_bits=8,
     activation_bits=8,
     mode="static",
