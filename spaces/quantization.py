@@ -22,12 +22,17 @@ class Quantization(str):
     ``fp16``                16            16                not quantized, cast to half precision
     ``bf16``                16            16                not quantized, cast to bfloat16
     ``int8-static``         8             8                 once, from the calibration split
+    ``int8-layers``         8             8                 as int8-static, around layers alone
+    ``int8-transformer``    8             8                 as int8-layers, after SmoothQuant
     ``int8-qat``            8             8                 as int8-static, after a fine-tuning with
                                                             simulated rounding
     ``int8-dynamic``        8             8                 at run time, for each batch
     ``int8-weight``         8             32                activations stay fp32
     ``int4-weight``         4             32                activations stay fp32
     ======================  ============  ================  ======================================
+
+    Those of OpenVINO's own model are ``openvino-int8``, ``openvino-int8-mixed``,
+    ``openvino-int8-transformer``, ``openvino-int8-weight`` and ``openvino-int4-weight``.
     """
 
     __slots__ = ()
