@@ -162,7 +162,7 @@ def test_a_student_that_cannot_be_pruned_is_reported_once_and_left_alone(tmp_pat
 def test_a_trial_that_ends_the_study_repeatedly_is_a_failure(space: SearchSpace) -> None:
     history = History(GOALS)
     gate, cost = Gate(history), CostModel(history, Recipe())
-    site = Site("onnx", "device:cpu", StoredSamples("validation", ()))
+    site = Site(("onnx",), "device:cpu", StoredSamples("validation", ()))
     twice, thrice = (
         Attempt(Unfinished(7, space.baseline, deaths), site, gate, cost).jobs() for deaths in (2, 3)
     )
@@ -177,7 +177,7 @@ def test_layers_in_fp32_are_not_chosen_on_an_untrained_skeleton(space: SearchSpa
     """Its layers would be others, and so would its latency (C28)."""
     history = History(GOALS)
     add(history, space.baseline, None)
-    site = Site("onnx", "device:cpu", StoredSamples("validation", ()))
+    site = Site(("onnx",), "device:cpu", StoredSamples("validation", ()))
     plain = candidate(space, student="small", quantization="int8-static")
     mixed = replace(plain, build=replace(plain.build, fp32_layer_share=0.25))
     kinds = []

@@ -55,7 +55,7 @@ class SimulatedExecutor:
 
     def site(self, run: RunSpec) -> Site:
         """Return where a candidate is built and measured (see Executor)."""
-        return Site("onnx", DEVICE, SAMPLES)
+        return Site(("onnx",), DEVICE, SAMPLES)
 
     def capacity(self, slot: str) -> int:
         """Return how many jobs a slot takes at once (see Executor)."""
