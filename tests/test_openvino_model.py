@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from paretune.runners.build.builder import Builder
 from paretune.runners.build.built import Built
+from paretune.runners.build.schemes.unfit import unfit_schemes
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS, format_for
 from paretune.runners.runtimes.launched.samples import call_shapes
@@ -147,3 +148,25 @@ def test_shapes_that_a_file_leaves_free_can_be_fixed(tmp_path: Path) -> None:
     assert call_shapes(job, ["x", "sr"]) == {"x": (4, 3, 10, 12), "sr": ()}
     job["inputs"][0]["batch_axis"] = 2
     assert call_shapes(job, ["x"]) == {"x": (3, 10, 4, 12)}
+
+
+def test_what_openvino_cannot_convert_is_known_before_the_first_trial(tmp_path: Path) -> None:
+    """Its schemes are left out with OpenVINO's reason; those of ONNX files are not."""
+    weight = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"], "layer"),
+        helper.make_node("Unheard", ["m"], ["y"], "other", domain="of.somebody"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "foreign",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("of.somebody", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "m.onnx")
+    reasons = unfit_schemes(tmp_path / "m.onnx", SCHEMES)
+    assert set(OWN) <= set(reasons)
+    assert all("OpenVINO cannot convert the model" in reasons[name] for name in OWN)
+    assert "int8-layers" not in reasons
