@@ -3,11 +3,12 @@
     python experiments/check_frontier.py STUDY.yaml
 
 Reads the child runs through MLflow's client, computes the non-dominated set by comparing every run
-with every other, and loads every frontier point's ONNX file in ONNX Runtime. None of the project's
-own frontier code is used. This is the search's own frontier, by the search's values; the published
+with every other, and loads every frontier point's file in its runtime. None of the project's own
+frontier code is used. This is the search's own frontier, by the search's values; the published
 frontier has fresh values. Exit code 1 if anything is wrong.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -42,14 +43,29 @@ def main(study_file: Path) -> int:
     for run in (run for run in measured if run.info.run_id in tagged):
         digest = run.data.tags["artifact"]
         folder = results / "store" / "objects" / digest[:2] / digest
-        # Stores of earlier versions have the file itself there.
-        path = folder / "model.onnx" if folder.is_dir() else folder
-        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        # Stores of earlier versions have the ONNX file itself there.
+        _load(folder / _first_file(folder) if folder.is_dir() else folder)
         loaded += 1
-    print(f"ONNX files of the frontier loaded in ONNX Runtime: {loaded} of {len(tagged)}")
+    print(f"files of the frontier loaded in their runtimes: {loaded} of {len(tagged)}")
     good = bool(tagged) and brute == tagged and loaded == len(tagged)
     print("the search frontier is right" if good else "THE SEARCH FRONTIER IS WRONG")
     return 0 if good else 1
+
+
+def _first_file(folder: Path) -> str:
+    """Return the name of an artifact's model file."""
+    name: str = json.loads((folder / "manifest.json").read_text("utf-8"))["files"][0]["name"]
+    return name
+
+
+def _load(path: Path) -> None:
+    """Load a model file."""
+    if path.suffix == ".xml":
+        import openvino
+
+        openvino.Core().compile_model(path, "CPU")
+    else:
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 def _beats(one: Run, other: Run) -> bool:
