@@ -51,7 +51,7 @@ def make(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
         quantize_static(
             source,
             aside,
-            _Reader(feeds),
+            SampleReader(feeds),
             op_types_to_quantize=list(_KINDS),
             per_channel=True,
             # See dynamic_int8.py.
@@ -71,7 +71,7 @@ def make(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     save_onnx(found, path)
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class SampleReader(CalibrationDataReader):  # type: ignore[misc]
     """Gives calibration samples to ONNX Runtime's tool, a range of them at a time."""
 
     def __init__(self, feeds: Feeds) -> None:

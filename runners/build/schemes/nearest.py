@@ -6,9 +6,11 @@ small network of the digits study five points of accuracy but helps others. So s
 and judged on calibration samples.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import onnx
@@ -16,6 +18,9 @@ from numpy.typing import NDArray
 
 from paretune.runners.onnx_session import cpu_session, is_numeric
 from paretune.runners.workload.onnx_weights import serialized
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
 Answers = Sequence[NDArray[np.float64]]
@@ -68,7 +73,11 @@ def nearest(
 
 def outputs_on(model: onnx.ModelProto, feeds: Feeds) -> Answers:
     """Return each of a model's numeric outputs for all feeds, concatenated."""
-    session = cpu_session(serialized(model), threads=0)
+    return outputs_of(cpu_session(serialized(model), threads=0), feeds)
+
+
+def outputs_of(session: InferenceSession, feeds: Feeds) -> Answers:
+    """Return the same of a loaded model."""
     names = [each.name for each in session.get_outputs() if is_numeric(each.type)]
     runs = [session.run(names, feed) for feed in feeds]
     return [

@@ -15,14 +15,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from paretune.runners.build.schemes.nearest import Feeds, relative_error
+from paretune.runners.build.schemes.nearest import Answers, Feeds, outputs_of, relative_error
 from paretune.runners.build.schemes.placement.layers import (
     constants,
     group_of,
     output_channels,
     quantized_layers,
 )
-from paretune.runners.onnx_session import cpu_session, is_numeric
+from paretune.runners.onnx_session import cpu_session
 from paretune.runners.workload.onnx_weights import serialized
 from paretune.spaces import SchemeRecord
 
@@ -47,15 +47,10 @@ def rounding_errors(model: onnx.ModelProto, feeds: Feeds, scheme: SchemeRecord) 
     ranges = _ranges(model, chosen, layers, weights) if scheme.mode == "static" else {}
     board = _switchboard(model, layers, weights, ranges, scheme)
     session = cpu_session(serialized(board), threads=0)
-    names = [each.name for each in session.get_outputs() if is_numeric(each.type)]
     off = {_switch(node): np.array(False) for node in layers}
 
-    def answers(on: Mapping[str, Any]) -> list[NDArray[np.float64]]:
-        runs = [session.run(names, {**feed, **off, **on}) for feed in chosen]
-        return [
-            np.concatenate([np.asarray(run[place], np.float64).ravel() for run in runs])
-            for place in range(len(names))
-        ]
+    def answers(on: Mapping[str, Any]) -> Answers:
+        return outputs_of(session, [{**feed, **off, **on} for feed in chosen])
 
     right = answers({})
     return {

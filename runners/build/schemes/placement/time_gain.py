@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,20 +133,9 @@ def _alone(
 
 def _quantized(alone: onnx.ModelProto, inputs: Feed, scheme: SchemeRecord) -> bytes:
     """Return a layer's int8 form, as ONNX Runtime's tools make it."""
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        QuantType,
-        quantize_dynamic,
-        quantize_static,
-    )
+    from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
 
-    class Once(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.left: Sequence[Feed] = [inputs]
-
-        def get_next(self) -> Feed | None:
-            given, self.left = self.left, []
-            return given[0] if given else None
+    from paretune.runners.build.schemes.layers_int8 import SampleReader
 
     options = {
         "per_channel": True,
@@ -160,5 +149,6 @@ def _quantized(alone: onnx.ModelProto, inputs: Feed, scheme: SchemeRecord) -> by
         if scheme.mode == "dynamic":
             quantize_dynamic(source, made, **options)
         else:
-            quantize_static(source, made, Once(), activation_type=QuantType.QUInt8, **options)
+            reader = SampleReader([inputs])
+            quantize_static(source, made, reader, activation_type=QuantType.QUInt8, **options)
         return made.read_bytes()
