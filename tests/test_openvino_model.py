@@ -27,6 +27,7 @@ openvino = pytest.importorskip("openvino")
 RUN = RunSpec("openvino", "CPU", 4, 1)
 MADE = FORMATS.get("openvino")
 OWN = [scheme.name for scheme in SCHEMES if MADE.takes(scheme) and scheme.mode != "none"]
+ALIKE = ("openvino-int8-mixed", "openvino-int4-weight")  # made as others here are
 HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -59,7 +60,10 @@ def predict(
     return whole_outputs(found.outputs)[0]
 
 
-@pytest.mark.parametrize("scheme", OWN)
+@pytest.mark.parametrize(
+    "scheme",
+    [pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ()) for name in OWN],
+)
 def test_each_scheme_of_openvino_is_made_and_runs(
     builder: Builder, tmp_path: Path, scheme: str
 ) -> None:
@@ -101,7 +105,7 @@ def test_a_precision_that_the_device_lacks_is_refused(builder: Builder, tmp_path
 
 
 def test_what_a_model_says_of_itself(builder: Builder) -> None:
-    told = MADE.says_of(made(builder, "openvino-int8-mixed"))
+    told = MADE.says_of(made(builder, "openvino-int8-transformer"))
     [given], [answer] = told["inputs"], told["outputs"]
     assert given == {"name": "input", "type": "float", "shape": ["?", 4]}
     assert answer["shape"] == ["?", 3] and "options" not in told
