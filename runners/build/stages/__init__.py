@@ -75,7 +75,7 @@ _VERSIONS = {
     "fine-tune": 5,
     "qat-short": 4,
     "qat": 4,
-    "quantize": 6,
+    "quantize": 7,
 }
 
 
