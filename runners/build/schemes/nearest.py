@@ -79,11 +79,13 @@ def outputs_on(model: onnx.ModelProto, feeds: Feeds) -> Answers:
 def outputs_of(session: InferenceSession, feeds: Feeds) -> Answers:
     """Return the same of a loaded model."""
     names = [each.name for each in session.get_outputs() if is_numeric(each.type)]
-    runs = [session.run(names, feed) for feed in feeds]
-    return [
-        np.concatenate([np.asarray(run[place], np.float64).ravel() for run in runs])
-        for place in range(len(names))
-    ]
+    return joined([session.run(names, feed) for feed in feeds])
+
+
+def joined(runs: Sequence[Sequence[Any]]) -> Answers:
+    """Return each output of several calls as one flat array."""
+    outputs = zip(*runs, strict=True)
+    return [np.concatenate([np.asarray(e, np.float64).ravel() for e in each]) for each in outputs]
 
 
 def relative_error(outputs: Answers, expected: Answers) -> float:

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from paretune.runners.build.schemes.calibration import calibration_feeds
-from paretune.runners.build.schemes.nearest import Answers, Feeds, nearest
+from paretune.runners.build.schemes.nearest import Answers, Feeds, joined, nearest
 from paretune.runners.build.schemes.onnx_model import apply, ready
 from paretune.runners.build.schemes.placement.time_gain import on_openvino
 from paretune.runners.build.stages import StageInput, StageOutput
@@ -184,8 +183,4 @@ def _outputs_on(model: Any, feeds: Feeds) -> Answers:
     compiled = import_openvino().Core().compile_model(model, "CPU", options)
     wanted = {name for port in compiled.inputs for name in port.get_names()}
     given = [{name: feed[name] for name in feed if name in wanted} for feed in feeds]
-    runs = [list(compiled(feed).values()) for feed in given]
-    return [
-        np.concatenate([np.asarray(run[place], np.float64).ravel() for run in runs])
-        for place in range(len(compiled.outputs))
-    ]
+    return joined([list(compiled(feed).values()) for feed in given])

@@ -47,7 +47,7 @@ class Job(TypedDict, total=False):
     """What a launched process is asked to do, as its job file has it.
 
     The action decides which keys a job has. Every job has ``action``, ``backend``, ``cores``,
-    ``memory_limit_bytes`` and ``folder``. Jobs that run a model also have all keys that
+    ``memory_limit_bytes`` and ``folder``. A job that runs a model also has every key that
     ``ProcessRunner._job`` writes.
 
     Attributes:
