@@ -25,9 +25,10 @@ digits: $(READY)
 	$(BIN)/paretune pick $(DIGITS)/study.yaml --max-latency-ms 0.1 --out $(DIGITS)/results/picked
 	$(BIN)/python experiments/check_frontier.py $(DIGITS)/study.yaml
 
-# Two processes, one file of tests at a time each; then the few tests that need a quiet machine.
+# Two processes, one file of tests at a time each; then the few tests that need a quiet machine. If a
+# process dies, the run ends there: with a new one pytest-xdist waits forever for the dead one's file.
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not quiet"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 -m "not slow and not quiet"
 	$(BIN)/python -m pytest -q -m quiet
 
 test-slow: $(READY)

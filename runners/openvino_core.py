@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paretune.runners.signal_stack import signal_stack_kept
 from paretune.runners.telemetry import switch_off_telemetry
 
 
@@ -27,7 +28,9 @@ def conversion_reason(error: Exception) -> str:
 
 def capabilities() -> list[str]:
     """Return what OpenVINO computes in on this processor, such as ``FP32`` and ``BF16``."""
-    found: list[str] = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    with signal_stack_kept():
+        core = import_openvino().Core()
+        found: list[str] = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return found
 
 

@@ -14,6 +14,7 @@ from paretune.runners.build.built import Built
 from paretune.runners.build.schemes.unfit import unfit_schemes
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS, format_for
+from paretune.runners.openvino_core import capabilities
 from paretune.runners.runtimes.launched.samples import call_shapes
 from paretune.runners.runtimes.openvino_runner import OPENVINO
 from paretune.runners.runtimes.runner import Prediction, Samples
@@ -28,7 +29,7 @@ RUN = RunSpec("openvino", "CPU", 4, 1)
 MADE = FORMATS.get("openvino")
 OWN = [scheme.name for scheme in SCHEMES if MADE.takes(scheme) and scheme.mode != "none"]
 ALIKE = ("openvino-int8-mixed", "openvino-int4-weight")  # made as others here are
-HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+HAS_BF16 = "BF16" in capabilities()
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +94,9 @@ def test_the_precision_is_that_of_the_file(builder: Builder, tmp_path: Path) -> 
 
 
 def test_a_precision_that_the_device_lacks_is_refused(builder: Builder, tmp_path: Path) -> None:
-    core = openvino.Core()
-    if "FP16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "FP16" in capabilities():
         pytest.skip("this processor computes in fp16")
-    model = core.read_model(made(builder, "openvino-int8"))
+    model = openvino.Core().read_model(made(builder, "openvino-int8"))
     model.set_rt_info("f16", ["paretune", "inference_precision"])
     openvino.save_model(model, tmp_path / "model.xml")
     inputs = np.asarray(builder.loaded.data.validation.inputs)

@@ -20,9 +20,9 @@ LOAD = {"queries_per_s": 200, "seconds": 0.3}
 
 
 def _has_bf16() -> bool:
-    import openvino
+    from paretune.runners.openvino_core import capabilities
 
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities()
 
 
 @pytest.fixture(scope="module")

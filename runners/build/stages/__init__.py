@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.formats import FORMATS, FormatRecord
+from paretune.runners.signal_stack import signal_stack_kept
 from paretune.spaces import SCHEMES, resolve
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def run_stage(stage: str, given: StageInput) -> StageOutput:
     else:
         name = stage.removesuffix("-short").replace("-", "_")
         run = resolve(f"paretune.runners.build.stages.{name}:run")
-    output: StageOutput = run(given)
+    with signal_stack_kept():
+        output: StageOutput = run(given)
     return output
 
 
