@@ -31,8 +31,8 @@ class Quantization(str):
     ``int4-weight``         4             32                activations stay fp32
     ======================  ============  ================  ======================================
 
-    Those of OpenVINO's own model are ``openvino-int8``, ``openvino-int8-mixed``,
-    ``openvino-int8-transformer``, ``openvino-int8-weight`` and ``openvino-int4-weight``.
+    Names of schemes of OpenVINO's own model begin with ``openvino-``; ``-bf16`` at the end says
+    that what is not quantized computes in bfloat16.
     """
 
     __slots__ = ()

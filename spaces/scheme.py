@@ -74,7 +74,16 @@ _OWN = (
     "fp32_cast",
 )
 
-_OF_OPENVINO = ("int8_transformer", "int8", "int8_mixed", "int8_weight", "int4_weight")
+_OF_OPENVINO = (
+    "int8_transformer",
+    "int8_transformer_bf16",
+    "int8",
+    "int8_matrices",
+    "int8_matrices_bf16",
+    "int8_mixed",
+    "int8_weight",
+    "int4_weight",
+)
 _ROOM = "paretune.spaces.schemes"
 
 SCHEMES: Registry[SchemeRecord] = Registry(

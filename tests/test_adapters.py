@@ -7,11 +7,15 @@ import onnx
 import pytest
 import torch
 from conftest import IRIS
+from torch import nn
 
 from paretune.runners.build.builder import Builder
 from paretune.runners.build.built import Built
+from paretune.runners.build.pruning import Pruning
+from paretune.runners.build.tracing import Example
 from paretune.runners.onnx_session import cpu_session
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.adapters.attention import heads_of_transformers
 from paretune.runners.workload.data import Split
 from paretune.runners.workload.learning.loader import torch_loader
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -145,6 +149,32 @@ def test_a_bert_of_transformers(tmp_path: Path) -> None:
     assert isinstance(saved, Built) and "distill" not in {each.stage for each in saved.lineage}
     half = built(using, HALF)
     assert half.stat().st_size < path.stat().st_size
+
+
+def test_heads_of_transformers_are_pruned_whole_without_a_line_from_the_user() -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = transformers.BertConfig(vocab_size=50, intermediate_size=64, **sizes)
+
+    def fresh() -> nn.Module:
+        torch.manual_seed(0)
+        model: nn.Module = transformers.BertForSequenceClassification(config).eval()
+        attention = model.bert.encoder.layer[0].attention.self
+        for each in (attention.query, attention.key, attention.value):
+            with torch.no_grad():
+                each.bias.copy_(torch.arange(32))  # it tells where a channel is from
+        return model
+
+    example = Example({"input_ids": torch.ones(2, 6, dtype=torch.long)})
+    pruned = Pruning(fresh, example, 0.5, 8, lambda m: (), heads_of_transformers).run()
+    after = pruned.model.bert.encoder.layer[0]
+    attention = after.attention.self
+    left = [each.bias.view(-1, 8) for each in (attention.query, attention.key, attention.value)]
+    for each in left:
+        assert each.equal(left[0]) and each.shape == (2, 8)
+        assert each.equal(each[:, :1] + torch.arange(8)) and (each[:, 0] % 8 == 0).all()
+    assert after.intermediate.dense.weight.shape == (32, 16)
+    assert not pruned.kept_whole
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from paretune.runners.build.builder import Builder
 from paretune.runners.build.built import Built
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
+from paretune.runners.formats import FORMATS
 from paretune.runners.measure.model_setup import ModelSetup
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.onnx_files.answers import answers_of
@@ -154,6 +155,22 @@ def test_quantized_files_have_constants_built_in(
     other = loaded(paretune.onnx_study(model, data, constants={"sr": 1}, folder=tmp_path / "other"))
     [_, (stage, params)] = Builder(other, builder.store)._plan(BuildSpec("reference", 0.0, "fp16"))
     assert stage == "quantize" and params["constants"] == {"sr": 1}
+
+
+def test_openvinos_model_says_which_inputs_are_built_in(
+    tmp_path: Path, model: Path, data: Path, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("openvino")
+    np.savez(data, input=samples(rng)["input"], state=state(rng), sr=np.array(8000))
+    workload = loaded(paretune.onnx_study(model, data, folder=tmp_path / "study"))
+    builder = Builder(workload, ArtifactStore(tmp_path / "store"))
+    spec = BuildSpec("reference", 0.0, Quantization("openvino-int8-weight"), 0.0)
+    built = builder.build(spec, "openvino")
+    assert isinstance(built, Built), built
+    path = builder.store.get(built.artifact)
+    assert path is not None
+    told = FORMATS.get("openvino").says_of(path)
+    assert told["constants"] == {"sr": 8000} and len(told["inputs"]) == 2
 
 
 def test_it_is_searched_picked_and_verified(

@@ -7,16 +7,24 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from conftest import IRIS
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import perceptron, samples
 
+from paretune.runners.build.builder import Builder
+from paretune.runners.build.built import Built
 from paretune.runners.build.schemes.nearest import nearest
 from paretune.runners.build.schemes.placement import ranking
-from paretune.runners.build.schemes.placement.ranking import Bargain, bargains, left_out
+from paretune.runners.build.schemes.placement.ranking import Bargain, Placement, bargains
 from paretune.runners.build.schemes.placement.rounding_error import rounding_errors
 from paretune.runners.build.schemes.placement.time_gain import on_onnxruntime, time_gains_ms
-from paretune.spaces import SCHEMES
+from paretune.runners.failure import Failure
+from paretune.runners.formats import FORMATS
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.spaces import SCHEMES, BuildSpec, Quantization
 
+GATED = Path(__file__).with_name("gated_workload.py")
 STATIC, DYNAMIC, WEIGHTS = (SCHEMES.get(f"int8-{name}") for name in ("layers", "dynamic", "weight"))
 
 
@@ -97,10 +105,12 @@ def test_the_worst_bargains_are_left_first(monkeypatch: pytest.MonkeyPatch) -> N
     found = bargains(onnx.ModelProto(), [{}], STATIC, on_onnxruntime)
     order = ["useless", "harmful", "dear", "dearer", "cheap"]
     assert [each.layer for each in found] == order
-    assert [each.layer for each in left_out(found, 0.5)] == order[:3]  # rounded up
-    assert left_out(found, 0.0) == []
+    assert Placement(found, 0.5).left == order[:3]  # rounded up
+    assert Placement(found, 0.0).left == []
     assert Bargain("a", 2.0, 0.5).price == 0.25
-    assert json.loads(json.dumps(found[0].as_dict()))["layer"] == "useless"
+    told = json.loads(Placement(found, 0.2).as_json())
+    assert told[0] == {"layer": "useless", "gain_ms": 0, "error": 0.0005, "is_quantized": False}
+    assert [each["is_quantized"] for each in told] == [False, True, True, True, True]
 
 
 def test_the_nearest_way_is_kept_and_one_that_fails_is_left_out() -> None:
@@ -120,16 +130,33 @@ def test_the_nearest_way_is_kept_and_one_that_fails_is_left_out() -> None:
         nearest({"broken": failing}, lambda *_: [], given, lambda _: [])
 
 
+@pytest.mark.parametrize("scheme", ["int8-static", "int8-layers", "int8-dynamic", "openvino-int8"])
+def test_layers_that_the_workload_names_stay_as_they_are(scheme: str, tmp_path: Path) -> None:
+    made = "openvino" if scheme.startswith("openvino") else "onnx"
+    if made == "openvino":
+        pytest.importorskip("openvino")
+    builder = Builder(LoadedWorkload(f"{GATED}:Named", GATED.parent), ArtifactStore(tmp_path))
+    built = builder.build(BuildSpec("reference", 0.0, Quantization(scheme)), made)
+    assert isinstance(built, Built), built
+    path = builder.store.get(built.artifact)
+    assert path is not None
+    told = FORMATS.get(made).says_of(path)
+    assert told["fp32_layers"] == ["node_linear_1"] and "placement" not in told
+    if made == "onnx":
+        weights = [numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer]
+        sizes = {each.size for each in weights if each.dtype == np.float32 and each.ndim == 2}
+        assert sizes == {16 * 3}  # not the 4 * 16 of the other layer
+
+
+def test_a_layer_that_the_file_does_not_have_is_named_with_those_it_has(tmp_path: Path) -> None:
+    builder = Builder(LoadedWorkload(f"{GATED}:Misnamed", GATED.parent), ArtifactStore(tmp_path))
+    found = builder.build(BuildSpec("reference", 0.0, Quantization("int8-dynamic")))
+    assert isinstance(found, Failure)
+    assert "names 'head/*', but no layer of the file is called so" in found.message
+    assert "2 layers: node_linear, node_linear_1" in found.message
+
+
 def test_a_file_says_which_layers_stayed_and_why(tmp_path: Path) -> None:
-    from conftest import IRIS
-
-    from paretune.runners.build.builder import Builder
-    from paretune.runners.build.built import Built
-    from paretune.runners.formats import FORMATS
-    from paretune.runners.store.artifact_store import ArtifactStore
-    from paretune.runners.workload.loaded import LoadedWorkload
-    from paretune.spaces import BuildSpec, Quantization
-
     builder = Builder(LoadedWorkload(f"{IRIS}:Iris", IRIS.parent), ArtifactStore(tmp_path))
     for scheme, made in (("int8-layers", "onnx"), ("openvino-int8", "openvino")):
         if made == "openvino":
@@ -140,5 +167,6 @@ def test_a_file_says_which_layers_stayed_and_why(tmp_path: Path) -> None:
         assert path is not None
         told = FORMATS.get(made).says_of(path)
         assert len(told["fp32_layers"]) == 1
-        assert [each["layer"] for each in told["placement"]] == told["fp32_layers"]
+        left = [each["layer"] for each in told["placement"] if not each["is_quantized"]]
+        assert left == told["fp32_layers"] and len(told["placement"]) > 1
         assert told["placement"][0]["error"] > 0

@@ -1,14 +1,21 @@
 """Pruning: how much is removed, from which layers, and what runs afterwards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from paretune.runners.build.builder import Builder
+from paretune.runners.build.built import Built
+from paretune.runners.build.loss_gradients import loss_gradients
 from paretune.runners.build.pruning import Pruned, Pruning, nearest_width, output_layers
 from paretune.runners.build.tracing import Example
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.spaces import BuildSpec, Quantization
 
 
 def pruned(
@@ -194,3 +201,46 @@ def test_of_fused_attention_the_perceptron_is_pruned() -> None:
 def test_layers_that_are_kept_keep_their_width() -> None:
     model = pruned(HeadFirst, 64, kept=lambda model: [model.backbone[0]]).model
     assert [model.backbone[0].out_features, model.backbone[2].out_features] == [128, 64]
+
+
+GATED = Path(__file__).with_name("gated_workload.py")
+
+
+def test_channels_that_the_loss_does_not_feel_go_first() -> None:
+    """Their weights are the largest, so their norm would keep them."""
+    loaded = LoadedWorkload(f"{GATED}:Trained", GATED.parent)
+
+    def fresh() -> nn.Module:
+        torch.manual_seed(0)
+        return loaded.build_model("reference").eval()
+
+    def kept(known: Mapping[str, Tensor]) -> Tensor:
+        example = Example({"input": torch.zeros(2, 4)})
+        found = Pruning(fresh, example, 0.5, 8, lambda m: (), lambda m: {}, known).run()
+        weight: Tensor = found.model.hidden.weight
+        assert weight.shape == (8, 4) and weight.grad is None
+        return weight
+
+    known = loss_gradients(loaded, fresh())
+    assert set(known) == {"hidden.weight", "hidden.bias", "classifier.weight", "classifier.bias"}
+    assert (kept({})[:, 3] == 50.0).all()
+    assert (kept(known)[:, 3] == 0.0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("NeedsTeacher", "loss() failed without a teacher: AssertionError: no teacher"),
+        ("OwnTraining", "the loss's gradients are not known"),
+    ],
+)
+def test_without_a_loss_the_norm_decides_and_the_record_says_so(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    loaded = LoadedWorkload(f"{GATED}:{name}", GATED.parent)
+    builder = Builder(loaded, ArtifactStore(tmp_path / "store"))
+    built = builder.build(BuildSpec("reference", 0.5, Quantization.FP32))
+    assert isinstance(built, Built), built
+    [stage] = [each for each in built.lineage if each.stage == "prune"]
+    [note] = stage.notes
+    assert said in note and note.startswith("channels are ranked by the norm")

@@ -7,7 +7,8 @@ Every recipe that the manuals of ONNX Runtime, NNCF and OpenVINO recommend for a
 calls of those libraries and a plain loop that times them in turn; nothing of Paretune's is used.
 Data is an array per input; the first half of the samples calibrates, the rest judges. A recipe's
 fidelity is the mean cosine similarity, per sample, of its outputs to those of the original in fp32,
-of the output that is worst. Prints every recipe, then the fastest at each fidelity.
+of the output that is worst. Prints every recipe, then the fastest at each fidelity, timed again
+beside fp32: the least of many times is a lucky one.
 """
 
 import argparse
@@ -51,16 +52,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         afternoon = Afternoon(options, Path(name))
         found = afternoon.try_all()
-        times = timed({name: call for name, (call, _) in found.items()}, afternoon, options.rounds)
+        calls = {name: call for name, (call, _) in found.items()}
+        times = timed(calls, afternoon, options.rounds)
+        best = {
+            level: min((n for n in times if found[n][1] >= level), key=times.__getitem__)
+            for level in LEVELS
+        }
+        chosen = {name: calls[name] for name in (FP32, *best.values())}
+        again = timed(chosen, afternoon, options.rounds)
     fp32 = times[FP32]
     print(f"\n{'recipe':<46} {'ms':>8} {'speed-up':>8}  cosine")
     for name in sorted(times, key=times.__getitem__):
         print(f"{name:<46} {times[name]:8.3f} {fp32 / times[name]:7.2f}×  {found[name][1]:.5f}")
     print(f"\n{'at least':<10} {'speed-up':>8}  best by hand")
-    for level in LEVELS:
-        good = [name for name in times if found[name][1] >= level]
-        best = min(good, key=times.__getitem__)
-        print(f"{level:<10} {fp32 / times[best]:7.2f}×  {best}")
+    for level, name in best.items():
+        print(f"{level:<10} {again[FP32] / again[name]:7.2f}×  {name}")
     return 0
 
 

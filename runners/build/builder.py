@@ -119,13 +119,16 @@ class Builder:
         return [(stage, {**params, **self._fixed(stage)}) for stage, params in steps]
 
     def _fixed(self, stage: str) -> dict[str, Any]:
-        """Return what a stage reads of the inputs of a user's model file: part of its key."""
+        """Return what a stage reads of the user's wishes for every build: part of its key."""
         layout = self.loaded.layout
+        found: dict[str, Any] = {}
         if stage == "import-model" and layout.shapes:
-            return {"shapes": layout.fixed_sizes}
+            found["shapes"] = layout.fixed_sizes
         if stage == "quantize" and layout.constants:
-            return {"constants": {name: each.value for name, each in layout.constants.items()}}
-        return {}
+            found["constants"] = {name: each.value for name, each in layout.constants.items()}
+        if stage == "quantize" and (names := self.loaded.workload.keep_fp32()):
+            found["keep_fp32"] = list(names)
+        return found
 
     def _run(self, steps: Sequence[Step]) -> tuple[list[StageRecord], dict[str, float]] | Failure:
         """Run the stages that the store does not hold; return records and seconds spent."""

@@ -31,7 +31,6 @@ _SCHEDULE = (
 """What of a recipe is in the parameters of the stages already."""
 
 _OWN = "paretune."
-_PRUNING = ("width_multiple", "seed")
 _TORCH = ("torch",)
 _ONNX = ("onnx", "onnxruntime", "nncf")
 
@@ -80,7 +79,10 @@ READS = {
     "distill-short": _TRAINS,
     "distill": _TRAINS,
     "prune": Reads(
-        parts=("pruning", "inputs"), recipe=_PRUNING, libraries=("torch", "torch_pruning")
+        parts=("pruning", "inputs", "training", "files"),
+        splits=("train",),
+        recipe=None,
+        libraries=("torch", "torch_pruning"),
     ),
     "fine-tune-short": _TRAINS,
     "fine-tune": _TRAINS,

@@ -59,8 +59,7 @@ def signature(path: Path) -> dict[str, Any]:
         "fp32_layers": told["fp32_layers"].splitlines() if "fp32_layers" in told else [],
         "calibration": told.get("calibration"),
     }
-    if "placement" in told:
-        said["placement"] = json.loads(told["placement"])
+    said |= {name: json.loads(told[name]) for name in ("placement", "constants") if name in told}
     if "inference_precision" in told:
         said["options"] = {"INFERENCE_PRECISION_HINT": told["inference_precision"]}
     return said

@@ -209,14 +209,26 @@ class Workload(ABC):
         """Return the layers, besides the output layer, whose outputs pruning must not change."""
         return ()
 
+    def keep_fp32(self) -> Sequence[str]:
+        """Return names of layers that no scheme quantizes, in ONNX and OpenVINO files.
+
+        They are names of nodes in the exported file; ``*`` and ``?`` stand for any characters, as
+        in ``["*/head/*"]``. A name that fits no layer is an error of the build, which lists some.
+        In OpenVINO's int8 files these layers compute in bfloat16 where the processor can.
+        """
+        return ()
+
     def attention_heads(self, model: nn.Module) -> Mapping[nn.Module, int]:
         """Return the number of heads per attention projection (query, key, value), if any.
 
         Pruning then removes whole heads. ``forward`` must take the number of heads from the
         projections' width, which pruning changes, and join them by
-        ``torch.nn.functional.scaled_dot_product_attention``, which ties them to each other.
+        ``torch.nn.functional.scaled_dot_product_attention``, which ties them to each other. The
+        default knows the encoders of Hugging Face Transformers, which do so.
         """
-        return {}
+        from paretune.runners.workload.adapters.attention import heads_of_transformers
+
+        return heads_of_transformers(model)
 
     def requests(self, split: str) -> NDArray[Any] | Sequence[bytes]:
         """Return what a service would receive for each sample of a split, for the pipeline.

@@ -15,6 +15,7 @@ from paretune.search.record.words import metric_table, shown_metrics
 from paretune.search.review.shortfall import shortfalls
 
 _PICTURE = "frontier.png"
+_TOLD_LAYERS = 30
 
 
 def write_card(
@@ -69,6 +70,7 @@ def write_card(
         f"- stages: {', '.join(record.lineage) or 'none'}",
         *(f"- {text}" for text in shortfalls(record, history)),
         "",
+        *_placement(signature.get("placement", [])),
         "## How to run it",
         "",
         f"- {run.runner}, {run.execution_provider}, batch size {run.batch_size}, "
@@ -87,6 +89,31 @@ def _measured_again(metrics: Sequence[str], rechecks: Mapping[str, Recheck]) -> 
     """Return lines about the measurement during the pick."""
     told = [f"- {rechecks[name].text}" for name in metrics if name in rechecks]
     return ["Measured again when it was picked:", "", *told, ""] if told else []
+
+
+def _placement(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what quantizing each layer gains and costs, as a table: the worst bargains first."""
+    if not layers:
+        return []
+    unit = "ms" if "gain_ms" in layers[0] else "weights"
+    rows = [
+        f"| {each['layer']} | {each[f'gain_{unit}']:.4g} | {each['error']:.1e} | "
+        f"{'yes' if each['is_quantized'] else 'no'} |"
+        for each in layers[:_TOLD_LAYERS]
+    ]
+    more = len(layers) - len(rows)
+    return [
+        "## Which layers are quantized",
+        "",
+        "Measured before quantizing: what each layer gains alone, and by how much the model's "
+        "outputs change if it alone is rounded, relative to them. The worst bargains first.",
+        "",
+        f"| layer | gain ({unit}) | change of outputs | quantized |",
+        "|---|---:|---:|---|",
+        *rows,
+        *(["", f"{more} more are in `manifest.json`."] if more else []),
+        "",
+    ]
 
 
 def _draw(record: TrialRecord, history: History, path: Path) -> None:

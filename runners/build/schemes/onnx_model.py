@@ -1,5 +1,6 @@
 """The frame of every scheme of an ONNX file: prepare the file, and check what was made."""
 
+import fnmatch
 import json
 import traceback
 from collections import Counter
@@ -10,8 +11,8 @@ from pathlib import Path
 import onnx
 
 from paretune.runners.build.schemes.calibration import calibration_feeds
-from paretune.runners.build.schemes.placement.layers import WITH_WEIGHTS
-from paretune.runners.build.schemes.placement.ranking import Bargain, bargains, left_out
+from paretune.runners.build.schemes.placement.layers import LAYERS, WITH_WEIGHTS
+from paretune.runners.build.schemes.placement.ranking import Placement, bargains
 from paretune.runners.build.schemes.placement.time_gain import Loader, on_onnxruntime
 from paretune.runners.build.schemes.prepared import prepared
 from paretune.runners.build.schemes.unfit import unfit
@@ -26,37 +27,40 @@ from paretune.spaces.registry import Reference
 _FP32_BITS = 32
 """A scheme of fewer bits per weight has to change something."""
 
+_TOLD = 8
+"""Layers that are named where all would be too many."""
+
 
 def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     """Quantize the parent's ONNX file.
 
     ``params["fp32_layer_share"]``, if there is one, is the share of the layers left in fp32; their
-    names, and why, are stored in the file's metadata. ``params["constants"]``, if there are any,
-    are inputs that are built in, by name; they are stored there as well.
+    names, and what every layer gains and costs, are stored in the file's metadata.
+    ``params["keep_fp32"]`` names layers that are left in fp32 anyway, by patterns.
+    ``params["constants"]``, if there are any, are inputs that are built in, by name; they are
+    stored there as well.
     """
     path = given.folder / "model.onnx"
-    given, left = ready(given, scheme, on_onnxruntime)
-    before, names = _contents(given.parent_file), [each.layer for each in left]
+    given, placement = ready(given, scheme, on_onnxruntime)
+    before, names = _contents(given.parent_file), placement.left
     apply(FORMATS.get("onnx").maker_of(scheme) or _nothing, scheme, given, path, names)
     if _contents(path) == before and scheme.weight_bits < _FP32_BITS:
         raise StageError(FailureKind.UNSUPPORTED, _nothing_found(scheme, before[0], names))
     constants = given.params.get("constants")
-    if left or constants:
+    if names or constants:
         model = onnx.load(path)
-        if left:
+        if names:
             model.metadata_props.add(key=FP32_LAYERS, value="\n".join(names))
-            told = json.dumps([each.as_dict() for each in left])
-            model.metadata_props.add(key=PLACEMENT, value=told)
+            if placement.layers:
+                model.metadata_props.add(key=PLACEMENT, value=placement.as_json())
         if constants:
             model.metadata_props.add(key=CONSTANTS, value=json.dumps(constants))
         save_onnx(model, path)
     return StageOutput(path)
 
 
-def ready(
-    given: StageInput, scheme: SchemeRecord, load: Loader
-) -> tuple[StageInput, list[Bargain]]:
-    """Return the input with a file that tools can quantize, and the layers to leave as they are.
+def ready(given: StageInput, scheme: SchemeRecord, load: Loader) -> tuple[StageInput, Placement]:
+    """Return the input with a file that tools can quantize, and which layers to quantize.
 
     Args:
         given: The input of the stage ``quantize``, whose parent is an ONNX file.
@@ -72,10 +76,38 @@ def ready(
         raise StageError(FailureKind.UNSUPPORTED, reason)
     given = replace(given, parent=file)
     share = given.params.get("fp32_layer_share", 0.0)
+    named = [] if scheme.mode == "cast" else _named(given, file)
     if not share:
-        return given, []
+        return given, Placement(named=named)
     found = bargains(onnx.load(file), calibration_feeds(given), scheme, load)
-    return given, left_out(found, share)
+    return given, Placement(
+        [each for each in found if each.layer not in named],
+        share,
+        "weights" if scheme.mode == "weight" else "ms",
+        named,
+    )
+
+
+def _named(given: StageInput, file: Path) -> list[str]:
+    """Return the layers that the workload names to be left as they are.
+
+    Raises:
+        StageError: If it names layers that the file does not have.
+    """
+    nodes = onnx.load(file, load_external_data=False).graph.node
+    names = [node.name for node in nodes]
+    found: dict[str, None] = {}
+    for pattern in given.params.get("keep_fp32", ()):
+        fitting = fnmatch.filter(names, pattern)
+        if not fitting:
+            layers = [node.name for node in nodes if node.op_type in LAYERS]
+            raise StageError(
+                FailureKind.INVALID,
+                f"keep_fp32() names {pattern!r}, but no layer of the file is called so; some of "
+                f"its {len(layers)} layers: {', '.join(layers[:_TOLD])}",
+            )
+        found |= dict.fromkeys(fitting)
+    return list(found)
 
 
 def apply(

@@ -30,6 +30,9 @@ from paretune.spaces import SchemeRecord
 _ROOM = "paretune"
 """Where a model says what Paretune did to it, among its runtime information."""
 
+_NO_OPERATORS = ("Constant", "Parameter", "Result")
+_MATRICES = ("MatMul",)
+
 
 def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     """Convert the parent's ONNX file and apply a scheme (see ``onnx_model.quantize``).
@@ -37,23 +40,34 @@ def quantize(given: StageInput, scheme: SchemeRecord) -> StageOutput:
     Layers that are left as they are compute in bfloat16 where the processor can.
     """
     path = given.folder / "model.xml"
-    given, left = ready(given, scheme, on_openvino)
+    given, placement = ready(given, scheme, on_openvino)
     maker = FORMATS.get("openvino").maker_of(scheme)
     if maker is None:
         raise StageError(FailureKind.UNSUPPORTED, f"{scheme.name} is not made for OpenVINO")
-    apply(maker, scheme, given, path, [each.layer for each in left])
-    if left:
-        model = import_openvino().Core().read_model(path)
-        model.set_rt_info("\n".join(each.layer for each in left), [_ROOM, "fp32_layers"])
-        told = json.dumps([each.as_dict() for each in left])
-        model.set_rt_info(told, [_ROOM, "placement"])
-        model.set_rt_info(fastest_float(), [_ROOM, "inference_precision"])
-        aside = path.with_name("named.xml")
-        _save(model, aside)
-        del model  # it reads its weights from the file that is replaced
-        for suffix in (".xml", ".bin"):
-            aside.with_suffix(suffix).replace(path.with_suffix(suffix))
+    apply(maker, scheme, given, path, placement.left)
+    notes = {}
+    if placement.left:
+        notes["fp32_layers"] = "\n".join(placement.left)
+        notes["inference_precision"] = fastest_float()
+    if placement.layers:
+        notes["placement"] = placement.as_json()
+    if constants := given.params.get("constants"):
+        notes["constants"] = json.dumps(constants)
+    if notes:
+        _note(path, notes)
     return StageOutput(path)
+
+
+def _note(path: Path, notes: Mapping[str, str]) -> None:
+    """Write what was done to a model into its file."""
+    model = import_openvino().Core().read_model(path)
+    for name, text in notes.items():
+        model.set_rt_info(text, [_ROOM, name])
+    aside = path.with_name("noted.xml")
+    _save(model, aside)
+    del model  # it reads its weights from the file that is replaced
+    for suffix in (".xml", ".bin"):
+        aside.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
 def make_bf16(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
@@ -92,8 +106,23 @@ def make_int8_mixed(given: StageInput, path: Path, left_out: Sequence[str]) -> N
 
 
 def make_int8_transformer(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
-    """Quantize as NNCF does transformers: matrix products, after SmoothQuant."""
+    """Quantize as NNCF does transformers: layers alone, matrix products after SmoothQuant."""
     _make_int8(given, path, left_out, model_type="TRANSFORMER")
+
+
+def make_int8_transformer_bf16(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
+    """The same; the rest computes in bfloat16."""
+    _make_int8(given, path, left_out, precision=fastest_float(), model_type="TRANSFORMER")
+
+
+def make_int8_matrices(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
+    """Quantize matrix products alone, after SmoothQuant."""
+    _make_int8(given, path, left_out, _MATRICES, model_type="TRANSFORMER")
+
+
+def make_int8_matrices_bf16(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
+    """The same; the rest, convolutions too, computes in bfloat16."""
+    _make_int8(given, path, left_out, _MATRICES, fastest_float(), model_type="TRANSFORMER")
 
 
 def make_int8_weight(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
@@ -107,16 +136,34 @@ def make_int4_weight(given: StageInput, path: Path, left_out: Sequence[str]) -> 
     _compress_weights(given, path, left_out, mode="INT4_SYM", **options)
 
 
-def _make_int8(given: StageInput, path: Path, left_out: Sequence[str], **named: str) -> None:
-    """Quantize OpenVINO's own model with a preset of NNCF's."""
+def _make_int8(
+    given: StageInput,
+    path: Path,
+    left_out: Sequence[str],
+    kinds: Sequence[str] = (),
+    precision: str = "",
+    **named: str,
+) -> None:
+    """Quantize OpenVINO's own model with a preset of NNCF's.
+
+    Args:
+        given: The stage's input.
+        path: The file to write.
+        left_out: Names of layers to leave as they are.
+        kinds: The operators to quantize; by default all that the preset does.
+        precision: What the rest computes in; OpenVINO's default otherwise.
+        named: Further arguments of `nncf.quantize`, as the names of their values.
+    """
     import nncf
     from nncf.quantization import advanced_parameters as advanced
 
     from paretune.runners.build.schemes.nncf_ways import TRANSFORMER_WAYS, WAYS
 
-    kinds = {"preset": nncf.QuantizationPreset, "model_type": nncf.ModelType}
-    options = {name: kinds[name][value] for name, value in named.items()}
+    choices = {"preset": nncf.QuantizationPreset, "model_type": nncf.ModelType}
+    options = {name: choices[name][value] for name, value in named.items()}
     model = _read(given.parent_file)
+    others = {op.get_type_name() for op in model.get_ops()} - {*_NO_OPERATORS, *kinds}
+    ignored = nncf.IgnoredScope(_names(model, left_out), types=sorted(others) if kinds else [])
     feeds = calibration_feeds(given)
 
     def quantized(parameters: Mapping[str, Any]) -> Any:
@@ -124,7 +171,7 @@ def _make_int8(given: StageInput, path: Path, left_out: Sequence[str], **named: 
             model,
             nncf.Dataset(feeds),
             subset_size=len(feeds),
-            ignored_scope=nncf.IgnoredScope(names=_names(model, left_out)),
+            ignored_scope=ignored,
             advanced_parameters=advanced.AdvancedQuantizationParameters(**parameters),
             **options,
         )
@@ -133,6 +180,8 @@ def _make_int8(given: StageInput, path: Path, left_out: Sequence[str], **named: 
     ways = {way: partial(quantized, parameters) for way, parameters in known.items()}
     found, way = nearest(ways, _outputs_on, feeds, partial(_outputs_on, model))
     found.set_rt_info(way, [_ROOM, "calibration"])
+    if precision:
+        found.set_rt_info(precision, [_ROOM, "inference_precision"])
     _save(found, path)
 
 

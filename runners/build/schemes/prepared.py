@@ -12,13 +12,12 @@ import onnx
 import onnx.version_converter
 from onnx import TensorProto, numpy_helper
 
-from paretune.runners.build.schemes.placement.layers import WITH_WEIGHTS
+from paretune.runners.build.schemes.placement.layers import LAYERS
 from paretune.runners.failure import FailureKind, StageError
 from paretune.runners.onnx_session import basic_form
 from paretune.runners.workload.onnx_files.normal_form import normal_form
 from paretune.runners.workload.onnx_weights import fits_one_file, save_onnx
 
-_WEIGHTED = (*WITH_WEIGHTS, "Conv", "ConvTranspose")
 _OTHER_FLOATS = (TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _OF_A_TYPE = ("to", "dtype")
 """Attributes that name an element type."""
@@ -118,7 +117,7 @@ def _hides_layers(graph: onnx.GraphProto) -> bool:
         inputs = {name for name in node.input if name}
         if node.op_type in ("If", "Cast") and inputs <= known:
             return True
-        if node.op_type in _WEIGHTED and node.input[1] in known - given:
+        if node.op_type in LAYERS and node.input[1] in known - given:
             return True
         if (
             (inputs or node.op_type == "Constant")

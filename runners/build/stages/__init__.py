@@ -71,7 +71,7 @@ _VERSIONS = {
     "pretrained": 1,
     "distill-short": 4,
     "distill": 5,
-    "prune": 2,
+    "prune": 3,
     "fine-tune-short": 4,
     "fine-tune": 5,
     "qat-short": 4,

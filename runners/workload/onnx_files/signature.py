@@ -13,9 +13,9 @@ def model_signature(path: Path) -> dict[str, Any]:
     """Return ``inputs`` and ``outputs`` (name, type and shape), ``fp32_layers``, ``calibration``.
 
     A dimension is a whole number, or a name where it is free. The layers are those that the
-    quantization left in fp32, by name, and ``placement`` says what quantizing each of them would
-    gain (ms per call) and cost; ``calibration`` is ``None`` where there was none. Where the
-    quantization built inputs in, ``constants`` has their values by name.
+    quantization left in fp32, by name, and ``placement`` says of every layer what quantizing it
+    gains (ms per call) and costs, and whether it was done. ``calibration`` is ``None`` where there
+    was none. Where the quantization built inputs in, ``constants`` has their values by name.
     """
     import onnx
 

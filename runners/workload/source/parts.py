@@ -23,7 +23,7 @@ _ASKED = frozenset(name for name in vars(Workload) if not name.startswith("_"))
 _NOT_TRAINING = {
     *("models", "data", "model_file", "pipeline", "requests", "depends_on", "recipe"),
     *("train_reference", "quality", "quality_metric", "metrics", "keep_layers", "attention_heads"),
-    *("dynamic_axes", "layout", "remarks"),
+    *("dynamic_axes", "layout", "remarks", "keep_fp32"),
 }
 _SCALARS = (str, int, float, type(None))
 _PRUNING = ("keep_layers", "attention_heads")

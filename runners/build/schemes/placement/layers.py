@@ -12,6 +12,9 @@ from paretune.spaces import SchemeRecord
 WITH_WEIGHTS = ("MatMul", "Gemm")
 """Operators whose weights every scheme quantizes."""
 
+LAYERS = (*WITH_WEIGHTS, "Conv", "ConvTranspose")
+"""Operators whose weights some scheme quantizes."""
+
 
 def quantized_layers(
     model: onnx.ModelProto, weights: Mapping[str, NDArray[Any]], scheme: SchemeRecord
@@ -26,7 +29,7 @@ def quantized_layers(
     is_static = scheme.mode == "static"
     kinds: tuple[str, ...] = WITH_WEIGHTS
     if is_static:
-        kinds = scheme.operators or (*WITH_WEIGHTS, "Conv", "ConvTranspose")
+        kinds = scheme.operators or LAYERS
     elif group_of(model, weights, scheme):
         kinds = ("MatMul",)
     return [

@@ -1,8 +1,10 @@
 """The order in which layers are left as they are: the worst bargains first."""
 
 import hashlib
+import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -40,10 +42,6 @@ class Bargain:
         """The error for each unit of gain; infinite where nothing is gained."""
         return self.error / self.gain if self.gain > 0 else math.inf
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
-
 
 def bargains(
     model: onnx.ModelProto, feeds: Feeds, scheme: SchemeRecord, load: Loader
@@ -72,6 +70,42 @@ def bargains(
     return sorted(found, key=lambda each: (-each.price, -each.error))
 
 
-def left_out(found: list[Bargain], share: float) -> list[Bargain]:
-    """Return a share of the layers, rounded up: the worst bargains."""
-    return found[: math.ceil(share * len(found) - 1e-9)]
+@dataclass(frozen=True)
+class Placement:
+    """Which layers a scheme quantizes.
+
+    Attributes:
+        layers: What each layer gives and costs, the worst bargain first; empty if all are quantized
+            unmeasured.
+        share: The share of the layers to leave as they are, rounded up to whole layers.
+        unit: Of the gains: ``ms`` per call, or ``weights`` that are made smaller.
+        named: The names of further layers that are left, because the workload says so.
+    """
+
+    layers: Sequence[Bargain] = ()
+    share: float = 0.0
+    unit: str = "ms"
+    named: Sequence[str] = ()
+
+    @property
+    def left(self) -> list[str]:
+        """The names of the layers that are left as they are: those named, the worst bargains."""
+        return [*self.named, *(each.layer for each in self.layers[: self._count])]
+
+    def as_json(self) -> str:
+        """Return every layer with its gain, its error and the decision."""
+        return json.dumps(
+            [
+                {
+                    "layer": each.layer,
+                    f"gain_{self.unit}": each.gain,
+                    "error": each.error,
+                    "is_quantized": place >= self._count,
+                }
+                for place, each in enumerate(self.layers)
+            ]
+        )
+
+    @property
+    def _count(self) -> int:
+        return math.ceil(self.share * len(self.layers) - 1e-9)
