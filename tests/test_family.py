@@ -151,39 +151,60 @@ class Tower(nn.Module):
         return outputs
 
 
+def tower(depth: int = 4) -> Tower:
+    """A trained tower, whose every other channel hardly counts."""
+    torch.manual_seed(0)
+    made = Tower(16, depth).eval()
+    with torch.no_grad():
+        for name, each in made.named_parameters():
+            if name.startswith(("stem", "norm", "blocks")):
+                each[1::2] *= 1e-3
+    return made
+
+
 def test_layers_and_channels_are_inherited() -> None:
     """A student started from noise, although its teacher's weights lay beside it (C31)."""
-    torch.manual_seed(0)
-    reference, example = Tower(16, 4).eval(), Example({"input": torch.randn(2, 1, 8, 8)})
-    with torch.no_grad():  # half of the channels matter
-        for name, each in reference.named_parameters():
-            if name.startswith(("stem", "norm", "blocks")):
-                each[1::2] *= 1e-3
+    reference, example = tower(), Example({"input": torch.randn(2, 1, 8, 8)})
+    batches = [{"input": torch.randn(8, 1, 8, 8)} for _ in range(4)]
     expected = reference(example.tensors["input"])
-    first, third = (reference.blocks[i].weight.detach().clone() for i in (0, 2))
+    first, third = (reference.blocks[i].weight.detach() for i in (0, 2))
     student = Tower(8, 2).eval()
-    assert inherit(student, reference, example) == 1.0
-    assert torch.equal(student.blocks[0].weight, first[::2, ::2])
-    assert torch.equal(student.blocks[1].weight, third[::2, ::2])
+    assert inherit(student, tower, example, batches) == 1.0
+    torch.testing.assert_close(student.blocks[0].weight, first[::2, ::2], atol=0.01, rtol=0.1)
+    torch.testing.assert_close(student.blocks[1].weight, third[::2, ::2], atol=0.01, rtol=0.1)
     same = Tower(16, 4).eval()
-    torch.manual_seed(0)
-    whole = Tower(16, 4).eval()
-    with torch.no_grad():
-        for name, each in whole.named_parameters():
-            if name.startswith(("stem", "norm", "blocks")):
-                each[1::2] *= 1e-3
-    assert inherit(same, whole, example) == 1.0
+    assert inherit(same, tower, example, batches) == 1.0
     assert torch.equal(same(example.tensors["input"]), expected)
     narrow = Tower(8, 4).eval()
-    inherit(narrow, whole, example)
+    inherit(narrow, tower, example, batches)
     # What is missing are channels that hardly count.
     found = narrow(example.tensors["input"]).detach().numpy()
     np.testing.assert_allclose(found, expected.detach().numpy(), atol=0.02)
+
+
+def test_what_reads_a_missing_channel_makes_up_for_it() -> None:
+    """Every other channel is a weak copy, which a student of half the width does without."""
+
+    def twins() -> nn.Module:
+        torch.manual_seed(0)
+        made = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 3)).eval()
+        with torch.no_grad():
+            for each in made[0].parameters():
+                each[1::2] = each[::2] / 10
+            made[2].weight[:, 1::2] /= 2
+        return made
+
+    given, batches = torch.randn(16, 4), [{"input": torch.randn(64, 4)} for _ in range(4)]
+    student = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+    assert inherit(student, twins, Example({"input": given[:2]}), batches) == 1.0
+    right = twins()(given)
+    assert (student(given) - right).abs().max() < 0.01 * right.abs().max()
 
 
 def test_what_does_not_fit_stays_as_constructed() -> None:
     torch.manual_seed(0)
     student, reference = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)), nn.Linear(4, 3)
     before = student[0].weight.detach().clone()
-    assert inherit(student, reference, Example({"input": torch.randn(2, 4)})) == 0.0
+    example = Example({"input": torch.randn(2, 4)})
+    assert inherit(student, lambda: reference, example, []) == 0.0
     assert torch.equal(student[0].weight, before)

@@ -24,7 +24,7 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.spaces import SCHEMES, BuildSpec, Quantization
 
-GATED = Path(__file__).with_name("gated_workload.py")
+PERCEPTRON = Path(__file__).with_name("perceptron_workload.py")
 STATIC, DYNAMIC, WEIGHTS = (SCHEMES.get(f"int8-{name}") for name in ("layers", "dynamic", "weight"))
 
 
@@ -135,7 +135,9 @@ def test_layers_that_the_workload_names_stay_as_they_are(scheme: str, tmp_path: 
     made = "openvino" if scheme.startswith("openvino") else "onnx"
     if made == "openvino":
         pytest.importorskip("openvino")
-    builder = Builder(LoadedWorkload(f"{GATED}:Named", GATED.parent), ArtifactStore(tmp_path))
+    builder = Builder(
+        LoadedWorkload(f"{PERCEPTRON}:Named", PERCEPTRON.parent), ArtifactStore(tmp_path)
+    )
     built = builder.build(BuildSpec("reference", 0.0, Quantization(scheme)), made)
     assert isinstance(built, Built), built
     path = builder.store.get(built.artifact)
@@ -149,7 +151,9 @@ def test_layers_that_the_workload_names_stay_as_they_are(scheme: str, tmp_path: 
 
 
 def test_a_layer_that_the_file_does_not_have_is_named_with_those_it_has(tmp_path: Path) -> None:
-    builder = Builder(LoadedWorkload(f"{GATED}:Misnamed", GATED.parent), ArtifactStore(tmp_path))
+    builder = Builder(
+        LoadedWorkload(f"{PERCEPTRON}:Misnamed", PERCEPTRON.parent), ArtifactStore(tmp_path)
+    )
     found = builder.build(BuildSpec("reference", 0.0, Quantization("int8-dynamic")))
     assert isinstance(found, Failure)
     assert "names 'head/*', but no layer of the file is called so" in found.message

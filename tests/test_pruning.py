@@ -1,6 +1,6 @@
 """Pruning: how much is removed, from which layers, and what runs afterwards."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from paretune.runners.build.builder import Builder
 from paretune.runners.build.built import Built
-from paretune.runners.build.loss_gradients import loss_gradients
 from paretune.runners.build.pruning import Pruned, Pruning, nearest_width, output_layers
+from paretune.runners.build.reconstruction import input_moments, kept_channels, reconstruct
 from paretune.runners.build.tracing import Example
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -203,44 +203,56 @@ def test_layers_that_are_kept_keep_their_width() -> None:
     assert [model.backbone[0].out_features, model.backbone[2].out_features] == [128, 64]
 
 
-GATED = Path(__file__).with_name("gated_workload.py")
+PERCEPTRON = Path(__file__).with_name("perceptron_workload.py")
 
 
-def test_channels_that_the_loss_does_not_feel_go_first() -> None:
-    """Their weights are the largest, so their norm would keep them."""
-    loaded = LoadedWorkload(f"{GATED}:Trained", GATED.parent)
+class Copies(nn.Module):
+    """Hidden channels in pairs: a weak one is half of a strong one."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 16, 3)
+        self.middle = nn.Conv2d(16, 16, 1)
+        self.classifier = nn.Linear(16, 4)
+        with torch.no_grad():
+            for layer in (self.convolution, self.middle):
+                layer.weight[8:] = layer.weight[:8] / 2
+                layer.bias[8:] = layer.bias[:8] / 2
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        values = functional.relu(self.middle(functional.relu(self.convolution(inputs))))
+        outputs: Tensor = self.classifier(values.mean((2, 3)))
+        return outputs
+
+
+def test_what_follows_makes_up_for_channels_that_others_tell() -> None:
     def fresh() -> nn.Module:
         torch.manual_seed(0)
-        return loaded.build_model("reference").eval()
+        return Copies().eval()
 
-    def kept(known: Mapping[str, Tensor]) -> Tensor:
-        example = Example({"input": torch.zeros(2, 4)})
-        found = Pruning(fresh, example, 0.5, 8, lambda m: (), lambda m: {}, known).run()
-        weight: Tensor = found.model.hidden.weight
-        assert weight.shape == (8, 4) and weight.grad is None
-        return weight
+    model, example = fresh(), Example({"input": torch.randn(2, 3, 8, 8)})
+    found = Pruning(fresh, example, 0.5, 8, lambda m: (), lambda m: {}).run()
+    kept = kept_channels(fresh(), found.history, example)
+    assert [each.tolist() for each in kept["middle"]] == [[*range(8)], [*range(8)]]
+    assert len(kept["convolution"][1]) == 3 and len(kept["classifier"][0]) == 4
+    batches = [{"input": torch.randn(16, 3, 8, 8)} for _ in range(8)]
+    moments = input_moments(model, batches)
+    assert moments["middle"].shape == (16, 16) and moments["convolution"].shape == (3, 3)
+    given = torch.randn(16, 3, 8, 8)
+    with torch.no_grad():
+        right = model(given)
+        before = (found.model(given) - right).abs().max() / right.abs().max()
+        reconstruct(model, found.model, kept, moments)
+        after = (found.model(given) - right).abs().max() / right.abs().max()
+    assert before > 0.1 and after < 0.005
 
-    known = loss_gradients(loaded, fresh())
-    assert set(known) == {"hidden.weight", "hidden.bias", "classifier.weight", "classifier.bias"}
-    assert (kept({})[:, 3] == 50.0).all()
-    assert (kept(known)[:, 3] == 0.0).all()
 
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("NeedsTeacher", "loss() failed without a teacher: AssertionError: no teacher"),
-        ("OwnTraining", "the loss's gradients are not known"),
-    ],
-)
-def test_without_a_loss_the_norm_decides_and_the_record_says_so(
-    name: str, said: str, tmp_path: Path
-) -> None:
-    loaded = LoadedWorkload(f"{GATED}:{name}", GATED.parent)
+def test_the_record_says_what_was_removed_and_what_it_changed(tmp_path: Path) -> None:
+    loaded = LoadedWorkload(f"{PERCEPTRON}:Trained", PERCEPTRON.parent)
     builder = Builder(loaded, ArtifactStore(tmp_path / "store"))
-    built = builder.build(BuildSpec("reference", 0.5, Quantization.FP32))
+    built = builder.build(BuildSpec("reference", 0.3, Quantization.FP32))
     assert isinstance(built, Built), built
     [stage] = [each for each in built.lineage if each.stage == "prune"]
-    [note] = stage.notes
-    assert said in note and note.startswith("channels are ranked by the norm")
+    assert stage.metrics["channels_removed_share"] == 0.25
+    assert 0 <= stage.metrics["output_error"] <= stage.metrics["output_error_plain"]
+    assert stage.notes == ["25% of the channels were removed, not 30%"]

@@ -1,12 +1,12 @@
-"""Benchmark: what is a pruned model worth after equal tuning, by how its channels are ranked?
+"""Benchmark: what is a pruned model worth after equal tuning, with and without making up?
 
     python experiments/benchmarks/pruning.py WORKLOAD [--model reference] [--ratios 0.5]
         [--seeds 3] [--epochs 0] [--tuning-epochs 0]
 
 WORKLOAD is `path/to/workload.py:Class`. For each seed the model is trained by the workload's
-recipe, then pruned twice, with the same widths: by the L2 norm of the weights, and by what the loss
-loses with each channel (the search's own way). Both are tuned alike, with the trained model as
-teacher.
+recipe, then its weakest channels by L2 norm are removed. That model is tuned as it is, and as the
+search makes it: what reads the channels makes up for them first. Both are tuned alike, with the
+trained model as teacher.
 Printed: the share of channels that was asked for and that was removed, the share of parameters that
 is left, and the quality on the test split before and after tuning. No time is measured.
 """
@@ -19,10 +19,7 @@ from statistics import mean
 import torch
 from torch import nn
 
-from paretune.runners.build.loss_gradients import loss_gradients
-from paretune.runners.build.pruning import Pruning
-from paretune.runners.build.stages.prune import removed_share
-from paretune.runners.build.tracing import example_inputs
+from paretune.runners.build.stages.prune import make_up, pruned_copy, removed_share
 from paretune.runners.workload.learning.forward import answers
 from paretune.runners.workload.learning.teacher import Teacher
 from paretune.runners.workload.learning.training import judge_of
@@ -31,7 +28,7 @@ from paretune.runners.workload.loaded import LoadedWorkload
 TUNING_SHARE = 1 / 3
 """Peak of the learning rate when a pruned model is tuned, as in the stage `fine-tune`."""
 
-WAYS = ("L2 norm", "loss")
+WAYS = ("plain", "made up")
 
 
 def main() -> None:
@@ -50,7 +47,7 @@ def main() -> None:
     tuning = options.tuning_epochs or recipe.fine_tune_epochs
     print(f"{options.workload}, {options.model}: {epochs} epochs, tuned for {tuning}")
     print(
-        f"{'seed':>4} {'asked':>6}  {'by':<8} {'removed':>8} {'left':>6} {'before':>7} {'after':>7}"
+        f"{'seed':>4} {'asked':>6}  {'':<8} {'removed':>8} {'left':>6} {'before':>7} {'after':>7}"
     )
     after: dict[tuple[float, str], list[float]] = {}
     for seed in range(options.seeds):
@@ -64,7 +61,7 @@ def main() -> None:
         )
         for ratio in options.ratios:
             for way in WAYS:
-                model = prune(loaded, trained, ratio, is_by_loss=way == "loss")
+                model = prune(loaded, trained, ratio, is_made_up=way == WAYS[1])
                 removed, before = removed_share(trained, model), quality(loaded, model)
                 train(loaded, model, seed, tuning, trained)
                 tuned, left = quality(loaded, model), parameters(model) / size
@@ -75,11 +72,11 @@ def main() -> None:
                     flush=True,
                 )
     for ratio in options.ratios:
-        norm, loss = (after[ratio, way] for way in WAYS)
-        better = sum(b > a for a, b in zip(norm, loss, strict=True))
+        plain, made_up = (after[ratio, way] for way in WAYS)
+        better = sum(b > a for a, b in zip(plain, made_up, strict=True))
         print(
-            f"mean at {ratio:.0%}: {WAYS[0]} {mean(norm):.4f}, {WAYS[1]} {mean(loss):.4f}; "
-            f"{WAYS[1]} is better with {better} of {len(norm)} seeds"
+            f"mean at {ratio:.0%}: {WAYS[0]} {mean(plain):.4f}, {WAYS[1]} {mean(made_up):.4f}; "
+            f"{WAYS[1]} is better with {better} of {len(plain)} seeds"
         )
 
 
@@ -105,24 +102,17 @@ def train(
 
 
 def prune(
-    loaded: LoadedWorkload, trained: nn.Module, ratio: float, *, is_by_loss: bool
+    loaded: LoadedWorkload, trained: nn.Module, ratio: float, *, is_made_up: bool
 ) -> nn.Module:
     """Return a pruned copy."""
-    workload = loaded.workload
-    gradients = loss_gradients(loaded, copy.deepcopy(trained)) if is_by_loss else {}
-    return (
-        Pruning(
-            fresh=lambda: copy.deepcopy(trained).eval(),
-            example=example_inputs(loaded),
-            ratio=ratio,
-            multiple=workload.recipe().width_multiple,
-            kept=workload.keep_layers,
-            heads=workload.attention_heads,
-            gradients=gradients,
-        )
-        .run()
-        .model
-    )
+
+    def fresh() -> nn.Module:
+        return copy.deepcopy(trained).eval()
+
+    pruned = pruned_copy(loaded, fresh, ratio)
+    if is_made_up:
+        make_up(loaded, trained, pruned, fresh())
+    return pruned.model
 
 
 def quality(loaded: LoadedWorkload, model: nn.Module) -> float:

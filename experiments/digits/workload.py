@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from paretune import Data, Recipe, Split, Workload
+from paretune import Data, Recipe, Split, Workload, inheriting
 
 CLASSES = 10
 
@@ -59,13 +59,13 @@ class Digits(Workload):
     pipeline = "pipeline.py"
 
     def models(self) -> Mapping[str, Callable[[], nn.Module]]:
-        """Return the reference and its students, largest first."""
+        """Return the reference and its students, largest first; they start from its weights."""
         return {
             "reference": partial(ConvNet, width=128, hidden=256),
-            "large": partial(ConvNet, width=64, hidden=128),
-            "medium": partial(ConvNet, width=32, hidden=64),
-            "small": partial(ConvNet, width=16, hidden=32),
-            "tiny": partial(ConvNet, width=8, hidden=16),
+            "large": inheriting(partial(ConvNet, width=64, hidden=128)),
+            "medium": inheriting(partial(ConvNet, width=32, hidden=64)),
+            "small": inheriting(partial(ConvNet, width=16, hidden=32)),
+            "tiny": inheriting(partial(ConvNet, width=8, hidden=16)),
         }
 
     def data(self) -> Data:

@@ -1,37 +1,51 @@
-"""A student takes over the reference's weights: layers by name, channels by their norm."""
+"""A student takes over the reference's weights: layers by name, channels by their norm.
+
+What reads the reference's channels makes up for those that the student lacks, so that it starts
+near the reference and not near chance.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import torch
 import torch_pruning
-from torch import nn
+from torch import Tensor, nn
 
+from paretune.runners.build.reconstruction import input_moments, kept_channels, reconstruct
 from paretune.runners.build.tracing import Example, traced
 
 _ROOTS = (nn.Linear, nn.modules.conv._ConvNd)
 _PLACE = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
-def inherit(student: nn.Module, reference: nn.Module, example: Example) -> float:
+def inherit(
+    student: nn.Module,
+    fresh: Callable[[], nn.Module],
+    example: Example,
+    batches: Iterable[Mapping[str, Tensor]],
+) -> float:
     """Copy weights of the reference into a student, in place, as far as they fit.
 
     Args:
         student: The student, as constructed.
-        reference: The trained reference; it is narrowed in place.
+        fresh: Returns a new copy of the trained reference, in eval mode.
         example: Inputs that both take.
+        batches: More inputs, which tell how the reference's channels depend on each other.
 
     Returns:
         The share of the student's parameters that were taken over, from 0 to 1.
     """
-    own = student.state_dict()
+    own, reference = student.state_dict(), fresh()
     sources = source_names(list(own), list(reference.state_dict()))
     with suppress(Exception):  # what cannot be narrowed keeps its width, and is not taken over
-        _narrow(student, reference, sources, example)
+        history = _narrow(student, reference, sources, example)
+        kept = kept_channels(fresh(), history, example)
+        reconstruct(original := fresh(), reference, kept, input_moments(original, batches))
     theirs = reference.state_dict()
     fitting = {
         name: theirs[source].clone()
@@ -84,8 +98,12 @@ def _runs(names: Sequence[str]) -> dict[str, list[int]]:
 
 def _narrow(
     student: nn.Module, reference: nn.Module, sources: Mapping[str, str], example: Example
-) -> None:
-    """Remove the weakest channels of the reference's layers down to the student's widths."""
+) -> list[Any]:
+    """Remove the weakest channels of the reference's layers down to the student's widths.
+
+    Returns:
+        Torch-Pruning's record of the channels that were removed.
+    """
     wanted = {
         source: tensor.shape
         for name, tensor in student.state_dict().items()
@@ -116,3 +134,5 @@ def _narrow(
         smaller = graph.get_pruning_group(root, prune, weakest)
         if graph.check_pruning_group(smaller):
             smaller.prune()
+    history: list[Any] = graph.pruning_history()
+    return history

@@ -31,6 +31,7 @@ _SCHEDULE = (
 """What of a recipe is in the parameters of the stages already."""
 
 _OWN = "paretune."
+_PRUNING = ("width_multiple", "seed")
 _TORCH = ("torch",)
 _ONNX = ("onnx", "onnxruntime", "nncf")
 
@@ -79,9 +80,9 @@ READS = {
     "distill-short": _TRAINS,
     "distill": _TRAINS,
     "prune": Reads(
-        parts=("pruning", "inputs", "training", "files"),
+        parts=("pruning", "inputs"),
         splits=("train",),
-        recipe=None,
+        recipe=_PRUNING,
         libraries=("torch", "torch_pruning"),
     ),
     "fine-tune-short": _TRAINS,

@@ -74,7 +74,8 @@ def _student(student: str, recipe: Recipe, origin: Origin, *, is_skeleton: bool)
     elif is_skeleton:
         yield "skeleton", params
     else:
-        start = {"start": origin} if origin == "inherited" else {}
+        # The number is raised when what a student takes over changes.
+        start = {"start": origin, "inheritance": 2} if origin == "inherited" else {}
         yield from _training("distill", params | start, recipe.distill_epochs, recipe)
 
 

@@ -1,11 +1,9 @@
 """Structured pruning that keeps a model running: what cannot lose channels is found by trying.
 
 Channel groups are found by Torch-Pruning (Fang et al., "DepGraph: Towards Any Structural Pruning",
-2023, https://arxiv.org/abs/2301.12900) and ranked by what the loss would lose with them, weight
-times gradient (Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019,
-https://arxiv.org/abs/1906.10771); without gradients by their L2 norm (Li et al., "Pruning Filters
-for Efficient ConvNets", 2017, https://arxiv.org/abs/1608.08710). A dependency graph does not see
-every tie between layers: a shortcut padded by a fixed number, a fused projection that ``forward``
+2023, https://arxiv.org/abs/2301.12900) and ranked by their L2 norm (Li et al., "Pruning Filters for
+Efficient ConvNets", 2017, https://arxiv.org/abs/1608.08710). A dependency graph does not see every
+tie between layers: a shortcut padded by a fixed number, a fused projection that ``forward``
 reshapes by a number of its own, an LSTM. So a pruned model is run; if it fails, the groups to blame
 are found by halving, and left as they are.
 """
@@ -13,7 +11,7 @@ are found by halving, and left as they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -64,8 +62,6 @@ class Pruning:
         multiple: Layers keep a multiple of this many channels, or of a quarter of what they have.
         kept: Returns layers whose outputs must not change.
         heads: Returns the number of heads per attention projection.
-        gradients: How strongly the loss depends on each parameter, by name (see
-            :func:`loss_gradients`); without them, weights alone decide.
     """
 
     fresh: Callable[[], nn.Module]
@@ -74,7 +70,6 @@ class Pruning:
     multiple: int
     kept: Callable[[nn.Module], Sequence[nn.Module]]
     heads: Callable[[nn.Module], Mapping[nn.Module, int]]
-    gradients: Mapping[str, Tensor] = field(default_factory=dict)
 
     def run(self) -> Pruned:
         """Prune as many groups as the model runs without.
@@ -103,7 +98,6 @@ class Pruning:
             expected = self._shapes(model)
             pruner = self._pruner(model, kept_whole)
             pruner.step()
-            model.zero_grad(set_to_none=True)
             found = self._shapes(model)
             if found != expected:
                 raise ValueError(f"its outputs have the shapes {found}, not {expected}")
@@ -151,14 +145,11 @@ class Pruning:
     def _pruner(self, model: nn.Module, kept_whole: frozenset[str]) -> NearestPruner:
         heads = dict(self.heads(model))
         spared = [module for name, module in model.named_modules() if name in kept_whole]
-        for name, parameter in model.named_parameters():
-            if name in self.gradients:
-                parameter.grad = self.gradients[name].to(parameter.device, copy=True)
         return NearestPruner(
             model,
             self.example,
             forward_fn=traced,
-            importance=LossImportance(),
+            importance=torch_pruning.importance.MagnitudeImportance(p=2),
             pruning_ratio=self.ratio,
             round_to=self.multiple,
             num_heads=heads,
@@ -175,22 +166,6 @@ class Pruning:
                 *spared,
             ],
         )
-
-
-class LossImportance(torch_pruning.importance.GroupTaylorImportance):  # type: ignore[misc]
-    """Ranks a group's channels by weight times gradient; by L2 norm if a gradient is not known."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._norm = torch_pruning.importance.MagnitudeImportance(p=2)
-
-    def __call__(self, group: Any) -> Tensor | None:
-        """Return the importance of each of a group's channels, of shape (channels,)."""
-        weights = (getattr(dep.target.module, "weight", None) for dep, _ in group)
-        leaves = [each for each in weights if isinstance(each, Tensor)]
-        is_known = all(each.is_leaf and each.grad is not None for each in leaves)
-        found: Tensor | None = super().__call__(group) if is_known and leaves else self._norm(group)
-        return found
 
 
 class NearestPruner(torch_pruning.pruner.MagnitudePruner):  # type: ignore[misc]

@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+from torch import nn
+
 from paretune.runners.build.checkpoint import load_checkpoint
 from paretune.runners.build.inheritance import inherit
+from paretune.runners.build.reconstruction import telling_batches
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.stages.train_part import train_part
 from paretune.runners.build.tracing import example_inputs
@@ -27,9 +30,12 @@ def run(given: StageInput) -> StageOutput:
     else:
         model = given.loaded.build_model(student)
         if start == "inherited":
-            reference, _, _ = load_checkpoint(given.loaded, given.parent_file)
-            share = inherit(model, reference, example_inputs(given.loaded))
-            metrics["inherited_share"] = share
+
+            def fresh() -> nn.Module:
+                return load_checkpoint(given.loaded, given.parent_file)[0]
+
+            example, batches = example_inputs(given.loaded), telling_batches(given.loaded)
+            metrics["inherited_share"] = inherit(model, fresh, example, batches)
     peak = _REFINING_SHARE if start == "trained" else 1.0
     output = train_part(given, model, peak, student=student, pruning=[])
     return replace(output, metrics={**output.metrics, **metrics})

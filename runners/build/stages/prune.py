@@ -1,13 +1,23 @@
 """Stage "prune": removes whole channels and heads, so that the exported model is smaller."""
 
+import copy
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from paretune.runners.build.checkpoint import load_checkpoint, save_checkpoint
-from paretune.runners.build.loss_gradients import loss_gradients
-from paretune.runners.build.pruning import Pruning
+from paretune.runners.build.pruning import Pruned, Pruning
+from paretune.runners.build.reconstruction import (
+    input_moments,
+    kept_channels,
+    reconstruct,
+    telling_batches,
+)
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import example_inputs
 from paretune.runners.failure import FailureKind, StageError
+from paretune.runners.workload.learning.forward import forward
 from paretune.runners.workload.loaded import LoadedWorkload
 
 _TOLD = 4
@@ -21,23 +31,16 @@ def run(given: StageInput) -> StageOutput:
     """Remove ``params["pruning_ratio"]`` of each layer's channels, and of its heads if it has any.
 
     The number of remaining channels is the nearest multiple of the recipe's ``width_multiple``.
-    Those go first without which the training loss changes least.
     Layers without whose channels the model does not run are left as they are, and named in the
-    record.
+    record. What follows a pruned layer makes up for it as far as it can (see ``reconstruction``).
     """
     loaded, ratio = given.loaded, given.params["pruning_ratio"]
-    workload = loaded.workload
     model, student, history = load_checkpoint(loaded, given.parent_file)
-    gradients, notes = _gradients(loaded, model)
-    pruned = Pruning(
-        fresh=lambda: load_checkpoint(loaded, given.parent_file)[0],
-        example=example_inputs(loaded),
-        ratio=ratio,
-        multiple=workload.recipe().width_multiple,
-        kept=workload.keep_layers,
-        heads=workload.attention_heads,
-        gradients=gradients,
-    ).run()
+
+    def fresh() -> nn.Module:
+        return load_checkpoint(loaded, given.parent_file)[0]
+
+    pruned = pruned_copy(loaded, fresh, ratio)
     before, after = _parameters(model), _parameters(pruned.model)
     whole = ", ".join(pruned.kept_whole[:_TOLD]) + ", …" * (len(pruned.kept_whole) > _TOLD)
     if after == before:
@@ -51,30 +54,69 @@ def run(given: StageInput) -> StageOutput:
             FailureKind.UNSUPPORTED,
             f"pruning {ratio:g} of {student!r} removes no channel: {why}; leave pruning_ratio at 0",
         )
+    errors = make_up(loaded, model, pruned, fresh())
     path = given.folder / "pruned.safetensors"
     save_checkpoint(pruned.model, path, student=student, pruning=history + pruned.history)
     removed = removed_share(model, pruned.model)
     metrics = {
         "parameters_before": before,
         "parameters_after": after,
-        "channelsremoved_share": removed,
+        "channels_removed_share": removed,
         "layers_kept_whole": float(len(pruned.kept_whole)),
+        "output_error_plain": errors[0],
+        "output_error": min(errors),
     }
-    if whole:
-        notes.append(f"kept whole, because the model does not run otherwise: {whole}")
+    notes = [f"kept whole, because the model does not run otherwise: {whole}"] if whole else []
     if abs(removed - ratio) > _ACHIEVED:
         notes.append(f"{removed:.0%} of the channels were removed, not {ratio:.0%}")
     return StageOutput(path, metrics, notes=notes)
 
 
-def _gradients(loaded: LoadedWorkload, model: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the loss's gradients, and why they are not known if so."""
-    try:
-        gradients, why = loss_gradients(loaded, model), "the loss's gradients are not known"
-    except Exception as error:  # the user's loss may need what a training alone gives it
-        gradients, why = {}, f"loss() failed without a teacher: {type(error).__name__}: {error}"
-    notes = [] if gradients else [f"channels are ranked by the norm of their weights: {why}"]
-    return gradients, notes
+def pruned_copy(loaded: LoadedWorkload, fresh: Callable[[], nn.Module], ratio: float) -> Pruned:
+    """Return a copy of a model, which ``fresh`` makes, with a share of its channels removed."""
+    workload = loaded.workload
+    return Pruning(
+        fresh=fresh,
+        example=example_inputs(loaded),
+        ratio=ratio,
+        multiple=workload.recipe().width_multiple,
+        kept=workload.keep_layers,
+        heads=workload.attention_heads,
+    ).run()
+
+
+def make_up(
+    loaded: LoadedWorkload, model: nn.Module, pruned: Pruned, marked: nn.Module
+) -> tuple[float, float]:
+    """Let what follows the removed channels make up for them, in place, if that helps.
+
+    Args:
+        loaded: The workload.
+        model: The model before.
+        pruned: The pruned model.
+        marked: A copy of the model before, to be spoilt.
+
+    Returns:
+        The error of the outputs, relative to the model's before, without and with that.
+    """
+    plain = copy.deepcopy(pruned.model.state_dict())
+    kept = kept_channels(marked, pruned.history, example_inputs(loaded))
+    batch = next(telling_batches(loaded))
+    without = _error(model, pruned.model, batch)
+    reconstruct(model, pruned.model, kept, input_moments(model, telling_batches(loaded)))
+    made_up = _error(model, pruned.model, batch)
+    if not made_up <= without:
+        pruned.model.load_state_dict(plain)
+    return without, made_up
+
+
+def _error(model: nn.Module, other: nn.Module, batch: dict[str, Tensor]) -> float:
+    """Return the root mean square of what changes in the outputs, relative to them."""
+    with torch.no_grad():
+        right, found = (forward(each, batch) for each in (model, other))
+    wrong = sum(float((found[name] - each).double().square().sum()) for name, each in right.items())
+    power = sum(float(each.double().square().sum()) for each in right.values())
+    return (wrong / power) ** 0.5 if power else 0.0
 
 
 def _parameters(model: nn.Module) -> float:
