@@ -72,14 +72,24 @@ def _note(path: Path, notes: Mapping[str, str]) -> None:
 
 def make_bf16(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """Compute in bfloat16; weights are stored in 16 bits."""
+    precision = _bf16()
+    model = _read(given.parent_file)
+    model.set_rt_info(precision, [_ROOM, "inference_precision"])
+    _save(model, path, is_half=True)
+
+
+def _bf16() -> str:
+    """Return OpenVINO's name of bfloat16.
+
+    Raises:
+        StageError: If this processor does not compute in it.
+    """
     if "BF16" not in (can := capabilities()):
         raise StageError(
             FailureKind.UNSUPPORTED,
             f"this processor does not compute in bfloat16: OpenVINO has {', '.join(can)} here",
         )
-    model = _read(given.parent_file)
-    model.set_rt_info("bf16", [_ROOM, "inference_precision"])
-    _save(model, path, is_half=True)
+    return "bf16"
 
 
 def make_int8(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
@@ -112,7 +122,7 @@ def make_int8_transformer(given: StageInput, path: Path, left_out: Sequence[str]
 
 def make_int8_transformer_bf16(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """The same; the rest computes in bfloat16."""
-    _make_int8(given, path, left_out, precision=fastest_float(), model_type="TRANSFORMER")
+    _make_int8(given, path, left_out, precision=_bf16(), model_type="TRANSFORMER")
 
 
 def make_int8_matrices(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
@@ -122,7 +132,7 @@ def make_int8_matrices(given: StageInput, path: Path, left_out: Sequence[str]) -
 
 def make_int8_matrices_bf16(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
     """The same; the rest, convolutions too, computes in bfloat16."""
-    _make_int8(given, path, left_out, _MATRICES, fastest_float(), model_type="TRANSFORMER")
+    _make_int8(given, path, left_out, _MATRICES, _bf16(), model_type="TRANSFORMER")
 
 
 def make_int8_weight(given: StageInput, path: Path, left_out: Sequence[str]) -> None:
