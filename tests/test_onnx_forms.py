@@ -229,6 +229,7 @@ def test_what_has_no_layer_to_quantize_is_left_out(
     reasons = unfit_schemes(tmp_path / "convolution.onnx", SCHEMES)
     of_matrices = {"int8-dynamic", "int8-weight", "int4-weight"}
     of_openvino = {f"openvino-{each}" for each in of_matrices - {"int8-dynamic"}}
+    of_openvino |= {"openvino-int8-matrices", "openvino-int8-matrices-bf16"}
     assert set(reasons) == {"fp32-cast"} | of_matrices | of_openvino
     assert "no MatMul or Gemm with constant weights (it has Conv," in reasons["int8-weight"]
     relu = [helper.make_node("Slice", ["input", "start", "end", "axis"], ["output"])]

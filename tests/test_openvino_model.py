@@ -28,11 +28,12 @@ openvino = pytest.importorskip("openvino")
 RUN = RunSpec("openvino", "CPU", 4, 1)
 MADE = FORMATS.get("openvino")
 OWN = [scheme.name for scheme in SCHEMES if MADE.takes(scheme) and scheme.mode != "none"]
-ALIKE = (
+ALIKE = (  # made as others here are
     "openvino-int8-mixed",
     "openvino-int4-weight",
     "openvino-int8-matrices",
-)  # made as others here are
+    "openvino-int8-transformer-bf16",
+)
 SMOOTHED = ("openvino-int8-transformer", "openvino-int8-matrices")
 HAS_BF16 = "BF16" in capabilities()
 

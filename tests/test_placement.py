@@ -130,7 +130,7 @@ def test_the_nearest_way_is_kept_and_one_that_fails_is_left_out() -> None:
         nearest({"broken": failing}, lambda *_: [], given, lambda _: [])
 
 
-@pytest.mark.parametrize("scheme", ["int8-static", "int8-layers", "int8-dynamic", "openvino-int8"])
+@pytest.mark.parametrize("scheme", ["int8-layers", "int8-dynamic", "openvino-int8"])
 def test_layers_that_the_workload_names_stay_as_they_are(scheme: str, tmp_path: Path) -> None:
     made = "openvino" if scheme.startswith("openvino") else "onnx"
     if made == "openvino":

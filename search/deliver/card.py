@@ -15,7 +15,9 @@ from paretune.search.record.words import metric_table, shown_metrics
 from paretune.search.review.shortfall import shortfalls
 
 _PICTURE = "frontier.png"
+
 _TOLD_LAYERS = 30
+"""Layers in the card's table; the manifest has them all."""
 
 
 def write_card(

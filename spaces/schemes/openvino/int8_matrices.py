@@ -1,8 +1,7 @@
 """Int8 of the matrix products in OpenVINO's model.
 
-It serves models whose convolutions lose too much in integers, and encoders, where less is quantized
-than by the preset for transformers: a small BERT took 3.80 times less time than in fp32, instead of
-3.66.
+It serves models whose convolutions lose too much in integers: at a cosine of .999 a MobileNet with
+drawn weights is 1.13 times faster than fp32 in ONNX Runtime by this scheme, and 1.07 times without.
 """
 
 from paretune.spaces.scheme import SchemeRecord
