@@ -19,7 +19,7 @@ from statistics import mean
 import torch
 from torch import nn
 
-from paretune.runners.build.stages.prune import make_up, pruned_copy, removed_share
+from paretune.runners.build.stages.prune import made_up, pruned_copy, removed_share
 from paretune.runners.workload.learning.forward import answers
 from paretune.runners.workload.learning.teacher import Teacher
 from paretune.runners.workload.learning.training import judge_of
@@ -111,7 +111,7 @@ def prune(
 
     pruned = pruned_copy(loaded, fresh, ratio)
     if is_made_up:
-        make_up(loaded, trained, pruned, fresh())
+        made_up(loaded, trained, pruned, fresh)
     return pruned.model
 
 

@@ -16,7 +16,8 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from paretune.runners.build.reconstruction import input_moments, kept_channels, reconstruct
+from paretune.runners.build.pruning import Pruned
+from paretune.runners.build.reconstruction import make_up
 from paretune.runners.build.tracing import Example, traced
 
 _ROOTS = (nn.Linear, nn.modules.conv._ConvNd)
@@ -44,8 +45,7 @@ def inherit(
     sources = source_names(list(own), list(reference.state_dict()))
     with suppress(Exception):  # what cannot be narrowed keeps its width, and is not taken over
         history = _narrow(student, reference, sources, example)
-        kept = kept_channels(fresh(), history, example)
-        reconstruct(original := fresh(), reference, kept, input_moments(original, batches))
+        make_up(Pruned(reference, history), fresh, example, batches)
     theirs = reference.state_dict()
     fitting = {
         name: theirs[source].clone()

@@ -8,7 +8,7 @@ labels and no training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
+from paretune.runners.build.pruning import Pruned
 from paretune.runners.build.tracing import Example, traced
 from paretune.runners.workload.learning.forward import forward, on_device
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -34,7 +35,7 @@ copies of each other do not get huge weights. Chosen by judgement.
 """
 
 
-def telling_batches(loaded: LoadedWorkload) -> Iterator[dict[str, Tensor]]:
+def train_inputs(loaded: LoadedWorkload) -> Iterator[dict[str, Tensor]]:
     """Yield inputs of some samples of the train split by name, on the CPU.
 
     They tell how a model's channels depend on each other; the recipe's seed draws them.
@@ -43,6 +44,25 @@ def telling_batches(loaded: LoadedWorkload) -> Iterator[dict[str, Tensor]]:
     rows = np.random.default_rng(seed).permutation(len(train))[:_SAMPLES]
     for batch in train.batches(_BATCH_SIZE, rows):
         yield on_device(dict(batch.inputs), torch.device("cpu"))
+
+
+def make_up(
+    pruned: Pruned,
+    fresh: Callable[[], nn.Module],
+    example: Example,
+    batches: Iterable[Mapping[str, Tensor]],
+) -> None:
+    """Let what reads the removed channels make up for them, in place.
+
+    Args:
+        pruned: The pruned model.
+        fresh: Returns a new copy of the model before, in eval mode.
+        example: Example inputs.
+        batches: More inputs, which tell how its channels depend on each other.
+    """
+    original = fresh()
+    kept = kept_channels(fresh(), pruned.history, example)
+    reconstruct(original, pruned.model, kept, input_moments(original, batches))
 
 
 def input_moments(model: nn.Module, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:

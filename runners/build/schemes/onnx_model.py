@@ -94,10 +94,13 @@ def _named(given: StageInput, file: Path) -> list[str]:
     Raises:
         StageError: If it names layers that the file does not have.
     """
+    patterns = given.params.get("keep_fp32", ())
+    if not patterns:
+        return []
     nodes = onnx.load(file, load_external_data=False).graph.node
     names = [node.name for node in nodes]
     found: dict[str, None] = {}
-    for pattern in given.params.get("keep_fp32", ()):
+    for pattern in patterns:
         fitting = fnmatch.filter(names, pattern)
         if not fitting:
             layers = [node.name for node in nodes if node.op_type in LAYERS]

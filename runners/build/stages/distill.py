@@ -6,7 +6,7 @@ from torch import nn
 
 from paretune.runners.build.checkpoint import load_checkpoint
 from paretune.runners.build.inheritance import inherit
-from paretune.runners.build.reconstruction import telling_batches
+from paretune.runners.build.reconstruction import train_inputs
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.stages.train_part import train_part
 from paretune.runners.build.tracing import example_inputs
@@ -34,7 +34,7 @@ def run(given: StageInput) -> StageOutput:
             def fresh() -> nn.Module:
                 return load_checkpoint(given.loaded, given.parent_file)[0]
 
-            example, batches = example_inputs(given.loaded), telling_batches(given.loaded)
+            example, batches = example_inputs(given.loaded), train_inputs(given.loaded)
             metrics["inherited_share"] = inherit(model, fresh, example, batches)
     peak = _REFINING_SHARE if start == "trained" else 1.0
     output = train_part(given, model, peak, student=student, pruning=[])

@@ -8,12 +8,7 @@ from torch import Tensor, nn
 
 from paretune.runners.build.checkpoint import load_checkpoint, save_checkpoint
 from paretune.runners.build.pruning import Pruned, Pruning
-from paretune.runners.build.reconstruction import (
-    input_moments,
-    kept_channels,
-    reconstruct,
-    telling_batches,
-)
+from paretune.runners.build.reconstruction import make_up, train_inputs
 from paretune.runners.build.stages import StageInput, StageOutput
 from paretune.runners.build.tracing import example_inputs
 from paretune.runners.failure import FailureKind, StageError
@@ -54,7 +49,7 @@ def run(given: StageInput) -> StageOutput:
             FailureKind.UNSUPPORTED,
             f"pruning {ratio:g} of {student!r} removes no channel: {why}; leave pruning_ratio at 0",
         )
-    errors = make_up(loaded, model, pruned, fresh())
+    errors = made_up(loaded, model, pruned, fresh)
     path = given.folder / "pruned.safetensors"
     save_checkpoint(pruned.model, path, student=student, pruning=history + pruned.history)
     removed = removed_share(model, pruned.model)
@@ -85,8 +80,8 @@ def pruned_copy(loaded: LoadedWorkload, fresh: Callable[[], nn.Module], ratio: f
     ).run()
 
 
-def make_up(
-    loaded: LoadedWorkload, model: nn.Module, pruned: Pruned, marked: nn.Module
+def made_up(
+    loaded: LoadedWorkload, model: nn.Module, pruned: Pruned, fresh: Callable[[], nn.Module]
 ) -> tuple[float, float]:
     """Let what follows the removed channels make up for them, in place, if that helps.
 
@@ -94,20 +89,19 @@ def make_up(
         loaded: The workload.
         model: The model before.
         pruned: The pruned model.
-        marked: A copy of the model before, to be spoilt.
+        fresh: Returns a new copy of the model before.
 
     Returns:
         The error of the outputs, relative to the model's before, without and with that.
     """
     plain = copy.deepcopy(pruned.model.state_dict())
-    kept = kept_channels(marked, pruned.history, example_inputs(loaded))
-    batch = next(telling_batches(loaded))
+    batch = next(train_inputs(loaded))
     without = _error(model, pruned.model, batch)
-    reconstruct(model, pruned.model, kept, input_moments(model, telling_batches(loaded)))
-    made_up = _error(model, pruned.model, batch)
-    if not made_up <= without:
+    make_up(pruned, fresh, example_inputs(loaded), train_inputs(loaded))
+    with_it = _error(model, pruned.model, batch)
+    if not with_it <= without:
         pruned.model.load_state_dict(plain)
-    return without, made_up
+    return without, with_it
 
 
 def _error(model: nn.Module, other: nn.Module, batch: dict[str, Tensor]) -> float:
