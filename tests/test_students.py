@@ -44,8 +44,8 @@ def test_width_and_depth_that_a_class_takes() -> None:
     found = scaled(partial(Perceptron, 10))
     assert list(found) == [
         "reference",
-        *("half-width", "half-depth", "half"),
-        *("quarter-width", "quarter-depth", "quarter"),
+        *("half-depth", "quarter-depth", "half-width", "half"),
+        *("half-width-quarter-depth", "quarter-width", "quarter-width-half-depth", "quarter"),
     ]
     models = {name: make() for name, make in found.items()}
     for model in models.values():
@@ -58,7 +58,17 @@ def test_width_and_depth_that_a_class_takes() -> None:
 def test_what_would_be_no_smaller_is_left_out() -> None:
     found = scaled(partial(Perceptron, 10, width=16, depth=2))
     # A quarter of 16 would be 4, and 8 is the least; of two layers one is a half and a quarter.
-    assert list(found) == ["reference", "half-width", "half-depth", "half"]
+    assert list(found) == ["reference", "half-depth", "half-width", "half"]
+
+
+def test_other_shares() -> None:
+    found = scaled(partial(Perceptron, 10), widths=(0.75,), depths=())
+    assert list(found) == ["reference", "0.75-width"]
+    assert found["0.75-width"]().last.in_features == 48
+    found = scaled(partial(Perceptron, 10), widths=(0.5,), depths=(0.75,))
+    assert list(found) == ["reference", "0.75-depth", "half-width", "half-width-0.75-depth"]
+    with pytest.raises(WorkloadError, match="shares of the reference's, between 0 and 1; got 48"):
+        scaled(partial(Perceptron, 10), widths=(48,))
 
 
 def test_blocks_are_left_out_where_a_class_takes_no_depth() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.workload.students.student import inheriting
@@ -19,7 +19,7 @@ WIDTHS = ("width", "d_model", "hidden_size", "hidden_dim", "hidden", "channels",
 DEPTHS = ("depth", "num_layers", "n_layers", "num_hidden_layers", "layers", "num_blocks", "blocks")
 HEADS = ("heads", "num_heads", "n_heads", "nhead", "num_attention_heads")
 
-_SHARES = {"half": 0.5, "quarter": 0.25}
+_NAMES = {0.5: "half", 0.25: "quarter"}
 
 
 def scaled(
@@ -27,10 +27,12 @@ def scaled(
     *,
     width: str | None = None,
     depth: str | None = None,
+    widths: Sequence[float] = (0.5, 0.25),
+    depths: Sequence[float] = (0.5, 0.25),
     multiple: int = 8,
     inherit: bool = True,
 ) -> dict[str, Callable[[], nn.Module]]:
-    """Return the reference and students of half and a quarter of its width, its depth, and both.
+    """Return the reference and students of a share of its width, of its depth, or of both.
 
     ``scaled(partial(Net, width=512, depth=4))`` is all that :meth:`Workload.models` needs. If the
     class takes no depth, layers are left out, every other one or three of four, as in DistilBERT
@@ -43,18 +45,27 @@ def scaled(
             defaults) for its width and depth.
         width: The argument that is its width; one of :data:`WIDTHS` by default.
         depth: The argument that is its depth; one of :data:`DEPTHS` by default.
+        widths: Shares of the width that students have, in (0, 1); there is a student of every
+            width with every depth, the reference's own included.
+        depths: The same of the depth.
         multiple: Widths are multiples of this, and of the number of heads if an argument is one
             (:data:`HEADS`).
         inherit: Whether students start from the reference's weights, as far as they fit
             (:func:`paretune.inheriting`), and not from noise.
 
     Returns:
-        Constructors by name: ``reference``, ``half-width``, ``half-depth``, ``half`` (of both),
-        ``quarter-width`` and so on; students that are not smaller than another are left out.
+        Constructors by name, the largest first: ``reference``, ``half-depth``, ``half-width``,
+        ``half`` (of both), ``half-width-quarter-depth``, ``quarter`` and so on, or ``0.75-width``;
+        students that are not smaller than another are left out.
 
     Raises:
-        WorkloadError: If nothing can be scaled.
+        WorkloadError: If nothing can be scaled, or a share is not between 0 and 1.
     """
+    if wrong := [share for share in (*widths, *depths) if not 0 < share < 1]:
+        raise WorkloadError(
+            f"scaled(): widths and depths are shares of the reference's, between 0 and 1; got "
+            f"{wrong[0]!r}"
+        )
     given = _numbers(reference)
     width, depth = (
         _named(given, name, names) for name, names in ((width, WIDTHS), (depth, DEPTHS))
@@ -64,22 +75,23 @@ def scaled(
     found: dict[str, Callable[[], nn.Module]] = {REFERENCE: reference}
     shapes: set[tuple[Any, ...]] = {(given.get(width or ""), given.get(depth or ""), 0)}
     blocks = 0 if depth else _blocks(reference())
-    for name, share in _SHARES.items():
-        narrow = {width: max(step, round(given[width] * share / step) * step)} if width else {}
-        shallow = {depth: max(1, round(given[depth] * share))} if depth else {}
-        kept = 0 if depth or blocks < 2 else max(1, round(blocks * share))
-        for kind, change, left in (
-            (f"{name}-width", narrow, 0),
-            (f"{name}-depth", shallow, kept),
-            (name, narrow | shallow, kept),
-        ):
-            values = given | change
-            shape = (values.get(width or ""), values.get(depth or ""), left)
-            if shape not in shapes and not any(values[key] > given[key] for key in change):
-                shapes.add(shape)
-                smaller = partial(reference, **change)
-                student = partial(_with_blocks, smaller, left) if left else smaller
-                found[kind] = inheriting(student) if inherit else student
+    pairs = product(sorted({1.0, *widths}, reverse=True), sorted({1.0, *depths}, reverse=True))
+    # Weights grow with the square of the width.
+    for broad, deep in sorted(pairs, key=lambda pair: pair[0] ** 2 * pair[1], reverse=True):
+        change: dict[str, int] = {}
+        if width and broad < 1:
+            change[width] = max(step, round(given[width] * broad / step) * step)
+        if depth and deep < 1:
+            change[depth] = max(1, round(given[depth] * deep))
+        kept = max(1, round(blocks * deep)) if blocks > 1 and deep < 1 else 0
+        values = given | change
+        shape = (values.get(width or ""), values.get(depth or ""), kept)
+        if shape in shapes or any(values[key] > given[key] for key in change):
+            continue
+        shapes.add(shape)
+        smaller = partial(reference, **change)
+        student = partial(_with_blocks, smaller, kept) if kept else smaller
+        found[_name(broad, deep)] = inheriting(student) if inherit else student
     if len(found) == 1:
         raise WorkloadError(
             f"cannot derive students: the model takes {', '.join(given) or 'no integer'}, but "
@@ -88,6 +100,15 @@ def scaled(
             "depth=ARGUMENT), or write the students' constructors into models()"
         )
     return found
+
+
+def _name(width: float, depth: float) -> str:
+    """Return a student's name, by its shares of the reference's width and depth."""
+    broad, deep = (_NAMES.get(share, f"{share:g}") for share in (width, depth))
+    if width == depth:
+        return broad
+    parts = (f"{broad}-width", f"{deep}-depth")
+    return "-".join(part for part, share in zip(parts, (width, depth), strict=True) if share < 1)
 
 
 def _numbers(reference: Callable[..., nn.Module]) -> dict[str, int]:
