@@ -11,6 +11,7 @@ import click
 
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.search.cli import bundle as cli_bundle
+from paretune.search.cli import fleet as cli_fleet
 from paretune.search.cli import init as cli_init
 from paretune.search.cli import model as cli_model
 from paretune.search.cli import review as cli_review
@@ -84,6 +85,7 @@ def main() -> None:
     type=click.Path(path_type=Path),
     help="With --onnx: the folder to write the study into.",
 )
+@cli_fleet.fleet_options
 def search(
     study: Path,
     trials: int | None,
@@ -97,6 +99,8 @@ def search(
     batch_axes: dict[str, int | None],
     shapes: dict[str, list[int]],
     out: Path | None,
+    scheduler: str | None,
+    device: str | None,
     **wish: Any,
 ) -> None:
     """Run STUDY (study.yaml by default), or continue it where it stopped.
@@ -150,7 +154,15 @@ def search(
         )
     reporter = ConsoleReporter()
     with interruptible(study, reporter):
-        result = api.run(study, trials=trials, hours=hours, reporter=reporter, **wish)
+        result = api.run(
+            study,
+            trials=trials,
+            hours=hours,
+            scheduler=scheduler,
+            device=device,
+            reporter=reporter,
+            **wish,
+        )
     history = result.history
     console.print(f"\n{result.reason}; {len(history.failed)} failed")
     if history.failed:
@@ -180,7 +192,8 @@ def search(
     type=click.FloatRange(min=0, min_open=True),
     help="Wall-clock hours that the confirmation may take.",
 )
-def confirm(study: Path, hours: float | None) -> None:
+@cli_fleet.fleet_options
+def confirm(study: Path, hours: float | None, scheduler: str | None, device: str | None) -> None:
     """Measure STUDY's plausible points again, and publish the frontier.
 
     Every search ends with a confirmation. The best of many noisy values is partly luck, so every
@@ -193,7 +206,9 @@ def confirm(study: Path, hours: float | None) -> None:
 
     reporter = ConsoleReporter()
     with interruptible(study, reporter):
-        history = api.confirm(study, hours=hours, reporter=reporter)
+        history = api.confirm(
+            study, hours=hours, scheduler=scheduler, device=device, reporter=reporter
+        )
     console.print(frontier_table(history))
     if not history.published:
         sys.exit(1)
@@ -310,6 +325,7 @@ def devices(slow: bool) -> None:
 
 
 main.add_command(cli_init.init)
+main.add_command(cli_fleet.worker)
 main.add_command(cli_review.ui)
 main.add_command(cli_review.sync)
 main.add_command(cli_review.doctor)

@@ -27,6 +27,7 @@ from paretune.search.run.reporter import Reporter
 from paretune.search.run.search_result import SearchResult
 from paretune.search.study.confirming import confirm_study
 from paretune.search.study.doctor import Check, examine
+from paretune.search.study.executing import fleet_of
 from paretune.search.study.mlflow_study import open_tracking, register_point
 from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_runner, study_timer
@@ -45,6 +46,8 @@ def run(
     min_quality: float | None = None,
     max_quality_drop: float | None = None,
     batch_size: int | None = None,
+    scheduler: str | None = None,
+    device: str | None = None,
     reporter: Reporter | None = None,
 ) -> SearchResult:
     """Run a study, or continue it, until its budget is spent.
@@ -61,6 +64,9 @@ def run(
         min_quality: Minimum quality.
         max_quality_drop: Maximum loss of quality against the baseline, in the quality's unit.
         batch_size: The batch size that will be used.
+        scheduler: Address of a fleet's scheduler, whose hosts build and measure; by default this
+            machine does both.
+        device: The fleet's device to measure on, if it has several.
         reporter: Told about progress; by default it is printed.
 
     Raises:
@@ -74,7 +80,8 @@ def run(
         "batch_size": batch_size,
     }
     wish = {name: value for name, value in told.items() if value is not None}
-    return run_study(Path(study), reporter or ConsoleReporter(), trials, hours, wish)
+    with fleet_of(scheduler, device) as fleet:
+        return run_study(Path(study), reporter or ConsoleReporter(), trials, hours, wish, fleet)
 
 
 def onnx_study(
@@ -119,19 +126,27 @@ def onnx_study(
 
 
 def confirm(
-    study: str | Path, *, hours: float | None = None, reporter: Reporter | None = None
+    study: str | Path,
+    *,
+    hours: float | None = None,
+    scheduler: str | None = None,
+    device: str | None = None,
+    reporter: Reporter | None = None,
 ) -> History:
     """Measure the plausible frontier of a study again, and publish the result.
 
     Args:
         study: The study file.
         hours: Wall-clock hours it may take; as long as it needs by default.
+        scheduler: Address of a fleet's scheduler, whose hosts measure; by default this machine.
+        device: The fleet's device to measure on, if it has several.
         reporter: Told about progress; by default it is printed.
 
     Raises:
         ParetuneError: See :func:`confirm_study`.
     """
-    return confirm_study(Path(study), reporter or ConsoleReporter(), hours)
+    with fleet_of(scheduler, device) as fleet:
+        return confirm_study(Path(study), reporter or ConsoleReporter(), hours, fleet)
 
 
 def status(study: str | Path) -> History:

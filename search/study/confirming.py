@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.dask_executor import Fleet
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.store.use import StoreUse
 from paretune.search.confirm.confirmation import Confirmation, Progress
@@ -20,6 +20,7 @@ from paretune.search.run.store_limit import needed_files
 from paretune.search.storage.confirmed_points import ConfirmedPoints
 from paretune.search.storage.study_versions import warn_of_new_versions
 from paretune.search.study.build_workers import worker_settings
+from paretune.search.study.executing import study_executor
 from paretune.search.study.mlflow_study import guarded_tracking
 from paretune.search.study.open_study import OpenStudy, describe_workload
 from paretune.search.study.parts import study_evaluator, study_space
@@ -29,13 +30,16 @@ from paretune.spaces import StudyError
 _LOG = logging.getLogger("paretune")
 
 
-def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) -> History:
+def confirm_study(
+    path: Path, reporter: Reporter, hours: float | None = None, fleet: Fleet | None = None
+) -> History:
     """Measure a study's plausible frontier again, and publish the result.
 
     Args:
         path: The study file.
         reporter: Told about progress.
         hours: Wall-clock hours it may take; as long as it needs by default.
+        fleet: The hosts that measure; by default this machine does.
 
     Raises:
         ConfigError: If the study file has mistakes.
@@ -57,7 +61,7 @@ def confirm_study(path: Path, reporter: Reporter, hours: float | None = None) ->
         tracking = guarded_tracking(study)
         tracking.bring_up_to_date(history)
         progress = storage.while_owned(reporter.confirming)
-        confirmation = study_confirmation(study, history, evaluator, pool, progress)
+        confirmation = study_confirmation(study, history, evaluator, pool, progress, fleet)
         storage.begin()
         with ending(storage, tracking, history, "the confirmation is done"):
             confirm_and_publish(study, confirmation, tracking, deadline)
@@ -70,11 +74,13 @@ def study_confirmation(
     evaluator: Evaluator,
     pool: BuildPool,
     progress: Progress,
+    fleet: Fleet | None = None,
 ) -> Confirmation:
     """Return the confirmation of a study, on the test split, with the careful settings."""
     samples = split_samples(pool.service, "test", evaluator.samples.pipeline)
     careful = evaluator.on(samples, study.config.confirmation.settings(evaluator.settings))
-    return Confirmation(history, careful, LocalExecutor(pool, careful), progress)
+    executor = study_executor(study, pool, careful, fleet)
+    return Confirmation(history, careful, executor, progress)
 
 
 def confirm_and_publish(

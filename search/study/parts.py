@@ -10,7 +10,6 @@ from typing import Any
 
 from paretune.runners import gpu
 from paretune.runners.cores import available_cores
-from paretune.runners.environment import fingerprint
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
@@ -48,16 +47,24 @@ from paretune.spaces import (
 
 
 def study_space(
-    config: StudyConfig, folder: Path, unfit: Mapping[str, str] | None = None
+    config: StudyConfig,
+    folder: Path,
+    unfit: Mapping[str, str] | None = None,
+    cores: int | None = None,
 ) -> SearchSpace:
-    """Return a study's space with its rules and this machine's thread limit.
+    """Return a study's space with its rules and the thread limit of the machine that measures.
 
     Args:
         config: The study file.
         folder: The study's folder.
         unfit: Why a scheme does not apply to the model, by the scheme's name.
+        cores: The cores of that machine; this one's by default.
     """
-    rules: list[Rule] = [ThreadLimit(available_cores()), *_runtime_rules(config), whole_layers]
+    rules: list[Rule] = [
+        ThreadLimit(cores or available_cores()),
+        *_runtime_rules(config),
+        whole_layers,
+    ]
     rules += [Forbid({"quantization": name}, reason) for name, reason in (unfit or {}).items()]
     for rule in config.rules:
         if rule.function is not None:
@@ -130,9 +137,21 @@ def study_objectives(config: StudyConfig, quality_metric: str) -> tuple[Objectiv
 
 
 def study_definition(
-    config: StudyConfig, info: WorkloadInfo, space: SearchSpace, objectives: Sequence[Objective]
+    config: StudyConfig,
+    info: WorkloadInfo,
+    space: SearchSpace,
+    objectives: Sequence[Objective],
+    machine: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the definition of a study, which cannot change once the study has started."""
+    """Return the definition of a study, which cannot change once the study has started.
+
+    Args:
+        config: The study file's content.
+        info: The description of the workload.
+        space: The search space.
+        objectives: The objectives.
+        machine: What describes the machine that measures.
+    """
     return {
         "workload": config.workload,
         CODE: workload_parts(info, space),
@@ -142,7 +161,7 @@ def study_definition(
         "constraints": [asdict(entry.constraint()) for entry in config.constraints],
         "runners": {name: entry.model_dump() for name, entry in config.runners.items()},
         "measurement": asdict(config.measurement.settings()),
-        "machine": [fingerprint()["processor"], fingerprint()["cores"]],
+        "machine": [machine["processor"], machine["cores"]],
     }
 
 

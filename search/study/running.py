@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners.cores import limits_in_words
+from paretune.runners.environment import fingerprint
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.dask_executor import Fleet
 from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
 from paretune.runners.store.use import StoreUse
@@ -42,6 +43,7 @@ from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_versions import check_versions
 from paretune.search.study.build_workers import default_workers, worker_settings
 from paretune.search.study.confirming import confirm_and_publish, study_confirmation
+from paretune.search.study.executing import study_executor
 from paretune.search.study.mlflow_study import guarded_tracking
 from paretune.search.study.open_study import OpenStudy, describe_workload, load_history
 from paretune.search.study.parts import (
@@ -62,6 +64,7 @@ def run_study(
     trials: int | None = None,
     hours: float | None = None,
     wish: Mapping[str, Any] | None = None,
+    fleet: Fleet | None = None,
 ) -> SearchResult:
     """Run a study, or continue it, until its budget is spent.
 
@@ -71,6 +74,7 @@ def run_study(
         trials: Overrides the study file's ``budget.trials``.
         hours: Overrides the study file's ``budget.hours``.
         wish: Overrides the study file's ``wish``, by attribute of :class:`Wish`.
+        fleet: The hosts that build and measure; by default this machine does both.
 
     Raises:
         ConfigError: If the study file has mistakes, or the wish does not fit it.
@@ -100,11 +104,15 @@ def run_study(
     ):
         info = pool.describe()
         check_names(path, info)
-        space = study_space(config, paths.folder, info.unfit)
+        machine = fleet.machine() if fleet else fingerprint()
+        space = study_space(
+            config, paths.folder, info.unfit, int(machine["cores"]) if fleet else None
+        )
         objectives = study_objectives(config, info.quality_metric)
         constraints = [entry.constraint() for entry in config.constraints]
         storage = study.storage
-        storage.create(study_definition(config, info, space, objectives), objectives, space)
+        definition = study_definition(config, info, space, objectives, machine)
+        storage.create(definition, objectives, space)
         owning.enter_context(storage.owned())
         storage.keep_wish(sought.as_dict())
         under_way = UnderWay(paths.under_way)
@@ -137,7 +145,7 @@ def run_study(
             reporter.noted(text)
         confirmation, progress = None, storage.while_owned(reporter.confirming)
         if config.confirmation.enabled:
-            confirmation = study_confirmation(study, history, evaluator, pool, progress)
+            confirmation = study_confirmation(study, history, evaluator, pool, progress, fleet)
         result = Loop(
             name=config.name,
             space=space,
@@ -146,7 +154,7 @@ def run_study(
             unfinished=unfinished,
             under_way=under_way,
             strategy=strategy,
-            executor=LocalExecutor(pool, evaluator),
+            executor=study_executor(study, pool, evaluator, fleet),
             cost=cost,
             tracking=tracking,
             reporter=reporter,

@@ -1,0 +1,36 @@
+"""Where the jobs of a study are done: on this machine, or on the hosts of a fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from paretune.runners.execute.build_pool import BuildPool
+from paretune.runners.execute.dask_executor import DaskExecutor, Fleet
+from paretune.runners.execute.executor import Executor
+from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.measure.evaluator import Evaluator
+from paretune.search.study.open_study import OpenStudy
+
+
+@contextmanager
+def fleet_of(scheduler: str | None, device: str | None) -> Iterator[Fleet | None]:
+    """Connect to a fleet, if there is a scheduler.
+
+    Raises:
+        StudyError: If the scheduler does not answer, or no host offers what a study needs.
+    """
+    if scheduler is None:
+        yield None
+        return
+    with Fleet(scheduler, device) as fleet:
+        yield fleet
+
+
+def study_executor(
+    study: OpenStudy, pool: BuildPool, evaluator: Evaluator, fleet: Fleet | None
+) -> Executor:
+    """Return what does a study's jobs: the hosts of a fleet, if there is one, or this machine."""
+    if fleet is not None:
+        return DaskExecutor(fleet, study.file, evaluator)
+    return LocalExecutor(pool, evaluator)

@@ -1,0 +1,146 @@
+"""A fleet: what is missing is said, and a host that dies loses nothing."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, write_study
+
+from paretune.runners.build.built import Built
+from paretune.runners.execute.build_pool import BuildPool
+from paretune.runners.execute.dask_executor import DaskExecutor, Fleet
+from paretune.runners.execute.executor import BUILD
+from paretune.runners.execute.fleet_host import Assignment, FleetHost
+from paretune.runners.execute.job import Build, Missing
+from paretune.runners.measure.stored_samples import StoredSamples
+from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.search.study.build_workers import worker_settings
+from paretune.search.study.open_study import OpenStudy, load_history
+from paretune.search.study.parts import study_evaluator
+from paretune.spaces import BuildSpec, Quantization, StoreError, StudyError
+
+distributed = pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
+
+
+@contextmanager
+def scheduler(*slots: str) -> Iterator[str]:
+    """Start a scheduler, and in this process a worker that offers slots; return the address."""
+    with distributed.LocalCluster(
+        n_workers=int(bool(slots)),
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address=":0",
+        resources=dict.fromkeys(slots, 1),
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@contextmanager
+def host(address: str, name: str, folder: Path, *offer: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `paretune worker` as a person does, with cores of its own."""
+    command = [sys.executable, "-m", "paretune", "worker", "--scheduler", address, "--name", name]
+    leases = folder / f"leases of {name}"
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *offer],
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"PARETUNE_LEASES": str(leases)},
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def test_a_scheduler_that_does_not_answer_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paretune.runners.execute.dask_executor._CONNECT_S", 1.0)
+    study = write_study(tmp_path)
+    done = run_paretune("search", study, "--scheduler", "tcp://127.0.0.1:1")
+    assert done.returncode == 1 and "no scheduler answers at tcp://127.0.0.1:1" in done.stderr
+    assert "start one with `dask scheduler`" in done.stderr
+
+
+def test_what_no_host_offers_is_said() -> None:
+    nothing = "offers build; on offer: nothing. Start a host: paretune worker"
+    with scheduler() as address, pytest.raises(StudyError, match=re.escape(nothing)):
+        Fleet(address)
+    with scheduler(BUILD, "device:a", "device:b") as address:
+        with pytest.raises(StudyError, match="several devices: choose one, --device a"):
+            Fleet(address)
+        with pytest.raises(StudyError, match="offers device:c; on offer: build, device:a, device"):
+            Fleet(address, "c")
+        with Fleet(address, "b") as fleet:
+            assert fleet.offered() == {BUILD: 1, "device:a": 1, "device:b": 1}
+
+
+def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    done = run_paretune("search", write_study(tmp_path), "--device", "jetson")
+    assert done.returncode == 2 and "--device needs --scheduler" in done.stderr
+    done = run_paretune("worker", "--scheduler", "tcp://127.0.0.1:1")
+    assert done.returncode == 2 and "give --builds N, --device NAME, or both" in done.stderr
+
+
+def test_a_host_without_the_study_says_where_it_looked(tmp_path: Path) -> None:
+    def never(assignment: Assignment) -> object:
+        raise AssertionError("nothing was to be opened")
+
+    missing = tmp_path / "study.yaml"
+    samples = StoredSamples("validation", "none", ())
+    assignment = Assignment(missing, MeasurementSettings(), samples)
+    with pytest.raises(StoreError, match=f"has no {missing}: the folders of the study"):
+        FleetHost(never).perform(assignment, Missing(BuildSpec("reference", 0.0, "fp32")))
+
+
+@pytest.mark.slow
+def test_a_study_is_built_and_measured_by_hosts_and_confirmed(tmp_path: Path) -> None:
+    study = write_study(tmp_path, space=TINY_SPACE, confirmation=QUICK_CONFIRMATION)
+    with (
+        scheduler() as address,
+        host(address, "builder", tmp_path, "--builds", "1"),
+        host(address, "board", tmp_path, "--device", "board"),
+    ):
+        client = distributed.Client(address, set_as_default=False)
+        client.wait_for_workers(2, 60)
+        client.close()
+        done = run_paretune("search", study, "--scheduler", address, "--trials", "5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    history = load_history(study)
+    assert len(history.measured) == 5 and history.published
+    logs = tmp_path / "results" / "logs"
+    assert {each.stem for each in logs.glob("*.log")} > {"iris-build-builder", "iris-build-board"}
+
+
+@pytest.mark.slow
+def test_the_job_of_a_host_that_is_killed_is_done_by_another(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    opened = OpenStudy(study)
+    with scheduler() as address, BuildPool(worker_settings(opened)) as pool:
+        evaluator = study_evaluator(opened, pool.service, pool.describe())
+        with (
+            host(address, "first", tmp_path, "--builds", "1", "--device", "board") as first,
+            distributed.Client(address, set_as_default=False) as client,
+        ):
+            client.wait_for_workers(1, 60)
+            with Fleet(address) as fleet:
+                executor = DaskExecutor(fleet, study, evaluator)
+                job = Build(BuildSpec("small", 0.5, Quantization.INT8_STATIC))
+                future = executor.submit(job, BUILD)
+                log = tmp_path / "results" / "logs" / "iris-build-first.log"
+                wait_until(lambda: log.is_file() and "paretune stage" in log.read_text("utf-8"))
+                assert not future.done()
+                first.send_signal(signal.SIGKILL)
+                with host(address, "second", tmp_path, "--builds", "1"):
+                    while not future.done():
+                        executor.wait(1.0)
+    assert isinstance(future.result().value, Built)
