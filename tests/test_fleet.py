@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,18 +21,19 @@ from paretune.runners.execute.job import Build, Missing
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.study.build_workers import worker_settings
+from paretune.search.study.fleet_worker import Studies
 from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_evaluator
-from paretune.spaces import BuildSpec, Quantization, StoreError, StudyError
+from paretune.spaces import BuildSpec, Quantization, StoreError, StudyError, WorkloadError
 
 distributed = pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
 
 @contextmanager
-def scheduler(*slots: str) -> Iterator[str]:
-    """Start a scheduler, and in this process a worker that offers slots; return the address."""
+def scheduler(*slots: str, hosts: int = 1) -> Iterator[str]:
+    """Start a scheduler, and in this process hosts that offer slots; return the address."""
     with distributed.LocalCluster(
-        n_workers=int(bool(slots)),
+        n_workers=hosts if slots else 0,
         processes=False,
         protocol="tcp",
         host="127.0.0.1",
@@ -82,6 +83,9 @@ def test_what_no_host_offers_is_said() -> None:
             Fleet(address, "c")
         with Fleet(address, "b") as fleet:
             assert fleet.offered() == {BUILD: 1, "device:a": 1, "device:b": 1}
+    twice = "2 hosts of the fleet offer device:a"
+    with scheduler(BUILD, "device:a", hosts=2) as address, pytest.raises(StudyError, match=twice):
+        Fleet(address)
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
@@ -97,7 +101,7 @@ def test_a_host_without_the_study_says_where_it_looked(tmp_path: Path) -> None:
 
     missing = tmp_path / "study.yaml"
     samples = StoredSamples("validation", "none", ())
-    assignment = Assignment(missing, MeasurementSettings(), samples)
+    assignment = Assignment(missing, MeasurementSettings(), samples, "")
     with pytest.raises(StoreError, match=f"has no {missing}: the folders of the study"):
         FleetHost(never).perform(assignment, Missing(BuildSpec("reference", 0.0, "fp32")))
 
@@ -119,6 +123,15 @@ def test_a_study_is_built_and_measured_by_hosts_and_confirmed(tmp_path: Path) ->
     assert len(history.measured) == 5 and history.published
     logs = tmp_path / "results" / "logs"
     assert {each.stem for each in logs.glob("*.log")} > {"iris-build-builder", "iris-build-board"}
+
+
+@pytest.mark.slow
+def test_a_host_refuses_to_build_something_else(tmp_path: Path) -> None:
+    samples = StoredSamples("validation", "none", ())
+    other = Assignment(write_study(tmp_path), MeasurementSettings(), samples, "another")
+    refuses = pytest.raises(WorkloadError, match="the host here would build something else")
+    with closing(Studies("here", 1)) as studies, refuses:
+        studies.executor(other)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from paretune.runners.execute import fleet_host
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.fleet_host import Assignment, slot_of
 from paretune.runners.execute.job import Job
+from paretune.runners.execute.local_executor import what_builds_depend_on
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
@@ -67,7 +68,11 @@ class Fleet:
                 "and hosts with `paretune worker --scheduler ADDRESS`"
             ) from error
         self.scheduler = scheduler
-        self.device = self._chosen(device)
+        try:
+            self.device = self._chosen(device)
+        except StudyError:
+            self.client.close()
+            raise
 
     def __enter__(self) -> Fleet:
         return self
@@ -81,12 +86,34 @@ class Fleet:
         return bool(self.client.status != "running")
 
     def offered(self) -> dict[str, int]:
-        """Return how many jobs each slot takes at once, over all hosts."""
+        """Return how many jobs each slot takes at once, over all hosts.
+
+        Raises:
+            StudyError: If the scheduler has gone, or two hosts offer a device of the same name.
+        """
         found: dict[str, int] = {}
-        for worker in self.client.scheduler_info(n_workers=-1)["workers"].values():
+        for worker in self._hosts().values():
             for slot, count in worker["resources"].items():
                 found[slot] = found.get(slot, 0) + int(count)
+        if twice := [slot for slot, count in found.items() if slot != BUILD and count > 1]:
+            raise StudyError(
+                f"{found[twice[0]]} hosts of the fleet offer {twice[0]}: a study must be measured "
+                "on one device; give each a name of its own, paretune worker --device NAME"
+            )
         return found
+
+    def _hosts(self) -> dict[str, Any]:
+        try:
+            if self.client.status == "running":
+                found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+                return found
+            why = self.client.status
+        except (OSError, TimeoutError) as error:
+            why = str(error)
+        raise StudyError(
+            f"the scheduler at {self.scheduler} has gone ({why}): start it again, then its hosts, "
+            "then the same command, which continues"
+        )
 
     def machine(self) -> dict[str, str]:
         """Return what describes the machine that measures."""
@@ -101,9 +128,8 @@ class Fleet:
         return task.result()
 
     def _host(self) -> str:
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
         slot = slot_of(self.device)
-        hosts = [name for name, each in workers.items() if slot in each["resources"]]
+        hosts = [name for name, each in self._hosts().items() if slot in each["resources"]]
         if not hosts:
             raise StudyError(self.missing(slot))
         return str(hosts[0])
@@ -120,13 +146,10 @@ class Fleet:
     def _chosen(self, device: str | None) -> str:
         names = sorted(slot[len(slot_of("")) :] for slot in self.offered() if slot != BUILD)
         if device is None and len(names) > 1:
-            self.client.close()
             raise StudyError(f"the fleet has several devices: choose one, --device {names[0]}")
         wanted = device or next(iter(names), "NAME")
         if lacking := [s for s in (BUILD, slot_of(wanted)) if s not in self.offered()]:
-            message = self.missing(lacking[0])
-            self.client.close()
-            raise StudyError(message)
+            raise StudyError(self.missing(lacking[0]))
         return wanted
 
 
@@ -141,7 +164,10 @@ class DaskExecutor:
 
     def __init__(self, fleet: Fleet, study: Path, evaluator: Evaluator) -> None:
         self._fleet = fleet
-        self._assignment = Assignment(study.resolve(), evaluator.settings, evaluator.samples)
+        building = what_builds_depend_on(evaluator.fingerprint)
+        self._assignment = Assignment(
+            study.resolve(), evaluator.settings, evaluator.samples, building
+        )
         self._store = evaluator.store
         self._outcomes = Outcomes(evaluator.store)
         self._sites: dict[str, Site] = {}
@@ -248,11 +274,6 @@ class DaskExecutor:
         Raises:
             StudyError: If the scheduler has gone.
         """
-        if self._fleet.is_lost:
-            raise StudyError(
-                f"the scheduler at {self._fleet.scheduler} has gone: start it again, then its "
-                "hosts, then the same command, which continues"
-            )
         offered, now = self._fleet.offered(), time.monotonic()
         for future, _, slot in self._under_way.values():
             if slot in offered:

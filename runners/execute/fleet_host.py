@@ -37,17 +37,19 @@ class Assignment:
         study: The study file, at the same place on every machine.
         settings: How much to measure.
         samples: What it measures on.
+        building: Digest of what builds depend on: the host refuses to build from anything else.
     """
 
     study: Path
     settings: MeasurementSettings
     samples: StoredSamples
+    building: str
 
     @property
     def key(self) -> str:
         """Digest of all of it."""
         how = {"settings": asdict(self.settings), "samples": asdict(self.samples)}
-        return digest({"study": str(self.study), **how})
+        return digest({"study": str(self.study), "building": self.building, **how})
 
 
 class FleetHost:

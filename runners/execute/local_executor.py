@@ -23,6 +23,15 @@ from paretune.spaces import RunSpec, digest
 _DEVICE = "device:"
 
 
+def what_builds_depend_on(workload: str) -> str:
+    """Return the digest of all that builds depend on: the workload and the stages' versions.
+
+    Args:
+        workload: The workload's fingerprint.
+    """
+    return digest({"workload": workload, "stages": stage_versions()})
+
+
 class LocalExecutor:
     """Builds in the workers of a pool, and measures in the thread that waits.
 
@@ -45,7 +54,6 @@ class LocalExecutor:
     def site(self, run: RunSpec) -> Site:
         """Return where candidates with this run are built and measured (see :class:`Executor`)."""
         evaluator = self._evaluator
-        building = {"workload": evaluator.fingerprint, "stages": stage_versions()}
         measuring = {
             "workload": evaluator.fingerprint,
             "quality": evaluator.quality_metric,
@@ -57,7 +65,7 @@ class LocalExecutor:
             evaluator.formats(run),
             _DEVICE + self._device(run),
             evaluator.samples,
-            digest(building),
+            what_builds_depend_on(evaluator.fingerprint),
             digest(measuring),
         )
 

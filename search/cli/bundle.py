@@ -11,12 +11,11 @@ from typing import Any, get_args
 import click
 
 from paretune.runners.metric import Percentile
+from paretune.search.cli.study import study_argument
 
 
 @click.command()
-@click.argument(
-    "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
-)
+@study_argument
 @click.option(
     "--max-latency-ms",
     type=click.FloatRange(min=0, min_open=True),

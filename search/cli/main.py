@@ -14,15 +14,14 @@ from paretune.search.cli import bundle as cli_bundle
 from paretune.search.cli import fleet as cli_fleet
 from paretune.search.cli import init as cli_init
 from paretune.search.cli import model as cli_model
+from paretune.search.cli import results as cli_results
 from paretune.search.cli import review as cli_review
 from paretune.search.cli.error_group import ErrorGroup
 from paretune.search.cli.inputs import input_options
 from paretune.search.cli.interruption import interruptible
+from paretune.search.cli.study import study_argument
 from paretune.search.cli.wish import wish_options
 
-_STUDY = click.argument(
-    "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
-)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 @main.command()
-@_STUDY
+@study_argument
 @click.option(
     "--trials", type=click.IntRange(min=1), help="Trials in the whole study, the baseline included."
 )
@@ -186,7 +185,7 @@ def search(
 
 
 @main.command()
-@_STUDY
+@study_argument
 @click.option(
     "--hours",
     type=click.FloatRange(min=0, min_open=True),
@@ -215,104 +214,6 @@ def confirm(study: Path, hours: float | None, scheduler: str | None, device: str
 
 
 @main.command()
-@_STUDY
-def status(study: Path) -> None:
-    """Show the progress of STUDY: trials, failures, seconds per stage, hypervolume."""
-    from collections import Counter
-
-    from rich.markup import escape
-
-    from paretune.search.record.words import format_metric
-    from paretune.search.review.console import console, failure_table
-    from paretune.search.study import api
-
-    history = api.status(study)
-    spent: Counter[str] = Counter()
-    times: Counter[str] = Counter()
-    for record in history.records:
-        spent.update(record.stage_seconds)
-        times.update(record.stage_seconds.keys())
-    console.print(
-        f"{len(history.records)} trials: {len(history.measured)} measured, "
-        f"{len(history.skipped)} skipped, {len(history.failed)} failed, "
-        f"{len(history.frontier)} on the frontier"
-    )
-    if history.confirmed:
-        console.print(
-            f"{len(history.confirmed)} points measured again, {len(history.published)} published"
-        )
-    elif history.frontier:
-        path = escape(quote(str(study)))
-        console.print(f"not confirmed yet: finish the search, or run `paretune confirm {path}`")
-    if history.reference is not None:
-        ends = zip(history.objectives, history.reference, strict=True)
-        at = [f"{o.metric} {format_metric(o.metric, o.value(end))}" for o, end in ends]
-        console.print(f"hypervolume {history.hypervolume:.4f} (log scale, from {', '.join(at)})")
-    for stage, seconds in spent.most_common():
-        count = times[stage]
-        console.print(f"  {stage:<14} {seconds:8.1f} s  ({count} ×, {seconds / count:.2f} s each)")
-    saved = sum(record.saved_seconds for record in history.records)
-    console.print(f"stages found in the store instead of run again: {saved:.1f} s saved")
-    canaries = [record.measurement.canary_ms for record in history.measured if record.measurement]
-    if canaries:
-        drift = max(canaries) / min(canaries) - 1
-        console.print(f"speed of the machine itself: {drift:.0%} slower at its slowest trial")
-    if history.failed:
-        console.print(failure_table(history))
-
-
-@main.command()
-@_STUDY
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    help="How to print it.",
-)
-@click.option(
-    "--searched", is_flag=True, help="Print the search's own frontier, by unconfirmed values."
-)
-@click.option(
-    "--plot", type=click.Path(path_type=Path), help="Also write an interactive HTML plot here."
-)
-def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
-    """Print the published frontier of STUDY, with each point's gains against the baseline.
-
-    Published points were measured again at the end of a search, on the test split. Before that, and
-    with --searched, the command prints the search's own frontier: the best of many brief
-    measurements, which is partly luck. All formats hold the same rows and values.
-    """
-    import csv
-    import json
-
-    from paretune.search.review.frontier_rows import flat_values, frontier_rows, row_values
-    from paretune.search.study import api
-
-    history = api.status(study)
-    rows = frontier_rows(history, searched=searched)
-    if form == "json":
-        click.echo(json.dumps([row_values(row, history) for row in rows], indent=2))
-    elif form == "csv":
-        flat = [flat_values(row, history) for row in rows]
-        writer = csv.DictWriter(sys.stdout, list(flat[0]) if flat else ["trial"])
-        writer.writeheader()
-        writer.writerows(flat)
-    else:
-        from paretune.search.review.console import console
-        from paretune.search.review.frontier_table import frontier_table
-
-        console.print(frontier_table(history, searched=searched))
-    if plot:
-        from paretune.search.configure.study_file import read_study_file
-        from paretune.search.review.plot import pareto_figure, write_html
-
-        name = read_study_file(study).name
-        write_html(pareto_figure(history, name, searched=searched), plot)
-        click.echo(f"wrote {plot}", err=True)
-
-
-@main.command()
 @click.option("--slow", is_flag=True, help="Also try those whose first call takes minutes.")
 def devices(slow: bool) -> None:
     """Try every execution provider; say which run here, and why the others do not."""
@@ -326,6 +227,8 @@ def devices(slow: bool) -> None:
 
 main.add_command(cli_init.init)
 main.add_command(cli_fleet.worker)
+main.add_command(cli_results.status)
+main.add_command(cli_results.frontier)
 main.add_command(cli_review.ui)
 main.add_command(cli_review.sync)
 main.add_command(cli_review.doctor)

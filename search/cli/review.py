@@ -7,13 +7,11 @@ from pathlib import Path
 
 import click
 
-_STUDY = click.argument(
-    "study", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml")
-)
+from paretune.search.cli.study import study_argument
 
 
 @click.command()
-@_STUDY
+@study_argument
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(study: Path, port: int) -> None:
     """Open the MLflow UI with STUDY's runs, on this machine only (127.0.0.1)."""
@@ -35,7 +33,7 @@ def ui(study: Path, port: int) -> None:
 
 
 @click.command()
-@_STUDY
+@study_argument
 def sync(study: Path) -> None:
     """Bring MLflow up to date with STUDY's storage, the source of truth.
 
@@ -48,7 +46,7 @@ def sync(study: Path) -> None:
 
 
 @click.command()
-@_STUDY
+@study_argument
 def doctor(study: Path) -> None:
     """Check everything that STUDY wrote for completeness and consistency; change nothing.
 
@@ -73,7 +71,7 @@ def doctor(study: Path) -> None:
 
 
 @click.command()
-@_STUDY
+@study_argument
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -10,13 +10,13 @@ from pathlib import Path
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.fleet_host import Assignment, FleetHost, as_plugin, slot_of
-from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.local_executor import LocalExecutor, what_builds_depend_on
 from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.search.study.build_workers import worker_settings
 from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.parts import study_evaluator
-from paretune.spaces import StudyError
+from paretune.spaces import StudyError, WorkloadError
 
 _QUIET = {
     # Dask looks at its threads every 10 ms and at its machine every 500: not on cores that time.
@@ -46,7 +46,12 @@ class Studies:
         self._owning = ExitStack()
 
     def executor(self, assignment: Assignment) -> LocalExecutor:
-        """Return an executor that does a study's jobs."""
+        """Return an executor that does a study's jobs.
+
+        Raises:
+            WorkloadError: If the workload here is not that of the search, or another release of
+                Paretune would build it.
+        """
         file = assignment.study
         if file not in self._open:
             study = OpenStudy(file)
@@ -56,6 +61,12 @@ class Studies:
             self._owning.enter_context(pool)
             self._open[file] = pool, study_evaluator(study, pool.service, pool.describe())
         pool, evaluator = self._open[file]
+        if what_builds_depend_on(evaluator.fingerprint) != assignment.building:
+            raise WorkloadError(
+                f"the host {self._name} would build something else: the workload of {file} has "
+                "changed, or differs there in its code, its data or its packages, or Paretune has "
+                "another version. Make them equal, and start the host again"
+            )
         return LocalExecutor(pool, evaluator.on(assignment.samples, assignment.settings))
 
     def close(self) -> None:

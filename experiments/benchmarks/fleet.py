@@ -1,0 +1,120 @@
+"""Benchmark: how much of a night do more build hosts save?
+
+    python experiments/benchmarks/fleet.py [--hosts 1 2 4] [--trainings 8] [--seconds 20]
+
+A scheduler, some hosts that build and one that measures run on this machine, as on a fleet: each is
+a process of its own with cores that it need not share (leases of its own). A study of students runs
+on them, whose trainings sleep for so many seconds: so that what is timed is the fleet's own doing,
+and not this machine's cores. Printed: the time of the search with each number of hosts, how many
+times as fast as with the first number that is, and what share of the hosts it used.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import yaml
+from distributed import Client, LocalCluster
+
+WORKLOAD = '''
+import os, time
+import numpy as np
+from torch import nn
+from paretune import Data, Split, Workload
+
+
+class Sleeping(Workload):
+    """Students that differ in nothing but their names, whose trainings sleep."""
+
+    def models(self):
+        students = {f"student{n}": lambda: nn.Linear(8, 4) for n in range(TRAININGS)}
+        return {"reference": lambda: nn.Linear(8, 4), **students}
+
+    def data(self):
+        inputs = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+        split = Split(inputs, inputs[:, :4].argmax(1))
+        return Data(split, split, split, split)
+
+    def train(self, model, data, *, epochs, peak_learning_rate, seed):
+        time.sleep(SECONDS * epochs / self.recipe().distill_epochs)
+        return []
+'''
+
+
+def main() -> int:
+    """Print a row per number of hosts."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--hosts", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--trainings", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    print(f"{options.trainings} trainings of {options.seconds:g} s, one device")
+    print(f"{'build hosts':>11} {'search s':>9} {'speed':>6} {'efficiency':>11}", flush=True)
+    first: tuple[int, float] | None = None
+    for hosts in options.hosts:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = searched(Path(folder), hosts, options.trainings, options.seconds)
+        first = first or (hosts, seconds)
+        speed = first[1] / seconds
+        efficiency = speed * first[0] / hosts
+        print(f"{hosts:>11} {seconds:>9.1f} {speed:>5.2f}× {efficiency:>11.0%}", flush=True)
+    return 0
+
+
+def searched(folder: Path, hosts: int, trainings: int, seconds: float) -> float:
+    """Return the seconds that a search takes, from the command to its end."""
+    text = WORKLOAD.replace("TRAININGS", str(trainings)).replace("SECONDS", str(seconds))
+    (folder / "workload.py").write_text(text, "utf-8")
+    students = [f"student{n}" for n in range(trainings)]
+    study = {
+        "name": "fleet",
+        "workload": "workload.py:Sleeping",
+        "space": {"student": ["reference", *students], "quantization": ["fp32"]},
+        "budget": {"trials": trainings + 1},
+        "confirmation": {"enabled": False},
+        "tracking": False,
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(study), "utf-8")
+    with ExitStack() as running:
+        cluster = running.enter_context(
+            LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=":0")
+        )
+        address = cluster.scheduler_address
+        for number in range(hosts):
+            running.enter_context(host(folder, address, f"builder{number}", "--builds", "1"))
+        running.enter_context(host(folder, address, "board", "--device", "board"))
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(hosts + 1, 120)
+        started = time.monotonic()
+        command = [sys.executable, "-m", "paretune", "search", folder / "study.yaml"]
+        done = subprocess.run(
+            [*command, "--scheduler", address], capture_output=True, text=True, check=False
+        )
+        took = time.monotonic() - started
+        if done.returncode:
+            raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
+    return took
+
+
+@contextmanager
+def host(folder: Path, address: str, name: str, *offer: str) -> Iterator[None]:
+    """Run `paretune worker` meanwhile."""
+    command = [sys.executable, "-m", "paretune", "worker", "--scheduler", address, "--name", name]
+    leases = os.environ | {"PARETUNE_LEASES": str(folder / name)}
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen([*command, *offer], stdout=log, stderr=log, env=leases)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
