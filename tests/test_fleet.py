@@ -14,8 +14,9 @@ from conftest import QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, w
 
 from paretune.runners.build.built import Built
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.dask_executor import DaskExecutor, Fleet
+from paretune.runners.execute.dask_executor import DaskExecutor
 from paretune.runners.execute.executor import BUILD
+from paretune.runners.execute.fleet import Fleet
 from paretune.runners.execute.fleet_host import Assignment, FleetHost
 from paretune.runners.execute.job import Build, Missing
 from paretune.runners.measure.stored_samples import StoredSamples
@@ -65,7 +66,7 @@ def host(address: str, name: str, folder: Path, *offer: str) -> Iterator[subproc
 def test_a_scheduler_that_does_not_answer_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paretune.runners.execute.dask_executor._CONNECT_S", 1.0)
+    monkeypatch.setattr("paretune.runners.execute.fleet.CONNECT_S", 1.0)
     study = write_study(tmp_path)
     done = run_paretune("search", study, "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 1 and "no scheduler answers at tcp://127.0.0.1:1" in done.stderr
@@ -86,6 +87,15 @@ def test_what_no_host_offers_is_said() -> None:
     twice = "2 hosts of the fleet offer device:a"
     with scheduler(BUILD, "device:a", hosts=2) as address, pytest.raises(StudyError, match=twice):
         Fleet(address)
+
+
+def test_hosts_are_shown() -> None:
+    with scheduler("device:jetson", hosts=1) as address:
+        done = run_paretune("fleet", "--scheduler", address)
+    assert done.returncode == 0, done.stderr
+    assert "device:jetson" in done.stdout and "nothing" in done.stdout
+    with scheduler() as address:
+        assert "no hosts yet" in run_paretune("fleet", "--scheduler", address).stdout
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:

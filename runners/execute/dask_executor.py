@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from paretune.runners.execute import fleet_host
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
-from paretune.runners.execute.fleet_host import Assignment, slot_of
+from paretune.runners.execute.fleet import Fleet
+from paretune.runners.execute.fleet_host import Assignment
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.local_executor import what_builds_depend_on
 from paretune.runners.execute.outcome import Outcome
@@ -28,9 +29,6 @@ from paretune.spaces import RunSpec, StudyError
 if TYPE_CHECKING:
     import distributed
 
-_CONNECT_S = 10.0
-"""Seconds within which a scheduler answers. Chosen by judgement."""
-
 _GONE_S = 60.0
 """Seconds for which a slot may have no host before its jobs are given up: a host that was started
 again is back by then. Chosen by judgement.
@@ -38,119 +36,6 @@ again is back by then. Chosen by judgement.
 
 _LOOK_S = 1.0
 """Seconds between looks at the hosts. Chosen by judgement."""
-
-
-class Fleet:
-    """A connection to a scheduler and the device of its hosts that a study measures on.
-
-    Args:
-        scheduler: The scheduler's address, such as ``tcp://10.0.0.5:8786``.
-        device: The device's name; may be left out if the hosts have only one.
-
-    Raises:
-        StudyError: If the scheduler does not answer, or no host offers what a study needs.
-    """
-
-    def __init__(self, scheduler: str, device: str | None = None) -> None:
-        try:
-            import distributed
-        except ImportError as error:
-            raise StudyError(
-                "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
-            ) from error
-        try:
-            self.client: distributed.Client = distributed.Client(
-                scheduler, timeout=_CONNECT_S, set_as_default=False
-            )
-        except (OSError, TimeoutError, ValueError) as error:
-            raise StudyError(
-                f"no scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, "
-                "and hosts with `paretune worker --scheduler ADDRESS`"
-            ) from error
-        self.scheduler = scheduler
-        try:
-            self.device = self._chosen(device)
-        except StudyError:
-            self.client.close()
-            raise
-
-    def __enter__(self) -> Fleet:
-        return self
-
-    def __exit__(self, *ended: object) -> None:
-        self.client.close()
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the scheduler has gone."""
-        return bool(self.client.status != "running")
-
-    def offered(self) -> dict[str, int]:
-        """Return how many jobs each slot takes at once, over all hosts.
-
-        Raises:
-            StudyError: If the scheduler has gone, or two hosts offer a device of the same name.
-        """
-        found: dict[str, int] = {}
-        for worker in self._hosts().values():
-            for slot, count in worker["resources"].items():
-                found[slot] = found.get(slot, 0) + int(count)
-        if twice := [slot for slot, count in found.items() if slot != BUILD and count > 1]:
-            raise StudyError(
-                f"{found[twice[0]]} hosts of the fleet offer {twice[0]}: a study must be measured "
-                "on one device; give each a name of its own, paretune worker --device NAME"
-            )
-        return found
-
-    def _hosts(self) -> dict[str, Any]:
-        try:
-            if self.client.status == "running":
-                found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
-                return found
-            why = self.client.status
-        except (OSError, TimeoutError) as error:
-            why = str(error)
-        raise StudyError(
-            f"the scheduler at {self.scheduler} has gone ({why}): start it again, then its hosts, "
-            "then the same command, which continues"
-        )
-
-    def machine(self) -> dict[str, str]:
-        """Return what describes the machine that measures."""
-        found: dict[str, str] = self.on_device(fleet_host.machine)
-        return found
-
-    def on_device(self, ask: Any, *arguments: Any) -> Any:
-        """Return what a function says on the host of the device."""
-        task = self.client.submit(
-            ask, *arguments, pure=False, workers=[self._host()], allow_other_workers=False
-        )
-        return task.result()
-
-    def _host(self) -> str:
-        slot = slot_of(self.device)
-        hosts = [name for name, each in self._hosts().items() if slot in each["resources"]]
-        if not hosts:
-            raise StudyError(self.missing(slot))
-        return str(hosts[0])
-
-    def missing(self, slot: str) -> str:
-        """Return an error message about a slot that no host offers."""
-        option = "--builds 1" if slot == BUILD else f"--device {slot.partition(':')[2]}"
-        return (
-            f"no host of the fleet at {self.scheduler} offers {slot}; on offer: "
-            f"{', '.join(sorted(self.offered())) or 'nothing'}. Start a host: paretune worker "
-            f"--scheduler {self.scheduler} {option}"
-        )
-
-    def _chosen(self, device: str | None) -> str:
-        names = sorted(slot[len(slot_of("")) :] for slot in self.offered() if slot != BUILD)
-        if device is None and len(names) > 1:
-            raise StudyError(f"the fleet has several devices: choose one, --device {names[0]}")
-        wanted = device or next(iter(names), "NAME")
-        if lacking := [s for s in (BUILD, slot_of(wanted)) if s not in self.offered()]:
-            raise StudyError(self.missing(lacking[0]))
-        return wanted
 
 
 class DaskExecutor:

@@ -61,3 +61,19 @@ def worker(scheduler: str, builds: int, device: str | None, name: str) -> None:
     if not builds and not device:
         raise click.UsageError("give --builds N, --device NAME, or both")
     work(scheduler, name, builds, device)
+
+
+@click.command()
+@click.option("--scheduler", required=True, metavar="ADDRESS", help="tcp://HOST:8786.")
+def fleet(scheduler: str) -> None:
+    """Show the hosts of a fleet: what each offers, and what it does now."""
+    from paretune.runners.execute.fleet import hosts
+    from paretune.search.review.console import console, fleet_table
+
+    found = hosts(scheduler)
+    console.print(fleet_table(found))
+    if not found:
+        console.print(
+            f"no hosts yet; start one: paretune worker --scheduler {scheduler} --builds 1",
+            soft_wrap=True,
+        )

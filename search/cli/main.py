@@ -227,6 +227,7 @@ def devices(slow: bool) -> None:
 
 main.add_command(cli_init.init)
 main.add_command(cli_fleet.worker)
+main.add_command(cli_fleet.fleet)
 main.add_command(cli_results.status)
 main.add_command(cli_results.frontier)
 main.add_command(cli_review.ui)

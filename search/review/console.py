@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from paretune.runners.execute.fleet import HostState
 from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.metric import metric_of
 from paretune.runners.runtimes.devices import Device
@@ -151,6 +152,26 @@ def device_table(devices: Sequence[Device]) -> Table:
     for device in devices:
         mark = "[green]yes[/]" if device.works else "[red]no[/]"
         table.add_row(mark, device.runner, device.execution_provider, escape(device.detail))
+    return table
+
+
+def fleet_table(hosts: Sequence[HostState]) -> Table:
+    """Return the hosts of a fleet, with what they offer and do, as a table."""
+    table = Table()
+    for name in ("host", "offers", "does now", "processor", "cores"):
+        table.add_column(name, overflow="fold")
+    for host in hosts:
+        offers = ", ".join(
+            slot if count == 1 else f"{slot} × {count}" for slot, count in host.offers.items()
+        )
+        machine = host.machine
+        table.add_row(
+            escape(host.name),
+            escape(offers),
+            ", ".join(host.jobs) or "nothing",
+            escape(machine["processor"]),
+            machine["cores"],
+        )
     return table
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
+from paretune.runners.execute.fleet import NO_DASK
 from paretune.runners.execute.fleet_host import Assignment, FleetHost, as_plugin, slot_of
 from paretune.runners.execute.local_executor import LocalExecutor, what_builds_depend_on
 from paretune.runners.execute.training_cards import training_cards
@@ -90,9 +91,7 @@ def work(scheduler: str, name: str, builds: int, device: str | None) -> None:
         import dask
         import distributed
     except ImportError as error:
-        raise StudyError(
-            "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
-        ) from error
+        raise StudyError(NO_DASK) from error
     dask.config.set(_QUIET)
     slots = ({BUILD: builds} if builds else {}) | ({slot_of(device): 1} if device else {})
     studies = Studies(name, builds)

@@ -1,0 +1,182 @@
+"""A fleet: the hosts that a Dask scheduler knows, and the device that a study measures on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paretune.runners.execute import fleet_host
+from paretune.runners.execute.executor import BUILD
+from paretune.runners.execute.fleet_host import slot_of
+from paretune.spaces import StudyError
+
+if TYPE_CHECKING:
+    import distributed
+
+CONNECT_S = 10.0
+"""Seconds within which a scheduler answers. Chosen by judgement."""
+
+NO_DASK = "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
+"""What is said where Dask is not installed."""
+
+
+@dataclass(frozen=True)
+class HostState:
+    """A host of a fleet, now.
+
+    Attributes:
+        name: Its name.
+        offers: How many jobs each of its slots takes at once.
+        machine: What describes the machine (see :func:`paretune.runners.environment.fingerprint`).
+        jobs: The kinds of jobs that it is doing or that wait there.
+    """
+
+    name: str
+    offers: dict[str, int]
+    machine: dict[str, str]
+    jobs: tuple[str, ...]
+
+
+def connected(scheduler: str) -> distributed.Client:
+    """Return a client of a scheduler.
+
+    Raises:
+        StudyError: If Dask is not installed, or the scheduler does not answer.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise StudyError(
+            "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
+        ) from error
+    try:
+        client: distributed.Client = distributed.Client(
+            scheduler, timeout=CONNECT_S, set_as_default=False
+        )
+    except (OSError, TimeoutError, ValueError) as error:
+        raise StudyError(
+            f"no scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, "
+            "and hosts with `paretune worker --scheduler ADDRESS`"
+        ) from error
+    return client
+
+
+def hosts(scheduler: str) -> list[HostState]:
+    """Return the hosts of a fleet, by name.
+
+    Raises:
+        StudyError: If the scheduler does not answer.
+    """
+    with connected(scheduler) as client:
+        known = client.scheduler_info(n_workers=-1)["workers"]
+        machines = client.run(fleet_host.machine)
+        doing = client.processing()
+    found = [
+        HostState(
+            str(each["name"]),
+            {slot: int(count) for slot, count in each["resources"].items()},
+            machines[address],
+            tuple(sorted(str(key).partition("-")[0] for key in doing.get(address, ()))),
+        )
+        for address, each in known.items()
+    ]
+    return sorted(found, key=lambda host: host.name)
+
+
+class Fleet:
+    """A connection to a scheduler and the device of its hosts that a study measures on.
+
+    Args:
+        scheduler: The scheduler's address, such as ``tcp://10.0.0.5:8786``.
+        device: The device's name; may be left out if the hosts have only one.
+
+    Raises:
+        StudyError: If the scheduler does not answer, or no host offers what a study needs.
+    """
+
+    def __init__(self, scheduler: str, device: str | None = None) -> None:
+        self.client = connected(scheduler)
+        self.scheduler = scheduler
+        try:
+            self.device = self._chosen(device)
+        except StudyError:
+            self.client.close()
+            raise
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.client.close()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the scheduler has gone."""
+        return bool(self.client.status != "running")
+
+    def offered(self) -> dict[str, int]:
+        """Return how many jobs each slot takes at once, over all hosts.
+
+        Raises:
+            StudyError: If the scheduler has gone, or two hosts offer a device of the same name.
+        """
+        found: dict[str, int] = {}
+        for worker in self._hosts().values():
+            for slot, count in worker["resources"].items():
+                found[slot] = found.get(slot, 0) + int(count)
+        if twice := [slot for slot, count in found.items() if slot != BUILD and count > 1]:
+            raise StudyError(
+                f"{found[twice[0]]} hosts of the fleet offer {twice[0]}: a study must be measured "
+                "on one device; give each a name of its own, paretune worker --device NAME"
+            )
+        return found
+
+    def _hosts(self) -> dict[str, Any]:
+        try:
+            if self.client.status == "running":
+                found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+                return found
+            why = self.client.status
+        except (OSError, TimeoutError) as error:
+            why = str(error)
+        raise StudyError(
+            f"the scheduler at {self.scheduler} has gone ({why}): start it again, then its hosts, "
+            "then the same command, which continues"
+        )
+
+    def machine(self) -> dict[str, str]:
+        """Return what describes the machine that measures."""
+        found: dict[str, str] = self.on_device(fleet_host.machine)
+        return found
+
+    def on_device(self, ask: Any, *arguments: Any) -> Any:
+        """Return what a function says on the host of the device."""
+        task = self.client.submit(
+            ask, *arguments, pure=False, workers=[self._host()], allow_other_workers=False
+        )
+        return task.result()
+
+    def _host(self) -> str:
+        slot = slot_of(self.device)
+        hosts = [name for name, each in self._hosts().items() if slot in each["resources"]]
+        if not hosts:
+            raise StudyError(self.missing(slot))
+        return str(hosts[0])
+
+    def missing(self, slot: str) -> str:
+        """Return an error message about a slot that no host offers."""
+        option = "--builds 1" if slot == BUILD else f"--device {slot.partition(':')[2]}"
+        return (
+            f"no host of the fleet at {self.scheduler} offers {slot}; on offer: "
+            f"{', '.join(sorted(self.offered())) or 'nothing'}. Start a host: paretune worker "
+            f"--scheduler {self.scheduler} {option}"
+        )
+
+    def _chosen(self, device: str | None) -> str:
+        names = sorted(slot[len(slot_of("")) :] for slot in self.offered() if slot != BUILD)
+        if device is None and len(names) > 1:
+            raise StudyError(f"the fleet has several devices: choose one, --device {names[0]}")
+        wanted = device or next(iter(names), "NAME")
+        if lacking := [s for s in (BUILD, slot_of(wanted)) if s not in self.offered()]:
+            raise StudyError(self.missing(lacking[0]))
+        return wanted
