@@ -17,7 +17,7 @@ from uuid import uuid4
 from paretune.runners.execute import fleet_host
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.fleet import Fleet
-from paretune.runners.execute.fleet_host import Assignment
+from paretune.runners.execute.fleet_host import Assignment, slot_of
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.local_executor import what_builds_depend_on
 from paretune.runners.execute.outcome import Outcome
@@ -76,7 +76,8 @@ class DaskExecutor:
         known = self._under_way.get(key)
         if known is not None and not known[0].done():
             return known[0]
-        if isinstance(job, ON_DEVICE) == (slot == BUILD) or not self.capacity(slot):
+        # Its host may be away for a moment: wait() gives up if it stays away.
+        if slot != (slot_of(self._fleet.device) if isinstance(job, ON_DEVICE) else BUILD):
             raise ValueError(f"a {type(job).__name__} cannot be done in a slot {slot!r}")
         future: Future[Outcome] = Future()
         if (kept := self._outcomes.kept(job)) is not None:
