@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,3 +168,52 @@ def test_the_job_of_a_host_that_is_killed_is_done_by_another(tmp_path: Path) -> 
                     while not future.done():
                         executor.wait(1.0)
     assert isinstance(future.result().value, Built)
+
+
+@pytest.mark.slow
+def test_a_search_whose_scheduler_dies_says_so_and_goes_on_later(tmp_path: Path) -> None:
+    study = write_study(tmp_path, space=TINY_SPACE)
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    for is_last in (False, True):
+        with (
+            scheduler_process(address, tmp_path) as serving,
+            host(address, "both", tmp_path, "--builds", "1", "--device", "board"),
+        ):
+            with distributed.Client(address, set_as_default=False, timeout=60) as client:
+                client.wait_for_workers(1, 60)
+            command = ["search", study, "--scheduler", address, "--trials", "6"]
+            search = subprocess.Popen(
+                [sys.executable, "-m", "paretune", *map(str, command)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            if not is_last:
+                wait_until(lambda: is_started(study) and len(load_history(study).records) >= 2, 120)
+                serving.kill()
+            printed, _ = search.communicate(timeout=200)
+            assert search.returncode == (0 if is_last else 1), printed
+            assert is_last or f"the scheduler at {address} has gone" in printed
+    records = load_history(study).records
+    assert len(records) == 6 and not [each for each in records if each.failure]
+
+
+@contextmanager
+def scheduler_process(address: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `dask scheduler` as a person does."""
+    port = address.rpartition(":")[2]
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    options = ["--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+    with (folder / "scheduler.log").open("ab") as log:
+        process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(30)
+
+
+def is_started(study: Path) -> bool:
+    return (study.parent / "results" / "optuna.db").is_file()
