@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -114,10 +115,14 @@ class DaskExecutor:
         tasks = [task for _, task, _ in self._under_way.values()]
         for future, _, _ in self._under_way.values():
             future.cancel()
-        if not self._fleet.is_lost:
+        self._fleet.soon(lambda: self._stop(tasks))
+        self._under_way.clear()
+
+    def _stop(self, tasks: list[distributed.Future[Any]]) -> None:
+        """End tasks on their hosts; a scheduler that has gone has no more of them."""
+        with suppress(Exception):
             self._fleet.client.cancel(tasks, force=True)
             self._fleet.client.run(fleet_host.stop, self._assignment.study)
-        self._under_way.clear()
 
     def close(self, *, kill: bool = False) -> None:
         """Release everything (see :class:`Executor`)."""
@@ -147,8 +152,8 @@ class DaskExecutor:
         except KilledWorker as error:
             words = f"every host that did this job died of it: {error}"
             future.set_result(Outcome(Failure("fleet", FailureKind.CRASH, words)))
-        except CancelledError:
-            future.cancel()
+        except CancelledError:  # not by this executor, which cancels its own future first
+            future.set_exception(StudyError(self._fleet.gone("it dropped a job")))
         except BaseException as error:
             future.set_exception(error)
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,19 +102,20 @@ class Fleet:
         try:
             self.device = self._chosen(device)
         except StudyError:
-            self.client.close()
+            self.soon(self.client.close)
             raise
 
     def __enter__(self) -> Fleet:
         return self
 
     def __exit__(self, *ended: object) -> None:
-        self.client.close()
+        self.soon(self.client.close)
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the scheduler has gone."""
-        return bool(self.client.status != "running")
+    def soon(self, do: Callable[[], object]) -> None:
+        """Do something with the client, but do not wait long for a scheduler that has gone."""
+        thread = threading.Thread(target=do, daemon=True)
+        thread.start()
+        thread.join(CONNECT_S)
 
     def offered(self) -> dict[str, int]:
         """Return how many jobs each slot takes at once, over all hosts.
@@ -139,7 +142,11 @@ class Fleet:
             why = self.client.status
         except (OSError, TimeoutError) as error:
             why = str(error)
-        raise StudyError(
+        raise StudyError(self.gone(why))
+
+    def gone(self, why: str) -> str:
+        """Return an error message about a scheduler that has gone."""
+        return (
             f"the scheduler at {self.scheduler} has gone ({why}): start it again, then its hosts, "
             "then the same command, which continues"
         )
