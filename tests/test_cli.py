@@ -47,6 +47,8 @@ def test_every_command_has_help() -> None:
         "devices",
         "measure",
         "compare",
+        "worker",
+        "fleet",
     }
     for name in main.commands:
         done = run_paretune(name, "--help")

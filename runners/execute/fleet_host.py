@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -133,8 +134,18 @@ class FleetHost:
         while True:
             self._take(_LOOK_S if not self._pending else 0.0)
             for executor in {id(each): each for _, each in self._pending.values()}.values():
-                executor.wait(_LOOK_S)
+                try:
+                    executor.wait(_LOOK_S)
+                except Exception as error:  # such as a lease that cannot be had
+                    self._fail(executor, error)
             self._pending = {each: own for each, own in self._pending.items() if not each.done()}
+
+    def _fail(self, executor: Executor, error: Exception) -> None:
+        """Fail what would wait for ever for an executor that cannot go on."""
+        for future, (_, own) in self._pending.items():
+            if own is executor:
+                with suppress(InvalidStateError):
+                    future.set_exception(error)
 
     def _take(self, timeout_s: float) -> None:
         """Carry out what was asked, in order; wait for the first for so many seconds."""
