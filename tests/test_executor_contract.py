@@ -129,10 +129,10 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         with BuildPool(worker_settings(opened)) as pool:
             evaluator = study_evaluator(opened, pool.service, pool.describe())
             with ExitStack() as fleet:
-                local: Executor = LocalExecutor(pool, evaluator)
+                executor: Executor = LocalExecutor(pool, evaluator)
                 if request.param == "fleet":
-                    local = fleet.enter_context(own_fleet(local, study, evaluator))
-                rig = LocalRig(local, evaluator.store, orders)
+                    executor = fleet.enter_context(own_fleet(executor, study, evaluator))
+                rig = LocalRig(executor, evaluator.store, orders)
                 for name in ("measure", "scored", "launched"):
                     patch.setattr(evaluator, name, rig.spy(getattr(evaluator, name)))
                 yield rig

@@ -116,7 +116,7 @@ class FleetHost:
         self._orders.put(lambda: self._cancel(study))
 
     def _cancel(self, study: Path) -> None:
-        for executor in {id(e): e for own, e in self._pending.values() if own == study}.values():
+        for executor in {executor for own, executor in self._pending.values() if own == study}:
             executor.cancel()
 
     def _executor(self, assignment: Assignment) -> Executor:
@@ -133,7 +133,7 @@ class FleetHost:
     def _work(self) -> None:
         while True:
             self._take(_LOOK_S if not self._pending else 0.0)
-            for executor in {id(each): each for _, each in self._pending.values()}.values():
+            for executor in {executor for _, executor in self._pending.values()}:
                 try:
                     executor.wait(_LOOK_S)
                 except Exception as error:  # such as a lease that cannot be had
