@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,11 @@ from conftest import QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, w
 
 from paretune.runners.build.built import Built
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.dask_executor import DaskExecutor
 from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.fleet import Fleet
-from paretune.runners.execute.fleet_host import Assignment, FleetHost
 from paretune.runners.execute.job import Build, Missing
+from paretune.runners.fleet.dask_executor import DaskExecutor
+from paretune.runners.fleet.fleet import Fleet, connected
+from paretune.runners.fleet.fleet_host import Assignment, FleetHost
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.study.build_workers import worker_settings
@@ -67,11 +67,11 @@ def host(address: str, name: str, folder: Path, *offer: str) -> Iterator[subproc
 def test_a_scheduler_that_does_not_answer_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paretune.runners.execute.fleet.CONNECT_S", 1.0)
+    monkeypatch.setattr("paretune.runners.fleet.fleet.CONNECT_S", 1.0)
     study = write_study(tmp_path)
     done = run_paretune("search", study, "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 1 and "no scheduler answers at tcp://127.0.0.1:1" in done.stderr
-    assert "start one with `dask scheduler`" in done.stderr
+    assert "start one with `paretune fleet start`" in done.stderr
 
 
 def test_what_no_host_offers_is_said() -> None:
@@ -217,3 +217,47 @@ def scheduler_process(address: str, folder: Path) -> Iterator[subprocess.Popen[b
 
 def is_started(study: Path) -> bool:
     return (study.parent / "results" / "optuna.db").is_file()
+
+
+@pytest.mark.slow
+def test_off_this_machine_connections_are_encrypted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = own_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    monkeypatch.setenv("PARETUNE_FLEET_KEYS", str(tmp_path / "keys"))
+    started = run_paretune("fleet", "start", "--host", address)
+    assert started.returncode == 1 and "run `paretune fleet certify`" in started.stderr
+    assert run_paretune("fleet", "certify").returncode == 0
+    assert (tmp_path / "keys" / "key.pem").stat().st_mode & 0o077 == 0
+    again = run_paretune("fleet", "certify")
+    assert again.returncode == 1 and "there are keys in" in again.stderr
+    command = [sys.executable, "-m", "paretune", "fleet", "start", "--host", address, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stdout is not None
+            said = re.search(r"tls://[\d.]+:\d+", serving.stdout.readline())
+            assert said is not None
+            with host(said[0], "board", tmp_path, "--device", "board"):
+                with connected(said[0]) as client:
+                    client.wait_for_workers(1, 60)
+                shown = run_paretune("fleet", "--scheduler", said[0])
+                assert "device:board" in shown.stdout, shown.stderr
+            plain = run_paretune("fleet", "--scheduler", said[0].replace("tls", "tcp"))
+            assert plain.returncode == 1 and "tls:// if it encrypts" in plain.stderr
+            monkeypatch.setenv("PARETUNE_FLEET_KEYS", str(tmp_path / "others"))
+            assert run_paretune("fleet", "certify").returncode == 0
+            stranger = run_paretune("fleet", "--scheduler", said[0])
+            assert stranger.returncode == 1 and "TLS certificate does not match" in stranger.stderr
+        finally:
+            serving.kill()
+
+
+def own_address() -> str | None:
+    """Return an address of this machine that others may reach, if it has one."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe, suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # sends nothing
+        found = str(probe.getsockname()[0])
+        return None if found.startswith("127.") else found
+    return None

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.dask_executor import DaskExecutor
 from paretune.runners.execute.executor import Executor
-from paretune.runners.execute.fleet import Fleet
 from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.fleet.dask_executor import DaskExecutor
+from paretune.runners.fleet.fleet import Fleet
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.search.study.open_study import OpenStudy
 

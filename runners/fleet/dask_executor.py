@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from paretune.runners.execute import fleet_host
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
-from paretune.runners.execute.fleet import Fleet
-from paretune.runners.execute.fleet_host import Assignment, slot_of
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.local_executor import what_builds_depend_on
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.fleet import Fleet
+from paretune.runners.fleet.fleet_host import Assignment, slot_of
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.spaces import RunSpec, StudyError
 

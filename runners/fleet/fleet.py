@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretune.runners.execute import fleet_host
 from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.fleet_host import slot_of
+from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.fleet_host import slot_of
+from paretune.runners.fleet.installed import check_installed
+from paretune.runners.fleet.keys import ENCRYPTED, security
 from paretune.spaces import StudyError
 
 if TYPE_CHECKING:
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 """Seconds within which a scheduler answers. Chosen by judgement."""
-
-NO_DASK = "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
-"""What is said where Dask is not installed."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +44,18 @@ def connected(scheduler: str) -> distributed.Client:
     Raises:
         StudyError: If Dask is not installed, or the scheduler does not answer.
     """
-    try:
-        import distributed
-    except ImportError as error:
-        raise StudyError(
-            "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
-        ) from error
+    check_installed()
+    import distributed
+
     try:
         client: distributed.Client = distributed.Client(
-            scheduler, timeout=CONNECT_S, set_as_default=False
+            scheduler, timeout=CONNECT_S, set_as_default=False, security=security(scheduler)
         )
     except (OSError, TimeoutError, ValueError) as error:
         raise StudyError(
-            f"no scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, "
-            "and hosts with `paretune worker --scheduler ADDRESS`"
+            f"no scheduler answers at {scheduler} ({error}): start one with `paretune fleet "
+            "start`, and hosts with `paretune worker --scheduler ADDRESS`; its address begins with "
+            f"{ENCRYPTED} if it encrypts"
         ) from error
     return client
 
