@@ -1,5 +1,6 @@
 """A fleet: what is missing is said, and a host that dies loses nothing."""
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, write_study
 
+import paretune
 from paretune.runners.build.built import Built
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
@@ -23,10 +25,18 @@ from paretune.runners.fleet.fleet_host import Assignment, FleetHost
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.study.build_workers import worker_settings
+from paretune.search.study.devices import device_files, write_device_files
 from paretune.search.study.fleet_worker import Studies
 from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_evaluator
-from paretune.spaces import BuildSpec, Quantization, StoreError, StudyError, WorkloadError
+from paretune.spaces import (
+    BuildSpec,
+    ConfigError,
+    Quantization,
+    StoreError,
+    StudyError,
+    WorkloadError,
+)
 
 distributed = pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
@@ -115,6 +125,21 @@ def test_a_host_without_the_study_says_where_it_looked(tmp_path: Path) -> None:
     assignment = Assignment(missing, MeasurementSettings(), samples, "")
     with pytest.raises(StoreError, match=f"has no {missing}: the folders of the study"):
         FleetHost(never).perform(assignment, Missing(BuildSpec("reference", 0.0, "fp32")))
+
+
+def test_what_several_devices_need_is_said(tmp_path: Path) -> None:
+    study = write_study(tmp_path, devices=["left", "right"])
+    with pytest.raises(StudyError, match=r"is measured on one device, and .* names left, right"):
+        paretune.run(study, scheduler="tcp://127.0.0.1:1")
+    for command in ("frontier", "pick"):
+        done = run_paretune(command, study, "--for-each-device")
+        assert done.returncode == 2 and "was not searched on several devices" in done.stderr
+    with pytest.raises(ConfigError, match="cannot be part of a file's name"):
+        write_device_files(study, ["a/b"])
+    files = write_device_files(study, ["left", "right", "left"])
+    assert device_files(study) == files and list(files) == ["left", "right"]
+    assert OpenStudy(files["left"]).name == "iris-left"
+    assert OpenStudy(files["left"]).paths.store == OpenStudy(study).paths.store
 
 
 @pytest.mark.slow
@@ -261,3 +286,32 @@ def own_address() -> str | None:
         found = str(probe.getsockname()[0])
         return None if found.startswith("127.") else found
     return None
+
+
+@pytest.mark.slow
+def test_each_of_two_devices_gets_a_frontier_and_a_pick(tmp_path: Path) -> None:
+    study = write_study(tmp_path, space=TINY_SPACE, confirmation=QUICK_CONFIRMATION)
+    with (
+        scheduler() as address,
+        host(address, "builder", tmp_path, "--builds", "1"),
+        host(address, "left", tmp_path, "--device", "left"),
+        host(address, "right", tmp_path, "--device", "right"),
+    ):
+        with connected(address) as client:
+            client.wait_for_workers(3, 60)
+        devices = ["--device", "left", "--device", "right"]
+        done = run_paretune("search", study, "--scheduler", address, *devices, "--trials", "4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left  │ " in done.stdout and "right │ " in done.stdout
+    histories = {each: load_history(tmp_path / f"study.{each}.yaml") for each in ("left", "right")}
+    assert all(len(each.measured) == 4 and each.published for each in histories.values())
+    # What one had built, the other found in the store.
+    stages = [e["key"] for e in OpenStudy(study).store.executions() if e["event"] == "started"]
+    assert len(stages) == len(set(stages))
+    table = run_paretune("frontier", study, "--for-each-device")
+    assert "a frontier per device" in table.stdout and "right" in table.stdout, table.stderr
+    printed = run_paretune("frontier", study, "--for-each-device", "--format", "json")
+    assert {row["device"] for row in json.loads(printed.stdout)} == {"left", "right"}
+    picked = run_paretune("pick", study, "--for-each-device", "--out", tmp_path / "picked")
+    assert picked.returncode == 0, picked.stdout + picked.stderr
+    assert all((tmp_path / "picked" / each / "manifest.json").is_file() for each in histories)

@@ -71,6 +71,13 @@ class DaskExecutor:
         """Return how many jobs a slot takes at once (see :class:`Executor`)."""
         return self._fleet.offered().get(slot, 0)
 
+    def trials_at_once(self) -> int:
+        """Return how many trials keep all slots busy (see :class:`Executor`).
+
+        While the device measures one, all hosts that build have one each.
+        """
+        return self.capacity(BUILD) + 1
+
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see :class:`Executor`)."""
         key = job.key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 """Seconds within which a scheduler answers. Chosen by judgement."""
+
+
+_LOOK_S = 1.0
+"""Seconds for which an answer about the hosts holds: the loop asks many times per second. Chosen by
+judgement.
+"""
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,8 @@ class Fleet:
     def __init__(self, scheduler: str, device: str | None = None) -> None:
         self.client = connected(scheduler)
         self.scheduler = scheduler
+        self._seen: dict[str, Any] = {}
+        self._seen_until = 0.0
         try:
             self.device = self._chosen(device)
         except StudyError:
@@ -132,10 +141,13 @@ class Fleet:
         return found
 
     def _hosts(self) -> dict[str, Any]:
+        if time.monotonic() < self._seen_until:
+            return self._seen
         try:
             if self.client.status == "running":
-                found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
-                return found
+                self._seen = self.client.scheduler_info(n_workers=-1)["workers"]
+                self._seen_until = time.monotonic() + _LOOK_S
+                return self._seen
             why = self.client.status
         except (OSError, TimeoutError) as error:
             why = str(error)

@@ -11,23 +11,34 @@ import click
 _ADDRESS = "The scheduler, tls://HOST:8786 or, without encryption, tcp://HOST:8786."
 
 
-def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which fleet does the work."""
-    scheduler = click.option(
-        "--scheduler",
-        metavar="ADDRESS",
-        is_eager=True,  # before --device, which needs it
-        help="Build and measure on the hosts of a fleet (`paretune worker`), tls://HOST:8786.",
-    )
-    device = click.option(
-        "--device",
-        callback=_needs_scheduler,
-        help="With --scheduler: the device to measure on, if there are several.",
-    )
-    return scheduler(device(command))
+def fleet_options(device: str, *, several: bool = False) -> Callable[..., Any]:
+    """Return what adds the options that say which fleet does the work.
+
+    Args:
+        device: What the device is for, as help.
+        several: Whether there may be several devices.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        scheduler = click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            is_eager=True,  # before --device, which needs it
+            help="Build and measure on the hosts of a fleet (`paretune worker`), tls://HOST:8786.",
+        )
+        named = click.option(
+            "--device",
+            "devices" if several else "device",
+            multiple=several,
+            callback=_needs_scheduler,
+            help=f"With --scheduler: {device}",
+        )
+        return scheduler(named(command))
+
+    return add
 
 
-def _needs_scheduler(context: click.Context, option: click.Parameter, name: str | None) -> Any:
+def _needs_scheduler(context: click.Context, option: click.Parameter, name: Any) -> Any:
     if name and not context.params.get("scheduler"):
         raise click.UsageError("--device needs --scheduler: without a fleet, this machine measures")
     return name
