@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from paretune.runners.build.built import Built
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.job import Build, Missing
+from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.fleet.dask_executor import DaskExecutor
 from paretune.runners.fleet.fleet import Fleet, connected
-from paretune.runners.fleet.fleet_host import Assignment, FleetHost
+from paretune.runners.fleet.fleet_host import Assignment, FleetHost, as_plugin
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.study.build_workers import worker_settings
@@ -315,3 +317,60 @@ def test_each_of_two_devices_gets_a_frontier_and_a_pick(tmp_path: Path) -> None:
     picked = run_paretune("pick", study, "--for-each-device", "--out", tmp_path / "picked")
     assert picked.returncode == 0, picked.stdout + picked.stderr
     assert all((tmp_path / "picked" / each / "manifest.json").is_file() for each in histories)
+
+
+@pytest.mark.slow
+def test_a_job_that_one_host_cannot_do_is_done_by_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = write_study(tmp_path)
+    opened = OpenStudy(study)
+    job = Missing(BuildSpec("reference", 0.0, Quantization.FP32))
+
+    def full(assignment: Assignment) -> LocalExecutor:
+        raise StoreError("no space left")
+
+    with BuildPool(worker_settings(opened)) as pool:
+        evaluator = study_evaluator(opened, pool.service, pool.describe())
+        local = LocalExecutor(pool, evaluator)
+        hosts = {"full": FleetHost(full, "board"), "other": FleetHost(lambda _: local)}
+        for there, is_done in (({"full"}, False), ({"full", "other"}, True)):
+            with (
+                cluster_of({name: hosts[name] for name in there}) as address,
+                Fleet(address) as fleet,
+            ):
+                executor = DaskExecutor(fleet, study, evaluator)
+                # Often enough for Dask to give it to the full one first.
+                for occasion in map(str, range(4)):
+                    future = executor.submit(replace(job, occasion=occasion), BUILD)
+                    while not future.done():
+                        executor.wait(1.0)
+                    if is_done:
+                        assert "export" in future.result().value
+                    else:
+                        with pytest.raises(StoreError, match="no space left"):
+                            future.result()
+    assert "cannot work, so another one does: no space left" in caplog.text
+
+
+@contextmanager
+def cluster_of(hosts: dict[str, FleetHost]) -> Iterator[str]:
+    """Start a scheduler and hosts that build in this process, the first with a device."""
+    workers = {
+        name: {
+            "cls": distributed.Worker,
+            "options": {
+                "name": name,
+                "nthreads": 2,
+                "resources": {BUILD: 1} | ({f"device:{host.device}": 1} if host.device else {}),
+                "plugins": (as_plugin(host),),
+            },
+        }
+        for name, host in hosts.items()
+    }
+    scheduler = {
+        "cls": distributed.Scheduler,
+        "options": {"host": "127.0.0.1", "dashboard_address": ":0"},
+    }
+    with distributed.SpecCluster(workers, scheduler) as cluster:
+        yield cluster.scheduler_address

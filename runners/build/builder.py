@@ -33,7 +33,10 @@ from paretune.spaces import (
 if TYPE_CHECKING:
     from paretune.runners.workload.learning.teacher import Teacher
 
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_OF_THE_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG),
+    *(errno.EIO, errno.ESTALE),  # a disk, or a file server, that has gone
+)
 _NO_MEMORY = "can't allocate memory"
 
 

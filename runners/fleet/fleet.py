@@ -140,6 +140,10 @@ class Fleet:
             )
         return found
 
+    def with_slot(self, slot: str) -> set[str]:
+        """Return the addresses of the hosts that offer a slot."""
+        return {address for address, each in self._hosts().items() if slot in each["resources"]}
+
     def _hosts(self) -> dict[str, Any]:
         if time.monotonic() < self._seen_until:
             return self._seen
@@ -174,10 +178,10 @@ class Fleet:
 
     def _host(self) -> str:
         slot = slot_of(self.device)
-        hosts = [name for name, each in self._hosts().items() if slot in each["resources"]]
+        hosts = self.with_slot(slot)
         if not hosts:
             raise StudyError(self.missing(slot))
-        return str(hosts[0])
+        return min(hosts)
 
     def missing(self, slot: str) -> str:
         """Return an error message about a slot that no host offers."""
