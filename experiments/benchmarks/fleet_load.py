@@ -196,9 +196,8 @@ def main() -> int:
         ms = [spent[quarter] for spent, _ in found]
         held = [memory[quarter] for _, memory in found]
         until = round(each * (quarter + 1) / QUARTERS)
-        print(
-            f"{until:>11} {median(ms):>13.1f} {max(ms):>8.1f} {median(held):>6.0f} {max(held):>8.0f}"
-        )
+        times = f"{median(ms):>13.1f} {max(ms):>8.1f}"
+        print(f"{until:>11} {times} {median(held):>6.0f} {max(held):>8.0f}")
     return int(median(float(np.mean(spent)) for spent, _ in found) > LIMIT_MS)
 
 

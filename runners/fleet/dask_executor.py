@@ -24,7 +24,7 @@ from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.fleet import fleet_host
-from paretune.runners.fleet.fleet import Fleet
+from paretune.runners.fleet.fleet import GONE_S, Fleet
 from paretune.runners.fleet.fleet_host import Assignment, Done, slot_of
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.spaces import ParetuneError, RunSpec, StudyError
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     import distributed
 
 _LOG = logging.getLogger("paretune")
-
-_GONE_S = 60.0
-"""Seconds for which a slot may have no host before its jobs are given up: a host that was started
-again is back by then. Chosen by judgement.
-"""
 
 _LOOK_S = 1.0
 """Seconds between looks at the hosts. Chosen by judgement."""
@@ -223,6 +218,6 @@ class DaskExecutor:
             slot, future = pending.slot, pending.future
             if slot in offered:
                 self._missing_since.pop(slot, None)
-            elif now - self._missing_since.setdefault(slot, now) > _GONE_S and not future.done():
+            elif now - self._missing_since.setdefault(slot, now) > GONE_S and not future.done():
                 future.set_exception(StudyError(self._fleet.missing(slot)))
                 self._ended.set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 CONNECT_S = 10.0
 """Seconds within which a scheduler answers. Chosen by judgement."""
 
+GONE_S = 60.0
+"""Seconds for which a slot may have no host before its jobs are given up: a host that was started
+again is back by then. Chosen by judgement.
+"""
 
 _LOOK_S = 1.0
 """Seconds for which an answer about the hosts holds: the loop asks many times per second. Chosen by
@@ -170,18 +176,30 @@ class Fleet:
         return found
 
     def on_device(self, ask: Any, *arguments: Any) -> Any:
-        """Return what a function says on the host of the device."""
-        task = self.client.submit(
-            ask, *arguments, pure=False, workers=[self._host()], allow_other_workers=False
-        )
-        return task.result()
+        """Return what a function says on the host of the device; wait while it is away.
 
-    def _host(self) -> str:
-        slot = slot_of(self.device)
-        hosts = self.with_slot(slot)
-        if not hosts:
-            raise StudyError(self.missing(slot))
-        return min(hosts)
+        Raises:
+            StudyError: If the scheduler has gone, or the host stays away.
+        """
+        slot, away_since = slot_of(self.device), time.monotonic()
+        while time.monotonic() - away_since < GONE_S:
+            if host := min(self.with_slot(slot), default=None):
+                task = self.client.submit(
+                    ask, *arguments, pure=False, workers=[host], allow_other_workers=False
+                )
+                while host in self.with_slot(slot):
+                    with suppress(TimeoutError):
+                        return self._answer(task)
+                task.cancel()
+                away_since = time.monotonic()
+            time.sleep(_LOOK_S)
+        raise StudyError(self.missing(slot))
+
+    def _answer(self, task: distributed.Future[Any]) -> Any:
+        try:
+            return task.result(timeout=_LOOK_S)
+        except CancelledError as error:
+            raise StudyError(self.gone(str(error))) from error
 
     def missing(self, slot: str) -> str:
         """Return an error message about a slot that no host offers."""
