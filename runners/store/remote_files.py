@@ -60,7 +60,7 @@ class RemoteFiles:
         """Return the size of a file in bytes, or ``None`` if there is no such file."""
         try:
             info = self._tried("look for", name, lambda: self._fs.info(self._path(name)))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return int(info["size"]) if info["type"] == "file" else None
 
@@ -91,9 +91,9 @@ class RemoteFiles:
         storage, and local file systems (by a hard link). Elsewhere it is a look and then a write,
         and of two that write at the same moment the last one wins.
         """
-        if self.size(name) is not None:
-            return False
         if not self._protocols & _CREATE and "file" not in self._protocols:
+            if self.size(name) is not None:
+                return False
             self.write(name, data)
             return True
 

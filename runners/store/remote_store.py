@@ -11,7 +11,14 @@ from paretune.runners.store.arrivals import Arrivals, place_of
 from paretune.runners.store.artifact import MANIFEST, Artifact
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.remote_files import RemoteFiles
-from paretune.runners.store.stored_object import State, object_marks, object_state, read_manifest
+from paretune.runners.store.stored_object import (
+    State,
+    object_bytes,
+    object_marks,
+    object_state,
+    read_manifest,
+    remove_object,
+)
 from paretune.spaces import StoreError
 
 _LOG = logging.getLogger("paretune")
@@ -166,11 +173,23 @@ class RemoteStore(ArtifactStore):
         self._unless_away(lambda: self._remote.write(self._at(path), path.read_bytes()))
 
     def evict(self, limit_bytes: int, keep: Collection[str] = ()) -> int:
-        """Remove objects from the cache, as :class:`ArtifactStore` does, but only what is at the
-        URL, where nothing is removed.
-        """  # noqa: D205
-        only_here = set(self.names_here()) - self._remote_names()
-        return super().evict(limit_bytes, {*keep, *only_here})
+        """Remove objects from the cache until it fits a limit (see :class:`ArtifactStore`).
+
+        Only what is at the URL is removed, where it stays: first what is cheap to make, and if that
+        is not enough, what was put here longest ago.
+        """
+        stay = {*keep, *(set(self.names_here()) - self._remote_names())}
+        removed = super().evict(limit_bytes, stay)
+        stay = stay.union(*self.pinned().values())
+        left = self.size_bytes()
+        for path in sorted(self._objects(), key=lambda each: each.stat().st_mtime):
+            if left <= limit_bytes:
+                break
+            if path.name not in stay:
+                own = object_bytes(path)
+                remove_object(path)
+                left, removed = left - own, removed + own
+        return removed
 
     def sweep(self) -> None:
         """Remove leftovers of killed processes; a download goes on, unless it is old."""
@@ -244,9 +263,7 @@ class RemoteStore(ArtifactStore):
         self._unless_away(lambda: self._remote.remove(place_of(name)))
 
     def _remote_bytes(self, name: str) -> int | None:
-        """Return the size of a file at the URL, or of an artifact's manifest, without which the
-        artifact is not there.
-        """  # noqa: D205
+        """Return the size of a file at the URL, or of the manifest of the artifact there."""
         size = self._remote.size(f"{place_of(name)}/{MANIFEST}")
         return self._remote.size(place_of(name)) if size is None else size
 
