@@ -58,7 +58,7 @@ def downloads_of(store: RemoteStore, name: str) -> list[int | None]:
 def test_a_download_that_was_cut_goes_on_in_another_process(a: RemoteStore, b: RemoteStore) -> None:
     name, content = put(a, b"0123456789"), b"0123456789"
     FlakyFiles.left = 2  # it asks for a manifest, and gets one piece
-    with pytest.raises(StoreError, match="cannot download objects/.*ConnectionResetError"):
+    with pytest.raises(StoreError, match=r"cannot download objects/.*ConnectionResetError"):
         b.get(name)
     assert b.names_here() == []
     FlakyFiles.left = float("inf")

@@ -21,11 +21,11 @@ MULTIPART_BYTES = 120_000_000
 """More than what s3fs uploads in one request (100 MB)."""
 
 
-def machine(folder: Path, name: str, **changes: Any) -> Path:
+def machine(folder: Path, own: str, **changes: Any) -> Path:
     """Write the study file of one machine: the storage is shared, all other folders are its own."""
-    (folder / name).mkdir()
+    (folder / own).mkdir()
     return write_study(
-        folder / name,
+        folder / own,
         space=TINY_SPACE,
         storage=f"sqlite:///{folder / 'optuna.db'}",
         confirmation=QUICK_CONFIRMATION,
@@ -44,7 +44,7 @@ def test_a_study_goes_on_on_another_machine_without_building_anything_twice(
 ) -> None:
     with s3_server("bucket") as url:
         first, second, third = (
-            machine(tmp_path, name, store=f"{url}/iris") for name in ("a", "b", "c")
+            machine(tmp_path, each, store=f"{url}/iris") for each in ("a", "b", "c")
         )
         done = run_paretune("search", first, "--trials", "5")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -70,9 +70,9 @@ def test_a_study_goes_on_on_another_machine_without_building_anything_twice(
 def test_the_same_study_started_anew_builds_nothing(tmp_path: Path) -> None:
     with s3_server("bucket") as url:
         first = machine(tmp_path, "a", store=url)
-        assert run_paretune("search", first, "--trials", "4").returncode == 0
+        assert run_paretune("search", first, "--trials", "3").returncode == 0
         second = machine(tmp_path, "b", store=url, name="another")
-        assert run_paretune("search", second, "--trials", "4").returncode == 0
+        assert run_paretune("search", second, "--trials", "3").returncode == 0
     run = stages_run(first) + stages_run(second)
     assert stages_run(first) and len(run) == len(set(run))
 
