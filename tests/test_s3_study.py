@@ -1,7 +1,11 @@
 """A study whose store is on S3: what one machine built, another has. The server is a real one."""
 
+import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ from paretune.search.study.open_study import OpenStudy, load_history
 
 pytestmark = pytest.mark.slow
 
+APART = ("unshare", "--user", "--map-root-user", "--mount")
+"""Runs a command that sees mounts of its own."""
 MULTIPART_BYTES = 120_000_000
 """More than what s3fs uploads in one request (100 MB)."""
 
@@ -37,6 +43,54 @@ def stages_run(study: Path) -> list[str]:
     """Return the keys of the stages that ran on a study's machine."""
     log = ArtifactStore(study.parent / "results" / "store").executions()
     return [entry["key"] for entry in log if entry["event"] == "started"]
+
+
+@contextmanager
+def host_apart(address: str, study: Path, cache: Path, *offer: str) -> Iterator[None]:
+    """Start a host of a fleet that sees a folder of its own where others see theirs."""
+    cache.mkdir()
+    mount = f"mount --bind {shlex.quote(str(cache))} {shlex.quote(str(study.parent / 'results'))}"
+    worker = [sys.executable, "-m", "paretune", "worker", "--scheduler", address]
+    command = f"{mount} && exec {shlex.join([*worker, '--name', cache.name, *offer])}"
+    leases = {"PARETUNE_LEASES": str(cache / "leases")}
+    with cache.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(
+            [*APART, "sh", "-c", command], stdout=log, stderr=log, env=os.environ | leases
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def test_hosts_of_a_fleet_that_share_no_folder(tmp_path: Path) -> None:
+    if subprocess.run([*APART, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not make namespaces")
+    distributed = pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
+    from test_fleet import scheduler
+
+    with s3_server("bucket") as url, scheduler() as address:
+        study = write_study(tmp_path, space=TINY_SPACE, store=url, confirmation=QUICK_CONFIRMATION)
+        (tmp_path / "results").mkdir()
+        builder, board = tmp_path / "builder", tmp_path / "board"
+        with (
+            host_apart(address, study, builder, "--builds", "1"),
+            host_apart(address, study, board, "--device", "board"),
+        ):
+            with distributed.Client(address, set_as_default=False, timeout=60) as client:
+                client.wait_for_workers(2, 60)
+            done = run_paretune("search", study, "--scheduler", address, "--trials", "4")
+        assert done.returncode == 0, done.stdout + done.stderr
+        history = load_history(study)
+        assert len(history.measured) == 4 and history.published
+        made = ArtifactStore(builder / "store")
+        artifacts = {r.measurement.artifact for r in history.measured if r.measurement}
+        assert made.executions() and artifacts <= set(made.names())
+        # The device ran no stage, and has what it measured; so has the search.
+        for other in (board, tmp_path / "results"):
+            store = ArtifactStore(other / "store")
+            assert not store.executions() and artifacts <= set(store.names())
 
 
 def test_a_study_goes_on_on_another_machine_without_building_anything_twice(
