@@ -186,6 +186,14 @@ def test_a_damaged_file_of_the_cache_is_downloaded_again(
     assert b.get(name) == path and path.read_bytes() == b"abc"
 
 
+def test_a_damaged_file_of_the_cache_is_not_uploaded(a: ArtifactStore, b: ArtifactStore) -> None:
+    name = put(a, b"abc")
+    path = a.get(name)
+    assert path is not None
+    path.write_bytes(b"ab")
+    assert put(again(a), b"abc") == name and b.get(name) is not None
+
+
 def test_a_manifest_cannot_write_elsewhere(a: ArtifactStore, b: ArtifactStore, url: str) -> None:
     from hashlib import sha256
 

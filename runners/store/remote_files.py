@@ -22,14 +22,10 @@ PIECE_BYTES = 2**25
 judgement: a request takes tens of milliseconds, a piece some tenths of a second.
 """
 
-_WHOLE_AT_ONCE = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "memory"))
-"""Protocols whose files appear under their names only when the upload is complete. With any other,
-a file is uploaded beside its place and renamed.
-"""
-
-_CREATE = frozenset(("s3", "s3a", "gs", "gcs", "memory"))
-"""Protocols that create a file only if there is none, in one step; S3 does it by
-``If-None-Match: *``.
+_AT_ONCE = frozenset(("s3", "s3a", "memory"))
+"""Protocols whose files appear under their names only when the upload is complete, and which create
+a file in one step if there is none (S3: ``If-None-Match: *``). With any other, a file is uploaded
+beside its place and renamed.
 """
 
 _S3_OPTIONS: dict[str, Any] = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
@@ -92,11 +88,10 @@ class RemoteFiles:
     def create(self, name: str, data: bytes) -> bool:
         """Write a small file if there is none of its name; return whether it was written.
 
-        Of several writers one wins, where the file system can do this in one step: S3, Google's
-        storage, and local file systems (by a hard link). Elsewhere it is a look and then a write,
-        and of two that write at the same moment the last one wins.
+        Of several writers one wins on S3 and on local file systems (by a hard link). Elsewhere it is
+        a look and then a write: of two that write at the same moment, the last one wins.
         """
-        if not self._protocols & _CREATE and "file" not in self._protocols:
+        if not self._protocols & _AT_ONCE and "file" not in self._protocols:
             if self.size(name) is not None:
                 return False
             self.write(name, data)
@@ -164,7 +159,7 @@ class RemoteFiles:
         return self._tried("download", name, attempt)
 
     def _create(self, path: str, data: bytes) -> None:
-        if self._protocols & _CREATE:
+        if self._protocols & _AT_ONCE:
             self._fs.pipe_file(path, data, mode="create")
             return
         with self._aside() as aside:
@@ -176,7 +171,7 @@ class RemoteFiles:
         path = self._path(name)
 
         def attempt() -> None:
-            if self._protocols & _WHOLE_AT_ONCE:
+            if self._protocols & _AT_ONCE:
                 put(path)
                 return
             with self._aside() as aside:

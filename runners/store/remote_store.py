@@ -212,13 +212,15 @@ class RemoteStore(ArtifactStore):
         self._unless_away(lambda: self._upload(name))
 
     def _upload(self, name: str) -> None:
-        """Upload an object of the cache, unless it is at the URL."""
+        """Upload an object of the cache, unless it is at the URL or damaged in the cache."""
         path = self._object(name)
         if name not in self._uploaded and path.exists():
             last = (path / MANIFEST, f"{place_of(name)}/{MANIFEST}")
             if path.is_file():
                 last = (path, place_of(name))
             if name in self._bad or self._remote.size(last[1]) != last[0].stat().st_size:
+                if super().get(name) is None:
+                    return  # it would take the place of a whole one
                 for file in read_manifest(path).files if path.is_dir() else ():
                     self._remote.upload(path / file.name, f"{place_of(name)}/{file.name}")
                 self._remote.upload(*last)
