@@ -154,3 +154,14 @@ def test_an_upload_appears_at_once_where_files_are_renamed(tmp_path: Path) -> No
     finally:
         del files._fs.mv
     assert seen == [[]] and files.names("objects") == ["ab/abc"] and not files.names("incoming")
+
+
+def test_a_file_system_of_which_nothing_is_known_gets_files_by_renaming(tmp_path: Path) -> None:
+    files = RemoteFiles(f"memory://{tmp_path.name}")
+    files._protocols = frozenset(("another",))
+    source = tmp_path / "source"
+    source.write_bytes(b"abc")
+    assert files.create("stages/x", b"one") and not files.create("stages/x", b"two")
+    files.upload(source, "objects/ab/abc")
+    assert files.read("stages/x") == b"one" and files.read("objects/ab/abc") == b"abc"
+    assert not files.names("incoming")

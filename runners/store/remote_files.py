@@ -88,8 +88,8 @@ class RemoteFiles:
     def create(self, name: str, data: bytes) -> bool:
         """Write a small file if there is none of its name; return whether it was written.
 
-        Of several writers one wins on S3 and on local file systems (by a hard link). Elsewhere it is
-        a look and then a write: of two that write at the same moment, the last one wins.
+        Of several writers one wins on S3 and on local file systems (by a hard link). Elsewhere it
+        is a look and then a write: of two that write at the same moment, the last one wins.
         """
         if not self._protocols & _AT_ONCE and "file" not in self._protocols:
             if self.size(name) is not None:
