@@ -73,6 +73,10 @@ class LocalExecutor:
         """Return how many jobs a slot takes at once (see :class:`Executor`)."""
         return self._pool.size if slot == BUILD else int(slot.startswith(_DEVICE))
 
+    def trials_at_once(self) -> int:
+        """Return the number of builds: they are suspended while something is measured."""
+        return self._pool.size
+
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see :class:`Executor`)."""
         if isinstance(job, ON_DEVICE) != slot.startswith(_DEVICE) or not self.capacity(slot):

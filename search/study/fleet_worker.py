@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.fleet import NO_DASK
-from paretune.runners.execute.fleet_host import Assignment, FleetHost, as_plugin, slot_of
 from paretune.runners.execute.local_executor import LocalExecutor, what_builds_depend_on
 from paretune.runners.execute.training_cards import training_cards
+from paretune.runners.fleet.fleet_host import Assignment, FleetHost, as_plugin, slot_of
+from paretune.runners.fleet.installed import check_installed
+from paretune.runners.fleet.keys import security
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.search.study.build_workers import worker_settings
 from paretune.search.study.open_study import OpenStudy
@@ -75,7 +78,13 @@ class Studies:
         self._owning.close()
 
 
-def work(scheduler: str, name: str, builds: int, device: str | None) -> None:
+def work(
+    scheduler: str,
+    name: str,
+    builds: int,
+    device: str | None,
+    ready: Callable[[str], None] = lambda address: None,
+) -> None:
     """Offer this machine to a fleet until the scheduler ends or the process is stopped.
 
     Args:
@@ -83,16 +92,19 @@ def work(scheduler: str, name: str, builds: int, device: str | None) -> None:
         name: The host's name.
         builds: How many builds run at once; 0 for a host that only measures.
         device: The name under which measurements find this machine; ``None`` for none.
+        ready: Is told the host's address once the scheduler knows it.
 
     Raises:
         StudyError: If Dask is not installed, or the scheduler does not answer.
     """
-    try:
-        import dask
-        import distributed
-    except ImportError as error:
-        raise StudyError(NO_DASK) from error
+    check_installed()
+    import dask
+    import distributed
+    from distributed.comm.addressing import parse_host_port
+    from distributed.utils import get_ip
+
     dask.config.set(_QUIET)
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     slots = ({BUILD: builds} if builds else {}) | ({slot_of(device): 1} if device else {})
     studies = Studies(name, builds)
 
@@ -105,16 +117,21 @@ def work(scheduler: str, name: str, builds: int, device: str | None) -> None:
             resources={slot: float(count) for slot, count in slots.items()},
             plugins=(as_plugin(FleetHost(studies.executor, device)),),
             dashboard=False,
+            dashboard_address="127.0.0.1:0",
+            security=security(scheduler),
+            # The one address by which the scheduler is reached, not all that the machine has.
+            host=get_ip(*parse_host_port(scheduler.rpartition("/")[2])),
             death_timeout=30,
         )
         async with worker:
+            ready(worker.address)
             await worker.finished()
 
     try:
         asyncio.run(serve())
     except (OSError, TimeoutError) as error:
         raise StudyError(
-            f"no scheduler answers at {scheduler} ({error}): start one with `dask scheduler`"
+            f"no scheduler answers at {scheduler} ({error}): start one with `paretune fleet start`"
         ) from error
     finally:
         studies.close()

@@ -15,8 +15,8 @@ from typing import Any
 from paretune.runners.cores import limits_in_words
 from paretune.runners.environment import fingerprint
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.fleet import Fleet
 from paretune.runners.execute.training_cards import training_cards
+from paretune.runners.fleet.fleet import Fleet
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
 from paretune.runners.store.use import StoreUse
 from paretune.runners.telemetry import switch_off_telemetry
