@@ -11,8 +11,8 @@ from conftest import IRIS, wait_until
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Build
 from paretune.runners.execute.worker_jobs import WorkerSettings
-from paretune.runners.execute.workers_store import WorkersStore
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.spaces import BuildSpec, Quantization, WorkloadError
 
 BASELINE = BuildSpec("reference", 0.0, Quantization.FP32)
@@ -113,7 +113,7 @@ def test_to_wait_for_another_workers_stage_does_not_count(make_worker: Make) -> 
 
 def test_a_worker_tells_that_it_waits_for_a_stage(tmp_path: Path) -> None:
     waiting = tmp_path / "waiting"
-    store = WorkersStore(tmp_path / "store", waiting)
+    store = ArtifactStore(tmp_path / "store", waiting)
     with store.claim("a"):
         assert not waiting.exists()
         thread = threading.Thread(target=lambda: store.claim("a").__enter__(), daemon=True)

@@ -103,7 +103,8 @@ def measure(
     study = OpenStudy(study_file)
     config, paths = study.config, study.paths
     log = paths.logs / "later.log"
-    with BuildWorker(WorkerSettings(config.workload, paths.folder, paths.store, log)) as worker:
+    own = WorkerSettings(config.workload, paths.folder, paths.store, log, store_url=paths.store_url)
+    with BuildWorker(own) as worker:
         evaluator = study_evaluator(study, worker, worker.describe())
         samples = split_samples(worker, "test", evaluator.samples.pipeline)
         settings = replace(

@@ -31,7 +31,7 @@ from paretune.runners.metric import MEDIAN_LATENCY
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.open_store import open_store
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.datasets.written import write_samples
 from paretune.runners.workload.loaded import LoadedWorkload
@@ -53,7 +53,8 @@ def main() -> int:
     switch_off_telemetry()
     config = read_study_file(options.study)
     loaded = LoadedWorkload(config.workload, options.study.resolve().parent)
-    builder = Builder(loaded, ArtifactStore(StudyPaths(config, options.study).store))
+    paths = StudyPaths(config, options.study)
+    builder = Builder(loaded, open_store(paths.store, paths.store_url))
     print(f"{'model · scheme · runtime':<58} {'p50 ms':>15}  {'speed':>6}  quality")
     for model in options.models:
         base = None

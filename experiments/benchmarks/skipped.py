@@ -41,7 +41,11 @@ def main() -> int:
     study = OpenStudy(arguments.study)
     config, paths = study.config, study.paths
     settings = WorkerSettings(
-        config.workload, paths.folder, paths.store, paths.logs / "skipped.log"
+        config.workload,
+        paths.folder,
+        paths.store,
+        paths.logs / "skipped.log",
+        store_url=paths.store_url,
     )
     ended = max(record.finished_at for record in history.records)
     events = study.store.executions()

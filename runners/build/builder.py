@@ -182,8 +182,8 @@ class Builder:
         if record is None and lineage:
             same = self.store.same(key.from_content(lineage[-1].output, lineage[0].output))
             if same is not None and self.store.get(same.output) is not None:
-                record = replace(same, key=key.key, parent=lineage[-1].output)
-                self.store.commit(record)
+                own = replace(same, key=key.key, parent=lineage[-1].output)
+                record = self.store.commit(own)
         return record
 
     def _execute(
@@ -232,9 +232,9 @@ class Builder:
                 notes=list(output.notes),
             )
         same = key.from_content(parent, lineage[0].output) if parent else None
-        self.store.commit(record, same)
+        kept = self.store.commit(record, same)
         self.store.log("finished", stage, key.key)
-        return record
+        return kept
 
     def _keep(self, stage: str, params: Mapping[str, Any], path: Path) -> str:
         """Put a stage's output into the store and return its digest."""

@@ -113,7 +113,7 @@ class BuildWorker:
             outcome = self._run("build", worker_jobs.perform, job)
         except _DiedError as end:
             # It may have died after it had kept the outcome.
-            kept = Outcomes(ArtifactStore(self.settings.store)).kept(job)
+            kept = Outcomes(self.settings.open_store()).kept(job)
             return kept or Outcome(end.failure, time.monotonic() - started)
         if isinstance(outcome.value, Failure):
             return replace(outcome, value=replace(outcome.value, log=self._log()))

@@ -36,9 +36,8 @@ class Outcomes:
         if not job.IS_KEPT:
             return None
         try:
-            values = json.loads(self._path(job).read_text("utf-8"))
-            return Outcome.from_dict(values["outcome"], self._store)
-        except (OSError, ValueError, TypeError, KeyError):
+            return self._outcome(self._store.read(self._path(job)))
+        except (OSError, ValueError):
             return None
 
     def once(self, job: Job, do: Callable[[], Any]) -> Outcome:
@@ -59,9 +58,18 @@ class Outcomes:
         if job.IS_KEPT and not isinstance(value, Failure):
             path = self._path(job)
             path.parent.mkdir(exist_ok=True)
-            written = {"job": job.as_dict(), "outcome": outcome.as_dict()}
-            self._store.write(path, json.dumps(written, indent=1))
+            written = json.dumps({"job": job.as_dict(), "outcome": outcome.as_dict()}, indent=1)
+            counts = self._store.keep(path, written, lambda text: self._outcome(text) is not None)
+            if counts != written:  # another machine had done the same job before
+                return self._outcome(counts) or outcome
         return outcome
+
+    def _outcome(self, text: str) -> Outcome | None:
+        """Return the outcome that a text is, or ``None`` if it or one of its files is of no use."""
+        try:
+            return Outcome.from_dict(json.loads(text)["outcome"], self._store)
+        except (ValueError, TypeError, KeyError):
+            return None
 
     def _path(self, job: Job) -> Path:
         return self._store.root / "outcomes" / f"{job.key}.json"

@@ -22,7 +22,6 @@ from paretune.runners.execute.job import Build, Job, Missing, Train
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.execute.training_file import TrainingFile
-from paretune.runners.execute.workers_store import WorkersStore
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
@@ -30,6 +29,8 @@ from paretune.runners.runtimes.launched.card import order_cards_by_bus
 from paretune.runners.runtimes.launched.counters import die_with_parent, limit_memory
 from paretune.runners.runtimes.launched.pipeline import save_requests
 from paretune.runners.runtimes.service_requests import checked_requests
+from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.open_store import open_store
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.data import is_positional
 from paretune.runners.workload.datasets.stored_targets import read_targets
@@ -53,7 +54,7 @@ class WorkerSettings:
     Attributes:
         workload: ``path/to/file.py:ClassName``, relative to ``folder``.
         folder: The folder that relative paths start from.
-        store: The artifact store's folder.
+        store: The artifact store's folder on this machine.
         log: File for the output of jobs.
         timeout_s: Deadline per build.
         threads: Threads per operator in training; all cores if ``None``.
@@ -61,6 +62,7 @@ class WorkerSettings:
         plugins: Files that register records, relative to ``folder``; the worker runs them first.
         card: The card to train on, as ``CUDA_VISIBLE_DEVICES`` names it; ``None`` leaves the choice
             to CUDA. The user's own training sees no other card either.
+        store_url: The URL of the store, if the folder is only its cache.
     """
 
     workload: str
@@ -72,6 +74,11 @@ class WorkerSettings:
     memory_limit_bytes: int | None = None
     plugins: tuple[str, ...] = ()
     card: str | None = None
+    store_url: str | None = None
+
+    def open_store(self, waiting: Path | None = None) -> ArtifactStore:
+        """Return the artifact store (see :func:`open_store`)."""
+        return open_store(self.store, self.store_url, waiting)
 
     @property
     def waiting(self) -> Path:
@@ -131,7 +138,7 @@ def _builder() -> Builder:
             )
         _State.builder = Builder(
             loaded,
-            WorkersStore(settings.store, settings.waiting),
+            settings.open_store(settings.waiting),
             _announce,
         )
     return _State.builder

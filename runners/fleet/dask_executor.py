@@ -1,8 +1,8 @@
 """The Dask executor: does jobs on the hosts of a fleet (https://distributed.dask.org).
 
 Dask schedules; each host keeps its own rules, as it has a local executor of its own. All of them
-read and write one artifact store, on a file system that they share. A job whose host dies is done
-again on another host, and stages that were kept before cost nothing.
+read and write one artifact store, in a folder that they share or at a URL. A job whose host dies is
+done again on another host, and stages that were kept before cost nothing.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class DaskExecutor:
             if outcome is None:
                 raise StudyError(
                     f"a host has done its job, but its files are not in {self._store.root}: all "
-                    "machines of a fleet must share the folder of the store"
+                    "machines of a fleet must share the folder of the store, or have it at a URL"
                 )
             future.set_result(outcome)
         except KilledWorker as error:

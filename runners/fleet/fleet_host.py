@@ -124,8 +124,9 @@ class FleetHost:
         if key not in self._executors:
             if not assignment.study.is_file():
                 raise StoreError(
-                    f"{platform.node()} has no {assignment.study}: the folders of the study and of "
-                    "its store must lie at the same place on every machine of the fleet"
+                    f"{platform.node()} has no {assignment.study}: the folders of the study and, "
+                    "unless it is at a URL, of its store must lie at the same place on every "
+                    "machine of the fleet"
                 )
             self._executors[key] = self._open(assignment)
         return self._executors[key]

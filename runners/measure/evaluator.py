@@ -263,8 +263,7 @@ class Evaluator:
             seconds=time.perf_counter() - started,
             metrics={self.quality_metric: scored.value, **scored.more},
         )
-        self.store.commit(record)
-        return record
+        return self.store.commit(record)
 
     def _keep(self, launches: tuple[Launch, ...], folder: Path) -> str:
         """Store every timed call of every launch, and return the file's digest."""

@@ -15,25 +15,33 @@
 
 Files and folders are written under another name, flushed, then renamed: they exist completely or
 not at all. Earlier versions kept a model as a single file; such a file is used as it is.
+
+Machines that share no file system share a store at a URL; its copy on each of them is such a folder
+(see runners/store/remote_store.py).
 """
 
 import json
-import os
 import shutil
-import time
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from paretune.runners.file_lock import locked
 from paretune.runners.store.artifact import MANIFEST, Artifact, file_digest
+from paretune.runners.store.execution_log import Event, ExecutionLog
 from paretune.runners.store.scratch import Scratch
-from paretune.runners.store.stage_record import StageRecord
+from paretune.runners.store.stage_record import StageRecord, read_record
+from paretune.runners.store.stored_object import (
+    State,
+    object_bytes,
+    object_marks,
+    object_state,
+    read_manifest,
+    remove_object,
+)
 from paretune.spaces import StoreError
-
-State = Literal["whole", "missing", "damaged"]
 
 _KEPT_STAGES = ("reference", "import-model")
 
@@ -43,14 +51,18 @@ class ArtifactStore:
 
     Args:
         root: The store's folder; made if it is missing.
+        waiting: A file that exists while this process waits for a claim of another one; it shows a
+            worker's parent that the worker does not work.
 
     Raises:
         StoreError: If the folder cannot be made or written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, waiting: Path | None = None) -> None:
         self.root = root.resolve()
+        self._waiting = waiting
         self._scratch = Scratch(self.root / "scratch")
+        self._executions = ExecutionLog(self.root / "executions.jsonl")
         self._checked: dict[str, list[tuple[int, int, int]]] = {}
         try:
             for name in ("objects", "stages", "same", "claims", "scratch", "pins"):
@@ -104,14 +116,18 @@ class ArtifactStore:
         damaged object is removed, so that its stage makes it again.
         """
         path = self._object(name)
-        seen = _marks(path)
+        seen = object_marks(path)
         if not seen or self._checked.get(name) != seen:
-            if (state := self.state(name)) == "damaged":
-                _remove(path)
+            if (state := object_state(path)) == "damaged":
+                remove_object(path)
             if state != "whole":
                 return None
             self._checked[name] = seen
-        return path if path.is_file() else path / _read(path).files[0].name
+        return path if path.is_file() else path / read_manifest(path).files[0].name
+
+    def has(self, name: str) -> bool:
+        """Tell whether an object is in the store, whole or damaged; quicker than :meth:`get`."""
+        return self._object(name).exists()
 
     def artifact(self, name: str) -> Artifact | None:
         """Return what an artifact's manifest says.
@@ -121,29 +137,25 @@ class ArtifactStore:
             it.
         """
         try:
-            return _read(self._object(name))
+            return read_manifest(self._object(name))
         except (OSError, ValueError):
             return None
 
     def model_bytes(self, name: str) -> int:
         """Return the size of a model: of its artifact's files, or of the single file that it is."""
         artifact = self.artifact(name)
-        return _size(self._object(name)) if artifact is None else artifact.size_bytes
+        return object_bytes(self._object(name)) if artifact is None else artifact.size_bytes
 
     def state(self, name: str) -> State:
         """Say whether an object is whole, damaged or missing; a damaged one is not removed."""
-        path = self._object(name)
-        if path.is_file():
-            return "whole" if file_digest(path) == name else "damaged"
-        if not path.is_dir():
-            return "missing"
-        manifest = path / MANIFEST
-        if not manifest.is_file() or file_digest(manifest) != name:
-            return "damaged"
-        return "whole" if all(file.is_whole(path) for file in _read(path).files) else "damaged"
+        return object_state(self._object(name))
 
     def names(self) -> list[str]:
         """Return the digests of all artifacts and files, damaged or not."""
+        return self.names_here()
+
+    def names_here(self) -> list[str]:
+        """Return the digests of those that lie in the store's folder on this machine."""
         return [path.name for path in self._objects()]
 
     def record(self, key: str) -> StageRecord | None:
@@ -156,28 +168,65 @@ class ArtifactStore:
     def note(self, key: str) -> StageRecord | None:
         """Return the record of a stage, even if its output is gone."""
         try:
-            record = StageRecord(**json.loads(self._stage(key).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            return read_record(self.read(self._stage(key)), key)
+        except (OSError, ValueError):
             return None
-        return record if record.key == key else None
 
-    def commit(self, record: StageRecord, same: str | None = None) -> None:
+    def commit(self, record: StageRecord, same: str | None = None) -> StageRecord:
         """Keep the record of a finished stage, whose output is already in the store.
 
         Args:
             record: The record.
             same: The stage's key by the content it started from, to find the record by that, too.
+
+        Returns:
+            The record that counts from now on: another machine's, if that one has finished the same
+            stage before.
         """
-        self.write(self._stage(record.key), json.dumps(asdict(record), indent=1))
+
+        def is_of_use(known: StageRecord | None) -> bool:
+            return known is not None and (not known.output or self.has(known.output))
+
+        own, key = json.dumps(asdict(record), indent=1), record.key
+        kept = self.keep(self._stage(key), own, lambda text: is_of_use(read_record(text, key)))
         if same is not None:
-            self.write(self.root / "same" / same, record.key)
+            self.keep(self.root / "same" / same, key, lambda text: is_of_use(self.note(text)))
+        return record if kept == own else read_record(kept, key) or record
 
     def same(self, same: str) -> StageRecord | None:
         """Return the record of a stage by the content that it started from."""
         try:
-            return self.note((self.root / "same" / same).read_text("utf-8"))
-        except OSError:
+            return self.note(self.read(self.root / "same" / same))
+        except (OSError, ValueError):
             return None
+
+    def read(self, path: Path) -> str:
+        """Return the text of a record in the store's folder.
+
+        Raises:
+            OSError: If there is none.
+            ValueError: If it is not text.
+        """
+        return path.read_text("utf-8")
+
+    def keep(
+        self, path: Path, text: str, is_usable: Callable[[str], bool] = lambda text: True
+    ) -> str:
+        """Write a record, and return the text that counts.
+
+        Where machines share a store at a URL, the first text of a record counts, as long as it is
+        usable.
+
+        Args:
+            path: The record's place in the store's folder.
+            text: What to write.
+            is_usable: Tells whether what another machine wrote is of use.
+        """
+        self.write(path, text)
+        return text
+
+    def share(self, path: Path) -> None:
+        """Show a file of the store's folder, such as pins, to the other machines of the store."""
 
     def write(self, path: Path, text: str) -> None:
         """Write a text file in the store's folder, completely or not at all."""
@@ -191,29 +240,27 @@ class ArtifactStore:
         A claim ends with its process, even after a kill. The empty lock file stays: if it were
         removed, two processes could lock two files of the same name.
         """
-        with locked(self.root / "claims" / key, create=True):
+        with ExitStack() as held:
+            if self._waiting is not None:
+                self._waiting.touch()
+            try:
+                held.enter_context(locked(self.root / "claims" / key, create=True))
+            finally:
+                if self._waiting is not None:
+                    self._waiting.unlink(missing_ok=True)
             yield
 
-    def log(self, event: Literal["started", "finished"], stage: str, key: str) -> None:
+    def log(self, event: Event, stage: str, key: str) -> None:
         """Log that a stage begins, or that its output is kept."""
-        entry = {"event": event, "stage": stage, "key": key, "pid": os.getpid(), "at": time.time()}
-        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(log, f"{json.dumps(entry)}\n".encode())
-        finally:
-            os.close(log)
+        self._executions.add(event, stage, key)
 
     def executions(self) -> list[dict[str, Any]]:
         """Return the log's entries in order, without lines torn by a power cut."""
-        entries = []
-        for line in self._log.read_text("utf-8").splitlines() if self._log.exists() else []:
-            with suppress(ValueError):
-                entries.append(json.loads(line))
-        return entries
+        return self._executions.entries()
 
     def size_bytes(self) -> int:
         """Return the size of all objects."""
-        return sum(map(_size, self._objects()))
+        return sum(map(object_bytes, self._objects()))
 
     @property
     def pins(self) -> Path:
@@ -244,10 +291,10 @@ class ArtifactStore:
             Bytes removed.
         """
         kept = set(keep).union(*self.pinned().values())
-        sizes = {path.name: _size(path) for path in self._objects()}
+        sizes = {path.name: object_bytes(path) for path in self._objects()}
         seconds: dict[str, float] = {}
         for path in (self.root / "stages").glob("*.json"):
-            record = self.note(path.stem)
+            record = read_record(path.read_text("utf-8", errors="replace"), path.stem)
             if record and record.output in sizes:
                 is_kept = record.stage in _KEPT_STAGES or record.output in kept
                 cost = float("inf") if is_kept else record.seconds
@@ -256,7 +303,7 @@ class ArtifactStore:
         for name in sorted(seconds, key=lambda name: seconds[name] / max(sizes[name], 1)):
             if total - removed <= limit_bytes or seconds[name] == float("inf"):
                 break
-            _remove(self._object(name))
+            remove_object(self._object(name))
             removed += sizes[name]
         return removed
 
@@ -275,39 +322,9 @@ class ArtifactStore:
     def _objects(self) -> list[Path]:
         return list((self.root / "objects").glob("*/*"))
 
-    @property
-    def _log(self) -> Path:
-        return self.root / "executions.jsonl"
-
     def _object(self, name: str) -> Path:
         # Without a name it must not be the folder of all objects.
         return self.root / "objects" / (name[:2] or "-") / (name or "-")
 
     def _stage(self, key: str) -> Path:
         return self.root / "stages" / f"{key}.json"
-
-
-def _read(folder: Path) -> Artifact:
-    return Artifact.from_manifest((folder / MANIFEST).read_text("utf-8"))
-
-
-def _files(path: Path) -> list[Path]:
-    """Return the files of an object, which is one itself or has them in its folder."""
-    return [each for each in (path, *path.rglob("*")) if each.is_file()]
-
-
-def _marks(path: Path) -> list[tuple[int, int, int]]:
-    """Return what changes whenever a file of an object does; nothing if it is missing."""
-    found = [each.stat() for each in sorted(_files(path))]
-    return [(each.st_ino, each.st_size, each.st_mtime_ns) for each in found]
-
-
-def _size(path: Path) -> int:
-    return sum(each.stat().st_size for each in _files(path))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

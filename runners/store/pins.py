@@ -27,6 +27,7 @@ class Pins:
     def replace(self, digests: Iterable[str]) -> None:
         """Pin these files and no others."""
         self.store.write(self.path, "".join(f"{name}\n" for name in sorted(set(digests))))
+        self.store.share(self.path)
 
     def add(self, digests: Iterable[str]) -> None:
         """Pin these files in addition to the others.
@@ -41,3 +42,4 @@ class Pins:
                 os.write(file, lines.encode())
             finally:
                 os.close(file)
+            self.store.share(self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,3 +34,12 @@ class StageRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     train_losses: Sequence[float] = field(default_factory=list)
     notes: Sequence[str] = field(default_factory=list)
+
+
+def read_record(text: str, key: str) -> StageRecord | None:
+    """Return the record that a text is; ``None`` for a torn one, or for that of another stage."""
+    try:
+        record = StageRecord(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
+    return record if record.key == key else None

@@ -201,6 +201,11 @@ class StudyConfig(Section):
     output_dir: StrictStr = Field(
         "results", description="folder for everything the study writes, relative to the study file"
     )
+    store: StrictStr | None = Field(
+        None,
+        description="the artifact store: a folder, relative to the study file, or a URL that "
+        "machines share, such as s3://bucket/prefix (docs/fleet.md); default: store in output_dir",
+    )
     storage: StrictStr | None = Field(
         None,
         description="Optuna storage URL; default: SQLite in output_dir. Only one process at a "
@@ -241,7 +246,11 @@ class StudyPaths:
         self.study_file = path.resolve()
         self.folder = self.study_file.parent
         self.output = (self.folder / config.output_dir).resolve()
-        self.store = self.output / "store"
+        is_url = config.store is not None and "://" in config.store
+        self.store_url = config.store if is_url else None
+        """The URL of the artifact store, whose cache the folder ``store`` is, if it has one."""
+        own = None if is_url else config.store
+        self.store = (self.folder / own).resolve() if own else self.output / "store"
         self.logs = self.output / "logs"
         self.lock = self.output / f"{config.name}.lock"
         self.under_way = self.output / f"{config.name}.running"

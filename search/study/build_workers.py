@@ -18,6 +18,7 @@ def worker_settings(study: OpenStudy) -> WorkerSettings:
         workload=config.workload,
         folder=paths.folder,
         store=paths.store,
+        store_url=paths.store_url,
         log=paths.logs / f"{config.name}-build.log",
         timeout_s=config.budget.build_timeout_s,
         # Nine tenths of the machine's memory, unless the study says otherwise.

@@ -175,7 +175,7 @@ def _files(history: History, store: ArtifactStore, *, may_be_gone: bool) -> Chec
 
 
 def _store(store: ArtifactStore) -> Check:
-    names = store.names()
+    names = store.names_here()
     return Check(
         "store",
         f"{len(names)} artifacts and files, each with the content of its name",
@@ -199,8 +199,11 @@ def _leftovers(study: OpenStudy) -> Check:
 
 
 def _orphans(paths: StudyPaths) -> Iterator[psutil.Process]:
-    """Yield processes that use the study's store although no search is running."""
-    store = str(paths.store)
+    """Yield processes that use the study's store although no search is running.
+
+    A store elsewhere may be in use by other studies; the logs are the study's own.
+    """
+    own = str(paths.store if paths.store.is_relative_to(paths.output) else paths.logs)
     for process in psutil.process_iter():
         if process.pid in (os.getpid(), os.getppid()):
             continue
@@ -208,7 +211,7 @@ def _orphans(paths: StudyPaths) -> Iterator[psutil.Process]:
             in_use = [*process.cmdline(), *(file.path for file in process.open_files())]
         except psutil.Error:
             continue
-        if any(name.startswith(store) for name in in_use):
+        if any(name.startswith(own) for name in in_use):
             yield process
 
 

@@ -13,6 +13,7 @@ from paretune.runners.environment import fingerprint
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.store.open_store import open_store
 from paretune.runners.store.pins import Pins
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.search.configure.schema import StudyPaths
@@ -56,7 +57,7 @@ class OpenStudy:
     @cached_property
     def store(self) -> ArtifactStore:
         """The store of its files, which other studies may use, too."""
-        return ArtifactStore(self.paths.store)
+        return open_store(self.paths.store, self.paths.store_url)
 
     @property
     def definition(self) -> dict[str, Any]:
