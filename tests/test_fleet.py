@@ -16,6 +16,7 @@ from conftest import QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, w
 from paretune.runners.build.built import Built
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.dask_executor import DaskExecutor
+from paretune.runners.execute.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.fleet import Fleet
 from paretune.runners.execute.fleet_host import Assignment, FleetHost
@@ -23,12 +24,20 @@ from paretune.runners.execute.job import Build, Missing
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.study.build_workers import worker_settings
-from paretune.search.study.fleet_worker import Studies
+from paretune.search.study.fleet_studies import Studies
 from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_evaluator
 from paretune.spaces import BuildSpec, Quantization, StoreError, StudyError, WorkloadError
 
 distributed = pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
+
+
+def assigned(study: Path) -> Assignment:
+    """Return an assignment of a study whose builds depend on something else."""
+    samples = StoredSamples("validation", ("none",))
+    setup = EvaluatorSetup((), {}, "accuracy", "workload", "judging")
+    store = str(study.parent / "results" / "store")
+    return Assignment(study, MeasurementSettings(), samples, "another", setup, store)
 
 
 @contextmanager
@@ -107,14 +116,10 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_host_without_the_study_says_where_it_looked(tmp_path: Path) -> None:
-    def never(assignment: Assignment) -> object:
-        raise AssertionError("nothing was to be opened")
-
     missing = tmp_path / "study.yaml"
-    samples = StoredSamples("validation", "none", ())
-    assignment = Assignment(missing, MeasurementSettings(), samples, "")
+    host, job = FleetHost(Studies("here", 1).executor), Missing(BuildSpec("reference", 0.0, "fp32"))
     with pytest.raises(StoreError, match=f"has no {missing}: the folders of the study"):
-        FleetHost(never).perform(assignment, Missing(BuildSpec("reference", 0.0, "fp32")))
+        host.perform(assigned(missing), job)
 
 
 @pytest.mark.slow
@@ -133,13 +138,13 @@ def test_a_study_is_built_and_measured_by_hosts_and_confirmed(tmp_path: Path) ->
     history = load_history(study)
     assert len(history.measured) == 5 and history.published
     logs = tmp_path / "results" / "logs"
-    assert {each.stem for each in logs.glob("*.log")} > {"iris-build-builder", "iris-build-board"}
+    judged = {"iris-build-builder", "iris-build-builder-judge"}
+    assert {each.stem for each in logs.glob("*.log")} == {*judged, "iris-build"}
 
 
 @pytest.mark.slow
 def test_a_host_refuses_to_build_something_else(tmp_path: Path) -> None:
-    samples = StoredSamples("validation", "none", ())
-    other = Assignment(write_study(tmp_path), MeasurementSettings(), samples, "another")
+    other = assigned(write_study(tmp_path))
     refuses = pytest.raises(WorkloadError, match="the host here would build something else")
     with closing(Studies("here", 1)) as studies, refuses:
         studies.executor(other)

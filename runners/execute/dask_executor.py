@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from paretune.runners.execute import fleet_host
+from paretune.runners.execute.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.fleet import Fleet
 from paretune.runners.execute.fleet_host import Assignment, slot_of
@@ -30,7 +31,7 @@ from paretune.spaces import RunSpec, StudyError
 if TYPE_CHECKING:
     import distributed
 
-_GONE_S = 60.0
+GONE_S = 60.0
 """Seconds for which a slot may have no host before its jobs are given up: a host that was started
 again is back by then. Chosen by judgement.
 """
@@ -52,7 +53,12 @@ class DaskExecutor:
         self._fleet = fleet
         building = what_builds_depend_on(evaluator.fingerprint)
         self._assignment = Assignment(
-            study.resolve(), evaluator.settings, evaluator.samples, building
+            study.resolve(),
+            evaluator.settings,
+            evaluator.samples,
+            building,
+            EvaluatorSetup.of(evaluator),
+            str(evaluator.store.root),
         )
         self._store = evaluator.store
         self._outcomes = Outcomes(evaluator.store)
@@ -169,6 +175,6 @@ class DaskExecutor:
         for future, _, slot in self._under_way.values():
             if slot in offered:
                 self._missing_since.pop(slot, None)
-            elif now - self._missing_since.setdefault(slot, now) > _GONE_S and not future.done():
+            elif now - self._missing_since.setdefault(slot, now) > GONE_S and not future.done():
                 future.set_exception(StudyError(self._fleet.missing(slot)))
                 self._ended.set()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paretune.runners.execute import fleet_host
+from paretune.runners.execute.device.host_versions import refuse_other_hosts
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.fleet_host import slot_of
 from paretune.spaces import StudyError
@@ -93,7 +94,8 @@ class Fleet:
         device: The device's name; may be left out if the hosts have only one.
 
     Raises:
-        StudyError: If the scheduler does not answer, or no host offers what a study needs.
+        StudyError: If the scheduler does not answer, no host offers what a study needs, or such a
+            host has another version of Paretune, Python or Dask.
     """
 
     def __init__(self, scheduler: str, device: str | None = None) -> None:
@@ -101,6 +103,7 @@ class Fleet:
         self.scheduler = scheduler
         try:
             self.device = self._chosen(device)
+            refuse_other_hosts(self._hosts().values(), {BUILD, slot_of(self.device)})
         except StudyError:
             self.soon(self.client.close)
             raise

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from paretune.runners import environment
+from paretune.runners.execute.device import description
+from paretune.runners.execute.device.description import DeviceDescription
+from paretune.runners.execute.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Executor, Site
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.failure import Failure
+from paretune.runners.measure.evaluator import Evaluator, Judge
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
+from paretune.runners.runtimes.runner_setup import RunnerSetup
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.spaces import RunSpec, StoreError, digest
 
 if TYPE_CHECKING:
     from distributed import Worker, WorkerPlugin
+
+Answer = TypeVar("Answer")
 
 PLUGIN = "paretune"
 """The name of a host among the plugins of its Dask worker."""
@@ -39,18 +49,50 @@ class Assignment:
         settings: How much to measure.
         samples: What it measures on.
         building: Digest of what builds depend on: the host refuses to build from anything else.
+        measuring: What measurements depend on besides: a host needs nothing else to measure.
+        store: The place of the store, the same on every machine.
     """
 
     study: Path
     settings: MeasurementSettings
     samples: StoredSamples
     building: str
+    measuring: EvaluatorSetup
+    store: str
 
     @property
     def key(self) -> str:
         """Digest of all of it."""
-        how = {"settings": asdict(self.settings), "samples": asdict(self.samples)}
-        return digest({"study": str(self.study), "building": self.building, **how})
+        return digest({**asdict(self), "study": str(self.study)})
+
+    def opened_store(self) -> ArtifactStore:
+        """Return the store on this machine.
+
+        Raises:
+            StoreError: If its folder is not there.
+        """
+        return ArtifactStore(on_this_machine(Path(self.store)))
+
+    def evaluator(self, judge: Judge, *, measures: bool, judges_here: bool = True) -> Evaluator:
+        """Return the study's evaluator on this machine (see :meth:`EvaluatorSetup.evaluator`).
+
+        Raises:
+            StoreError: If the folder of the store is not there.
+            ParetuneError: If a runner's environment cannot be made, or its runtime is unknown.
+        """
+        return self.measuring.evaluator(
+            self.opened_store(),
+            self.study.parent,
+            self.samples,
+            self.settings,
+            judge,
+            measures=measures,
+            judges_here=judges_here,
+        )
+
+
+Judging = Callable[[Assignment, str, StoredSamples, Sequence[str], int], Judged | Failure]
+"""Judges outputs in a file of the store, by its digest, as :data:`Judge` does those in a folder."""
 
 
 class FleetHost:
@@ -61,14 +103,18 @@ class FleetHost:
     Args:
         open_executor: Returns the executor for an assignment.
         device: The name that measurements ask for; ``None`` if this host only builds.
+        judge: Judges outputs for hosts without the workload, in the thread that asks; ``None`` if
+            this host has no workload.
     """
 
     def __init__(
         self,
         open_executor: Callable[[Assignment], Executor],
         device: str | None = None,
+        judge: Judging | None = None,
     ) -> None:
         self.device = device
+        self.judge = judge
         self._open = open_executor
         self._executors: dict[str, Executor] = {}
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -100,16 +146,23 @@ class FleetHost:
 
     def site(self, assignment: Assignment, run: RunSpec) -> Site:
         """Return what measurements on this host depend on; the slot has the host's device."""
-        answer: Future[Site] = Future()
+        found = self.in_turn(lambda: self._executor(assignment).site(run))
+        # Only what measures depends on this host; its packages may know nothing of builds.
+        device = slot_of(self.device or "")
+        return replace(found, device=device, building=assignment.building)
+
+    def in_turn(self, ask: Callable[[], Answer]) -> Answer:
+        """Return what a function says between two jobs: nothing is measured meanwhile."""
+        answer: Future[Answer] = Future()
 
         def look() -> None:
             try:
-                answer.set_result(self._executor(assignment).site(run))
+                answer.set_result(ask())
             except BaseException as error:
                 answer.set_exception(error)
 
         self._orders.put(look)
-        return replace(answer.result(), device=slot_of(self.device or ""))
+        return answer.result()
 
     def stop(self, study: Path) -> None:
         """End the pending jobs of a study, soon."""
@@ -122,11 +175,6 @@ class FleetHost:
     def _executor(self, assignment: Assignment) -> Executor:
         key = assignment.key
         if key not in self._executors:
-            if not assignment.study.is_file():
-                raise StoreError(
-                    f"{platform.node()} has no {assignment.study}: the folders of the study and of "
-                    "its store must lie at the same place on every machine of the fleet"
-                )
             self._executors[key] = self._open(assignment)
         return self._executors[key]
 
@@ -156,6 +204,20 @@ class FleetHost:
                 order = self._orders.get_nowait()
         except Empty:
             return
+
+
+def on_this_machine(path: Path) -> Path:
+    """Return a path of a study that must be here, too.
+
+    Raises:
+        StoreError: If it is not.
+    """
+    if not path.exists():
+        raise StoreError(
+            f"{platform.node()} has no {path}: the folders of the study and of its store must lie "
+            "at the same place on every machine of the fleet"
+        )
+    return path
 
 
 def slot_of(device: str) -> str:
@@ -197,6 +259,33 @@ def perform(assignment: Assignment, job: Job) -> dict[str, Any]:
 def site(assignment: Assignment, run: RunSpec) -> Site:
     """Return :meth:`FleetHost.site` of the host that runs this task."""
     return this_host().site(assignment, run)
+
+
+def describe(setups: Sequence[RunnerSetup], folder: Path) -> DeviceDescription:
+    """Return what a study has to know of the machine that runs this task, and of its runners."""
+    return this_host().in_turn(lambda: description.describe(setups, folder))
+
+
+def judge(
+    assignment: Assignment,
+    outputs: str,
+    samples: StoredSamples,
+    names: Sequence[str],
+    resamples: int,
+) -> Judged | Failure:
+    """Judge outputs on the host that runs this task, which has the workload.
+
+    Args:
+        assignment: What a host has to know of the study.
+        outputs: Digest of the outputs' file in the store.
+        samples: What the model was run on.
+        names: Names for the outputs; those of the runtime if there are none.
+        resamples: Bootstrap samples of the objective.
+    """
+    do = this_host().judge
+    if do is None:
+        raise TypeError("a host without builds was asked to judge")
+    return do(assignment, outputs, samples, names, resamples)
 
 
 def stop(study: Path, dask_worker: Worker) -> None:

@@ -146,6 +146,11 @@ class ArtifactStore:
         """Return the digests of all artifacts and files, damaged or not."""
         return [path.name for path in self._objects()]
 
+    def remove(self, name: str) -> None:
+        """Remove an object that nobody needs any more, if it is there."""
+        _remove(self._object(name))
+        self._checked.pop(name, None)
+
     def record(self, key: str) -> StageRecord | None:
         """Return the record of a stage, or ``None`` if it or its output is missing or damaged."""
         record = self.note(key)

@@ -43,11 +43,11 @@ from paretune.search.storage.lock import exclusive
 from paretune.search.storage.study_versions import check_versions
 from paretune.search.study.build_workers import default_workers, worker_settings
 from paretune.search.study.confirming import confirm_and_publish, study_confirmation
+from paretune.search.study.counters import check_counters
 from paretune.search.study.executing import study_executor
 from paretune.search.study.mlflow_study import guarded_tracking
 from paretune.search.study.open_study import OpenStudy, describe_workload, load_history
 from paretune.search.study.parts import (
-    check_counters,
     study_definition,
     study_evaluator,
     study_objectives,
@@ -119,10 +119,10 @@ def run_study(
         unfinished = storage.recover(objectives, under_way.death())
         records = storage.records()
         history = History(objectives, constraints, info.quality_metric, records, sought)
-        evaluator = study_evaluator(study, pool.service, info)
+        evaluator = study_evaluator(study, pool.service, info, fleet=fleet)
         evaluator.settings = evaluator.settings.claiming([sought.latency_metric])
-        check_versions(history.measured, evaluator, space)
-        check_counters(evaluator, space, [*objectives, *constraints])
+        check_versions(history.measured, evaluator, space, fleet.device if fleet else None)
+        check_counters(evaluator, space, [*objectives, *constraints], fleet)
         deadline = None if budget.hours is None else started + budget.hours * 3600
         with waiting_until(deadline), lease(CPU):
             epoch_seconds = pool.service.epoch_seconds()
