@@ -221,4 +221,10 @@ def scheduler_process(address: str, folder: Path) -> Iterator[subprocess.Popen[b
 
 
 def is_started(study: Path) -> bool:
-    return (study.parent / "results" / "optuna.db").is_file()
+    """Tell whether the study has its definition; its database is there a moment earlier."""
+    if not (study.parent / "results" / "optuna.db").is_file():
+        return False
+    try:
+        return bool(OpenStudy(study).definition)
+    except StudyError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ def connected(scheduler: str) -> distributed.Client:
         raise StudyError(
             "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
         ) from error
+    # It lists every package that a host lacks; what must be equal is checked (host_versions.py).
+    warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)
     try:
         client: distributed.Client = distributed.Client(
             scheduler, timeout=CONNECT_S, set_as_default=False
