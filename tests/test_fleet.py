@@ -55,16 +55,23 @@ def scheduler(*slots: str, hosts: int = 1) -> Iterator[str]:
 
 
 @contextmanager
-def host(address: str, name: str, folder: Path, *offer: str) -> Iterator[subprocess.Popen[bytes]]:
+def host(
+    address: str,
+    name: str,
+    folder: Path,
+    *offer: str,
+    python: Path | str = sys.executable,
+    **environment: str,
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start `paretune worker` as a person does, with cores of its own."""
-    command = [sys.executable, "-m", "paretune", "worker", "--scheduler", address, "--name", name]
-    leases = folder / f"leases of {name}"
+    command = [python, "-m", "paretune", "worker", "--scheduler", address, "--name", name]
+    leases = {"PARETUNE_LEASES": str(folder / f"leases of {name}")}
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, *offer],
             stdout=log,
             stderr=log,
-            env=os.environ | {"PARETUNE_LEASES": str(leases)},
+            env=os.environ | leases | environment,
         )
         try:
             yield process
