@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from conftest import QUICK, TESTS, TINY_SPACE, run_paretune, run_python, wait_until, write_study
 from onnx_models import by_hand
 from test_fleet import assigned, host, scheduler
 
+from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.execute.device.host_versions import (
     ANNOUNCED,
@@ -45,7 +47,8 @@ from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.runner_setup import RunnerSetup
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.search.study.open_study import load_history
+from paretune.search.study.build_workers import worker_settings
+from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.spaces import BuildSpec, RunSpec, StoreError, StudyError
 
 distributed = pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
@@ -386,3 +389,23 @@ def _measured_with(study: Path, version: str) -> None:
             [f'"onnxruntime": "{onnxruntime.__version__}"', f'"onnxruntime": "{version}"'],
         )
         assert changed.rowcount == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("judges", [True, False])
+def test_the_only_build_is_suspended_where_another_process_judges(
+    tmp_path: Path, judges: bool
+) -> None:
+    settings = worker_settings(OpenStudy(write_study(tmp_path)))
+    with BuildPool(settings, judges=judges) as pool:
+        pool.describe()
+        before = settings.log.stat().st_mtime_ns
+        pool.submit(Build(BuildSpec("small", 0.5, "int8-static")))
+        wait_until(lambda: settings.log.stat().st_mtime_ns > before)
+        with pool.paused():
+            (process,) = (psutil.Process(pid) for pid in pool.service._executor._processes)
+            if judges:  # it has to answer within this context
+                assert process.status() != psutil.STATUS_STOPPED
+            else:
+                wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
+        pool.cancel()

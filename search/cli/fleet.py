@@ -54,8 +54,9 @@ def worker(scheduler: str, builds: int, device: str | None, name: str) -> None:
 
     All machines need the same versions, and the folders of the study and of its store at the same
     place, on a file system that they share. One that only measures needs few packages and no
-    workload: a machine with --builds judges its outputs (docs/fleet.md). Anybody who reaches the scheduler's port can run code
-    on every machine of the fleet: keep it inside a network that you trust.
+    workload: a machine with --builds judges its outputs (docs/fleet.md). Anybody who reaches the
+    scheduler's port can run code on every machine of the fleet: keep it inside a network that you
+    trust.
     """
     from paretune.search.study.fleet_worker import work
 

@@ -39,6 +39,13 @@ class _Opened:
     judging: threading.Lock
     building: str
 
+    def judged(
+        self, outputs: Path, samples: StoredSamples, names: Sequence[str], resamples: int
+    ) -> Judged | Failure:
+        """Return what the metrics say about outputs in a folder; for any thread."""
+        with self.judging:
+            return self.judge.judge(outputs, samples, names, resamples)
+
 
 class Studies:
     """The studies that a host works for, opened when their first job comes.
@@ -67,11 +74,11 @@ class Studies:
             WorkloadError: If the workload here is not that of the search, or another release of
                 Paretune would build it.
         """
-        pool = self._opened(assignment).pool
+        opened = self._opened(assignment)
         if self._measures:
             refuse_new_versions(assignment, self._name)
-        evaluator = assignment.evaluator(pool.service.judge, measures=self._measures)
-        return LocalExecutor(pool, evaluator)
+        evaluator = assignment.evaluator(opened.judged, measures=self._measures)
+        return LocalExecutor(opened.pool, evaluator)
 
     def judge(
         self,
@@ -88,8 +95,8 @@ class Studies:
             WorkloadError: If the workload here is not that of the search.
         """
         opened = self._opened(assignment)
-        with unpacked(outputs, assignment.opened_store()) as folder, opened.judging:
-            return opened.judge.judge(folder, samples, names, resamples)
+        with unpacked(outputs, assignment.opened_store()) as folder:
+            return opened.judged(folder, samples, names, resamples)
 
     def _opened(self, assignment: Assignment) -> _Opened:
         file = on_this_machine(assignment.study)
@@ -109,7 +116,9 @@ class Studies:
         study = OpenStudy(file)
         worker = worker_settings(study)
         log = worker.log.with_stem(f"{worker.log.stem}-{self._name}")
-        pool = BuildPool(replace(worker, log=log), self._builds, training_cards())
+        pool = BuildPool(
+            replace(worker, log=log), self._builds, training_cards(), judges=self._builds > 1
+        )
         self._owning.enter_context(pool)
         fingerprint = pool.describe().fingerprint
         judge = pool.service
