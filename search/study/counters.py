@@ -34,9 +34,10 @@ def check_counters(
     if "energy" not in needs:
         return
     if without := on_the_device(fleet, without_energy, sorted(devices)):
+        where = f" of the device {fleet.device}" if fleet else ""
         raise StudyError(
             f"energy_mj needs an energy counter, but there is no readable one on "
-            f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, "
+            f"{', '.join(without)}{where}: the processor's (RAPL) is read from /sys/class/powercap, "
             "often by root only; a card's from its driver. Make it readable for this user, or "
             "drop the metric"
         )
