@@ -37,7 +37,7 @@ def check_counters(
         where = f" of the device {fleet.device}" if fleet else ""
         raise StudyError(
             f"energy_mj needs an energy counter, but there is no readable one on "
-            f"{', '.join(without)}{where}: the processor's (RAPL) is read from /sys/class/powercap, "
-            "often by root only; a card's from its driver. Make it readable for this user, or "
-            "drop the metric"
+            f"{', '.join(without)}{where}: the processor's (RAPL) is read from "
+            "/sys/class/powercap, often by root only; a card's from its driver. Make it readable "
+            "for this user, or drop the metric"
         )
