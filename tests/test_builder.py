@@ -365,9 +365,14 @@ def test_a_stage_that_raises_is_a_failure(tmp_path: Path) -> None:
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.pt"),
             StoreError,
-            "x.pt; free some space",
+            "'x.pt'; free some space",
         ),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "x.pt"), StoreError, "Read-only"),
+        (
+            RuntimeError(f"error while serializing: {os.strerror(errno.EFBIG)} (os error 27)"),
+            StoreError,
+            "File too large",
+        ),
         (
             ModuleNotFoundError("No module named 'timm'"),
             WorkloadError,

@@ -14,13 +14,13 @@ from conftest import TESTS, write_study
 
 from paretune.runners.build.built import Built, Training
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.dask_executor import DaskExecutor
 from paretune.runners.execute.executor import BUILD, Executor, done
-from paretune.runners.execute.fleet import Fleet
-from paretune.runners.execute.fleet_host import FleetHost, as_plugin
 from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
 from paretune.runners.execute.local_executor import LocalExecutor
 from paretune.runners.failure import Failure
+from paretune.runners.fleet.dask_executor import DaskExecutor
+from paretune.runners.fleet.fleet import Fleet
+from paretune.runners.fleet.fleet_host import FleetHost, as_plugin
 from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Evaluator, Scored
 from paretune.runners.measure.measurement import Measurement

@@ -1,5 +1,6 @@
 """A fleet: what is missing is said, and a host that dies loses nothing."""
 
+import json
 import os
 import re
 import signal
@@ -7,27 +8,38 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, write_study
 
+import paretune
 from paretune.runners.build.built import Built
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.dask_executor import DaskExecutor
-from paretune.runners.execute.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.fleet import Fleet
-from paretune.runners.execute.fleet_host import Assignment, FleetHost
 from paretune.runners.execute.job import Build, Missing
+from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.fleet.dask_executor import DaskExecutor
+from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
+from paretune.runners.fleet.fleet import Fleet, connected
+from paretune.runners.fleet.fleet_host import Assignment, FleetHost, as_plugin
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.study.build_workers import worker_settings
+from paretune.search.study.devices import device_files, write_device_files
 from paretune.search.study.fleet_studies import Studies
 from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_evaluator
-from paretune.spaces import BuildSpec, Quantization, StoreError, StudyError, WorkloadError
+from paretune.spaces import (
+    BuildSpec,
+    ConfigError,
+    Quantization,
+    StoreError,
+    StudyError,
+    WorkloadError,
+)
 
 distributed = pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
@@ -83,11 +95,11 @@ def host(
 def test_a_scheduler_that_does_not_answer_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paretune.runners.execute.fleet.CONNECT_S", 1.0)
+    monkeypatch.setattr("paretune.runners.fleet.fleet.CONNECT_S", 1.0)
     study = write_study(tmp_path)
     done = run_paretune("search", study, "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 1 and "no scheduler answers at tcp://127.0.0.1:1" in done.stderr
-    assert "start one with `dask scheduler`" in done.stderr
+    assert "start one with `paretune fleet start`" in done.stderr
 
 
 def test_what_no_host_offers_is_said() -> None:
@@ -127,6 +139,21 @@ def test_a_host_without_the_study_says_where_it_looked(tmp_path: Path) -> None:
     host, job = FleetHost(Studies("here", 1).executor), Missing(BuildSpec("reference", 0.0, "fp32"))
     with pytest.raises(StoreError, match=f"has no {missing}: the folders of the study"):
         host.perform(assigned(missing), job)
+
+
+def test_what_several_devices_need_is_said(tmp_path: Path) -> None:
+    study = write_study(tmp_path, devices=["left", "right"])
+    with pytest.raises(StudyError, match=r"is measured on one device, and .* names left, right"):
+        paretune.run(study, scheduler="tcp://127.0.0.1:1")
+    for command in ("frontier", "pick"):
+        done = run_paretune(command, study, "--for-each-device")
+        assert done.returncode == 2 and "was not searched on several devices" in done.stderr
+    with pytest.raises(ConfigError, match="cannot be part of a file's name"):
+        write_device_files(study, ["a/b"])
+    files = write_device_files(study, ["left", "right", "left"])
+    assert device_files(study) == files and list(files) == ["left", "right"]
+    assert OpenStudy(files["left"]).name == "iris-left"
+    assert OpenStudy(files["left"]).paths.store == OpenStudy(study).paths.store
 
 
 @pytest.mark.slow
@@ -235,3 +262,133 @@ def is_started(study: Path) -> bool:
         return bool(OpenStudy(study).definition)
     except StudyError:
         return False
+
+
+@pytest.mark.slow
+def test_off_this_machine_connections_are_encrypted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = own_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    monkeypatch.setenv("PARETUNE_FLEET_KEYS", str(tmp_path / "keys"))
+    started = run_paretune("fleet", "start", "--host", address)
+    assert started.returncode == 1 and "run `paretune fleet certify`" in started.stderr
+    assert run_paretune("fleet", "certify").returncode == 0
+    assert (tmp_path / "keys" / "key.pem").stat().st_mode & 0o077 == 0
+    again = run_paretune("fleet", "certify")
+    assert again.returncode == 1 and "there are keys in" in again.stderr
+    command = [sys.executable, "-m", "paretune", "fleet", "start", "--host", address, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stdout is not None
+            said = re.search(r"tls://[\d.]+:\d+", serving.stdout.readline())
+            assert said is not None
+            with host(said[0], "board", tmp_path, "--device", "board"):
+                with connected(said[0]) as client:
+                    client.wait_for_workers(1, 60)
+                shown = run_paretune("fleet", "--scheduler", said[0])
+                assert "device:board" in shown.stdout, shown.stderr
+            plain = run_paretune("fleet", "--scheduler", said[0].replace("tls", "tcp"))
+            assert plain.returncode == 1 and "tls:// if it encrypts" in plain.stderr
+            monkeypatch.setenv("PARETUNE_FLEET_KEYS", str(tmp_path / "others"))
+            assert run_paretune("fleet", "certify").returncode == 0
+            stranger = run_paretune("fleet", "--scheduler", said[0])
+            assert stranger.returncode == 1 and "TLS certificate does not match" in stranger.stderr
+        finally:
+            serving.kill()
+
+
+def own_address() -> str | None:
+    """Return an address of this machine that others may reach, if it has one."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe, suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # sends nothing
+        found = str(probe.getsockname()[0])
+        return None if found.startswith("127.") else found
+    return None
+
+
+@pytest.mark.slow
+def test_each_of_two_devices_gets_a_frontier_and_a_pick(tmp_path: Path) -> None:
+    study = write_study(tmp_path, space=TINY_SPACE, confirmation=QUICK_CONFIRMATION)
+    with (
+        scheduler() as address,
+        host(address, "builder", tmp_path, "--builds", "1"),
+        host(address, "left", tmp_path, "--device", "left"),
+        host(address, "right", tmp_path, "--device", "right"),
+    ):
+        with connected(address) as client:
+            client.wait_for_workers(3, 60)
+        devices = ["--device", "left", "--device", "right"]
+        done = run_paretune("search", study, "--scheduler", address, *devices, "--trials", "4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left  │ " in done.stdout and "right │ " in done.stdout
+    histories = {each: load_history(tmp_path / f"study.{each}.yaml") for each in ("left", "right")}
+    assert all(len(each.measured) == 4 and each.published for each in histories.values())
+    # What one had built, the other found in the store.
+    stages = [e["key"] for e in OpenStudy(study).store.executions() if e["event"] == "started"]
+    assert len(stages) == len(set(stages))
+    table = run_paretune("frontier", study, "--for-each-device")
+    assert "a frontier per device" in table.stdout and "right" in table.stdout, table.stderr
+    printed = run_paretune("frontier", study, "--for-each-device", "--format", "json")
+    assert {row["device"] for row in json.loads(printed.stdout)} == {"left", "right"}
+    picked = run_paretune("pick", study, "--for-each-device", "--out", tmp_path / "picked")
+    assert picked.returncode == 0, picked.stdout + picked.stderr
+    assert all((tmp_path / "picked" / each / "manifest.json").is_file() for each in histories)
+
+
+@pytest.mark.slow
+def test_a_job_that_one_host_cannot_do_is_done_by_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = write_study(tmp_path)
+    opened = OpenStudy(study)
+    job = Missing(BuildSpec("reference", 0.0, Quantization.FP32))
+
+    def full(assignment: Assignment) -> LocalExecutor:
+        raise StoreError("no space left")
+
+    with BuildPool(worker_settings(opened)) as pool:
+        evaluator = study_evaluator(opened, pool.service, pool.describe())
+        local = LocalExecutor(pool, evaluator)
+        hosts = {"full": FleetHost(full, "board"), "other": FleetHost(lambda _: local)}
+        for there, is_done in (({"full"}, False), ({"full", "other"}, True)):
+            with (
+                cluster_of({name: hosts[name] for name in there}) as address,
+                Fleet(address) as fleet,
+            ):
+                executor = DaskExecutor(fleet, study, evaluator)
+                # Often enough for Dask to give it to the full one first.
+                for occasion in map(str, range(4)):
+                    future = executor.submit(replace(job, occasion=occasion), BUILD)
+                    while not future.done():
+                        executor.wait(1.0)
+                    if is_done:
+                        assert "export" in future.result().value
+                    else:
+                        with pytest.raises(StoreError, match="no space left"):
+                            future.result()
+    assert "cannot work, so another one does: no space left" in caplog.text
+
+
+@contextmanager
+def cluster_of(hosts: dict[str, FleetHost]) -> Iterator[str]:
+    """Start a scheduler and hosts that build in this process, the first with a device."""
+    workers = {
+        name: {
+            "cls": distributed.Worker,
+            "options": {
+                "name": name,
+                "nthreads": 2,
+                "resources": {BUILD: 1} | ({f"device:{host.device}": 1} if host.device else {}),
+                "plugins": (as_plugin(host),),
+            },
+        }
+        for name, host in hosts.items()
+    }
+    scheduler = {
+        "cls": distributed.Scheduler,
+        "options": {"host": "127.0.0.1", "dashboard_address": ":0"},
+    }
+    with distributed.SpecCluster(workers, scheduler) as cluster:
+        yield cluster.scheduler_address

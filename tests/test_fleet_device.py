@@ -24,22 +24,22 @@ from onnx_models import by_hand
 from test_fleet import assigned, host, scheduler
 
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.device.evaluator_setup import EvaluatorSetup
-from paretune.runners.execute.device.host_versions import (
+from paretune.runners.execute.executor import BUILD
+from paretune.runners.execute.job import Build, Measure
+from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.no_builds import NoBuilds
+from paretune.runners.failure import Failure
+from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
+from paretune.runners.fleet.device.host_versions import (
     ANNOUNCED,
     own_versions,
     refuse_to_join_others,
 )
-from paretune.runners.execute.device.measuring_studies import MeasuringStudies, refuse_new_versions
-from paretune.runners.execute.device.no_builds import NoBuilds
-from paretune.runners.execute.device.outputs_file import stored, unpacked
-from paretune.runners.execute.device.remote_judge import RemoteJudge
-from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.fleet import Fleet
-from paretune.runners.execute.fleet_host import Assignment, FleetHost, as_plugin
-from paretune.runners.execute.job import Build, Measure
-from paretune.runners.execute.local_executor import LocalExecutor
-from paretune.runners.failure import Failure
+from paretune.runners.fleet.device.measuring_studies import MeasuringStudies, refuse_new_versions
+from paretune.runners.fleet.device.outputs_file import stored, unpacked
+from paretune.runners.fleet.device.remote_judge import RemoteJudge
+from paretune.runners.fleet.fleet import Fleet
+from paretune.runners.fleet.fleet_host import Assignment, FleetHost, as_plugin
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.measurement import Measurement

@@ -20,7 +20,8 @@ ROOMS["runners.build"] = (*ROOMS["runners.workload"], "runners.workload")
 ROOMS["runners.runtimes"] = ROOMS["runners.build"]
 ROOMS["runners.measure"] = (*ROOMS["runners.build"], "runners.build", "runners.runtimes")
 ROOMS["runners.execute"] = (*ROOMS["runners.measure"], "runners.measure")
-_BELOW = (*ROOMS["runners.execute"], "runners.execute")
+ROOMS["runners.fleet"] = (*ROOMS["runners.execute"], "runners.execute")
+_BELOW = (*ROOMS["runners.fleet"], "runners.fleet")
 ROOMS["search.record"] = _BELOW
 ROOMS["search.storage"] = ROOMS["search.configure"] = (*_BELOW, "search.record")
 ROOMS["search.propose"] = (*ROOMS["search.configure"], "search.configure")

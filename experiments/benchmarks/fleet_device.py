@@ -29,14 +29,14 @@ import yaml
 from distributed import Client, LocalCluster
 
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.dask_executor import DaskExecutor
-from paretune.runners.execute.device.no_builds import NoBuilds
 from paretune.runners.execute.executor import BUILD, Executor, done
-from paretune.runners.execute.fleet import Fleet
 from paretune.runners.execute.job import Build, Launch
 from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.no_builds import NoBuilds
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.failure import Failure
+from paretune.runners.fleet.dask_executor import DaskExecutor
+from paretune.runners.fleet.fleet import Fleet
 from paretune.runners.measure.statistic import CONFIDENCE
 from paretune.runners.measure.student import student_quantile
 from paretune.runners.runtimes import launch

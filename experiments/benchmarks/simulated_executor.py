@@ -61,6 +61,10 @@ class SimulatedExecutor:
         """Return how many jobs a slot takes at once (see Executor)."""
         return len(self._free_at.get(slot, ()))
 
+    def trials_at_once(self) -> int:
+        """Return how many trials keep all slots busy (see Executor)."""
+        return self.capacity(BUILD)
+
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see Executor); it begins as soon as the slot is free."""
         if not self.capacity(slot):

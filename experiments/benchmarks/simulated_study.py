@@ -1,11 +1,14 @@
-"""A study on a simulated clock: everything but its jobs is real."""
+"""A study whose jobs are simulated: everything else is real."""
 
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from problem import EVERYTHING, OBJECTIVES, RECIPE, SPACE, Problem
 from simulated_executor import SimulatedExecutor, SimulatedWork
 
+from paretune.runners.execute.executor import Executor
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.exclusions import GivenUp
 from paretune.search.propose.frontier_strategy import FrontierStrategy
@@ -17,7 +20,7 @@ from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import UnderWay
 from paretune.search.run.budget import Budget
 from paretune.search.run.loop import Loop
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter, SilentReporter
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import Candidate
 
@@ -57,9 +60,36 @@ class Night(SilentReporter):
 
 def study(problem: Problem, seed: int, sampler: SamplerName | None, hours: float) -> Night:
     """Search for so many hours, with our own strategy or one of Optuna's samplers."""
-    night, history = Night(problem), History(OBJECTIVES)
+    night = Night(problem)
+    with tempfile.TemporaryDirectory() as folder:
+        loop = loop_of(
+            Path(folder), night.executor, night, seed, sampler, clock=lambda: night.executor.now
+        )
+        loop.run(Budget(trials=10**6, hours=hours))
+    return night
+
+
+def loop_of(
+    folder: Path,
+    executor: Executor,
+    reporter: Reporter,
+    seed: int,
+    sampler: SamplerName | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Loop:
+    """Return the loop of a study of :data:`problem.SPACE` with the parts that a search has.
+
+    Args:
+        folder: Where its storage lies.
+        executor: Does its jobs.
+        reporter: Told about progress.
+        seed: The strategy's seed.
+        sampler: One of Optuna's samplers, instead of our own strategy.
+        clock: Returns the executor's time in seconds.
+    """
+    history = History(OBJECTIVES)
     cost = CostModel(history, RECIPE)
-    affordable = Affordable(cost, lambda: night.executor.now)
+    affordable = Affordable(cost, clock)
     given_up = GivenUp(history, SPACE, least=3)
     space = SPACE.with_rules(given_up, affordable)
     strategy: Strategy
@@ -69,24 +99,22 @@ def study(problem: Problem, seed: int, sampler: SamplerName | None, hours: float
         )
     else:
         strategy = OptunaStrategy(space, OBJECTIVES, sampler=sampler, seed=seed)
-    with tempfile.TemporaryDirectory() as folder:
-        storage = StudyStorage(f"sqlite:///{folder}/optuna.db", "night")
-        storage.create({}, OBJECTIVES, SPACE)
-        Loop(
-            name="night",
-            space=space,
-            storage=storage,
-            history=history,
-            unfinished=[],
-            under_way=UnderWay(Path(folder) / "under-way.json"),
-            strategy=strategy,
-            executor=night.executor,
-            cost=cost,
-            tracking=NoTracking(),
-            reporter=night,
-            identical_failures=5,
-            given_up=given_up,
-            affordable=affordable,
-            clock=lambda: night.executor.now,
-        ).run(Budget(trials=10**6, hours=hours))
-    return night
+    storage = StudyStorage(f"sqlite:///{folder}/optuna.db", "night")
+    storage.create({}, OBJECTIVES, SPACE)
+    return Loop(
+        name="night",
+        space=space,
+        storage=storage,
+        history=history,
+        unfinished=[],
+        under_way=UnderWay(folder / "under-way.json"),
+        strategy=strategy,
+        executor=executor,
+        cost=cost,
+        tracking=NoTracking(),
+        reporter=reporter,
+        identical_failures=5,
+        given_up=given_up,
+        affordable=affordable,
+        clock=clock,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,10 @@ from paretune.spaces import (
 if TYPE_CHECKING:
     from paretune.runners.workload.learning.teacher import Teacher
 
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_OF_THE_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG),
+    *(errno.EIO, errno.ESTALE),  # a disk, or a file server, that has gone
+)
 _NO_MEMORY = "can't allocate memory"
 
 
@@ -262,10 +266,11 @@ def _raise_if_systematic(stage: str, error: BaseException) -> None:
         StoreError: If the disk is full or cannot be written.
         WorkloadError: If a package is missing.
     """
-    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+    # Libraries that write files raise errors of their own, with the system's words.
+    if any(os.strerror(code) in str(error) for code in _OF_THE_DISK):
         raise StoreError(
-            f"{stage}: {error.strerror}: {error.filename or 'the disk'}; free some space or make "
-            "it writable; then run the same command again, which continues"
+            f"{stage}: {error}; free some space on the disk, or make it writable; then run the "
+            "same command again, which continues"
         ) from error
     if isinstance(error, ImportError):
         raise WorkloadError(

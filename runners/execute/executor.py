@@ -65,6 +65,9 @@ class Executor(Protocol):
         Further jobs wait and are served in the order of submission.
         """
 
+    def trials_at_once(self) -> int:
+        """Return how many trials keep all slots busy; hosts of a fleet may come and go."""
+
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot.
 

@@ -21,7 +21,7 @@ from paretune.spaces import RunSpec, digest
 
 if TYPE_CHECKING:
     from paretune.runners.execute.build_pool import BuildPool
-    from paretune.runners.execute.device.no_builds import NoBuilds
+    from paretune.runners.execute.no_builds import NoBuilds
 
 _DEVICE = "device:"
 
@@ -75,6 +75,10 @@ class LocalExecutor:
     def capacity(self, slot: str) -> int:
         """Return how many jobs a slot takes at once (see :class:`Executor`)."""
         return self._pool.size if slot == BUILD else int(slot.startswith(_DEVICE))
+
+    def trials_at_once(self) -> int:
+        """Return the number of builds: they are suspended while something is measured."""
+        return self._pool.size
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see :class:`Executor`)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +12,7 @@ import click
 
 from paretune.runners.metric import Percentile
 from paretune.search.cli.study import study_argument
+from paretune.spaces.errors import StudyError
 
 
 @click.command()
@@ -85,8 +86,15 @@ from paretune.search.cli.study import study_argument
     metavar="NAME DIR",
     help="Write the model to this folder in the layout of a target, such as triton. Repeatable.",
 )
+@click.option(
+    "--for-each-device",
+    is_flag=True,
+    help="Pick on every device that STUDY was searched on (`paretune search --device A --device "
+    "B`), into a folder per device below --out.",
+)
 def pick(
     study: Path,
+    for_each_device: bool,
     out: Path | None,
     maxima: Sequence[str],
     minima: Sequence[str],
@@ -114,6 +122,40 @@ def pick(
     paretune pick study.yaml --max peak_memory_bytes=2e8 --min throughput_samples_per_s=1000
     paretune pick study.yaml --max-latency-ms 5 --register digits --alias champion
     """
+    from paretune.search.study.devices import device_files
+
+    if wish["alias"] is not None and wish["register"] is None:
+        raise click.UsageError("--alias needs --register NAME: it names a registered version")
+    if not for_each_device:
+        _pick(study, out, maxima, minima, triton, targets, wish)
+        return
+    if triton or targets or wish["register"]:
+        raise click.UsageError(
+            "--triton, --target and --register take one model: give them with a device's own "
+            "study, study.DEVICE.yaml"
+        )
+    nothing = []
+    for device, file in device_files(study).items():
+        click.echo(f"{device}:")
+        try:
+            _pick(file, out and out / device, maxima, minima, None, (), wish)
+        except StudyError as error:
+            nothing.append(device)
+            click.echo(f"nothing picked: {error}")
+    if nothing:
+        sys.exit(1)
+
+
+def _pick(
+    study: Path,
+    out: Path | None,
+    maxima: Sequence[str],
+    minima: Sequence[str],
+    triton: Path | None,
+    targets: Sequence[tuple[str, Path]],
+    wish: Mapping[str, Any],
+) -> None:
+    """Pick from one study, and say what and why."""
     from paretune.search.deliver.choice import baseline, knee
     from paretune.search.deliver.pick_text import gains_text, reason_text, recheck_text
     from paretune.search.deliver.target import TARGETS
@@ -122,8 +164,6 @@ def pick(
     from paretune.search.review.shortfall import shortfalls
     from paretune.search.study import api
 
-    if wish["alias"] is not None and wish["register"] is None:
-        raise click.UsageError("--alias needs --register NAME: it names a registered version")
     limits = [Constraint(name, maximum=value) for name, value in map(_limit, maxima)]
     limits += [Constraint(name, minimum=value) for name, value in map(_limit, minima)]
     exported = dict([*([("triton", triton)] if triton else []), *targets])
@@ -146,6 +186,11 @@ def pick(
         click.echo(f"  {text}")
     for text in recheck_text(picked.rechecks, picked.history, asked):
         click.echo(text)
+    if wish["measure"] and picked.history.confirmed and not picked.rechecks:
+        click.echo(
+            "not measured again: the study's device is another machine; to check the model there, "
+            "pick with --out and run `paretune verify` on it"
+        )
     if asked.is_open:
         bend = knee(picked.history, asked)
         if bend is not None and bend.number != record.number:

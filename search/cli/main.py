@@ -16,12 +16,16 @@ from paretune.search.cli import init as cli_init
 from paretune.search.cli import model as cli_model
 from paretune.search.cli import results as cli_results
 from paretune.search.cli import review as cli_review
+from paretune.search.cli.each_device import arguments, search_each
 from paretune.search.cli.error_group import ErrorGroup
 from paretune.search.cli.inputs import input_options
 from paretune.search.cli.interruption import interruptible
 from paretune.search.cli.study import study_argument
 from paretune.search.cli.wish import wish_options
 
+_MAKES_A_STUDY = (
+    *("onnx", "data", "labels", "metric", "outputs", "constants", "batch_axes", "shapes", "out"),
+)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -84,7 +88,11 @@ def main() -> None:
     type=click.Path(path_type=Path),
     help="With --onnx: the folder to write the study into.",
 )
-@cli_fleet.fleet_options
+@cli_fleet.fleet_options(
+    "the device to measure on. Several, each with its own --device, get a study each: "
+    "study.DEVICE.yaml. By default the study file's `devices`, or the fleet's only one.",
+    several=True,
+)
 def search(
     study: Path,
     trials: int | None,
@@ -99,7 +107,7 @@ def search(
     shapes: dict[str, list[int]],
     out: Path | None,
     scheduler: str | None,
-    device: str | None,
+    devices: tuple[str, ...],
     **wish: Any,
 ) -> None:
     """Run STUDY (study.yaml by default), or continue it where it stopped.
@@ -124,12 +132,15 @@ def search(
     """
     from rich.markup import escape
 
+    from paretune.search.configure.study_file import read_study_file
     from paretune.search.review.console import ConsoleReporter, console, failure_table
     from paretune.search.review.frontier_table import frontier_table
     from paretune.search.study import api
+    from paretune.search.study.devices import write_device_files
 
+    context = click.get_current_context()
     if onnx is not None:
-        source = click.get_current_context().get_parameter_source("study")
+        source = context.get_parameter_source("study")
         if source is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError("give either STUDY or --onnx, not both: --onnx writes a study")
         if data is None:
@@ -151,6 +162,11 @@ def search(
             "--data, --labels, --metric, --output, --constant, --batch-axis, --shape and --out "
             "need --onnx"
         )
+    named = devices or (read_study_file(study).devices if scheduler else ())
+    if len(named) > 1:
+        files = write_device_files(study, named)
+        options = arguments(context, without=(*_MAKES_A_STUDY, "devices"))
+        sys.exit(search_each(files, options))
     reporter = ConsoleReporter()
     with interruptible(study, reporter):
         result = api.run(
@@ -158,7 +174,7 @@ def search(
             trials=trials,
             hours=hours,
             scheduler=scheduler,
-            device=device,
+            device=next(iter(named), None),
             reporter=reporter,
             **wish,
         )
@@ -191,7 +207,7 @@ def search(
     type=click.FloatRange(min=0, min_open=True),
     help="Wall-clock hours that the confirmation may take.",
 )
-@cli_fleet.fleet_options
+@cli_fleet.fleet_options("the device to measure on, if there are several.")
 def confirm(study: Path, hours: float | None, scheduler: str | None, device: str | None) -> None:
     """Measure STUDY's plausible points again, and publish the frontier.
 

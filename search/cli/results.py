@@ -73,7 +73,15 @@ def status(study: Path) -> None:
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Also write an interactive HTML plot here."
 )
-def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
+@click.option(
+    "--for-each-device",
+    is_flag=True,
+    help="The frontiers of all devices that STUDY was searched on (`paretune search --device A "
+    "--device B`), in one table.",
+)
+def frontier(
+    study: Path, form: str, searched: bool, plot: Path | None, for_each_device: bool
+) -> None:
     """Print the published frontier of STUDY, with each point's gains against the baseline.
 
     Published points were measured again at the end of a search, on the test split. Before that, and
@@ -85,25 +93,39 @@ def frontier(study: Path, form: str, searched: bool, plot: Path | None) -> None:
 
     from paretune.search.review.frontier_rows import flat_values, frontier_rows, row_values
     from paretune.search.study import api
+    from paretune.search.study.devices import device_files
 
-    history = api.status(study)
-    rows = frontier_rows(history, searched=searched)
+    if for_each_device and plot:
+        raise click.UsageError("--plot shows one study: give it without --for-each-device")
+    files = device_files(study) if for_each_device else {"": study}
+    histories = {device: api.status(file) for device, file in files.items()}
+    rows = [
+        ({"device": device} if device else {}, row, history)
+        for device, history in histories.items()
+        for row in frontier_rows(history, searched=searched)
+    ]
     if form == "json":
-        click.echo(json.dumps([row_values(row, history) for row in rows], indent=2))
+        values = [on | row_values(row, history) for on, row, history in rows]
+        click.echo(json.dumps(values, indent=2))
     elif form == "csv":
-        flat = [flat_values(row, history) for row in rows]
+        flat = [on | flat_values(row, history) for on, row, history in rows]
         writer = csv.DictWriter(sys.stdout, list(flat[0]) if flat else ["trial"])
         writer.writeheader()
         writer.writerows(flat)
+    elif for_each_device:
+        from paretune.search.review.console import console
+        from paretune.search.review.devices_table import devices_table
+
+        console.print(devices_table(histories, searched=searched))
     else:
         from paretune.search.review.console import console
         from paretune.search.review.frontier_table import frontier_table
 
-        console.print(frontier_table(history, searched=searched))
+        console.print(frontier_table(histories[""], searched=searched))
     if plot:
         from paretune.search.configure.study_file import read_study_file
         from paretune.search.review.plot import pareto_figure, write_html
 
         name = read_study_file(study).name
-        write_html(pareto_figure(history, name, searched=searched), plot)
+        write_html(pareto_figure(histories[""], name, searched=searched), plot)
         click.echo(f"wrote {plot}", err=True)

@@ -206,6 +206,11 @@ class StudyConfig(Section):
         description="Optuna storage URL; default: SQLite in output_dir. Only one process at a "
         "time, on any host, writes to a study",
     )
+    devices: list[StrictStr] = Field(
+        [],
+        description="the devices of a fleet to measure on (`paretune search --scheduler`); several "
+        "get a study each",
+    )
     tracking_uri: StrictStr | None = Field(
         None, description="MLflow tracking URI; default: SQLite in output_dir"
     )

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from paretune.runners.execute.fleet import HostState
 from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.fleet.fleet import HostState
 from paretune.runners.metric import metric_of
 from paretune.runners.runtimes.devices import Device
 from paretune.search.record.gains import latency_metric

@@ -28,8 +28,8 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     rows = frontier_rows(history, searched=searched)
     is_published = any(row.kind == "published" for row in rows)
     is_wide = console.width >= WIDE
-    knobs = [_knobs(row) for row in rows]
-    alike = _alike(knobs)
+    all_knobs = [knobs(row) for row in rows]
+    alike = alike_in(all_knobs)
     table = Table(
         title=_title(history, is_published),
         caption=_caption(history, rows, alike),
@@ -38,9 +38,9 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    names = [name for name in (knobs[0] if knobs else {}) if name not in alike]
+    names = [name for name in (all_knobs[0] if all_knobs else {}) if name not in alike]
     for name in names:
-        table.add_column(name, justify="right" if _is_count(name) else "left", no_wrap=True)
+        table.add_column(name, justify="right" if is_count(name) else "left", no_wrap=True)
     goals = [f"{metric_of(goal.metric).head} {goal.arrow}" for goal in history.objectives]
     gained = [gain.title(history.quality_metric) for gain in SHOWN_GAINS]
     for name in [*goals, *gained, *(["P"] if is_published else [])]:
@@ -49,10 +49,10 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     has_ties = any(row.ties for row in rows)
     if has_ties:
         table.add_column("ties", overflow="fold", min_width=5)
-    for row, knob in zip(rows, knobs, strict=True):
+    for row, knob in zip(rows, all_knobs, strict=True):
         cells = [knob[name] for name in names]
         for goal in history.objectives:
-            cells.append(_value(goal.metric, row.statistics[goal.metric], is_wide=is_wide))
+            cells.append(value_text(goal.metric, row.statistics[goal.metric], is_wide=is_wide))
         cells += gain_texts(row.gains) if row.gains and row.number else of_baseline
         if is_published:
             cells.append(row.probability_text)
@@ -89,7 +89,7 @@ def _caption(history: History, rows: Sequence[FrontierRow], alike: dict[str, str
     return "\n".join(line for line in lines if line)
 
 
-def _knobs(row: FrontierRow) -> dict[str, str]:
+def knobs(row: FrontierRow) -> dict[str, str]:
     """Return a candidate's values, by column name."""
     params, run = row.candidate.params, row.candidate.run
     return {
@@ -105,19 +105,21 @@ def _knobs(row: FrontierRow) -> dict[str, str]:
     }
 
 
-def _is_count(column: str) -> bool:
+def is_count(column: str) -> bool:
+    """Tell whether a column has numbers."""
     return column in _COUNTS or (column in AXES and AXES.get(column).is_ordered)
 
 
-def _alike(knobs: Sequence[dict[str, str]]) -> dict[str, str]:
+def alike_in(rows: Sequence[dict[str, str]]) -> dict[str, str]:
     """Return the knobs with the same value in all rows."""
-    if len(knobs) < 2:
+    if len(rows) < 2:
         return {}
-    first = knobs[0]
-    return {name: first[name] for name in first if len({each[name] for each in knobs}) == 1}
+    first = rows[0]
+    return {name: first[name] for name in first if len({each.get(name) for each in rows}) == 1}
 
 
-def _value(metric: str, statistic: Statistic, *, is_wide: bool) -> str:
+def value_text(metric: str, statistic: Statistic, *, is_wide: bool) -> str:
+    """Return a metric's value; on a wide terminal with the half-width of its interval."""
     shown = metric_of(metric)
     text = shown.text(statistic.value)
     if not is_wide or statistic.low is None or statistic.high is None:

@@ -1,6 +1,6 @@
 """The loop: ask → build → measure → tell, until the budget is spent.
 
-As many trials are in flight as builds can run in parallel. Each submits one job at a time to the
+As many trials are in flight as keep the executor busy. Each submits one job at a time to the
 executor, and the loop continues with whichever is ready.
 """
 
@@ -135,7 +135,7 @@ class Loop:
         return self._started + seconds - self.reserve(seconds)
 
     def _try_candidates(self, budget: Budget) -> str:
-        reason, size = None, self.executor.capacity(BUILD)
+        reason = None
         while True:
             deadline = self._deadline(budget)
             # No trial may be in flight while files are removed.
@@ -143,6 +143,7 @@ class Loop:
             if self.store_limit is not None and is_full and not self._flights:
                 self.store_limit.enforce()
                 continue
+            size = self.executor.trials_at_once()
             while reason is None and not is_full and len(self._flights) < size:
                 with waiting_until(deadline):
                     reason = self._start_one(budget, deadline)

@@ -80,7 +80,7 @@ def run(
         "batch_size": batch_size,
     }
     wish = {name: value for name, value in told.items() if value is not None}
-    with fleet_of(scheduler, device) as fleet:
+    with fleet_of(Path(study), scheduler, device) as fleet:
         return run_study(Path(study), reporter or ConsoleReporter(), trials, hours, wish, fleet)
 
 
@@ -145,7 +145,7 @@ def confirm(
     Raises:
         ParetuneError: See :func:`confirm_study`.
     """
-    with fleet_of(scheduler, device) as fleet:
+    with fleet_of(Path(study), scheduler, device) as fleet:
         return confirm_study(Path(study), reporter or ConsoleReporter(), hours, fleet)
 
 
@@ -256,7 +256,7 @@ def pick(
             taken, or for a preference other than quality, the one with the best quality
             (:class:`Ranking`).
         measure: Whether to measure the point again; if it breaks a limit, the next one is taken.
-            Only possible for confirmed studies.
+            Only possible for confirmed studies, on a machine like the one that measured.
         out: Folder for the model file and ``manifest.json``; nothing is written without it.
         register: Name under which to register the model in MLflow's model registry.
         alias: Alias to point at the registered version, such as ``champion``.
@@ -284,7 +284,7 @@ def pick(
     )
     ranked = rank(history, wish)
     record, kept = ranked[0], None
-    if measure and history.confirmed:
+    if measure and history.confirmed and opened.is_of_this_machine:
         kept = first_that_keeps(ranked, wished_limits(history, wish), study_timer(opened))
         record = kept.record
     version = None

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
-from paretune.runners.execute.fleet import Fleet
+from paretune.runners.fleet.fleet import Fleet
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.store.use import StoreUse
 from paretune.search.confirm.confirmation import Confirmation, Progress

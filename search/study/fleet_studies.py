@@ -10,12 +10,12 @@ from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.build_worker import BuildWorker
-from paretune.runners.execute.device.measuring_studies import refuse_new_versions
-from paretune.runners.execute.device.outputs_file import unpacked
-from paretune.runners.execute.fleet_host import Assignment, on_this_machine
 from paretune.runners.execute.local_executor import LocalExecutor, what_builds_depend_on
 from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.failure import Failure
+from paretune.runners.fleet.device.measuring_studies import refuse_new_versions
+from paretune.runners.fleet.device.outputs_file import unpacked
+from paretune.runners.fleet.fleet_host import Assignment, on_this_machine
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.search.study.build_workers import worker_settings

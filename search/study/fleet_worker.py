@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from paretune.runners.execute.device.host_versions import (
+from paretune.runners.execute.executor import BUILD
+from paretune.runners.fleet.device.host_versions import (
     ANNOUNCED,
     own_versions,
     refuse_to_join_others,
 )
-from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.fleet import NO_DASK, connected
-from paretune.runners.execute.fleet_host import FleetHost, as_plugin, slot_of
+from paretune.runners.fleet.fleet import connected
+from paretune.runners.fleet.fleet_host import FleetHost, as_plugin, slot_of
+from paretune.runners.fleet.installed import check_installed
+from paretune.runners.fleet.keys import security
 from paretune.spaces import StudyError
 
 if TYPE_CHECKING:
-    from paretune.runners.execute.device.measuring_studies import MeasuringStudies
+    from paretune.runners.fleet.device.measuring_studies import MeasuringStudies
     from paretune.search.study.fleet_studies import Studies
 
 _QUIET = {
@@ -32,7 +36,13 @@ _QUIET = {
 }
 
 
-def work(scheduler: str, name: str, builds: int, device: str | None) -> None:
+def work(
+    scheduler: str,
+    name: str,
+    builds: int,
+    device: str | None,
+    ready: Callable[[str], None] = lambda address: None,
+) -> None:
     """Offer this machine to a fleet until the scheduler ends or the process is stopped.
 
     Args:
@@ -40,17 +50,20 @@ def work(scheduler: str, name: str, builds: int, device: str | None) -> None:
         name: The host's name.
         builds: How many builds run at once; 0 for a host that only measures.
         device: The name under which measurements find this machine; ``None`` for none.
+        ready: Is told the host's address once the scheduler knows it.
 
     Raises:
         StudyError: If Dask is not installed, the scheduler does not answer, or the fleet's hosts
             have another version of Paretune, Python or Dask.
     """
-    try:
-        import dask
-        import distributed
-    except ImportError as error:
-        raise StudyError(NO_DASK) from error
+    check_installed()
+    import dask
+    import distributed
+    from distributed.comm.addressing import parse_host_port
+    from distributed.utils import get_ip
+
     dask.config.set(_QUIET)
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     slots = ({BUILD: builds} if builds else {}) | ({slot_of(device): 1} if device else {})
     with connected(scheduler) as client:
         refuse_to_join_others(name, client.scheduler_info(n_workers=-1)["workers"].values())
@@ -66,16 +79,21 @@ def work(scheduler: str, name: str, builds: int, device: str | None) -> None:
             plugins=(as_plugin(FleetHost(studies.executor, device, studies.judge)),),
             startup_information={ANNOUNCED: lambda worker: own_versions()},
             dashboard=False,
+            dashboard_address="127.0.0.1:0",
+            security=security(scheduler),
+            # The one address by which the scheduler is reached, not all that the machine has.
+            host=get_ip(*parse_host_port(scheduler.rpartition("/")[2])),
             death_timeout=30,
         )
         async with worker:
+            ready(worker.address)
             await worker.finished()
 
     try:
         asyncio.run(serve())
     except (OSError, TimeoutError) as error:
         raise StudyError(
-            f"no scheduler answers at {scheduler} ({error}): start one with `dask scheduler`"
+            f"no scheduler answers at {scheduler} ({error}): start one with `paretune fleet start`"
         ) from error
     finally:
         studies.close()
@@ -89,6 +107,6 @@ def _studies(
         from paretune.search.study.fleet_studies import Studies
 
         return Studies(name, builds, measures=measures)
-    from paretune.runners.execute.device.measuring_studies import MeasuringStudies
+    from paretune.runners.fleet.device.measuring_studies import MeasuringStudies
 
     return MeasuringStudies(scheduler, name)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from paretune.runners.environment import fingerprint
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -77,6 +78,17 @@ class OpenStudy:
     def pins(self) -> Pins:
         """Its pins in the store."""
         return Pins(self.store, self.name, self.definition["uid"])
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether this machine is like the one that measured: its processor and its cores.
+
+        Raises:
+            StudyError: If the study has not been started.
+        """
+        here = fingerprint()
+        machine = self.definition.get("machine")  # not kept by the first versions
+        return machine is None or bool(machine == [here["processor"], here["cores"]])
 
     def history(self) -> History:
         """Return the trials in the storage, also those of a search that is running now.

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners.cores import available_cores
-from paretune.runners.execute import fleet_host
 from paretune.runners.execute.build_worker import BuildWorker
-from paretune.runners.execute.device.description import DeviceDescription, describe
-from paretune.runners.execute.fleet import Fleet
 from paretune.runners.failure import Failure
+from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.device.description import DeviceDescription, describe
+from paretune.runners.fleet.fleet import Fleet
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.judged import Judged

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretune.runners.execute import fleet_host
-from paretune.runners.execute.device.host_versions import refuse_other_hosts
 from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.fleet_host import slot_of
+from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.device.host_versions import refuse_other_hosts
+from paretune.runners.fleet.fleet_host import slot_of
+from paretune.runners.fleet.installed import check_installed
+from paretune.runners.fleet.keys import ENCRYPTED, security
 from paretune.spaces import StudyError
 
 if TYPE_CHECKING:
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
 CONNECT_S = 10.0
 """Seconds within which a scheduler answers. Chosen by judgement."""
 
-NO_DASK = "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
-"""What is said where Dask is not installed."""
+
+_LOOK_S = 1.0
+"""Seconds for which an answer about the hosts holds: the loop asks many times per second. Chosen by
+judgement.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,22 +53,20 @@ def connected(scheduler: str) -> distributed.Client:
     Raises:
         StudyError: If Dask is not installed, or the scheduler does not answer.
     """
-    try:
-        import distributed
-    except ImportError as error:
-        raise StudyError(
-            "a fleet needs the extra `fleet`: pip install 'paretune[fleet]'"
-        ) from error
+    check_installed()
+    import distributed
+
     # It lists every package that a host lacks; what must be equal is checked (host_versions.py).
     warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)
     try:
         client: distributed.Client = distributed.Client(
-            scheduler, timeout=CONNECT_S, set_as_default=False
+            scheduler, timeout=CONNECT_S, set_as_default=False, security=security(scheduler)
         )
     except (OSError, TimeoutError, ValueError) as error:
         raise StudyError(
-            f"no scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, "
-            "and hosts with `paretune worker --scheduler ADDRESS`"
+            f"no scheduler answers at {scheduler} ({error}): start one with `paretune fleet "
+            "start`, and hosts with `paretune worker --scheduler ADDRESS`; its address begins with "
+            f"{ENCRYPTED} if it encrypts"
         ) from error
     return client
 
@@ -104,6 +108,8 @@ class Fleet:
     def __init__(self, scheduler: str, device: str | None = None) -> None:
         self.client = connected(scheduler)
         self.scheduler = scheduler
+        self._seen: dict[str, Any] = {}
+        self._seen_until = 0.0
         try:
             self.device = self._chosen(device)
             refuse_other_hosts(self._hosts().values(), {BUILD, slot_of(self.device)})
@@ -140,11 +146,18 @@ class Fleet:
             )
         return found
 
+    def with_slot(self, slot: str) -> set[str]:
+        """Return the addresses of the hosts that offer a slot."""
+        return {address for address, each in self._hosts().items() if slot in each["resources"]}
+
     def _hosts(self) -> dict[str, Any]:
+        if time.monotonic() < self._seen_until:
+            return self._seen
         try:
             if self.client.status == "running":
-                found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
-                return found
+                self._seen = self.client.scheduler_info(n_workers=-1)["workers"]
+                self._seen_until = time.monotonic() + _LOOK_S
+                return self._seen
             why = self.client.status
         except (OSError, TimeoutError) as error:
             why = str(error)
@@ -171,10 +184,10 @@ class Fleet:
 
     def _host(self) -> str:
         slot = slot_of(self.device)
-        hosts = [name for name, each in self._hosts().items() if slot in each["resources"]]
+        hosts = self.with_slot(slot)
         if not hosts:
             raise StudyError(self.missing(slot))
-        return str(hosts[0])
+        return min(hosts)
 
     def missing(self, slot: str) -> str:
         """Return an error message about a slot that no host offers."""

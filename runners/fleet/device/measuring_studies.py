@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from paretune.runners.execute.device.description import describe
-from paretune.runners.execute.device.no_builds import NoBuilds
-from paretune.runners.execute.device.remote_judge import RemoteJudge
-from paretune.runners.execute.fleet_host import Assignment
 from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.no_builds import NoBuilds
 from paretune.runners.failure import Failure
+from paretune.runners.fleet.device.description import describe
+from paretune.runners.fleet.device.remote_judge import RemoteJudge
+from paretune.runners.fleet.fleet_host import Assignment
 from paretune.spaces import StudyError
 
 

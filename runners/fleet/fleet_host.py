@@ -13,20 +13,20 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from paretune.runners import environment
-from paretune.runners.execute.device import description
-from paretune.runners.execute.device.description import DeviceDescription
-from paretune.runners.execute.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Executor, Site
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.failure import Failure
+from paretune.runners.fleet.device import description
+from paretune.runners.fleet.device.description import DeviceDescription
+from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.measure.evaluator import Evaluator, Judge
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.runner_setup import RunnerSetup
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
-from paretune.spaces import RunSpec, StoreError, digest
+from paretune.spaces import ParetuneError, RunSpec, StoreError, digest
 
 if TYPE_CHECKING:
     from distributed import Worker, WorkerPlugin
@@ -251,9 +251,30 @@ def this_host() -> FleetHost:
     return host
 
 
-def perform(assignment: Assignment, job: Job) -> dict[str, Any]:
-    """Do a job on the host that runs this task; return its outcome as plain values."""
-    return this_host().perform(assignment, job).as_dict()
+@dataclass(frozen=True)
+class Done:
+    """What a host says about a job.
+
+    Attributes:
+        host: The host's address.
+        outcome: The outcome as plain values; ``None`` if there is an error.
+        error: What kept this host from doing the job, such as a full disk.
+    """
+
+    host: str
+    outcome: dict[str, Any] | None = None
+    error: ParetuneError | None = None
+
+
+def perform(assignment: Assignment, job: Job) -> Done:
+    """Do a job on the host that runs this task."""
+    from distributed import get_worker
+
+    address = str(get_worker().address)
+    try:
+        return Done(address, this_host().perform(assignment, job).as_dict())
+    except ParetuneError as error:
+        return Done(address, error=error)
 
 
 def site(assignment: Assignment, run: RunSpec) -> Site:

@@ -7,29 +7,33 @@ again on another host, and stages that were kept before cost nothing.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from paretune.runners.execute import fleet_host
-from paretune.runners.execute.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
-from paretune.runners.execute.fleet import Fleet
-from paretune.runners.execute.fleet_host import Assignment, slot_of
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.local_executor import what_builds_depend_on
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
+from paretune.runners.fleet.fleet import Fleet
+from paretune.runners.fleet.fleet_host import Assignment, Done, slot_of
 from paretune.runners.measure.evaluator import Evaluator
-from paretune.spaces import RunSpec, StudyError
+from paretune.spaces import ParetuneError, RunSpec, StudyError
 
 if TYPE_CHECKING:
     import distributed
+
+_LOG = logging.getLogger("paretune")
 
 GONE_S = 60.0
 """Seconds for which a slot may have no host before its jobs are given up: a host that was started
@@ -38,6 +42,25 @@ again is back by then. Chosen by judgement.
 
 _LOOK_S = 1.0
 """Seconds between looks at the hosts. Chosen by judgement."""
+
+
+@dataclass
+class _Pending:
+    """A job that a host does, or will do.
+
+    Attributes:
+        job: The job.
+        slot: The slot that it needs.
+        future: What has its outcome in the end.
+        task: The task of Dask's that does it.
+        tried: Addresses of the hosts that could not do it.
+    """
+
+    job: Job
+    slot: str
+    future: Future[Outcome]
+    task: distributed.Future[Any] = None
+    tried: set[str] = field(default_factory=set)
 
 
 class DaskExecutor:
@@ -63,7 +86,7 @@ class DaskExecutor:
         self._store = evaluator.store
         self._outcomes = Outcomes(evaluator.store)
         self._sites: dict[str, Site] = {}
-        self._under_way: dict[str, tuple[Future[Outcome], distributed.Future[Any], str]] = {}
+        self._under_way: dict[str, _Pending] = {}
         self._ended = threading.Event()
         self._missing_since: dict[str, float] = {}
 
@@ -77,12 +100,19 @@ class DaskExecutor:
         """Return how many jobs a slot takes at once (see :class:`Executor`)."""
         return self._fleet.offered().get(slot, 0)
 
+    def trials_at_once(self) -> int:
+        """Return how many trials keep all slots busy (see :class:`Executor`).
+
+        While the device measures one, all hosts that build have one each.
+        """
+        return self.capacity(BUILD) + 1
+
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see :class:`Executor`)."""
         key = job.key
         known = self._under_way.get(key)
-        if known is not None and not known[0].done():
-            return known[0]
+        if known is not None and not known.future.done():
+            return known.future
         # Its host may be away for a moment: wait() gives up if it stays away.
         if slot != (slot_of(self._fleet.device) if isinstance(job, ON_DEVICE) else BUILD):
             raise ValueError(f"a {type(job).__name__} cannot be done in a slot {slot!r}")
@@ -90,17 +120,24 @@ class DaskExecutor:
         if (kept := self._outcomes.kept(job)) is not None:
             future.set_result(kept)
             return future
-        task = self._fleet.client.submit(
+        self._under_way[key] = pending = _Pending(job, slot, future)
+        self._send(pending)
+        return future
+
+    def _send(self, pending: _Pending) -> None:
+        """Let a host that has not tried it do a job."""
+        untried = self._fleet.with_slot(pending.slot) - pending.tried if pending.tried else None
+        pending.task = self._fleet.client.submit(
             fleet_host.perform,
             self._assignment,
-            job,
-            key=f"{type(job).__name__.lower()}-{uuid4().hex}",
-            resources={slot: 1},
+            pending.job,
+            key=f"{type(pending.job).__name__.lower()}-{uuid4().hex}",
+            resources={pending.slot: 1},
             pure=False,
+            workers=sorted(untried) if untried else None,
+            allow_other_workers=bool(untried),  # if those have gone meanwhile
         )
-        self._under_way[key] = future, task, slot
-        task.add_done_callback(lambda done: self._take(done, future))
-        return future
+        pending.task.add_done_callback(lambda done: self._take(done, pending))
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until a job has ended, or for so many seconds (see :class:`Executor`)."""
@@ -118,9 +155,9 @@ class DaskExecutor:
 
     def cancel(self) -> None:
         """Stop all pending jobs (see :class:`Executor`)."""
-        tasks = [task for _, task, _ in self._under_way.values()]
-        for future, _, _ in self._under_way.values():
-            future.cancel()
+        for pending in self._under_way.values():
+            pending.future.cancel()
+        tasks = [pending.task for pending in self._under_way.values()]
         self._fleet.soon(lambda: self._stop(tasks))
         self._under_way.clear()
 
@@ -138,17 +175,21 @@ class DaskExecutor:
             self.wait()
 
     def _forget_ended(self) -> None:
-        self._under_way = {k: e for k, e in self._under_way.items() if not e[0].done()}
+        self._under_way = {k: e for k, e in self._under_way.items() if not e.future.done()}
 
-    def _take(self, task: distributed.Future[Any], future: Future[Outcome]) -> None:
+    def _take(self, task: distributed.Future[Any], pending: _Pending) -> None:
         """Give a future what its task says; called in a thread of Dask's."""
         from distributed.scheduler import KilledWorker
 
+        future = pending.future
         if future.done():
             return
         try:
-            values = task.result()
-            outcome = Outcome.from_dict(values, self._store)
+            done: Done = task.result()
+            if done.error is not None:
+                self._try_elsewhere(pending, done.host, done.error)
+                return
+            outcome = Outcome.from_dict(done.outcome or {}, self._store)
             if outcome is None:
                 raise StudyError(
                     f"a host has done its job, but its files are not in {self._store.root}: all "
@@ -165,6 +206,18 @@ class DaskExecutor:
         finally:
             self._ended.set()
 
+    def _try_elsewhere(self, pending: _Pending, host: str, error: ParetuneError) -> None:
+        """Let another host do a job that one could not do, for lack of disk or of a package.
+
+        Raises:
+            ParetuneError: That error, if there is no other host.
+        """
+        pending.tried.add(host)
+        if not self._fleet.with_slot(pending.slot) - pending.tried:
+            raise error
+        _LOG.warning("the host at %s cannot work, so another one does: %s", host, error)
+        self._send(pending)
+
     def _give_up_what_waits_in_vain(self) -> None:
         """Fail the jobs that no host will ever take.
 
@@ -172,7 +225,8 @@ class DaskExecutor:
             StudyError: If the scheduler has gone.
         """
         offered, now = self._fleet.offered(), time.monotonic()
-        for future, _, slot in self._under_way.values():
+        for pending in self._under_way.values():
+            slot, future = pending.slot, pending.future
             if slot in offered:
                 self._missing_since.pop(slot, None)
             elif now - self._missing_since.setdefault(slot, now) > GONE_S and not future.done():

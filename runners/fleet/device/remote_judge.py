@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from paretune.runners.execute import fleet_host
-from paretune.runners.execute.dask_executor import GONE_S
-from paretune.runners.execute.device.outputs_file import stored
 from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.fleet import connected
-from paretune.runners.execute.fleet_host import Assignment
 from paretune.runners.failure import Failure
+from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.dask_executor import GONE_S
+from paretune.runners.fleet.device.outputs_file import stored
+from paretune.runners.fleet.fleet import connected
+from paretune.runners.fleet.fleet_host import Assignment
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.spaces import StudyError
