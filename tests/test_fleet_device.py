@@ -38,7 +38,7 @@ from paretune.runners.fleet.device.host_versions import (
 from paretune.runners.fleet.device.measuring_studies import MeasuringStudies, refuse_new_versions
 from paretune.runners.fleet.device.outputs_file import stored, unpacked
 from paretune.runners.fleet.device.remote_judge import RemoteJudge
-from paretune.runners.fleet.fleet import Fleet
+from paretune.runners.fleet.fleet import Fleet, connected
 from paretune.runners.fleet.fleet_host import Assignment, FleetHost, as_plugin
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.judged import Judged
@@ -227,6 +227,24 @@ def test_the_judges_error_is_told(assignment: Assignment, outputs: Path) -> None
         pytest.raises(OSError, match="No space left"),
     ):
         RemoteJudge(address, assignment)(outputs, *ARGUMENTS)
+
+
+def test_a_scheduler_that_does_not_answer_at_once_is_asked_again(
+    assignment: Assignment, outputs: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = "paretune.runners.fleet.device.remote_judge.connected"
+    places = ["tcp://127.0.0.1:1"]  # where nobody listens, and then the scheduler
+    monkeypatch.setattr("paretune.runners.fleet.fleet.CONNECT_S", 0.5)
+    monkeypatch.setattr(where, lambda _: connected(places.pop(0)))
+    judging = FleetHost(never, None, lambda *_: Judged({"accuracy": 1.0}))
+    with own_hosts(builder=({BUILD: 1}, judging, {})) as address:
+        places.append(address)
+        assert RemoteJudge(address, assignment)(outputs, *ARGUMENTS) == Judged({"accuracy": 1.0})
+    assert not places
+    places.append("tcp://127.0.0.1:1")
+    with pytest.raises(StudyError, match="no scheduler answers"):
+        RemoteJudge(address, assignment, gone_s=0.0)(outputs, *ARGUMENTS)
+    assert not store.names()
 
 
 def test_outputs_that_nobody_can_judge_are_said(

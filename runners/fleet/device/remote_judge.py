@@ -35,7 +35,8 @@ class RemoteJudge:
     Args:
         scheduler: The scheduler's address.
         assignment: What hosts have to know of the study.
-        gone_s: Seconds for which no host may offer builds before it is given up.
+        gone_s: Seconds for which no host may offer builds, or the scheduler may not answer, before
+            it is given up.
     """
 
     def __init__(self, scheduler: str, assignment: Assignment, gone_s: float = GONE_S) -> None:
@@ -52,8 +53,19 @@ class RemoteJudge:
         Raises:
             StudyError: If no host offers builds, or the scheduler has gone.
         """
-        with stored(outputs, self._store) as name, connected(self._scheduler) as client:
+        with stored(outputs, self._store) as name, self._connected() as client:
             return self._judged(client, (name, samples, list(names), resamples))
+
+    def _connected(self) -> distributed.Client:
+        """Return a client of the scheduler; a network that is cut may be whole again soon."""
+        until = time.monotonic() + self._gone_s
+        while True:
+            try:
+                return connected(self._scheduler)
+            except StudyError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_LOOK_S)
 
     def _judged(self, client: distributed.Client, arguments: tuple[Any, ...]) -> Judged | Failure:
         task: distributed.Future[Any] | None = None
