@@ -21,14 +21,16 @@ from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.job import Build, Missing
 from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.dask_executor import DaskExecutor
+from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.fleet.fleet import Fleet, connected
-from paretune.runners.fleet.fleet_host import Assignment, FleetHost, as_plugin
+from paretune.runners.fleet.fleet_host import FleetHost, as_plugin
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.study.build_workers import worker_settings
 from paretune.search.study.devices import device_files, write_device_files
-from paretune.search.study.fleet_worker import Studies
+from paretune.search.study.fleet_studies import Studies
 from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.search.study.parts import study_evaluator
 from paretune.spaces import (
@@ -41,6 +43,14 @@ from paretune.spaces import (
 )
 
 distributed = pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
+
+
+def assigned(study: Path) -> Assignment:
+    """Return an assignment of a study whose builds depend on something else."""
+    samples = StoredSamples("validation", ("none",))
+    setup = EvaluatorSetup((), {}, "accuracy", "workload", "judging")
+    store = str(study.parent / "results" / "store")
+    return Assignment(study, MeasurementSettings(), samples, "another", setup, store)
 
 
 @contextmanager
@@ -58,16 +68,23 @@ def scheduler(*slots: str, hosts: int = 1) -> Iterator[str]:
 
 
 @contextmanager
-def host(address: str, name: str, folder: Path, *offer: str) -> Iterator[subprocess.Popen[bytes]]:
+def host(
+    address: str,
+    name: str,
+    folder: Path,
+    *offer: str,
+    python: Path | str = sys.executable,
+    **environment: str,
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start `paretune worker` as a person does, with cores of its own."""
-    command = [sys.executable, "-m", "paretune", "worker", "--scheduler", address, "--name", name]
-    leases = folder / f"leases of {name}"
+    command = [python, "-m", "paretune", "worker", "--scheduler", address, "--name", name]
+    leases = {"PARETUNE_LEASES": str(folder / f"leases of {name}")}
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, *offer],
             stdout=log,
             stderr=log,
-            env=os.environ | {"PARETUNE_LEASES": str(leases)},
+            env=os.environ | leases | environment,
         )
         try:
             yield process
@@ -119,14 +136,10 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_host_without_the_study_says_where_it_looked(tmp_path: Path) -> None:
-    def never(assignment: Assignment) -> object:
-        raise AssertionError("nothing was to be opened")
-
     missing = tmp_path / "study.yaml"
-    samples = StoredSamples("validation", "none", ())
-    assignment = Assignment(missing, MeasurementSettings(), samples, "")
+    host, job = FleetHost(Studies("here", 1).executor), Missing(BuildSpec("reference", 0.0, "fp32"))
     with pytest.raises(StoreError, match=f"has no {missing}: the folders of the study"):
-        FleetHost(never).perform(assignment, Missing(BuildSpec("reference", 0.0, "fp32")))
+        host.perform(assigned(missing), job)
 
 
 def test_what_several_devices_need_is_said(tmp_path: Path) -> None:
@@ -160,13 +173,13 @@ def test_a_study_is_built_and_measured_by_hosts_and_confirmed(tmp_path: Path) ->
     history = load_history(study)
     assert len(history.measured) == 5 and history.published
     logs = tmp_path / "results" / "logs"
-    assert {each.stem for each in logs.glob("*.log")} > {"iris-build-builder", "iris-build-board"}
+    judged = {"iris-build-builder", "iris-build-builder-judge"}
+    assert {each.stem for each in logs.glob("*.log")} == {*judged, "iris-build"}
 
 
 @pytest.mark.slow
 def test_a_host_refuses_to_build_something_else(tmp_path: Path) -> None:
-    samples = StoredSamples("validation", "none", ())
-    other = Assignment(write_study(tmp_path), MeasurementSettings(), samples, "another")
+    other = assigned(write_study(tmp_path))
     refuses = pytest.raises(WorkloadError, match="the host here would build something else")
     with closing(Studies("here", 1)) as studies, refuses:
         studies.executor(other)
@@ -243,7 +256,13 @@ def scheduler_process(address: str, folder: Path) -> Iterator[subprocess.Popen[b
 
 
 def is_started(study: Path) -> bool:
-    return (study.parent / "results" / "optuna.db").is_file()
+    """Tell whether the study has its definition; its database is there a moment earlier."""
+    if not (study.parent / "results" / "optuna.db").is_file():
+        return False
+    try:
+        return bool(OpenStudy(study).definition)
+    except StudyError:
+        return False
 
 
 @pytest.mark.slow

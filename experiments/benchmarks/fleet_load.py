@@ -34,9 +34,10 @@ from simulated_study import loop_of
 from paretune.runners.execute.executor import BUILD, Site
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.dask_executor import DaskExecutor
 from paretune.runners.fleet.fleet import Fleet, connected
-from paretune.runners.fleet.fleet_host import Assignment, FleetHost, as_plugin, slot_of
+from paretune.runners.fleet.fleet_host import FleetHost, as_plugin, slot_of
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.record.history import History

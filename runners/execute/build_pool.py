@@ -36,6 +36,8 @@ class BuildPool:
         size: Maximum number of builds at once.
         cards: The UUIDs of the cards to train on, by device. The workers take them in turn, and
             each sees only its own.
+        judges: Whether measurements ask the service to judge: then it goes on while builds are
+            suspended, even if it is the only worker and builds.
 
     Attributes:
         service: A worker for requests in between (the workload's description, scores). It builds as
@@ -47,8 +49,11 @@ class BuildPool:
         settings: WorkerSettings,
         size: int = 1,
         cards: Mapping[str, str] = MappingProxyType({}),
+        *,
+        judges: bool = True,
     ) -> None:
         self.size = size
+        self._judges = judges
         # More workers than cards share them in turn; without cards, each has none.
         own = list(islice(cycle(cards.items() or [(None, None)]), size))
         names = [uuid for _, uuid in own]
@@ -120,7 +125,8 @@ class BuildPool:
     def paused(self) -> Iterator[None]:
         """Suspend all builds: inside this context the machine is free for measurements."""
         busy = any(not future.done() for future in self._running)
-        suspended = [w for w in self._builders if busy and w is not self.service]
+        going_on = self.service if self._judges else None
+        suspended = [w for w in self._builders if busy and w is not going_on]
         for worker in suspended:
             worker.suspend()
         self._release()

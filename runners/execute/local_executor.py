@@ -6,11 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paretune.runners import environment
 from paretune.runners.build.stages import stage_versions
-from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
@@ -19,6 +18,10 @@ from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.lease import CPU
 from paretune.spaces import RunSpec, digest
+
+if TYPE_CHECKING:
+    from paretune.runners.execute.build_pool import BuildPool
+    from paretune.runners.execute.no_builds import NoBuilds
 
 _DEVICE = "device:"
 
@@ -40,11 +43,11 @@ class LocalExecutor:
     reason the devices of one machine take turns: the same cores feed them.
 
     Args:
-        pool: Builds.
+        pool: Builds, or stands for builds on a host that only measures.
         evaluator: Measures.
     """
 
-    def __init__(self, pool: BuildPool, evaluator: Evaluator) -> None:
+    def __init__(self, pool: BuildPool | NoBuilds, evaluator: Evaluator) -> None:
         self._pool = pool
         self._evaluator = evaluator
         self._outcomes = Outcomes(evaluator.store)

@@ -24,8 +24,10 @@ from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.assignment import Assignment
+from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.fleet.fleet import GONE_S, Fleet
-from paretune.runners.fleet.fleet_host import Assignment, Done, slot_of
+from paretune.runners.fleet.fleet_host import Done, slot_of
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.spaces import ParetuneError, RunSpec, StudyError
 
@@ -70,7 +72,13 @@ class DaskExecutor:
         self._fleet = fleet
         building = what_builds_depend_on(evaluator.fingerprint)
         self._assignment = Assignment(
-            study.resolve(), evaluator.settings, evaluator.samples, building
+            study.resolve(),
+            evaluator.settings,
+            evaluator.samples,
+            building,
+            EvaluatorSetup.of(evaluator),
+            str(evaluator.store.root),
+            evaluator.store.url,
         )
         self._store = evaluator.store
         self._outcomes = Outcomes(evaluator.store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.device.host_versions import refuse_other_hosts
 from paretune.runners.fleet.fleet_host import slot_of
 from paretune.runners.fleet.installed import check_installed
 from paretune.runners.fleet.keys import ENCRYPTED, security
@@ -60,6 +62,8 @@ def connected(scheduler: str) -> distributed.Client:
     check_installed()
     import distributed
 
+    # It lists every package that a host lacks; what must be equal is checked (host_versions.py).
+    warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)
     try:
         client: distributed.Client = distributed.Client(
             scheduler, timeout=CONNECT_S, set_as_default=False, security=security(scheduler)
@@ -103,7 +107,8 @@ class Fleet:
         device: The device's name; may be left out if the hosts have only one.
 
     Raises:
-        StudyError: If the scheduler does not answer, or no host offers what a study needs.
+        StudyError: If the scheduler does not answer, no host offers what a study needs, or such a
+            host has another version of Paretune, Python or Dask.
     """
 
     def __init__(self, scheduler: str, device: str | None = None) -> None:
@@ -113,6 +118,7 @@ class Fleet:
         self._seen_until = 0.0
         try:
             self.device = self._chosen(device)
+            refuse_other_hosts(self._hosts().values(), {BUILD, slot_of(self.device)})
         except StudyError:
             self.soon(self.client.close)
             raise

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from paretune.runners import environment
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Executor, Site
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.failure import Failure
+from paretune.runners.fleet.assignment import Assignment
+from paretune.runners.fleet.device import description
+from paretune.runners.fleet.device.description import DeviceDescription
+from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
-from paretune.runners.runtimes.settings import MeasurementSettings
-from paretune.spaces import ParetuneError, RunSpec, StoreError, digest
+from paretune.runners.runtimes.runner_setup import RunnerSetup
+from paretune.spaces import ParetuneError, RunSpec
 
 if TYPE_CHECKING:
     from distributed import Worker, WorkerPlugin
+
+Answer = TypeVar("Answer")
 
 PLUGIN = "paretune"
 """The name of a host among the plugins of its Dask worker."""
@@ -30,27 +36,8 @@ _LOOK_S = 0.2
 """Seconds between looks at new jobs while others are under way. Chosen by judgement."""
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """What a host has to know of a study to do its jobs.
-
-    Attributes:
-        study: The study file, at the same place on every machine.
-        settings: How much to measure.
-        samples: What it measures on.
-        building: Digest of what builds depend on: the host refuses to build from anything else.
-    """
-
-    study: Path
-    settings: MeasurementSettings
-    samples: StoredSamples
-    building: str
-
-    @property
-    def key(self) -> str:
-        """Digest of all of it."""
-        how = {"settings": asdict(self.settings), "samples": asdict(self.samples)}
-        return digest({"study": str(self.study), "building": self.building, **how})
+Judging = Callable[[Assignment, str, StoredSamples, Sequence[str], int], Judged | Failure]
+"""Judges outputs in a file of the store, by its digest, as :data:`Judge` does those in a folder."""
 
 
 class FleetHost:
@@ -61,14 +48,18 @@ class FleetHost:
     Args:
         open_executor: Returns the executor for an assignment.
         device: The name that measurements ask for; ``None`` if this host only builds.
+        judge: Judges outputs for hosts without the workload, in the thread that asks; ``None`` if
+            this host has no workload.
     """
 
     def __init__(
         self,
         open_executor: Callable[[Assignment], Executor],
         device: str | None = None,
+        judge: Judging | None = None,
     ) -> None:
         self.device = device
+        self.judge = judge
         self._open = open_executor
         self._executors: dict[str, Executor] = {}
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -100,16 +91,23 @@ class FleetHost:
 
     def site(self, assignment: Assignment, run: RunSpec) -> Site:
         """Return what measurements on this host depend on; the slot has the host's device."""
-        answer: Future[Site] = Future()
+        found = self.in_turn(lambda: self._executor(assignment).site(run))
+        # Only what measures depends on this host; its packages may know nothing of builds.
+        device = slot_of(self.device or "")
+        return replace(found, device=device, building=assignment.building)
+
+    def in_turn(self, ask: Callable[[], Answer]) -> Answer:
+        """Return what a function says between two jobs: nothing is measured meanwhile."""
+        answer: Future[Answer] = Future()
 
         def look() -> None:
             try:
-                answer.set_result(self._executor(assignment).site(run))
+                answer.set_result(ask())
             except BaseException as error:
                 answer.set_exception(error)
 
         self._orders.put(look)
-        return replace(answer.result(), device=slot_of(self.device or ""))
+        return answer.result()
 
     def stop(self, study: Path) -> None:
         """End the pending jobs of a study, soon."""
@@ -122,12 +120,6 @@ class FleetHost:
     def _executor(self, assignment: Assignment) -> Executor:
         key = assignment.key
         if key not in self._executors:
-            if not assignment.study.is_file():
-                raise StoreError(
-                    f"{platform.node()} has no {assignment.study}: the folders of the study and, "
-                    "unless it is at a URL, of its store must lie at the same place on every "
-                    "machine of the fleet"
-                )
             self._executors[key] = self._open(assignment)
         return self._executors[key]
 
@@ -219,6 +211,33 @@ def perform(assignment: Assignment, job: Job) -> Done:
 def site(assignment: Assignment, run: RunSpec) -> Site:
     """Return :meth:`FleetHost.site` of the host that runs this task."""
     return this_host().site(assignment, run)
+
+
+def describe(setups: Sequence[RunnerSetup], folder: Path) -> DeviceDescription:
+    """Return what a study has to know of the machine that runs this task, and of its runners."""
+    return this_host().in_turn(lambda: description.describe(setups, folder))
+
+
+def judge(
+    assignment: Assignment,
+    outputs: str,
+    samples: StoredSamples,
+    names: Sequence[str],
+    resamples: int,
+) -> Judged | Failure:
+    """Judge outputs on the host that runs this task, which has the workload.
+
+    Args:
+        assignment: What a host has to know of the study.
+        outputs: Digest of the outputs' file in the store.
+        samples: What the model was run on.
+        names: Names for the outputs; those of the runtime if there are none.
+        resamples: Bootstrap samples of the objective.
+    """
+    do = this_host().judge
+    if do is None:
+        raise TypeError("a host without builds was asked to judge")
+    return do(assignment, outputs, samples, names, resamples)
 
 
 def stop(study: Path, dask_worker: Worker) -> None:

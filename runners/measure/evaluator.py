@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner
+from paretune.runners.runtimes.runner_setup import RunnerSetup
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
@@ -74,6 +76,9 @@ class Evaluator:
         judge: Returns what the metrics say about outputs on samples, given names for the outputs
             and how many bootstrap samples to draw.
         settings: How much to measure.
+        setups: How another machine makes the same runners; only a fleet needs it.
+        machine: What describes the machine that measures; this one by default.
+        judges_here: Whether the judge takes this machine's cores, which are leased for it then.
     """
 
     def __init__(
@@ -89,6 +94,9 @@ class Evaluator:
         folder: Path,
         judge: Judge,
         settings: MeasurementSettings,
+        setups: Sequence[RunnerSetup] = (),
+        machine: Mapping[str, str] | None = None,
+        judges_here: bool = True,
     ) -> None:
         self.runners = dict(runners)
         self.versions = dict(versions)
@@ -100,6 +108,9 @@ class Evaluator:
         self.folder = folder
         self.judge = judge
         self.settings = settings
+        self.setups = setups
+        self.machine = environment.fingerprint() if machine is None else machine
+        self.judges_here = judges_here
 
     def on(self, samples: StoredSamples, settings: MeasurementSettings) -> Evaluator:
         """Return the same evaluator on other samples, with other settings."""
@@ -116,11 +127,9 @@ class Evaluator:
         """Return quality and timing of an artifact, run in one way on real samples."""
         if isinstance(ready := self._ready(artifact, run), Failure):
             return ready
-        quality = self._quality(artifact, run, samples)
-        if isinstance(quality, Failure):
+        if isinstance(quality := self._quality(artifact, run, samples), Failure):
             return quality
-        timed = self.time(artifact, run, samples)
-        if isinstance(timed, Failure):
+        if isinstance(timed := self.time(artifact, run, samples), Failure):
             return timed
         resampled = tuple(quality.params["resampled"])
         value = resampled_quality(quality.metrics[self.quality_metric], resampled)
@@ -157,7 +166,8 @@ class Evaluator:
             known = self.store.artifact(artifact)
             # The runtimes have names of their own for outputs, but one order.
             names = [each["name"] for each in known.outputs] if known else []
-            with lease(CPU):  # metrics take cores from whoever else is measuring
+            # Metrics take cores from whoever else is measuring.
+            with lease(CPU) if self.judges_here else nullcontext():
                 judged = self.judge(prediction.outputs, samples, names, RESAMPLES)
         if isinstance(judged, Failure):
             return judged
@@ -201,7 +211,7 @@ class Evaluator:
             is_steady=all(launch.warmup_steady for launch in timing.launches),
             is_resolved=timing.is_resolved,
             host_was_idle=timing.host_was_idle,
-            environment={**environment.fingerprint(), **self.versions[run.runner]},
+            environment={**self.machine, **self.versions[run.runner]},
         )
 
     def quality_key(self, artifact: str, run: RunSpec, samples: StoredSamples) -> str:
@@ -216,7 +226,7 @@ class Evaluator:
             name: known_file_digest(Path(path))
             for name, path in getattr(runner, "provider_libraries", {}).items()
         }
-        options, card = runner.options(run), environment.fingerprint().get(runner.device(run))
+        options, card = runner.options(run), self.machine.get(runner.device(run))
         return digest(
             {
                 "stage": "evaluate",
@@ -228,7 +238,7 @@ class Evaluator:
                 "batch_size": run.batch_size,
                 "graph_optimization": run.graph_optimization,
                 "versions": dict(self.versions[run.runner]),
-                "processor": environment.fingerprint()["processor"],
+                "processor": self.machine["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
                 **({"axes": dict(run.options)} if run.options else {}),
                 "samples": [samples.split, *samples.inputs, samples.targets],
@@ -247,8 +257,7 @@ class Evaluator:
         if record is not None:
             return record
         started = time.perf_counter()
-        scored = self.scored(artifact, run, samples)
-        if isinstance(scored, Failure):
+        if isinstance(scored := self.scored(artifact, run, samples), Failure):
             return scored
         record = StageRecord(
             stage="evaluate",

@@ -44,6 +44,7 @@ import numpy as np
 from paretune.runners.failure import Failure
 from paretune.runners.measure.admission import wait_until_idle
 from paretune.runners.measure.statistic import CONFIDENCE, RESOLUTION, Statistic
+from paretune.runners.measure.student import student_quantile
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.runner import Runner, Samples
@@ -231,9 +232,7 @@ def launches_needed(launches: Sequence[Launch], settings: MeasurementSettings) -
         launches: At least two.
         settings: The tolerances, and the maximum, which is returned if it takes more.
     """
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(len(launches) - 1, (1 + CONFIDENCE) / 2))
+    quantile = student_quantile(len(launches) - 1, (1 + CONFIDENCE) / 2)
     needed = len(launches)
     for values, tolerance in _judged(launches, settings):
         spread = float(np.std(values, ddof=1) / np.mean(values))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.measure.statistic import CONFIDENCE, Statistic
+from paretune.runners.measure.student import student_quantile
 
 _FEWEST_POINTS = 5
 """Points with several launches that are needed to estimate how variances differ. Chosen by
@@ -120,9 +121,7 @@ class Drift:
         Args:
             resolution: Minimum variation of a point between measurements, as a relative half-width.
         """
-        from scipy.special import stdtrit
-
-        shared = float(stdtrit(self.shared_degrees, (1 + CONFIDENCE) / 2)) * self.shared
+        shared = student_quantile(self.shared_degrees, (1 + CONFIDENCE) / 2) * self.shared
         return float(np.hypot(max(resolution, 2 * self.own), shared))
 
 

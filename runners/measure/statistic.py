@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from paretune.runners.measure.student import student_quantile
+
 CONFIDENCE = 0.95
 """Level of every interval: the share of repetitions that it is meant to hold."""
 
@@ -69,9 +71,7 @@ class Statistic:
         cls, mean: float, standard_error: float, degrees: float, resolution: float
     ) -> Statistic:
         """Return a mean with its t interval; see :meth:`over_launches` for the resolution."""
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * standard_error
+        half = student_quantile(degrees, (1 + CONFIDENCE) / 2) * standard_error
         half = float(np.hypot(half, resolution * mean))
         return cls(mean, mean - half, mean + half)
 

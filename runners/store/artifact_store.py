@@ -73,6 +73,11 @@ class ArtifactStore:
                 "`output_dir`"
             ) from error
 
+    @property
+    def url(self) -> str | None:
+        """Where it is; ``None`` if that is its folder alone."""
+        return None
+
     def put(self, path: Path, *, move: bool = False) -> str:
         """Add a copy of a file to the store, or (``move``) the file itself; return its digest.
 
@@ -157,6 +162,11 @@ class ArtifactStore:
     def names_here(self) -> list[str]:
         """Return the digests of those that lie in the store's folder on this machine."""
         return [path.name for path in self._objects()]
+
+    def remove(self, name: str) -> None:
+        """Remove an object that nobody needs any more, if it is there."""
+        remove_object(self._object(name))
+        self._checked.pop(name, None)
 
     def record(self, key: str) -> StageRecord | None:
         """Return the record of a stage, or ``None`` if it or its output is missing or damaged."""

@@ -99,6 +99,13 @@ class RemoteStore(ArtifactStore):
             self._discard(name)
         return super().get(name)
 
+    def remove(self, name: str) -> None:
+        """Remove an object that nobody needs any more, in the cache and at the URL."""
+        super().remove(name)
+        self._uploaded.discard(name)
+        self._owed.discard(name)
+        self._unless_away(lambda: self._remote.remove(place_of(name)))
+
     def has(self, name: str) -> bool:
         """Tell whether an object is in the cache or at the URL, without downloading it."""
         return super().has(name) or (name not in self._bad and self._remote_bytes(name) is not None)

@@ -65,8 +65,10 @@ def worker(scheduler: str, builds: int, device: str | None, name: str) -> None:
     To search:          paretune search study.yaml --scheduler tls://HOST:8786
 
     All machines need the same versions, and the folders of the study and of its store at the same
-    place, on a file system that they share. Whoever has the keys can run code on every machine of
-    the fleet; so can anybody who reaches a scheduler without encryption.
+    place, on a file system that they share. One that only measures needs few packages and no
+    workload: a machine with --builds judges its outputs (docs/fleet.md). Whoever has the keys can
+    run code on every machine of the fleet; so can anybody who reaches a scheduler without
+    encryption.
     """
     from paretune.search.study.fleet_worker import work
 

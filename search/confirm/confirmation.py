@@ -217,7 +217,12 @@ class Confirmation:
         launches = [self._campaign.timing(point.entry).launches for point in points]
         history = self.history
         return FreshPoints(
-            points, launches, history.objectives, history.quality_metric, history.of_interest
+            points,
+            launches,
+            history.objectives,
+            history.quality_metric,
+            history.of_interest,
+            self.evaluator.machine,
         )
 
     def _verdicts(self, fresh: FreshPoints, left_out: Mapping[Point, str]) -> dict[Point, Verdict]:

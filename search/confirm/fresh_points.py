@@ -62,6 +62,7 @@ class FreshPoints:
         objectives: The study's.
         quality_metric: Name of the workload's quality metric.
         trials: Measured trials whose qualities help to estimate those of the points.
+        machine: What describes the machine that measured the launches; this one by default.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class FreshPoints:
         objectives: Sequence[Objective],
         quality_metric: str,
         trials: Sequence[TrialRecord] = (),
+        machine: Mapping[str, str] | None = None,
     ) -> None:
+        machine = fingerprint() if machine is None else machine
         self.points = points
         self.trials = trials
         self.objectives = objectives
@@ -81,7 +84,9 @@ class FreshPoints:
         names = [name for name in names if metric_of(name).interval == "timing"]
         self._spreads = {name: spreads([each[name] for each in self._values]) for name in names}
         self._drifts = {
-            name: drift(self._spreads[name], [_before(point.record, name) for point in points])
+            name: drift(
+                self._spreads[name], [_before(point.record, name, machine) for point in points]
+            )
             for name in names
         }
 
@@ -207,10 +212,10 @@ def _values(point: Point, launches: Sequence[Launch]) -> dict[str, list[float]]:
     }
 
 
-def _before(record: TrialRecord, name: str) -> tuple[float, int]:
+def _before(record: TrialRecord, name: str, machine: Mapping[str, str]) -> tuple[float, int]:
     """Return the search's value and its number of launches; a value of 0 means none."""
     old = record.measurement
-    is_here = old is not None and fingerprint().items() <= old.environment.items()
+    is_here = old is not None and machine.items() <= old.environment.items()
     if old is None or not is_here or name not in old.statistics:
         return 0.0, 1  # values from another machine say nothing about this one
     return old.statistics[name].value, old.launches

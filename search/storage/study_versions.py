@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from paretune.runners.environment import fingerprint
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import RunSpec, SearchSpace, StudyError, split_target
@@ -20,7 +19,10 @@ _NOT_TIMED = "numpy"  # it only feeds the timed runtime
 
 
 def check_versions(
-    records: Iterable[TrialRecord], evaluator: Evaluator, space: SearchSpace
+    records: Iterable[TrialRecord],
+    evaluator: Evaluator,
+    space: SearchSpace,
+    device: str | None = None,
 ) -> None:
     """Refuse to continue a search with other versions than those of its last trials.
 
@@ -28,6 +30,7 @@ def check_versions(
         records: Measured trials. If their environment does not name a version, any is accepted.
         evaluator: Holds the runners.
         space: Determines which runners are used, and on which devices.
+        device: The name of the fleet's device that measures, if there is a fleet.
 
     Raises:
         StudyError: If something has another version now.
@@ -35,9 +38,10 @@ def check_versions(
     if changed := _changed(records, evaluator, space):
         texts = ", ".join(f"{name} {old} → {new}" for name, old, new in changed)
         before = ", ".join(f"{name} {old}" for name, old, _ in changed)
+        where = "" if device is None else f" on the device {device}"
         raise StudyError(
-            f"this study was measured with other versions: {texts}. Their times are not "
-            f"comparable. Install {before} again, or set a new `name`: then everything is "
+            f"this study was measured with other versions{where}: {texts}. Their times are not "
+            f"comparable. Install {before} again{where}, or set a new `name`: then everything is "
             "measured with the new versions, and its builds are reused"
         )
 
@@ -77,7 +81,7 @@ def _current(evaluator: Evaluator, space: SearchSpace) -> dict[str, dict[str, st
         run = RunSpec(*split_target(target), 1, 1)
         versions = found.setdefault(run.runner, _comparable(evaluator.versions[run.runner]))
         device = evaluator.runners[run.runner].device(run)
-        if (card := fingerprint().get(device)) is not None:
+        if (card := evaluator.machine.get(device)) is not None:
             versions[device] = card
     return found
 

@@ -55,8 +55,9 @@ def confirm_study(
         history = study.history()  # once more: another process may have searched until now
         info = pool.describe()
         study.pins.replace(needed_files(history))
-        evaluator = study_evaluator(study, pool.service, info)
-        space = study_space(study.config, study.paths.folder)
+        evaluator = study_evaluator(study, pool.service, info, fleet=fleet)
+        cores = int(evaluator.machine["cores"]) if fleet else None
+        space = study_space(study.config, study.paths.folder, cores=cores)
         warn_of_new_versions(history.measured, evaluator, space)
         tracking = guarded_tracking(study)
         tracking.bring_up_to_date(history)

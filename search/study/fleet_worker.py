@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
-from paretune.runners.execute.local_executor import LocalExecutor, what_builds_depend_on
-from paretune.runners.execute.training_cards import training_cards
-from paretune.runners.fleet.fleet_host import Assignment, FleetHost, as_plugin, slot_of
+from paretune.runners.fleet.device.host_versions import (
+    ANNOUNCED,
+    own_versions,
+    refuse_to_join_others,
+)
+from paretune.runners.fleet.fleet import connected
+from paretune.runners.fleet.fleet_host import FleetHost, as_plugin, slot_of
 from paretune.runners.fleet.installed import check_installed
 from paretune.runners.fleet.keys import security
-from paretune.runners.measure.evaluator import Evaluator
-from paretune.search.study.build_workers import worker_settings
-from paretune.search.study.open_study import OpenStudy
-from paretune.search.study.parts import study_evaluator
-from paretune.spaces import StudyError, WorkloadError
+from paretune.spaces import StudyError
+
+if TYPE_CHECKING:
+    from paretune.runners.fleet.device.measuring_studies import MeasuringStudies
+    from paretune.search.study.fleet_studies import Studies
 
 _QUIET = {
     # Dask looks at its threads every 10 ms and at its machine every 500: not on cores that time.
@@ -33,49 +34,6 @@ _QUIET = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
 }
-
-
-class Studies:
-    """The studies that a host works for, opened when their first job comes.
-
-    Args:
-        name: The host's name, which is part of its logs' names.
-        builds: How many builds run at once.
-    """
-
-    def __init__(self, name: str, builds: int) -> None:
-        self._name = name
-        self._builds = builds
-        self._open: dict[Path, tuple[BuildPool, Evaluator]] = {}
-        self._owning = ExitStack()
-
-    def executor(self, assignment: Assignment) -> LocalExecutor:
-        """Return an executor that does a study's jobs.
-
-        Raises:
-            WorkloadError: If the workload here is not that of the search, or another release of
-                Paretune would build it.
-        """
-        file = assignment.study
-        if file not in self._open:
-            study = OpenStudy(file)
-            worker = worker_settings(study)
-            log = worker.log.with_stem(f"{worker.log.stem}-{self._name}")
-            pool = BuildPool(replace(worker, log=log), max(1, self._builds), training_cards())
-            self._owning.enter_context(pool)
-            self._open[file] = pool, study_evaluator(study, pool.service, pool.describe())
-        pool, evaluator = self._open[file]
-        if what_builds_depend_on(evaluator.fingerprint) != assignment.building:
-            raise WorkloadError(
-                f"the host {self._name} would build something else: the workload of {file} has "
-                "changed, or differs there in its code, its data or its packages, or Paretune has "
-                "another version. Make them equal, and start the host again"
-            )
-        return LocalExecutor(pool, evaluator.on(assignment.samples, assignment.settings))
-
-    def close(self) -> None:
-        """End the build workers."""
-        self._owning.close()
 
 
 def work(
@@ -95,7 +53,8 @@ def work(
         ready: Is told the host's address once the scheduler knows it.
 
     Raises:
-        StudyError: If Dask is not installed, or the scheduler does not answer.
+        StudyError: If Dask is not installed, the scheduler does not answer, or the fleet's hosts
+            have another version of Paretune, Python or Dask.
     """
     check_installed()
     import dask
@@ -106,7 +65,9 @@ def work(
     dask.config.set(_QUIET)
     logging.getLogger("distributed").setLevel(logging.WARNING)
     slots = ({BUILD: builds} if builds else {}) | ({slot_of(device): 1} if device else {})
-    studies = Studies(name, builds)
+    with connected(scheduler) as client:
+        refuse_to_join_others(name, client.scheduler_info(n_workers=-1)["workers"].values())
+    studies = _studies(scheduler, name, builds, measures=device is not None)
 
     async def serve() -> None:
         worker = distributed.Worker(
@@ -115,7 +76,8 @@ def work(
             # One more than there are slots: questions about the device wait for no job.
             nthreads=sum(slots.values()) + 1,
             resources={slot: float(count) for slot, count in slots.items()},
-            plugins=(as_plugin(FleetHost(studies.executor, device)),),
+            plugins=(as_plugin(FleetHost(studies.executor, device, studies.judge)),),
+            startup_information={ANNOUNCED: lambda worker: own_versions()},
             dashboard=False,
             dashboard_address="127.0.0.1:0",
             security=security(scheduler),
@@ -135,3 +97,16 @@ def work(
         ) from error
     finally:
         studies.close()
+
+
+def _studies(
+    scheduler: str, name: str, builds: int, *, measures: bool
+) -> Studies | MeasuringStudies:
+    """Return what opens studies; a host that only measures imports nothing that builds."""
+    if builds:
+        from paretune.search.study.fleet_studies import Studies
+
+        return Studies(name, builds, measures=measures)
+    from paretune.runners.fleet.device.measuring_studies import MeasuringStudies
+
+    return MeasuringStudies(scheduler, name)

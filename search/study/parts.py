@@ -8,26 +8,27 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from paretune.runners import gpu
 from paretune.runners.cores import available_cores
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.failure import Failure
+from paretune.runners.fleet import fleet_host
+from paretune.runners.fleet.device.description import DeviceDescription, describe
+from paretune.runners.fleet.fleet import Fleet
 from paretune.runners.formats import FORMATS
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.stored_samples import StoredPipeline
-from paretune.runners.metric import METRICS, latency
-from paretune.runners.runtimes.interpreter import interpreter
-from paretune.runners.runtimes.launched.counters import energy_mj
+from paretune.runners.metric import latency
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
+from paretune.runners.runtimes.runner_setup import RunnerSetup
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_attribute
 from paretune.search.configure.schema import RunnerConfig, StudyConfig
-from paretune.search.record.objective import Constraint, Objective, default_objectives
+from paretune.search.record.objective import Objective, default_objectives
 from paretune.search.record.trial import TrialRecord
 from paretune.search.storage.definition import CODE
 from paretune.search.study.open_study import OpenStudy
@@ -37,7 +38,6 @@ from paretune.spaces import (
     SCHEMES,
     Forbid,
     Rule,
-    RunSpec,
     SearchSpace,
     StudyError,
     ThreadLimit,
@@ -112,16 +112,23 @@ def study_runner(study: OpenStudy, name: str) -> ProcessRunner:
     Raises:
         ParetuneError: If the environment cannot be made.
     """
-    folder = study.paths.folder
-    entry = _entry(study.config, name)
-    python = None
-    if entry.requirements is not None:
-        python = interpreter(entry.requirements)
-    elif entry.python is not None:
-        python = folder / entry.python
-    libraries = {key: folder / path for key, path in entry.provider_libraries.items()}
-    record = RUNTIMES.get(entry.runtime)
-    return record.make_runner(name, python, entry.provider_options, libraries)
+    return _runner_setup(study.config, name).runner(study.paths.folder)
+
+
+def _runner_setup(config: StudyConfig, name: str) -> RunnerSetup:
+    """Return how any machine makes a runner of a study."""
+    entry = _entry(config, name)
+    wanted = map(split_target, config.space.execution_provider)
+    return RunnerSetup(
+        name,
+        entry.runtime,
+        entry.python,
+        None if entry.requirements is None else tuple(entry.requirements),
+        entry.provider_options,
+        entry.provider_libraries,
+        tuple(provider for runner, provider in wanted if runner == name),
+        tuple(config.plugins),
+    )
 
 
 def _entry(config: StudyConfig, name: str) -> RunnerConfig:
@@ -180,37 +187,17 @@ def workload_parts(info: WorkloadInfo, space: SearchSpace) -> dict[str, str]:
     return {part: each for part, each in info.parts.items() if part not in left_out}
 
 
-def check_counters(
-    evaluator: Evaluator, space: SearchSpace, wanted: Sequence[Objective | Constraint]
-) -> None:
-    """Refuse a study that needs a counter that a device lacks."""
-    needs = {METRICS[each.metric].needs: each.metric for each in wanted if each.metric in METRICS}
-    if not needs.keys() & {"energy", "card"}:
-        return
-    runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
-    devices = {evaluator.runners[run.runner].device(run) for run in runs}
-    if "card" in needs and (others := sorted(each for each in devices if not gpu.is_card(each))):
-        raise StudyError(
-            f"{needs['card']} is measured on NVIDIA cards only, but the space has back ends on "
-            f"{', '.join(others)}: drop the metric, or these back ends"
-        )
-    if "energy" not in needs:
-        return
-    if without := sorted(device for device in devices if _energy_mj(device) is None):
-        raise StudyError(
-            f"energy_mj needs an energy counter, but there is no readable one on "
-            f"{', '.join(without)}: the processor's (RAPL) is read from /sys/class/powercap, "
-            "often by root only; a card's from its driver. Make it readable for this user, or "
-            "drop the metric"
-        )
-
-
-def _energy_mj(device: str) -> float | None:
-    return gpu.energy_mj(device) if gpu.is_card(device) else energy_mj(device)
+def on_the_device(fleet: Fleet | None, ask: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function says on the machine that measures."""
+    return ask(*arguments) if fleet is None else fleet.on_device(ask, *arguments)
 
 
 def study_evaluator(
-    study: OpenStudy, worker: BuildWorker, info: WorkloadInfo, store: ArtifactStore | None = None
+    study: OpenStudy,
+    worker: BuildWorker,
+    info: WorkloadInfo,
+    store: ArtifactStore | None = None,
+    fleet: Fleet | None = None,
 ) -> Evaluator:
     """Return the evaluator of a study's candidates; make missing environments of runners.
 
@@ -219,30 +206,33 @@ def study_evaluator(
         worker: Provides the validation split and scores.
         info: The description of the workload.
         store: The artifact store, also the worker's; the study's by default.
+        fleet: The hosts that measure: the runtimes are theirs. By default this machine measures.
 
     Raises:
         StudyError: If a runner cannot start, or lacks a provider of the space.
     """
     config, store = study.config, store or study.store
     store.sweep()
+    folder, where = study.paths.folder, f"on the device {fleet.device}" if fleet else "here"
     names = dict.fromkeys(split_target(p)[0] for p in config.space.execution_provider)
-    runners = {name: study_runner(study, name) for name in names}
+    setups = [_runner_setup(config, name) for name in names]
+    described: DeviceDescription = on_the_device(
+        fleet, fleet_host.describe if fleet else describe, setups, folder
+    )
     versions = {}
-    for name, runner in runners.items():
-        with store.scratch() as scratch:
-            description = runner.describe(scratch)
+    for setup in setups:
+        description, name = described.runners[setup.name], setup.name
         if isinstance(description, Failure):
-            raise StudyError(f"cannot start the runner {name}: {description.message}")
+            raise StudyError(f"cannot start the runner {name} {where}: {description.message}")
         versions[name] = description.versions
-        wanted = {p for r, p in map(split_target, config.space.execution_provider) if r == name}
-        if missing := wanted - set(description.available):
+        if missing := set(setup.providers) - set(description.available):
             reasons = "".join(
                 f"{provider}: {reason}. "
                 for provider, reason in description.missing.items()
                 if provider in missing
             )
             raise StudyError(
-                f"{', '.join(missing)} is not available here: the runner {name} has "
+                f"{', '.join(missing)} is not available {where}: the runner {name} has "
                 f"{', '.join(description.available)}. {reasons}Remove it from "
                 "space.execution_provider; `paretune devices` shows what it needs"
             )
@@ -250,16 +240,18 @@ def study_evaluator(
         StoredPipeline.of(info.pipeline, study.paths.folder, requests="") if info.pipeline else None
     )
     return Evaluator(
-        runners,
+        {each.name: each.runner(folder, runs_here=fleet is None) for each in setups},
         versions,
         store,
         quality_metric=info.quality_metric,
         fingerprint=info.fingerprint,
         judging=info.judging,
         samples=split_samples(worker, "validation", pipeline, config.measurement.quality_samples),
-        folder=study.paths.folder,
+        folder=folder,
         judge=worker.judge,
         settings=_settings(config),
+        setups=setups,
+        machine=described.machine,
     )
 
 

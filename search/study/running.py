@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from paretune.runners import gpu
 from paretune.runners.cores import limits_in_words
 from paretune.runners.environment import fingerprint
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.training_cards import training_cards
+from paretune.runners.fleet.device.description import without_energy
 from paretune.runners.fleet.fleet import Fleet
+from paretune.runners.measure.evaluator import Evaluator
+from paretune.runners.metric import METRICS
 from paretune.runners.runtimes.lease import CPU, lease, waiting_until
 from paretune.runners.store.use import StoreUse
 from paretune.runners.telemetry import switch_off_telemetry
@@ -29,7 +33,7 @@ from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
 from paretune.search.propose.time_limit import Affordable
 from paretune.search.record.history import History
-from paretune.search.record.objective import MOST_OBJECTIVES
+from paretune.search.record.objective import MOST_OBJECTIVES, Constraint, Objective
 from paretune.search.record.under_way import UnderWay
 from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
@@ -47,13 +51,13 @@ from paretune.search.study.executing import study_executor
 from paretune.search.study.mlflow_study import guarded_tracking
 from paretune.search.study.open_study import OpenStudy, describe_workload, load_history
 from paretune.search.study.parts import (
-    check_counters,
+    on_the_device,
     study_definition,
     study_evaluator,
     study_objectives,
     study_space,
 )
-from paretune.spaces import SearchSpace
+from paretune.spaces import RunSpec, SearchSpace, StudyError, split_target
 
 _LOG = logging.getLogger("paretune")
 
@@ -119,10 +123,10 @@ def run_study(
         unfinished = storage.recover(objectives, under_way.death())
         records = storage.records()
         history = History(objectives, constraints, info.quality_metric, records, sought)
-        evaluator = study_evaluator(study, pool.service, info)
+        evaluator = study_evaluator(study, pool.service, info, fleet=fleet)
         evaluator.settings = evaluator.settings.claiming([sought.latency_metric])
-        check_versions(history.measured, evaluator, space)
-        check_counters(evaluator, space, [*objectives, *constraints])
+        check_versions(history.measured, evaluator, space, fleet.device if fleet else None)
+        _check_counters(evaluator, space, [*objectives, *constraints], fleet)
         deadline = None if budget.hours is None else started + budget.hours * 3600
         with waiting_until(deadline), lease(CPU):
             epoch_seconds = pool.service.epoch_seconds()
@@ -174,6 +178,35 @@ def run_study(
                 confirm_and_publish(study, confirmation, tracking, deadline)
         limit.pin()
         return replace(result, wants_confirmation=confirmation is not None)
+
+
+def _check_counters(
+    evaluator: Evaluator,
+    space: SearchSpace,
+    wanted: Sequence[Objective | Constraint],
+    fleet: Fleet | None = None,
+) -> None:
+    """Refuse a study that needs a counter that a device lacks, on the machine that measures."""
+    needs = {METRICS[each.metric].needs: each.metric for each in wanted if each.metric in METRICS}
+    if not needs.keys() & {"energy", "card"}:
+        return
+    runs = [RunSpec(*split_target(str(v)), 1, 1) for v in space.axis("execution_provider").values]
+    devices = {evaluator.runners[run.runner].device(run) for run in runs}
+    if "card" in needs and (others := sorted(each for each in devices if not gpu.is_card(each))):
+        raise StudyError(
+            f"{needs['card']} is measured on NVIDIA cards only, but the space has back ends on "
+            f"{', '.join(others)}: drop the metric, or these back ends"
+        )
+    if "energy" not in needs:
+        return
+    if without := on_the_device(fleet, without_energy, sorted(devices)):
+        where = f" of the device {fleet.device}" if fleet else ""
+        raise StudyError(
+            f"energy_mj needs an energy counter, but there is no readable one on "
+            f"{', '.join(without)}{where}: the processor's (RAPL) is read from "
+            "/sys/class/powercap, often by root only; a card's from its driver. Make it readable "
+            "for this user, or drop the metric"
+        )
 
 
 def _left_out(space: SearchSpace, info: WorkloadInfo) -> list[str]:
