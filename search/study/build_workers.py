@@ -18,7 +18,7 @@ def worker_settings(study: OpenStudy) -> WorkerSettings:
         workload=config.workload,
         folder=paths.folder,
         store=paths.store,
-        log=paths.logs / f"{config.name}-build.log",
+        log=paths.build_log,
         timeout_s=config.budget.build_timeout_s,
         # Nine tenths of the machine's memory, unless the study says otherwise.
         memory_limit_bytes=int(gigabytes * 1e9 if gigabytes else 0.9 * memory_bytes()),
