@@ -129,7 +129,7 @@ def test_nothing_is_removed_while_another_study_uses_the_store(
             limit_of(store, use, History(GOALS)).enforce()
         other.communicate()
     assert store.names() == [file]
-    assert "another study uses it" in caplog.text
+    assert "another process uses it" in caplog.text
     with StoreUse(store) as use:
         limit_of(store, use, History(GOALS)).enforce()
     assert store.names() == []

@@ -93,6 +93,12 @@ def main() -> None:
     "study.DEVICE.yaml. By default the study file's `devices`, or the fleet's only one.",
     several=True,
 )
+@click.option(
+    "--join",
+    is_flag=True,
+    help="Help a search of STUDY that runs already, on this host or another; without one, begin "
+    "it. Needs `storage` on PostgreSQL.",
+)
 def search(
     study: Path,
     trials: int | None,
@@ -108,6 +114,7 @@ def search(
     out: Path | None,
     scheduler: str | None,
     devices: tuple[str, ...],
+    join: bool,
     **wish: Any,
 ) -> None:
     """Run STUDY (study.yaml by default), or continue it where it stopped.
@@ -125,8 +132,15 @@ def search(
     output_dir. You can kill the process at any time: the same command continues, and at most the
     trials in flight are repeated.
 
+    Start the same command with --join in several places, in any order, and they share the trials:
+    no candidate is tried twice. The first one owns the study: it alone writes MLflow, keeps the
+    store below its limit, and confirms and publishes once all trials have ended. If it dies,
+    another takes its place, and the trials of whoever dies are tried again. All need one database
+    on PostgreSQL, the same study file and code, the same kind of processor, and one store.
+
     \b
-    Exit codes: 0 a confirmed frontier exists; 1 there is none, or the study stopped early;
+    Exit codes: 0 a confirmed frontier exists, or another process makes it (--join);
+                1 there is none, or the study stopped early;
                 2 the study file or the command has mistakes;
                 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
     """
@@ -175,6 +189,7 @@ def search(
             hours=hours,
             scheduler=scheduler,
             device=next(iter(named), None),
+            join=join,
             reporter=reporter,
             **wish,
         )
@@ -182,6 +197,13 @@ def search(
     console.print(f"\n{result.reason}; {len(history.failed)} failed")
     if history.failed:
         console.print(failure_table(history))
+    if result.owner is not None:
+        console.print(
+            f"the study belongs to {escape(result.owner)}, which finishes it; to follow: "
+            f"paretune status {escape(quote(str(study)))}",
+            soft_wrap=True,
+        )
+        return
     if not history.frontier:
         console.print("no frontier: no measured trial keeps the study's constraints")
         sys.exit(1)

@@ -27,6 +27,7 @@ from paretune.search.configure.section import (
 from paretune.search.configure.space_config import SpaceConfig
 from paretune.search.configure.wish_config import WishConfig
 from paretune.search.record.objective import Constraint, Objective
+from paretune.search.record.under_way import PLACE
 from paretune.spaces import (
     DEFAULT_RUNNER,
     ConfigError,
@@ -208,8 +209,8 @@ class StudyConfig(Section):
     )
     storage: StrictStr | None = Field(
         None,
-        description="Optuna storage URL; default: SQLite in output_dir. Only one process at a "
-        "time, on any host, writes to a study",
+        description="Optuna storage URL; default: SQLite in output_dir. One process owns a study; "
+        "others help it by `paretune search --join`, which needs PostgreSQL",
     )
     devices: list[StrictStr] = Field(
         [],
@@ -240,9 +241,15 @@ class StudyPaths:
     Args:
         config: The study file's content.
         path: The study file.
+
+    Attributes:
+        place: Number of the process among those on one host that search the study together; each
+            has a lock and logs of its own.
     """
 
     def __init__(self, config: StudyConfig, path: Path) -> None:
+        self.place = 1
+        self._name = config.name
         self.study_file = path.resolve()
         self.folder = self.study_file.parent
         self.output = (self.folder / config.output_dir).resolve()
@@ -252,13 +259,30 @@ class StudyPaths:
         own = None if is_url else config.store
         self.store = (self.folder / own).resolve() if own else self.output / "store"
         self.logs = self.output / "logs"
-        self.lock = self.output / f"{config.name}.lock"
-        self.under_way = self.output / f"{config.name}.running"
         self.artifacts = self.output / "mlartifacts"
         self.storage_url = self._url(config.storage) or f"sqlite:///{self.output / 'optuna.db'}"
         self.tracking_uri = (
             self._url(config.tracking_uri) or f"sqlite:///{self.output / 'mlflow.db'}"
         )
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process of this place."""
+        return self.output / f"{self._own_name}.lock"
+
+    @property
+    def under_way(self) -> Path:
+        """Names the trials that the process of this place builds and measures."""
+        return self.output / f"{self._own_name}.running"
+
+    @property
+    def build_log(self) -> Path:
+        """What the builds of the process of this place print."""
+        return self.logs / f"{self._own_name}-build.log"
+
+    @property
+    def _own_name(self) -> str:
+        return self._name if self.place == 1 else f"{self._name}{PLACE}{self.place}"
 
     def _url(self, url: str | None) -> str | None:
         """Return a URL whose SQLite file, if it names one, starts from the study's folder."""

@@ -12,7 +12,11 @@ import json
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
+
+PLACE = "@"
+"""What divides a study's name, in names of files, from the number of a process that joined it."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,18 @@ class UnderWay:
 
     def death(self) -> Death | None:
         """Return how the last process died; ``None`` if it ended normally or that is unknown."""
-        try:
-            values = json.loads(self._path.read_text("utf-8"))
-            return Death(values["session"], tuple(values["numbers"]))
-        except (OSError, ValueError, TypeError, KeyError):
-            return None  # If a kill interrupted the write, it blames no trial.
+        return _death(self._path)
+
+    def others_deaths(self) -> list[Death]:
+        """Return how other processes of the study died that wrote to the same folder.
+
+        For a process that is alive, it is what is under way there.
+        """
+        name, suffix = self._path.stem.partition(PLACE)[0], self._path.suffix
+        beside = self._path.parent
+        paths = [beside / f"{name}{suffix}", *beside.glob(f"{escape(name)}{PLACE}*{suffix}")]
+        found = [_death(path) for path in paths if path != self._path]
+        return [death for death in found if death is not None]
 
     def note(self, numbers: Collection[int]) -> None:
         """Record what is under way from now on."""
@@ -73,3 +84,11 @@ class UnderWay:
         """Record that this process ends normally: no trial is to blame."""
         self._path.unlink(missing_ok=True)
         self._noted = []
+
+
+def _death(path: Path) -> Death | None:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return Death(values["session"], tuple(values["numbers"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # If a kill interrupted the write, it blames no trial.

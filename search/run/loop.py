@@ -2,6 +2,8 @@
 
 As many trials are in flight as keep the executor busy. Each submits one job at a time to the
 executor, and the loop continues with whichever is ready.
+
+Several processes may run such loops over one study (see :class:`Others`).
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from paretune.search.record.unfinished import Unfinished
 from paretune.search.run.attempt import Attempt
 from paretune.search.run.budget import Budget
 from paretune.search.run.flight import Flight, at_work
+from paretune.search.run.others import Others
+from paretune.search.run.record_keeper import RecordKeeper
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.search_result import SearchResult
 from paretune.search.run.store_limit import StoreLimit
@@ -63,6 +67,8 @@ class Loop:
         started: When the budget's hours began, on that clock; now by default.
         completed: Adds to a record what is known only beside the baseline's.
         beat: Called whenever the loop has waited.
+        comparable: Raises a :class:`StudyError` if the owner's measurements cannot be compared with
+            those of this process, which only helps.
     """
 
     name: str
@@ -86,16 +92,26 @@ class Loop:
     started: float | None = None
     completed: Callable[[TrialRecord], TrialRecord] = lambda record: record
     beat: Callable[[], None] = lambda: None
-    _held: list[TrialRecord] = field(default_factory=list, init=False)
+    comparable: Callable[[TrialRecord], None] = lambda record: None
     _flights: list[Flight] = field(default_factory=list, init=False)
+    _has_inherited: bool = field(default=False, init=False)
+    _learned_at: float = field(default=float("-inf"), init=False)
 
     def __post_init__(self) -> None:
         self._gate = Gate(self.history)
+        self._keeper = RecordKeeper(
+            self.storage,
+            self.history,
+            self.strategy,
+            self.tracking,
+            self.reporter,
+            self.given_up,
+            self.identical_failures,
+            self.completed,
+        )
+        self._others = Others(self._keeper, self.under_way, self.comparable)
         self._started = self.clock() if self.started is None else self.started
-        self._told = set(self.given_up.parts)
         self._uid = str((self.storage.definition or {}).get("uid"))
-        for record in self.history.records:
-            self._teach(record)
 
     def run(self, budget: Budget) -> SearchResult:
         """Try candidates until the budget is spent, the space is exhausted, or nothing can work.
@@ -103,7 +119,8 @@ class Loop:
         An interruption or an error ends the study; a finished search does not, because its result
         is still to be confirmed.
         """
-        self.storage.begin()
+        if self.storage.is_owner:
+            self.storage.begin()
         self.tracking.start("searching", self.history)
         self.reporter.started(self.name, self.space, self.history, budget)
         try:
@@ -124,6 +141,8 @@ class Loop:
         return SearchResult(self.history, reason)
 
     def _end(self, reason: str, status: Status) -> None:
+        if not self.storage.is_owner:
+            return
         self.storage.end(reason, status)
         self.tracking.finish(self.history, reason, status)
 
@@ -138,18 +157,37 @@ class Loop:
         reason = None
         while True:
             deadline = self._deadline(budget)
+            if self._has_inherited:
+                reason, self._has_inherited = None, False
             # No trial may be in flight while files are removed.
             is_full = self.store_limit is not None and self.store_limit.is_reached()
+            is_full &= self.storage.is_owner
             if self.store_limit is not None and is_full and not self._flights:
                 self.store_limit.enforce()
                 continue
             size = self.executor.trials_at_once()
-            while reason is None and not is_full and len(self._flights) < size:
+            while (
+                reason is None
+                and not is_full
+                and len(self._flights) < size
+                and self._others.has_baseline
+            ):
                 with waiting_until(deadline):
                     reason = self._start_one(budget, deadline)
-            if not self._flights and reason is not None:
+            if not self._flights:
+                self._learn()
+                if self._has_inherited:
+                    continue
+                if deadline is not None and self.clock() >= deadline:
+                    return reason or f"the search's share of {budget.hours:g} h is over"
                 self.executor.wait(0.0)  # It releases what it held for the last job.
-                return reason
+                waits_for = self._others.waits_for(is_over=reason is not None)
+                if waits_for is not None:
+                    self._others.rest(waits_for)
+                elif reason is not None:
+                    elsewhere = self._others.words
+                    return f"{reason}; still under way: {elsewhere}" if elsewhere else reason
+                continue
             with waiting_until(deadline):
                 went_on = self._advance(deadline)
             if not went_on:
@@ -166,7 +204,9 @@ class Loop:
             StudyError: If another process has taken the study over.
         """
         self.storage.check_owner()
-        done = len(self.history.records) + len(self._flights)
+        self._learn()
+        elsewhere = self._others.under_way
+        done = len(self.history.records) + len(self._flights) + len(elsewhere)
         if done >= budget.trials:
             return f"{budget.trials} of {budget.trials} trials are done"
         # Until something was measured, no durations are known.
@@ -180,9 +220,13 @@ class Loop:
         candidate = None
         if done + len(self.unfinished) < budget.trials:
             trials = [*self.unfinished, *(flight.trial for flight in self._flights)]
-            candidate = self.strategy.propose([trial.candidate for trial in trials])
+            pending = [trial.candidate for trial in trials]
+            pending += [trial.candidate for trial in elsewhere]
+            candidate = self.strategy.propose(pending)
         if candidate is not None:
-            self._begin(Unfinished(self.storage.start(candidate), candidate))
+            number = self.storage.claim(candidate, budget.trials)
+            if number is not None:  # Otherwise another process was quicker: ask again.
+                self._begin(Unfinished(number, candidate))
             return None
         if self.affordable.deadline is not None:
             return f"no further trial can finish in the search's share of {budget.hours:g} h"
@@ -222,7 +266,7 @@ class Loop:
         except StopIteration as end:
             self._flights.remove(flight)
             self._note_under_way()
-            self._keep(end.value)
+            self._keeper.keep(end.value)
             return
         # Slots serve in order of submission, so flights are kept in that order.
         self._flights.remove(flight)
@@ -247,46 +291,17 @@ class Loop:
         self.executor.wait(BEAT_S if left_s is None else min(left_s, BEAT_S))
         self.beat()
         self.storage.check_owner()
+        if self.clock() - self._learned_at >= BEAT_S:
+            self._learn()
+
+    def _learn(self) -> None:
+        """Learn what other processes have done, and take what dead ones left to do."""
+        self._learned_at = self.clock()
+        inherited = self._others.learn()
+        self.unfinished += inherited
+        self._has_inherited |= bool(inherited)
 
     def _abandon(self) -> None:
         """Abandon the trials in flight; the next search starts them again."""
         self.executor.cancel()
         self._flights.clear()
-
-    def _teach(self, record: TrialRecord) -> None:
-        """Pass a trial to the strategy; for a skipped candidate, its best possible metrics."""
-        metrics = record.metrics
-        if record.skip:
-            metrics |= {self.history.quality_metric: record.skip.quality_bound}
-        self.strategy.observe(record.candidate, metrics or None)
-
-    def _keep(self, record: TrialRecord) -> None:
-        """Commit a record, then update the views.
-
-        Until something has been measured, failures are only held back: if the environment is
-        broken, they say nothing about the candidates, and the next start tries them again.
-        """
-        record = self.completed(record)
-        self.history.add(record)
-        if self.history.measured:
-            for earlier in self._held:
-                self.storage.finish(earlier, self.history.objectives)
-            self._held.clear()
-            self.storage.finish(record, self.history.objectives)
-        else:
-            self.storage.hold(record)
-            self._held.append(record)
-        self._teach(record)
-        self.tracking.log_trial(record, self.history)
-        self.reporter.trial_finished(record, self.history)
-        self.given_up.learn()
-        for part in [part for part in self.given_up.parts if part not in self._told]:
-            self._told.add(part)
-            self.reporter.gave_up(self.given_up.parts[part])
-        cause = self.history.common_cause
-        if cause and len(self.history.records) >= self.identical_failures:
-            raise StudyError(
-                f"stopped: each of the first {len(self.history.records)} candidates failed for "
-                f"the same reason:\n  {record.failure.message if record.failure else cause}\n"
-                f"Fix it and run the same command again: these trials will be tried again"
-            )

@@ -15,8 +15,10 @@ class SearchResult:
         history: Every finished trial of the study.
         reason: Why the search ended, in words.
         wants_confirmation: Whether the study publishes only points that were measured again.
+        owner: The process that goes on with the study, in words, if this one only helped it.
     """
 
     history: History
     reason: str
     wants_confirmation: bool = False
+    owner: str | None = None

@@ -41,7 +41,7 @@ class StoreLimit:
 
     Files that are cheapest to make again, for their size, go first. Files that any study of the
     store needs stay (see :func:`needed_files`), and so do the reference's weights, from which
-    everything starts. While another study uses the store, nothing is removed.
+    everything starts. While another process uses the store, nothing is removed.
 
     Each study pins the files it needs. While it runs, it pins everything it measures, which costs a
     line per trial: a killed search leaves too many pins, never too few.
@@ -92,7 +92,7 @@ class StoreLimit:
         return self._is_reached
 
     def enforce(self) -> None:
-        """Remove files until there is room again, unless another study uses the store."""
+        """Remove files until there is room again, unless another process uses the store."""
         self._is_reached = False
         if self.limit_bytes is None:
             return
@@ -103,7 +103,7 @@ class StoreLimit:
         if not is_alone:
             self._tell(
                 f"the artifact store {self.store.root} is above budget.store_gb, but another "
-                "study uses it: nothing is removed until that study has ended"
+                "process uses it: nothing is removed until that process has ended"
             )
             return
         self.cost.note_stored(self.store.names())

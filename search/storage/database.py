@@ -39,6 +39,11 @@ def open_database(url: str) -> optuna.storages.RDBStorage:
         time.sleep(_RETRY_S)
 
 
+def is_for_one(url: str) -> bool:
+    """Tell whether a database is a file that one process at a time writes to (SQLite)."""
+    return url.startswith("sqlite")
+
+
 def _is_made_by_another(error: Exception) -> bool:
     """Tell whether another process is creating the tables: each checks, then creates."""
     return isinstance(error, sqlalchemy.exc.IntegrityError) or (

@@ -68,11 +68,13 @@ class Owner:
         known = cls.__dataclass_fields__
         return cls(**{key: value for key, value in json.loads(text).items() if key in known})
 
+    @property
+    def process(self) -> str:
+        """The process in words."""
+        return f"process {self.pid} on {self.host}"
+
     def __str__(self) -> str:
-        return (
-            f"process {self.pid} on {self.host} (since {self.since}, "
-            f"last heartbeat {self.last_beat}, by its clock)"
-        )
+        return f"{self.process} (since {self.since}, last heartbeat {self.last_beat}, by its clock)"
 
 
 def place() -> str:

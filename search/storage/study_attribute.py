@@ -42,7 +42,7 @@ class StudyAttribute:
     def __init__(self, storage: optuna.storages.RDBStorage, study_id: int, key: str) -> None:
         self._storage = storage
         self._study_id = study_id
-        self._key = key
+        self.key = key
 
     def read(self) -> str | None:
         """Return the attribute's JSON, or ``None`` if there is none.
@@ -50,7 +50,7 @@ class StudyAttribute:
         Raises:
             StorageInternalError: If the database does not answer.
         """
-        with self._transaction() as connection:
+        with transaction(self._storage) as connection:
             return _only(connection.execute(self._select).all())
 
     def swap(self, old: str | None, new: str | None) -> bool:
@@ -62,9 +62,9 @@ class StudyAttribute:
         Raises:
             StorageInternalError: If the database does not answer.
         """
-        with self._transaction() as connection:
+        with transaction(self._storage) as connection:
             if old is None:
-                row = {"study_id": self._study_id, "key": self._key, "value_json": new}
+                row = {"study_id": self._study_id, "key": self.key, "value_json": new}
                 try:
                     connection.execute(sqlalchemy.insert(_TABLE).values(row))
                 except sqlalchemy.exc.IntegrityError:
@@ -85,24 +85,40 @@ class StudyAttribute:
 
     @property
     def _row(self) -> tuple[ColumnElement[bool], ...]:
-        return _TABLE.c.study_id == self._study_id, _TABLE.c.key == self._key
+        return _TABLE.c.study_id == self._study_id, _TABLE.c.key == self.key
 
     @property
     def _select(self) -> sqlalchemy.Select[str]:
         return sqlalchemy.select(_TABLE.c.value_json).where(*self._row)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """Yield a separate connection; its writes become visible together or not at all.
 
-        Raises:
-            StorageInternalError: As Optuna's own methods do, if the database does not answer.
-        """
-        try:
-            with self._storage.engine.begin() as connection:
-                yield connection
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise optuna.exceptions.StorageInternalError(str(error)) from error
+def attributes_like(
+    storage: optuna.storages.RDBStorage, study_id: int, key: str, prefix: str
+) -> dict[str, str]:
+    """Return the JSON of a study's attribute, and of those whose names begin with a prefix.
+
+    Raises:
+        StorageInternalError: If the database does not answer.
+    """
+    wanted = sqlalchemy.or_(_TABLE.c.key == key, _TABLE.c.key.startswith(prefix, autoescape=True))
+    query = sqlalchemy.select(_TABLE.c.key, _TABLE.c.value_json)
+    with transaction(storage) as connection:
+        rows = connection.execute(query.where(_TABLE.c.study_id == study_id, wanted)).all()
+    return {row[0]: row[1] for row in rows}
+
+
+@contextmanager
+def transaction(storage: optuna.storages.RDBStorage) -> Iterator[Connection]:
+    """Yield a separate connection; its writes become visible together or not at all.
+
+    Raises:
+        StorageInternalError: As Optuna's own methods do, if the database does not answer.
+    """
+    try:
+        with storage.engine.begin() as connection:
+            yield connection
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise optuna.exceptions.StorageInternalError(str(error)) from error
 
 
 def _only(rows: Sequence[sqlalchemy.Row[str]]) -> str | None:

@@ -48,6 +48,7 @@ def run(
     batch_size: int | None = None,
     scheduler: str | None = None,
     device: str | None = None,
+    join: bool = False,
     reporter: Reporter | None = None,
 ) -> SearchResult:
     """Run a study, or continue it, until its budget is spent.
@@ -67,6 +68,8 @@ def run(
         scheduler: Address of a fleet's scheduler, whose hosts build and measure; by default this
             machine does both.
         device: The fleet's device to measure on, if it has several.
+        join: Help a search of this study that runs already, on this host or another; without one,
+            begin it. Needs a ``storage`` on PostgreSQL.
         reporter: Told about progress; by default it is printed.
 
     Raises:
@@ -81,7 +84,8 @@ def run(
     }
     wish = {name: value for name, value in told.items() if value is not None}
     with fleet_of(Path(study), scheduler, device) as fleet:
-        return run_study(Path(study), reporter or ConsoleReporter(), trials, hours, wish, fleet)
+        told_to = reporter or ConsoleReporter()
+        return run_study(Path(study), told_to, trials, hours, wish, fleet, joins=join)
 
 
 def onnx_study(

@@ -19,7 +19,7 @@ def worker_settings(study: OpenStudy) -> WorkerSettings:
         folder=paths.folder,
         store=paths.store,
         store_url=paths.store_url,
-        log=paths.logs / f"{config.name}-build.log",
+        log=paths.build_log,
         timeout_s=config.budget.build_timeout_s,
         # Nine tenths of the machine's memory, unless the study says otherwise.
         memory_limit_bytes=int(gigabytes * 1e9 if gigabytes else 0.9 * memory_bytes()),

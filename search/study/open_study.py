@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,24 @@ class OpenStudy:
         history = History(objectives, constraints, definition["quality_metric"], records, wish)
         history.confirmed = list(self.storage.confirmed().points)
         return history
+
+    @contextmanager
+    def placed(self, *, joins: bool) -> Iterator[None]:
+        """Hold the study's lock file in this context, or (``joins``) that of the next free place.
+
+        Raises:
+            StudyError: If another process holds it and this one does not join.
+        """
+        with ExitStack() as held:
+            while True:
+                try:
+                    held.enter_context(exclusive(self.paths.lock))
+                    break
+                except StudyError:
+                    if not joins:
+                        raise
+                    self.paths.place += 1
+            yield
 
     @contextmanager
     def owned(self) -> Iterator[None]:

@@ -39,11 +39,12 @@ from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
 from paretune.search.run.ending import ending
 from paretune.search.run.loop import Loop
+from paretune.search.run.owners_tracking import OwnersTracking
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.search_result import SearchResult
 from paretune.search.run.store_limit import StoreLimit
 from paretune.search.run.training_news import TrainingNews
-from paretune.search.storage.lock import exclusive
+from paretune.search.storage.database import is_for_one
 from paretune.search.storage.study_versions import check_versions
 from paretune.search.study.build_workers import default_workers, worker_settings
 from paretune.search.study.confirming import confirm_and_publish, study_confirmation
@@ -69,6 +70,8 @@ def run_study(
     hours: float | None = None,
     wish: Mapping[str, Any] | None = None,
     fleet: Fleet | None = None,
+    *,
+    joins: bool = False,
 ) -> SearchResult:
     """Run a study, or continue it, until its budget is spent.
 
@@ -79,16 +82,25 @@ def run_study(
         hours: Overrides the study file's ``budget.hours``.
         wish: Overrides the study file's ``wish``, by attribute of :class:`Wish`.
         fleet: The hosts that build and measure; by default this machine does both.
+        joins: Help the process that owns the study, if there is one: share its trials, and leave
+            MLflow, the store's limit and the confirmation to it.
 
     Raises:
         ConfigError: If the study file has mistakes, or the wish does not fit it.
         StudyError: If the study was started with another definition, is being searched by another
-            process, or every candidate fails for the same reason.
+            process and cannot be joined, or every candidate fails for the same reason.
         DeviceBusyError: If another process held the device for all of the hours.
     """
     started = time.monotonic()
     study = OpenStudy(path, describe_workload)
     config, paths, store = study.config, study.paths, study.store
+    if joins and is_for_one(paths.storage_url):
+        raise StudyError(
+            f"only one process can search the study {study.name!r}, because it is in SQLite "
+            f"({paths.storage_url}), which is for one writer; to search with several, set "
+            "`storage: postgresql+psycopg://USER@HOST/DATABASE` in the study file (a new "
+            "study), or leave out `--join`"
+        )
     sought = config.wish.to_wish(config.space.batch_size, wish or {})
     if limits := limits_in_words(min(config.space.intra_op_threads)):
         _LOG.warning(limits)
@@ -101,7 +113,7 @@ def run_study(
     workers = config.budget.build_workers or default_workers(config, len(cards))
     # The study is released last, after its workers have ended.
     with (
-        exclusive(paths.lock),
+        study.placed(joins=joins),
         ExitStack() as owning,
         StoreUse(store) as use,
         BuildPool(worker_settings(study), workers, cards) as pool,
@@ -117,10 +129,11 @@ def run_study(
         storage = study.storage
         definition = study_definition(config, info, space, objectives, machine)
         storage.create(definition, objectives, space)
-        owning.enter_context(storage.owned())
-        storage.keep_wish(sought.as_dict())
+        owning.enter_context(storage.owned(joins=joins))
+        if storage.is_owner:
+            storage.keep_wish(sought.as_dict())
         under_way = UnderWay(paths.under_way)
-        unfinished = storage.recover(objectives, under_way.death())
+        unfinished = storage.recover(objectives, under_way.death(), *under_way.others_deaths())
         records = storage.records()
         history = History(objectives, constraints, info.quality_metric, records, sought)
         evaluator = study_evaluator(study, pool.service, info, fleet=fleet)
@@ -138,13 +151,15 @@ def run_study(
         if config.strategy.warm_start is not None:
             earlier = load_history(paths.folder / config.strategy.warm_start)
             strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
-        confirmed = storage.confirmed()
-        history.confirmed = list(confirmed.points)
+        history.confirmed = list(storage.confirmed().points)
         cost.note_stored(store.names())
         limit = StoreLimit(store, config.budget.store_gb, history, study.pins, use, cost)
-        limit.pin()
-        tracking = guarded_tracking(study)
+        if storage.is_owner:
+            limit.pin()
+        tracking = OwnersTracking(guarded_tracking(study), lambda: storage.is_owner)
         tracking.bring_up_to_date(history)
+        if not storage.is_owner:
+            reporter.noted(f"the study belongs to {storage.owner}; this process helps it")
         for text in (*info.remarks, *_left_out(space, info)):
             reporter.noted(text)
         confirmation, progress = None, storage.while_owned(reporter.confirming)
@@ -170,13 +185,19 @@ def run_study(
             started=started,
             store_limit=limit,
             completed=lambda record: beside_baseline(record, history, store),
+            comparable=lambda record: check_versions([record], evaluator, space),
             beat=TrainingNews(pool.trainings, reporter, tracking),
         ).run(budget)
+        if not storage.is_owner:
+            return replace(result, owner=str(storage.owner or "another process, which has ended"))
+        confirmed = storage.confirmed()
+        history.confirmed = list(confirmed.points)
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):
             if confirmation and history.frontier and is_new:
                 confirm_and_publish(study, confirmation, tracking, deadline)
         limit.pin()
+        store.sweep()  # of other processes of this search, if some were killed
         return replace(result, wants_confirmation=confirmation is not None)
 
 
