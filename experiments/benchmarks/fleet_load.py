@@ -17,9 +17,10 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -125,6 +126,10 @@ class Stated:
     settings: MeasurementSettings
     samples: Any = SAMPLES
     fingerprint: str = ""
+    judging: str = ""
+    quality_metric: str = "accuracy"
+    setups: tuple[Any, ...] = ()
+    versions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Meter(SilentReporter):
