@@ -21,13 +21,16 @@ from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.job import Build, Missing
 from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.dask_executor import DaskExecutor
 from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.fleet.fleet import Fleet, connected
 from paretune.runners.fleet.fleet_host import FleetHost, as_plugin
+from paretune.runners.fleet.training_events import TrainingsElsewhere, TrainingsHere
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
+from paretune.runners.workload.learning.progress import Epoch
 from paretune.search.study.build_workers import worker_settings
 from paretune.search.study.devices import device_files, write_device_files
 from paretune.search.study.fleet_studies import Studies
@@ -126,6 +129,29 @@ def test_hosts_are_shown() -> None:
     assert "device:jetson" in done.stdout and "nothing" in done.stdout
     with scheduler() as address:
         assert "no hosts yet" in run_paretune("fleet", "--scheduler", address).stdout
+
+
+def test_a_search_hears_how_far_trainings_on_other_hosts_are(tmp_path: Path) -> None:
+    training = OngoingTraining("distill", "small", Epoch(2, 5, 0.25, None, 12.0))
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0"
+        ) as cluster,
+        connected(cluster.scheduler_address) as client,
+    ):
+        [worker] = cluster.workers.values()
+        here = TrainingsHere(worker)
+        heard, others = (TrainingsElsewhere(client, tmp_path / name) for name in ("a", "b"))
+
+        def is_heard() -> bool:  # the subscription takes a moment
+            here.tell({})
+            here.tell({tmp_path / "a": [training]})
+            return list(heard()) == [training]
+
+        wait_until(is_heard)
+        here.tell({})
+        wait_until(lambda: heard() == [])
+        assert others() == []
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +35,7 @@ from simulated_study import loop_of
 from paretune.runners.execute.executor import BUILD, Site
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.dask_executor import DaskExecutor
 from paretune.runners.fleet.fleet import Fleet, connected
@@ -71,6 +72,10 @@ class AtOnce:
         future: Future[Outcome] = Future()
         future.set_result(self._work.do(job))
         return future
+
+    def trainings(self) -> Sequence[OngoingTraining]:
+        """Return nothing: trainings take no time (see Executor)."""
+        return ()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """There is nothing to wait for."""

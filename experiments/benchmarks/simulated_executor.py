@@ -1,7 +1,7 @@
 """An executor on a simulated clock: builds of minutes take no time."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from heapq import heappop, heappush, heapreplace
@@ -15,6 +15,7 @@ from paretune.runners.build.plan import TRAINING_STAGES, plan
 from paretune.runners.execute.executor import BUILD, Site
 from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
@@ -83,6 +84,10 @@ class SimulatedExecutor:
         heappush(self._ends, (end, next(self._order), begin, slot, job, outcome))
         self._futures[key] = future
         return future
+
+    def trainings(self) -> Sequence[OngoingTraining]:
+        """Return nothing: trainings take no time (see Executor)."""
+        return ()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Move the clock to the end of the next job, or by so many seconds (see Executor)."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.formats import format_for
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.spaces import BuildSpec, RunSpec
@@ -81,6 +83,9 @@ class Executor(Protocol):
             ValueError: If there is no such slot, or the job cannot be done there.
             DeviceBusyError: If another process holds the machine until the deadline.
         """
+
+    def trainings(self) -> Sequence[OngoingTraining]:
+        """Return how far the trainings are that are under way, as far as known."""
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until a job has ended, or for so many seconds.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.job import Job, Launch, Measure, Score
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.lease import CPU
@@ -99,6 +100,10 @@ class LocalExecutor:
         self._under_way[key] = future
         future.add_done_callback(lambda _: self._under_way.pop(key, None))
         return future
+
+    def trainings(self) -> Sequence[OngoingTraining]:
+        """Return how far the trainings are that are under way (see :class:`Executor`)."""
+        return self._pool.trainings()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Do the next measurement, or else wait for a build (see :class:`Executor`)."""

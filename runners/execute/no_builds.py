@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 from paretune.runners.execute.job import Job
+from paretune.runners.execute.training_file import OngoingTraining
 
 
 class NoBuilds:
@@ -29,6 +31,10 @@ class NoBuilds:
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait for so many seconds: no build will end."""
         time.sleep(timeout_s or 0.0)
+
+    def trainings(self) -> Sequence[OngoingTraining]:
+        """Return nothing: nothing trains."""
+        return ()
 
     def builds_on(self, device: str) -> bool:
         """Return ``False``: no build holds a device."""

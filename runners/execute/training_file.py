@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from paretune.runners.workload.learning.progress import Epoch
 
@@ -22,6 +24,11 @@ class OngoingTraining:
     stage: str
     candidate: str
     epoch: Epoch
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OngoingTraining:
+        """Undo :func:`dataclasses.asdict`."""
+        return cls(values["stage"], values["candidate"], Epoch(**values["epoch"]))
 
     @property
     def words(self) -> str:
@@ -59,7 +66,7 @@ class TrainingFile:
             found = json.loads(self.path.read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return OngoingTraining(found["stage"], found["candidate"], Epoch(**found["epoch"]))
+        return OngoingTraining.from_dict(found)
 
     def remove(self) -> None:
         """Remove the file: nothing trains."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,12 +23,14 @@ from paretune.runners.execute.job import Job
 from paretune.runners.execute.local_executor import what_builds_depend_on
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.fleet import fleet_host
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.fleet.fleet import GONE_S, Fleet
 from paretune.runners.fleet.fleet_host import Done, slot_of
+from paretune.runners.fleet.training_events import TrainingsElsewhere
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.spaces import ParetuneError, RunSpec, StudyError
 
@@ -86,6 +89,7 @@ class DaskExecutor:
         self._under_way: dict[str, _Pending] = {}
         self._ended = threading.Event()
         self._missing_since: dict[str, float] = {}
+        self._trainings = TrainingsElsewhere(fleet.client, self._assignment.study)
 
     def site(self, run: RunSpec) -> Site:
         """Return where candidates with this run are built and measured (see :class:`Executor`)."""
@@ -135,6 +139,10 @@ class DaskExecutor:
             allow_other_workers=bool(untried),  # if those have gone meanwhile
         )
         pending.task.add_done_callback(lambda done: self._take(done, pending))
+
+    def trainings(self) -> Sequence[OngoingTraining]:
+        """Return how far the trainings are that are under way (see :class:`Executor`)."""
+        return self._trainings()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until a job has ended, or for so many seconds (see :class:`Executor`)."""

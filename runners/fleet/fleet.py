@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import warnings
@@ -64,6 +65,8 @@ def connected(scheduler: str) -> distributed.Client:
 
     # It lists every package that a host lacks; what must be equal is checked (host_versions.py).
     warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)
+    # What it logs when a scheduler has gone is said in words by whoever needs the scheduler.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client: distributed.Client = distributed.Client(
             scheduler, timeout=CONNECT_S, set_as_default=False, security=security(scheduler)

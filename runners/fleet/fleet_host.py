@@ -15,10 +15,12 @@ from paretune.runners import environment
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Executor, Site
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
+from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.failure import Failure
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.device import description
 from paretune.runners.fleet.device.description import DeviceDescription
+from paretune.runners.fleet.training_events import TrainingsHere
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.runner_setup import RunnerSetup
@@ -64,6 +66,7 @@ class FleetHost:
         self._executors: dict[str, Executor] = {}
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pending: dict[Future[Outcome], tuple[Path, Executor]] = {}
+        self.news: TrainingsHere | None = None
         self._thread = threading.Thread(target=self._work, name="fleet-host", daemon=True)
         self._thread.start()
 
@@ -132,6 +135,11 @@ class FleetHost:
                 except Exception as error:  # such as a lease that cannot be had
                     self._fail(executor, error)
             self._pending = {each: own for each, own in self._pending.items() if not each.done()}
+            if self.news is not None:
+                found: dict[Path, list[OngoingTraining]] = {}
+                for study, executor in set(self._pending.values()):
+                    found.setdefault(study, []).extend(executor.trainings())
+                self.news.tell(found)
 
     def _fail(self, executor: Executor, error: Exception) -> None:
         """Fail what would wait for ever for an executor that cannot go on."""
@@ -169,9 +177,16 @@ def as_plugin(host: FleetHost) -> WorkerPlugin:
     """Return a plugin that lets the tasks of a Dask worker find the host."""
     from distributed import WorkerPlugin
 
-    plugin = WorkerPlugin()
-    plugin.name, plugin.host = PLUGIN, host
-    return plugin
+    class HostPlugin(WorkerPlugin):  # type: ignore[misc]  # Dask is optional
+        name = PLUGIN
+
+        def __init__(self) -> None:
+            self.host = host
+
+        def setup(self, worker: Worker) -> None:
+            host.news = TrainingsHere(worker)
+
+    return HostPlugin()
 
 
 def this_host() -> FleetHost:

@@ -165,6 +165,7 @@ def run_study(
         confirmation, progress = None, storage.while_owned(reporter.confirming)
         if config.confirmation.enabled:
             confirmation = study_confirmation(study, history, evaluator, pool, progress, fleet)
+        executor = study_executor(study, pool, evaluator, fleet)
         result = Loop(
             name=config.name,
             space=space,
@@ -173,7 +174,7 @@ def run_study(
             unfinished=unfinished,
             under_way=under_way,
             strategy=strategy,
-            executor=study_executor(study, pool, evaluator, fleet),
+            executor=executor,
             cost=cost,
             tracking=tracking,
             reporter=reporter,
@@ -186,7 +187,7 @@ def run_study(
             store_limit=limit,
             completed=lambda record: beside_baseline(record, history, store),
             comparable=lambda record: check_versions([record], evaluator, space),
-            beat=TrainingNews(pool.trainings, reporter, tracking),
+            beat=TrainingNews(executor.trainings, reporter, tracking),
         ).run(budget)
         if not storage.is_owner:
             return replace(result, owner=str(storage.owner or "another process, which has ended"))
