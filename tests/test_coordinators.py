@@ -20,6 +20,7 @@ from conftest import (
     write_study,
 )
 from postgres import postgres
+from s3_server import s3_server
 from study_checks import check_consistency, check_nothing_ran_twice, view
 
 import paretune
@@ -51,11 +52,15 @@ def server() -> Iterator[Callable[[], str]]:
 
 
 def shared_study(folder: Path, host: str, url: str, **changes: Any) -> Path:
-    """Write the study as it lies on one host: the folder is its own, store and MLflow are not."""
+    """Write the study as it lies on one host: the folder is its own, store and MLflow are not.
+
+    A store at a URL has a cache in that folder.
+    """
     results, store = folder / host / "results", folder / "store"
     results.mkdir(parents=True)
-    store.mkdir(exist_ok=True)
-    (results / "store").symlink_to(store)
+    if "store" not in changes:
+        store.mkdir(exist_ok=True)
+        (results / "store").symlink_to(store)
     values = {
         "space": WIDE_SPACE,
         "storage": url,
@@ -95,9 +100,9 @@ def check_finished(study: Path, folder: Path) -> None:
     check_nothing_ran_twice(study)
     assert published(study)
     # The view that two processes wrote, trial by trial, is the same as one made anew.
-    again = shared_study(
-        folder, "again", yaml.safe_load(study.read_text("utf-8"))["storage"], tracking_uri=None
-    )
+    values = yaml.safe_load(study.read_text("utf-8"))
+    at_url = {"store": values["store"]} if "store" in values else {}
+    again = shared_study(folder, "again", values["storage"], tracking_uri=None, **at_url)
     assert run_paretune("sync", again).returncode == 0
     assert view(study) == view(again)
 
@@ -109,10 +114,20 @@ def members(history_url: str) -> list[int]:
     return sorted((tokens.count(token) for token in set(tokens)), reverse=True)
 
 
+@pytest.fixture
+def s3() -> Iterator[str]:
+    with s3_server("shared") as bucket:
+        yield bucket
+
+
 @pytest.mark.slow
-def test_two_coordinators_share_one_study(server: Callable[[], str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["folder", "s3"])
+def test_two_coordinators_share_one_study(
+    server: Callable[[], str], tmp_path: Path, store: str, request: pytest.FixtureRequest
+) -> None:
     url = server()
-    studies = {host: shared_study(tmp_path, host, url) for host in ("one", "two")}
+    at_url = {"store": f"{request.getfixturevalue('s3')}/iris"} if store == "s3" else {}
+    studies = {host: shared_study(tmp_path, host, url, **at_url) for host in ("one", "two")}
     running = {host: coordinator(study, host) for host, study in studies.items()}
     said = {host: process.communicate(timeout=600)[0] for host, process in running.items()}
     for host, process in running.items():

@@ -1,12 +1,13 @@
 """Benchmark: how much of a night do more build hosts save?
 
-    python experiments/benchmarks/fleet.py [--hosts 1 2 4] [--trainings 16] [--seconds 15]
+    python experiments/benchmarks/fleet.py [--hosts 1 2 4] [--devices 1] [--trainings 16] …
 
-A scheduler, some hosts that build and one that measures run on this machine, as on a fleet: each is
+A scheduler, some hosts that build and some that measure run on this machine, as on a fleet: each is
 a process of its own with cores that it need not share (leases of its own). A study of students runs
 on them, whose trainings sleep for so many seconds: so that what is timed is the fleet's own doing,
-and not this machine's cores. Printed: the time of the search with each number of hosts, how many
-times as fast as with the first number that is, and what share of the hosts it used.
+and not this machine's cores. With several devices, each has a study and tries every student, but
+no training is done twice. Printed: the time of the search with each number of hosts, how many times
+as fast as with the first number that is, and what share of the hosts it used.
 """
 
 import argparse
@@ -54,25 +55,33 @@ def main() -> int:
     """Print a row per number of hosts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--hosts", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--devices", type=int, nargs="+", default=[1], help="for each of --hosts")
     parser.add_argument("--trainings", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=15.0)
     options = parser.parse_args()
-    print(f"{options.trainings} trainings of {options.seconds:g} s, one device")
-    print(f"{'build hosts':>11} {'search s':>9} {'speed':>7} {'efficiency':>11}", flush=True)
+    devices = options.devices * (len(options.hosts) if len(options.devices) == 1 else 1)
+    print(f"{options.trainings} trainings of {options.seconds:g} s")
+    print(f"{'build hosts':>11} {'devices':>8} {'search s':>9} {'speed':>7} {'efficiency':>11}")
     first: tuple[int, float] | None = None
-    for hosts in options.hosts:
+    for hosts, measuring in zip(options.hosts, devices, strict=True):
         with tempfile.TemporaryDirectory() as folder:
-            seconds = searched(Path(folder), hosts, options.trainings, options.seconds)
+            text = workload(options.trainings, options.seconds)
+            seconds = searched(Path(folder), text, hosts, measuring, options.trainings)
         first = first or (hosts, seconds)
         speed = first[1] / seconds
         efficiency = speed * first[0] / hosts
-        print(f"{hosts:>11} {seconds:>9.1f} {speed:>6.2f}× {efficiency:>11.0%}", flush=True)
+        row = f"{hosts:>11} {measuring:>8} {seconds:>9.1f} {speed:>6.2f}× {efficiency:>11.0%}"
+        print(row, flush=True)
     return 0
 
 
-def searched(folder: Path, hosts: int, trainings: int, seconds: float) -> float:
+def workload(trainings: int, seconds: float) -> str:
+    """Return the workload's file."""
+    return WORKLOAD.replace("TRAININGS", str(trainings)).replace("SECONDS", str(seconds))
+
+
+def searched(folder: Path, text: str, hosts: int, devices: int, trainings: int) -> float:
     """Return the seconds that a search takes, from the command to its end."""
-    text = WORKLOAD.replace("TRAININGS", str(trainings)).replace("SECONDS", str(seconds))
     (folder / "workload.py").write_text(text, "utf-8")
     students = [f"student{n}" for n in range(trainings)]
     study = {
@@ -91,13 +100,16 @@ def searched(folder: Path, hosts: int, trainings: int, seconds: float) -> float:
         address = cluster.scheduler_address
         for number in range(hosts):
             running.enter_context(host(folder, address, f"builder{number}", "--builds", "1"))
-        running.enter_context(host(folder, address, "board", "--device", "board"))
+        boards = [f"board{number}" for number in range(devices)]
+        for board in boards:
+            running.enter_context(host(folder, address, board, "--device", board))
         with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(hosts + 1, 120)
+            client.wait_for_workers(hosts + devices, 120)
         started = time.monotonic()
         command = [sys.executable, "-m", "paretune", "search", folder / "study.yaml"]
+        chosen = [word for board in boards for word in ("--device", board)]
         done = subprocess.run(
-            [*command, "--scheduler", address], capture_output=True, text=True, check=False
+            [*command, "--scheduler", address, *chosen], capture_output=True, text=True, check=False
         )
         took = time.monotonic() - started
         if done.returncode:

@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
-from paretune.runners.execute.job import Job
+from paretune.runners.execute.job import Build, Job, Train
 from paretune.runners.execute.local_executor import what_builds_depend_on
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
@@ -53,6 +53,7 @@ class _Pending:
         future: What has its outcome in the end.
         task: The task of Dask's that does it.
         tried: Addresses of the hosts that could not do it.
+        is_first: Whether it has not been sent yet.
     """
 
     job: Job
@@ -60,6 +61,7 @@ class _Pending:
     future: Future[Outcome]
     task: distributed.Future[Any] = None
     tried: set[str] = field(default_factory=set)
+    is_first: bool = True
 
 
 class DaskExecutor:
@@ -126,18 +128,27 @@ class DaskExecutor:
         return future
 
     def _send(self, pending: _Pending) -> None:
-        """Let a host that has not tried it do a job."""
+        """Let a host that has not tried it do a job.
+
+        Of a build that another study has sent as well, on behalf of another device, there is one
+        task.
+        """
+        job, shared = pending.job, uuid4().hex
+        if isinstance(job, Build | Train):
+            place = self._assignment.url or self._assignment.store
+            shared = replace(job, occasion=f"any trial, kept in {place}").key
         untried = self._fleet.with_slot(pending.slot) - pending.tried if pending.tried else None
         pending.task = self._fleet.client.submit(
             fleet_host.perform,
             self._assignment,
-            pending.job,
-            key=f"{type(pending.job).__name__.lower()}-{uuid4().hex}",
+            job,
+            key=f"{type(job).__name__.lower()}-{shared if pending.is_first else uuid4().hex}",
             resources={pending.slot: 1},
             pure=False,
             workers=sorted(untried) if untried else None,
             allow_other_workers=bool(untried),  # if those have gone meanwhile
         )
+        pending.is_first = False
         pending.task.add_done_callback(lambda done: self._take(done, pending))
 
     def trainings(self) -> Sequence[OngoingTraining]:
@@ -169,7 +180,7 @@ class DaskExecutor:
     def _stop(self, tasks: list[distributed.Future[Any]]) -> None:
         """End tasks on their hosts; a scheduler that has gone has no more of them."""
         with suppress(Exception):
-            self._fleet.client.cancel(tasks, force=True)
+            self._fleet.client.cancel(tasks)  # not those that another study waits for
             self._fleet.client.run(fleet_host.stop, self._assignment.study)
 
     def close(self, *, kill: bool = False) -> None:
@@ -205,7 +216,10 @@ class DaskExecutor:
             words = f"every host that did this job died of it: {error}"
             future.set_result(Outcome(Failure("fleet", FailureKind.CRASH, words)))
         except CancelledError:  # not by this executor, which cancels its own future first
-            future.set_exception(StudyError(self._fleet.gone("it dropped a job")))
+            if self._fleet.client.status == "running":
+                self._send(pending)  # another study has ended that had sent it as well
+            else:
+                future.set_exception(StudyError(self._fleet.gone("it dropped a job")))
         except BaseException as error:
             future.set_exception(error)
         finally:
