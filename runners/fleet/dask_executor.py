@@ -223,6 +223,7 @@ class DaskExecutor:
         except BaseException as error:
             future.set_exception(error)
         finally:
+            task.release()  # or Dask would give this result again
             self._ended.set()
 
     def _try_elsewhere(self, pending: _Pending, host: str, error: ParetuneError) -> None:
