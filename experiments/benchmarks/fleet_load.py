@@ -4,9 +4,10 @@
 
 A real scheduler, hosts that build and a host per device; only the jobs are simulated: they answer
 at once. Each device has a study and a search, as after `paretune search --device A --device B …`,
-and all of them run at the same time. Printed per quarter of the trials: the processor time of a
-search per trial (proposals, storage, and talking with the fleet; MLflow is left out, see
-overhead.py), its median and its highest over the searches, and what memory the searches hold.
+and all of them run at the same time: first each by itself, without the fleet, then by the fleet.
+Printed per quarter of the trials: the processor time of a search per trial (proposals, storage, and
+talking with the fleet; MLflow is left out, see overhead.py), the median over the searches, and what
+memory they hold. The difference is what the fleet costs.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from paretune.spaces import RunSpec
 
 QUARTERS = 4
 LIMIT_MS = 100.0
+WARM_TRIALS = 20
 BUILDERS = 4
 
 
@@ -79,6 +81,14 @@ class AtOnce:
 
     def wait(self, timeout_s: float | None = None) -> None:
         """There is nothing to wait for."""
+
+    def capacity(self, slot: str) -> int:
+        """Return how many jobs a slot takes at once (see Executor)."""
+        return BUILDERS if slot == BUILD else 1
+
+    def trials_at_once(self) -> int:
+        """Return how many trials keep all slots busy (see Executor)."""
+        return BUILDERS + 1
 
     def cancel(self) -> None:
         """There is nothing to stop."""
@@ -156,18 +166,26 @@ class Meter(SilentReporter):
             self.megabytes.append(psutil.Process().memory_info().rss / 1e6)
 
 
-def search(address: str, folder: Path, trials: int, number: int) -> tuple[list[float], list[float]]:
-    """Search on one device; return milliseconds per trial and megabytes, by quarter."""
-    own = folder / f"study{number}"
-    own.mkdir()
-    (own / "study.yaml").touch()
+def search(
+    address: str, folder: Path, trials: int, number: int
+) -> list[tuple[list[float], list[float]]]:
+    """Search by itself, then by the fleet; return milliseconds per trial and megabytes of both."""
+    found = []
     with Fleet(address, f"board{number}") as fleet:
-        stated: Any = Stated(Whole(own / "store"), MeasurementSettings())
-        executor = DaskExecutor(fleet, own / "study.yaml", stated)
-        meter = Meter(trials)
-        loop_of(own, executor, meter, seed=number).run(Budget(trials))
-    spent = 1e3 * np.diff(meter.seconds) / (trials / QUARTERS)
-    return list(spent), meter.megabytes
+        for name in ("warm", "alone", "fleet"):
+            own = folder / f"{name}{number}"
+            own.mkdir()
+            (own / "study.yaml").touch()
+            stated: Any = Stated(Whole(own / "store"), MeasurementSettings())
+            executor: Any = AtOnce(SimulatedWork(Problem(number)))
+            if name == "fleet":
+                executor = DaskExecutor(fleet, own / "study.yaml", stated)
+            many = trials if name != "warm" else WARM_TRIALS
+            meter = Meter(many)
+            loop_of(own, executor, meter, seed=number).run(Budget(many))
+            spent = 1e3 * np.diff(meter.seconds) / (many / QUARTERS)
+            found.append((list(spent), meter.megabytes))
+    return found[1:]
 
 
 def serve_hosts(address: str, devices: int) -> None:
@@ -202,14 +220,13 @@ def main() -> int:
         took = time.perf_counter() - began
         hosts.kill()
     print(f"{options.devices} searches of {each} trials, at the same time, in {took:.0f} s")
-    print(f"{'until trial':>11} {'ms per trial':>13} {'highest':>8} {'MB':>6} {'highest':>8}")
+    print(f"{'until trial':>11} {'alone ms':>9} {'fleet ms':>9} {'alone MB':>9} {'fleet MB':>9}")
     for quarter in range(QUARTERS):
-        ms = [spent[quarter] for spent, _ in found]
-        held = [memory[quarter] for _, memory in found]
+        ms = [median(search[way][0][quarter] for search in found) for way in range(2)]
+        held = [median(search[way][1][quarter] for search in found) for way in range(2)]
         until = round(each * (quarter + 1) / QUARTERS)
-        times = f"{median(ms):>13.1f} {max(ms):>8.1f}"
-        print(f"{until:>11} {times} {median(held):>6.0f} {max(held):>8.0f}")
-    return int(median(float(np.mean(spent)) for spent, _ in found) > LIMIT_MS)
+        print(f"{until:>11} {ms[0]:>9.1f} {ms[1]:>9.1f} {held[0]:>9.0f} {held[1]:>9.0f}")
+    return int(median(float(np.mean(search[1][0])) for search in found) > LIMIT_MS)
 
 
 if __name__ == "__main__":

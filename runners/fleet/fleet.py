@@ -45,12 +45,14 @@ class HostState:
         name: Its name.
         offers: How many jobs each of its slots takes at once.
         machine: What describes the machine (see :func:`paretune.runners.environment.fingerprint`).
+        condition: Its clock (``MHz``) and highest temperature (``°C``), where they can be read.
         jobs: The kinds of jobs that it is doing or that wait there.
     """
 
     name: str
     offers: dict[str, int]
     machine: dict[str, str]
+    condition: dict[str, float]
     jobs: tuple[str, ...]
 
 
@@ -89,12 +91,14 @@ def hosts(scheduler: str) -> list[HostState]:
     with connected(scheduler) as client:
         known = client.scheduler_info(n_workers=-1)["workers"]
         machines = client.run(fleet_host.machine)
+        conditions = client.run(fleet_host.condition)
         doing = client.processing()
     found = [
         HostState(
             str(each["name"]),
             {slot: int(count) for slot, count in each["resources"].items()},
             machines[address],
+            conditions[address],
             tuple(sorted(str(key).partition("-")[0] for key in doing.get(address, ()))),
         )
         for address, each in known.items()

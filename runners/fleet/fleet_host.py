@@ -263,3 +263,16 @@ def stop(study: Path, dask_worker: Worker) -> None:
 def machine() -> dict[str, str]:
     """Return what describes the machine that runs this task."""
     return environment.fingerprint()
+
+
+def condition() -> dict[str, float]:
+    """Return the clock (MHz) and the highest temperature (°C) of this machine, where known."""
+    import psutil
+
+    found = {}
+    if hasattr(psutil, "cpu_freq") and (clock := psutil.cpu_freq()):
+        found["MHz"] = clock.current
+    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+    if warm := [each.current for chip in sensors.values() for each in chip]:
+        found["°C"] = max(warm)
+    return found

@@ -158,7 +158,7 @@ def device_table(devices: Sequence[Device]) -> Table:
 def fleet_table(hosts: Sequence[HostState]) -> Table:
     """Return the hosts of a fleet, with what they offer and do, as a table."""
     table = Table()
-    for name in ("host", "offers", "does now", "processor", "cores"):
+    for name in ("host", "offers", "does now", "processor", "cores", "now at"):
         table.add_column(name, overflow="fold")
     for host in hosts:
         offers = ", ".join(
@@ -171,6 +171,7 @@ def fleet_table(hosts: Sequence[HostState]) -> Table:
             ", ".join(host.jobs) or "nothing",
             escape(machine["processor"]),
             machine["cores"],
+            ", ".join(f"{value:.0f} {unit}" for unit, value in host.condition.items()) or "?",
         )
     return table
 
