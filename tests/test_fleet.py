@@ -8,19 +8,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, write_study
+from conftest import IRIS, QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, write_study
 
 import paretune
 from paretune.runners.build.built import Built
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.job import Build, Missing
-from paretune.runners.execute.local_executor import LocalExecutor
+from paretune.runners.execute.local_executor import LocalExecutor, what_builds_depend_on
 from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.dask_executor import DaskExecutor
@@ -34,7 +35,7 @@ from paretune.runners.workload.learning.progress import Epoch
 from paretune.search.study.build_workers import worker_settings
 from paretune.search.study.devices import device_files, write_device_files
 from paretune.search.study.fleet_studies import Studies
-from paretune.search.study.open_study import OpenStudy, load_history
+from paretune.search.study.open_study import OpenStudy, describe_workload, load_history
 from paretune.search.study.parts import study_evaluator
 from paretune.spaces import (
     BuildSpec,
@@ -419,3 +420,26 @@ def cluster_of(hosts: dict[str, FleetHost]) -> Iterator[str]:
     }
     with distributed.SpecCluster(workers, scheduler) as cluster:
         yield cluster.scheduler_address
+
+
+@pytest.mark.slow
+def test_one_host_builds_for_two_studies_at_the_same_time(tmp_path: Path) -> None:
+    job = Build(BuildSpec("small", 0.5, Quantization.FP32))
+    with closing(Studies("here", 2)) as studies:
+        host = FleetHost(studies.executor)
+        assignments = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            study = write_study(tmp_path / name)
+            (tmp_path / name / "results" / "store").mkdir(parents=True)
+            building = what_builds_depend_on(fingerprint_of(study))
+            assignments.append(replace(assigned(study), building=building))
+        with ThreadPoolExecutor(2) as threads:
+            waiting = [threads.submit(host.perform, each, job) for each in assignments]
+            built = [each.result(timeout=200).value for each in waiting]
+    assert all(isinstance(each, Built) for each in built)
+
+
+def fingerprint_of(study: Path) -> str:
+    """Return the fingerprint of a study's workload."""
+    return describe_workload(f"{IRIS}:Iris", study.parent).fingerprint

@@ -225,7 +225,7 @@ def test_the_judges_error_is_told(assignment: Assignment, outputs: Path) -> None
     judging = FleetHost(never, None, full)
     with (
         own_hosts(builder=({BUILD: 1}, judging, {})) as address,
-        pytest.raises(OSError, match="No space left"),
+        pytest.raises(StudyError, match=r"no host could judge the outputs: .*No space left"),
     ):
         RemoteJudge(address, assignment)(outputs, *ARGUMENTS)
 

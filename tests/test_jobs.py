@@ -134,7 +134,7 @@ def test_every_outcome_goes_through_json_and_back(
     store: ArtifactStore, make_record: Callable[..., TrialRecord]
 ) -> None:
     for outcome in outcomes(store, make_record(0, {"latency_p95_ms": 1.0})):
-        assert Outcome.from_dict(through_json(outcome.as_dict()), store) == outcome
+        assert Outcome.from_dict(through_json(outcome.as_dict()), store.get) == outcome
 
 
 def test_an_outcome_the_file_of_which_is_gone_is_none(
@@ -145,7 +145,7 @@ def test_an_outcome_the_file_of_which_is_gone_is_none(
         values = through_json(outcome.as_dict())
         store_file = store.root / "objects" / Path(file).name[:2] / Path(file).name
         store_file.unlink()
-        assert Outcome.from_dict(values, store) is None
+        assert Outcome.from_dict(values, store.get) is None
 
 
 @pytest.mark.parametrize("values", [{}, {"kind": "picture", "value": {}, "seconds": 1.0}])
@@ -153,7 +153,7 @@ def test_an_outcome_of_another_release_is_refused(
     store: ArtifactStore, values: dict[str, Any]
 ) -> None:
     with pytest.raises(RecordError, match="this release has no such outcome"):
-        Outcome.from_dict(values, store)
+        Outcome.from_dict(values, store.get)
 
 
 def test_a_store_keeps_what_came_of_a_job(store: ArtifactStore) -> None:

@@ -86,9 +86,9 @@ class AtOnce:
         """Return how many jobs a slot takes at once (see Executor)."""
         return BUILDERS if slot == BUILD else 1
 
-    def trials_at_once(self) -> int:
-        """Return how many trials keep all slots busy (see Executor)."""
-        return BUILDERS + 1
+    def has_room(self, building: int, measuring: int) -> bool:
+        """Return whether one more trial would have a slot soon (see Executor)."""
+        return building + measuring < BUILDERS
 
     def cancel(self) -> None:
         """There is nothing to stop."""

@@ -62,9 +62,9 @@ class SimulatedExecutor:
         """Return how many jobs a slot takes at once (see Executor)."""
         return len(self._free_at.get(slot, ()))
 
-    def trials_at_once(self) -> int:
-        """Return how many trials keep all slots busy (see Executor)."""
-        return self.capacity(BUILD)
+    def has_room(self, building: int, measuring: int) -> bool:
+        """Return whether one more trial would have a slot soon (see Executor)."""
+        return building + measuring < self.capacity(BUILD)
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see Executor); it begins as soon as the slot is free."""

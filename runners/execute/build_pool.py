@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import cycle, islice
 from queue import SimpleQueue
@@ -12,11 +12,11 @@ from types import MappingProxyType, TracebackType
 
 from paretune.runners.cores import available_cores
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.held_cores import HeldCores
 from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.execute.worker_jobs import WorkerSettings
-from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.workload.loaded import WorkloadInfo
 
 _LOOK_SECONDS = 0.2
@@ -38,6 +38,7 @@ class BuildPool:
             each sees only its own.
         judges: Whether measurements ask the service to judge: then it goes on while builds are
             suspended, even if it is the only worker and builds.
+        cores: Held while it builds; shared by the pools of one process.
 
     Attributes:
         service: A worker for requests in between (the workload's description, scores). It builds as
@@ -51,6 +52,7 @@ class BuildPool:
         cards: Mapping[str, str] = MappingProxyType({}),
         *,
         judges: bool = True,
+        cores: HeldCores | None = None,
     ) -> None:
         self.size = size
         self._judges = judges
@@ -73,8 +75,7 @@ class BuildPool:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(size)
         self._running: set[Future[Outcome]] = set()
-        self._lease = ExitStack()
-        self._leased = False
+        self._cores = cores or HeldCores()
 
     def __enter__(self) -> BuildPool:
         return self
@@ -100,7 +101,7 @@ class BuildPool:
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Submit a job to the next free worker."""
-        self._hold()
+        self._cores.hold(self)
         future = self._threads.submit(self._with_worker, job)
         self._running.add(future)
         return future
@@ -109,7 +110,7 @@ class BuildPool:
         """Wait until a job has ended, or until a timeout."""
         _, self._running = wait(self._running, timeout_s, FIRST_COMPLETED)
         if not self._running:
-            self._release()
+            self._cores.release(self)
 
     def builds_on(self, device: str) -> bool:
         """Tell whether a worker whose card is this device has a job."""
@@ -121,24 +122,29 @@ class BuildPool:
         found = [worker.training() for worker in self._builders if worker in self._busy]
         return [each for each in found if each is not None]
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
+    @property
+    def is_busy(self) -> bool:
+        """Whether a build is under way."""
+        return any(not future.done() for future in self._running)
+
+    def paused(self) -> AbstractContextManager[None]:
         """Suspend all builds: inside this context the machine is free for measurements."""
-        busy = any(not future.done() for future in self._running)
-        going_on = self.service if self._judges else None
-        suspended = [w for w in self._builders if busy and w is not going_on]
-        for worker in suspended:
+        return self._cores.given_up()
+
+    def suspend(self) -> None:
+        """Stop all workers that only build; the cores stay held."""
+        for worker in self._suspendable:
             worker.suspend()
-        self._release()
-        try:
-            yield
-        finally:
-            try:
-                if busy:
-                    self._hold()
-            finally:
-                for worker in suspended:
-                    worker.resume()
+
+    def resume(self) -> None:
+        """Continue what :meth:`suspend` stopped."""
+        for worker in self._suspendable:
+            worker.resume()
+
+    @property
+    def _suspendable(self) -> list[BuildWorker]:
+        going_on = self.service if self._judges else None
+        return [worker for worker in self._builders if worker is not going_on]
 
     def cancel(self) -> None:
         """End running builds at once and wait for that; workers start again when needed."""
@@ -149,7 +155,7 @@ class BuildPool:
                 worker.stop(kill=True)
             # A job that was about to start is stopped in the next round.
             _, self._running = wait(self._running, _LOOK_SECONDS)
-        self._release()
+        self._cores.release(self)
 
     def stop(self, *, kill: bool = False) -> None:
         """End all workers, after their jobs or (``kill``) at once."""
@@ -157,7 +163,7 @@ class BuildPool:
             worker.stop(kill=kill)
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._running.clear()
-        self._release()
+        self._cores.release(self)
 
     def _with_worker(self, job: Job) -> Outcome:
         worker = self._idle.get()
@@ -167,12 +173,3 @@ class BuildPool:
         finally:
             self._busy.discard(worker)
             self._idle.put(worker)
-
-    def _hold(self) -> None:
-        if not self._leased:
-            self._lease.enter_context(lease(CPU))
-            self._leased = True
-
-    def _release(self) -> None:
-        self._lease.close()
-        self._leased = False

@@ -67,8 +67,13 @@ class Executor(Protocol):
         Further jobs wait and are served in the order of submission.
         """
 
-    def trials_at_once(self) -> int:
-        """Return how many trials keep all slots busy; hosts of a fleet may come and go."""
+    def has_room(self, building: int, measuring: int) -> bool:
+        """Return whether one more trial would have a slot soon; hosts of a fleet come and go.
+
+        Args:
+            building: How many trials have a job in the slot of builds, under way or waiting.
+            measuring: How many have one on a device.
+        """
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot.

@@ -77,9 +77,12 @@ class LocalExecutor:
         """Return how many jobs a slot takes at once (see :class:`Executor`)."""
         return self._pool.size if slot == BUILD else int(slot.startswith(_DEVICE))
 
-    def trials_at_once(self) -> int:
-        """Return the number of builds: they are suspended while something is measured."""
-        return self._pool.size
+    def has_room(self, building: int, measuring: int) -> bool:
+        """Return whether one more trial would have a slot soon (see :class:`Executor`).
+
+        There are as many trials as builds at once, which are suspended while one is measured.
+        """
+        return building + measuring < self._pool.size
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see :class:`Executor`)."""

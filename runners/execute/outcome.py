@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.store.stage_record import StageRecord
 from paretune.spaces import RecordError
 
@@ -56,12 +55,14 @@ class Outcome:
         return {"kind": kind, "value": plain, "seconds": self.seconds}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], store: ArtifactStore) -> Outcome | None:
+    def from_dict(
+        cls, values: Mapping[str, Any], is_there: Callable[[str], object]
+    ) -> Outcome | None:
         """Undo :meth:`as_dict`.
 
         Args:
             values: What it returned.
-            store: The store that holds the files.
+            is_there: Tells whether a file is in the store, by its digest.
 
         Returns:
             The outcome, or ``None`` if one of its files is missing or damaged.
@@ -70,7 +71,7 @@ class Outcome:
             RecordError: If the values are not an outcome, or an outcome of another release.
         """
         try:
-            value = _value(values["kind"], values["value"], store)
+            value = _value(values["kind"], values["value"], is_there)
             return None if value is None else cls(value, float(values["seconds"]))
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(
@@ -79,16 +80,16 @@ class Outcome:
             ) from error
 
 
-def _value(kind: str, plain: Mapping[str, Any], store: ArtifactStore) -> Any:
+def _value(kind: str, plain: Mapping[str, Any], is_there: Callable[[str], object]) -> Any:
     match kind:
         case "artifact":
             lineage = tuple(StageRecord(**record) for record in plain["lineage"])
             built = Built(plain["digest"], lineage, plain["stage_seconds"])
-            return built if store.get(built.artifact) else None
+            return built if is_there(built.artifact) else None
         case "training":
             return Training(**plain)
         case "measurement":
-            return Measurement.from_dict(plain) if store.get(plain["samples"]) else None
+            return Measurement.from_dict(plain) if is_there(plain["samples"]) else None
         case "score":
             providers = {name: ProviderShare(**each) for name, each in plain["providers"].items()}
             return Scored(

@@ -67,7 +67,7 @@ class Outcomes:
     def _outcome(self, text: str) -> Outcome | None:
         """Return the outcome that a text is, or ``None`` if it or one of its files is of no use."""
         try:
-            return Outcome.from_dict(json.loads(text)["outcome"], self._store)
+            return Outcome.from_dict(json.loads(text)["outcome"], self._store.get)
         except (ValueError, TypeError, KeyError):
             return None
 

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     import distributed
 
 _LOG = logging.getLogger("paretune")
+
+_AHEAD = 3
+"""Trials that may be under way per build at once. Chosen by judgement: trainings that end at the
+same time wait for the device one after the other, and meanwhile the next ones are built.
+"""
 
 _LOOK_S = 1.0
 """Seconds between looks at the hosts. Chosen by judgement."""
@@ -90,6 +95,7 @@ class DaskExecutor:
         self._sites: dict[str, Site] = {}
         self._under_way: dict[str, _Pending] = {}
         self._ended = threading.Event()
+        self._sending = threading.Lock()
         self._missing_since: dict[str, float] = {}
         self._trainings = TrainingsElsewhere(fleet.client, self._assignment.study)
 
@@ -103,12 +109,14 @@ class DaskExecutor:
         """Return how many jobs a slot takes at once (see :class:`Executor`)."""
         return self._fleet.offered().get(slot, 0)
 
-    def trials_at_once(self) -> int:
-        """Return how many trials keep all slots busy (see :class:`Executor`).
+    def has_room(self, building: int, measuring: int) -> bool:
+        """Return whether one more trial would have a slot soon (see :class:`Executor`).
 
-        While the device measures one, all hosts that build have one each.
+        One more than are built at once, so that no host waits for the search, whatever waits for
+        the device; but not so many that the search proposes without having learned anything.
         """
-        return self.capacity(BUILD) + 1
+        builds = self.capacity(BUILD)
+        return building <= builds and building + measuring <= _AHEAD * max(builds, 1)
 
     def submit(self, job: Job, slot: str) -> Future[Outcome]:
         """Submit a job to a slot (see :class:`Executor`)."""
@@ -133,6 +141,11 @@ class DaskExecutor:
         Of a build that another study has sent as well, on behalf of another device, there is one
         task.
         """
+        with self._sending:
+            if not pending.future.done():
+                self._submit(pending)
+
+    def _submit(self, pending: _Pending) -> None:
         job, shared = pending.job, uuid4().hex
         if isinstance(job, Build | Train):
             place = self._assignment.url or self._assignment.store
@@ -171,8 +184,9 @@ class DaskExecutor:
 
     def cancel(self) -> None:
         """Stop all pending jobs (see :class:`Executor`)."""
-        for pending in self._under_way.values():
-            pending.future.cancel()
+        with self._sending:
+            for pending in self._under_way.values():
+                pending.future.cancel()
         tasks = [pending.task for pending in self._under_way.values()]
         self._fleet.soon(lambda: self._stop(tasks))
         self._under_way.clear()
@@ -202,29 +216,46 @@ class DaskExecutor:
             return
         try:
             done: Done = task.result()
+            if self._is_of_another_study(done):
+                self._send(pending)
+                return
             if done.error is not None:
                 self._try_elsewhere(pending, done.host, done.error)
                 return
-            outcome = Outcome.from_dict(done.outcome or {}, self._store)
+            outcome = Outcome.from_dict(done.outcome or {}, self._store.has)
             if outcome is None:
                 raise StudyError(
                     f"a host has done its job, but its files are not in {self._store.root}: all "
-                    "machines of a fleet must share the folder of the store, or have it at a URL"
+                    "machines of a fleet must share the folder of the store"
                 )
-            future.set_result(outcome)
+            self._settle(pending, outcome)
         except KilledWorker as error:
             words = f"every host that did this job died of it: {error}"
-            future.set_result(Outcome(Failure("fleet", FailureKind.CRASH, words)))
+            self._settle(pending, Outcome(Failure("fleet", FailureKind.CRASH, words)))
         except CancelledError:  # not by this executor, which cancels its own future first
             if self._fleet.client.status == "running":
                 self._send(pending)  # another study has ended that had sent it as well
             else:
-                future.set_exception(StudyError(self._fleet.gone("it dropped a job")))
+                self._settle(pending, StudyError(self._fleet.gone("it dropped a job")))
         except BaseException as error:
-            future.set_exception(error)
+            self._settle(pending, error)
         finally:
             task.release()  # or Dask would give this result again
             self._ended.set()
+
+    def _is_of_another_study(self, done: Done) -> bool:
+        """Tell whether a job went wrong under the limits of another study: ours may be wider."""
+        went_wrong = done.error is not None or (done.outcome or {}).get("kind") == "failure"
+        return went_wrong and done.study != self._assignment.study
+
+    @staticmethod
+    def _settle(pending: _Pending, said: Outcome | BaseException) -> None:
+        """Give a future what came of its job, unless it was cancelled in this moment."""
+        with suppress(InvalidStateError):
+            if isinstance(said, Outcome):
+                pending.future.set_result(said)
+            else:
+                pending.future.set_exception(said)
 
     def _try_elsewhere(self, pending: _Pending, host: str, error: ParetuneError) -> None:
         """Let another host do a job that one could not do, for lack of disk or of a package.
@@ -250,5 +281,5 @@ class DaskExecutor:
             if slot in offered:
                 self._missing_since.pop(slot, None)
             elif now - self._missing_since.setdefault(slot, now) > GONE_S and not future.done():
-                future.set_exception(StudyError(self._fleet.missing(slot)))
+                self._settle(pending, StudyError(self._fleet.missing(slot)))
                 self._ended.set()

@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +81,20 @@ def connected(scheduler: str) -> distributed.Client:
     return client
 
 
+def answer(task: distributed.Future[Any], wait_s: float) -> Any:
+    """Return what a task says, or ``None`` if it says nothing for so many seconds.
+
+    Raises:
+        BaseException: The task's own error; ``CancelledError`` if the scheduler has gone.
+    """
+    try:
+        return task.result(timeout=wait_s)
+    except TimeoutError:
+        if task.status == "error":
+            raise  # its own
+        return None
+
+
 def hosts(scheduler: str) -> list[HostState]:
     """Return the hosts of a fleet, by name.
 
@@ -90,8 +103,9 @@ def hosts(scheduler: str) -> list[HostState]:
     """
     with connected(scheduler) as client:
         known = client.scheduler_info(n_workers=-1)["workers"]
-        machines = client.run(fleet_host.machine)
-        conditions = client.run(fleet_host.condition)
+        # A host may come or go meanwhile.
+        machines = client.run(fleet_host.machine, on_error="ignore")
+        conditions = client.run(fleet_host.condition, on_error="ignore")
         doing = client.processing()
     found = [
         HostState(
@@ -102,6 +116,7 @@ def hosts(scheduler: str) -> list[HostState]:
             tuple(sorted(str(key).partition("-")[0] for key in doing.get(address, ()))),
         )
         for address, each in known.items()
+        if address in machines and address in conditions
     ]
     return sorted(found, key=lambda host: host.name)
 
@@ -123,8 +138,10 @@ class Fleet:
         self.scheduler = scheduler
         self._seen: dict[str, Any] = {}
         self._seen_until = 0.0
+        self.device = device or ""
         try:
             self.device = self._chosen(device)
+            self.offered()
             refuse_other_hosts(self._hosts().values(), {BUILD, slot_of(self.device)})
         except StudyError:
             self.soon(self.client.close)
@@ -146,16 +163,17 @@ class Fleet:
         """Return how many jobs each slot takes at once, over all hosts.
 
         Raises:
-            StudyError: If the scheduler has gone, or two hosts offer a device of the same name.
+            StudyError: If the scheduler has gone, or two hosts offer the study's device.
         """
         found: dict[str, int] = {}
         for worker in self._hosts().values():
             for slot, count in worker["resources"].items():
                 found[slot] = found.get(slot, 0) + int(count)
-        if twice := [slot for slot, count in found.items() if slot != BUILD and count > 1]:
+        own = slot_of(self.device)
+        if found.get(own, 0) > 1:
             raise StudyError(
-                f"{found[twice[0]]} hosts of the fleet offer {twice[0]}: a study must be measured "
-                "on one device; give each a name of its own, paretune worker --device NAME"
+                f"{found[own]} hosts of the fleet offer {own}: a study must be measured on one "
+                "device; give each a name of its own, paretune worker --device NAME"
             )
         return found
 
@@ -201,8 +219,8 @@ class Fleet:
                     ask, *arguments, pure=False, workers=[host], allow_other_workers=False
                 )
                 while host in self.with_slot(slot):
-                    with suppress(TimeoutError):
-                        return self._answer(task)
+                    if (said := self._answer(task)) is not None:
+                        return said
                 task.cancel()
                 away_since = time.monotonic()
             time.sleep(_LOOK_S)
@@ -210,7 +228,7 @@ class Fleet:
 
     def _answer(self, task: distributed.Future[Any]) -> Any:
         try:
-            return task.result(timeout=_LOOK_S)
+            return answer(task, _LOOK_S)
         except CancelledError as error:
             raise StudyError(self.gone(str(error))) from error
 

@@ -34,6 +34,9 @@ Answer = TypeVar("Answer")
 PLUGIN = "paretune"
 """The name of a host among the plugins of its Dask worker."""
 
+_SETTLE_S = 1.0
+"""Seconds within which the news that a task was cancelled reaches its host. Chosen by judgement."""
+
 _LOOK_S = 0.2
 """Seconds between looks at new jobs while others are under way. Chosen by judgement."""
 
@@ -66,12 +69,20 @@ class FleetHost:
         self._executors: dict[str, Executor] = {}
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pending: dict[Future[Outcome], tuple[Path, Executor]] = {}
+        self._wanted: dict[Future[Outcome], Callable[[], bool]] = {}
         self.news: TrainingsHere | None = None
         self._thread = threading.Thread(target=self._work, name="fleet-host", daemon=True)
         self._thread.start()
 
-    def perform(self, assignment: Assignment, job: Job) -> Outcome:
+    def perform(
+        self, assignment: Assignment, job: Job, is_wanted: Callable[[], bool] = lambda: False
+    ) -> Outcome:
         """Do a job and return its outcome.
+
+        Args:
+            assignment: What it belongs to.
+            job: The job.
+            is_wanted: Whether somebody waits for it, although its study has ended.
 
         Raises:
             ParetuneError: If the error concerns more than this job, such as a missing study file.
@@ -87,6 +98,7 @@ class FleetHost:
                 answer.set_exception(error)
                 return
             self._pending[done] = assignment.study, executor
+            self._wanted[done] = is_wanted
             done.add_done_callback(lambda each: _pass_on(each, answer))
 
         self._orders.put(begin)
@@ -113,12 +125,14 @@ class FleetHost:
         return answer.result()
 
     def stop(self, study: Path) -> None:
-        """End the pending jobs of a study, soon."""
+        """End the pending jobs of a study, soon, unless another study waits for one of them."""
         self._orders.put(lambda: self._cancel(study))
 
     def _cancel(self, study: Path) -> None:
-        for executor in {executor for own, executor in self._pending.values() if own == study}:
-            executor.cancel()
+        own = {each: executor for each, (of, executor) in self._pending.items() if of == study}
+        for executor in set(own.values()):
+            if not any(self._wanted[each]() for each in own if own[each] is executor):
+                executor.cancel()
 
     def _executor(self, assignment: Assignment) -> Executor:
         key = assignment.key
@@ -134,7 +148,11 @@ class FleetHost:
                     executor.wait(_LOOK_S)
                 except Exception as error:  # such as a lease that cannot be had
                     self._fail(executor, error)
+            working = {executor for _, executor in self._pending.values()}
             self._pending = {each: own for each, own in self._pending.items() if not each.done()}
+            self._wanted = {each: self._wanted[each] for each in self._pending}
+            for executor in working - {executor for _, executor in self._pending.values()}:
+                executor.wait(0.0)  # it releases what it held for its last job
             if self.news is not None:
                 found: dict[Path, list[OngoingTraining]] = {}
                 for study, executor in set(self._pending.values()):
@@ -203,12 +221,29 @@ class Done:
 
     Attributes:
         host: The host's address.
+        study: The study file on whose behalf it was done: its limits hold.
         outcome: The outcome as plain values; ``None`` if there is an error.
         error: What kept this host from doing the job, such as a full disk.
     """
 
     host: str
+    study: Path
     outcome: dict[str, Any] | None = None
+    error: ParetuneError | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a host says about outputs.
+
+    Attributes:
+        host: The host's address.
+        judged: The judgement; ``None`` if there is an error.
+        error: What kept this host from judging, such as another workload.
+    """
+
+    host: str
+    judged: Judged | Failure | None = None
     error: ParetuneError | None = None
 
 
@@ -216,11 +251,17 @@ def perform(assignment: Assignment, job: Job) -> Done:
     """Do a job on the host that runs this task."""
     from distributed import get_worker
 
-    address = str(get_worker().address)
+    worker, study = get_worker(), assignment.study
+    key, tasks = worker.get_current_task(), worker.state.tasks
+
+    def is_wanted() -> bool:
+        return key in tasks and tasks[key].state == "executing"
+
     try:
-        return Done(address, this_host().perform(assignment, job).as_dict())
+        outcome = this_host().perform(assignment, job, is_wanted)
+        return Done(worker.address, study, outcome.as_dict())
     except ParetuneError as error:
-        return Done(address, error=error)
+        return Done(worker.address, study, error=error)
 
 
 def site(assignment: Assignment, run: RunSpec) -> Site:
@@ -239,7 +280,7 @@ def judge(
     samples: StoredSamples,
     names: Sequence[str],
     resamples: int,
-) -> Judged | Failure:
+) -> Judgement:
     """Judge outputs on the host that runs this task, which has the workload.
 
     Args:
@@ -249,15 +290,21 @@ def judge(
         names: Names for the outputs; those of the runtime if there are none.
         resamples: Bootstrap samples of the objective.
     """
-    do = this_host().judge
+    from distributed import get_worker
+
+    do, address = this_host().judge, str(get_worker().address)
     if do is None:
         raise TypeError("a host without builds was asked to judge")
-    return do(assignment, outputs, samples, names, resamples)
+    try:
+        return Judgement(address, do(assignment, outputs, samples, names, resamples))
+    except ParetuneError as error:
+        return Judgement(address, error=error)
 
 
 def stop(study: Path, dask_worker: Worker) -> None:
     """End a study's jobs on a host: it is called on all of them."""
-    dask_worker.plugins[PLUGIN].host.stop(study)
+    # By then the host knows which tasks nobody waits for.
+    dask_worker.loop.call_later(_SETTLE_S, dask_worker.plugins[PLUGIN].host.stop, study)
 
 
 def machine() -> dict[str, str]:

@@ -39,18 +39,19 @@ def serve(host: str, port: int, *, plain: bool, ready: Callable[[str, str], None
             # Pages that tell everything to everybody: on loopback only.
             dashboard_address="127.0.0.1:8787",
         )
+        try:
+            await scheduler
+        except (OSError, RuntimeError) as error:  # Dask's, around the cause
+            raise StudyError(
+                f"cannot listen on {host}:{port} ({error.__cause__ or error}): choose an address "
+                "of this machine and a free port, --host and --port"
+            ) from error
         async with scheduler:
             ready(scheduler.address, f"http://127.0.0.1:{scheduler.http_server.port}/status")
             await scheduler.finished()
 
-    try:
-        with suppress(KeyboardInterrupt):
-            asyncio.run(serve_on())
-    except OSError as error:
-        raise StudyError(
-            f"cannot listen on {host}:{port} ({error}): choose an address of this machine and a "
-            "free port, --host and --port"
-        ) from error
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve_on())
 
 
 def is_loopback(host: str) -> bool:

@@ -90,7 +90,8 @@ class Arrivals:
 
 def place_of(name: str) -> str:
     """Return where an object lies in a store, relative to it: a file, or an artifact's folder."""
-    return f"objects/{name[:2]}/{name}"
+    # Without a name it must not be the folder of all objects.
+    return f"objects/{name[:2] or '-'}/{name or '-'}"
 
 
 def _artifact(name: str, manifest: bytes) -> Artifact | None:

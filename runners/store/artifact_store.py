@@ -8,7 +8,7 @@
     outcomes/key.json  a job's outcome, named by the job's key (see runners/execute)
     claims/key         locked by the process that runs that stage
     executions.jsonl   a line when a stage begins, and one when its output is kept
-    scratch/           work in progress: folders, each locked while its process lives
+    scratch/           work in progress: folders, each with a file that its process locks
     pins/study.uid     files that a study needs and no study may evict: one digest per line;
                        if you delete a study, delete its file of pins
     in-use             locked, shared, by every study that builds or measures
@@ -167,6 +167,16 @@ class ArtifactStore:
         """Remove an object that nobody needs any more, if it is there."""
         remove_object(self._object(name))
         self._checked.pop(name, None)
+
+    def settle(self) -> None:
+        """Make sure that all that was put is where others find it: in a folder it is.
+
+        Raises:
+            StoreError: If it cannot be.
+        """
+
+    def drop_copy(self, name: str) -> None:
+        """Remove an object from this machine if it is elsewhere, too: in a folder it is not."""
 
     def record(self, key: str) -> StageRecord | None:
         """Return the record of a stage, or ``None`` if it or its output is missing or damaged."""

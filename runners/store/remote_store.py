@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,12 @@ from paretune.runners.store.stored_object import (
 from paretune.spaces import StoreError
 
 _LOG = logging.getLogger("paretune")
+
+
+_AWAY_S = 60.0
+"""Seconds for which a server that did not answer is not asked for what can wait. Chosen by
+judgement: each attempt takes a quarter of a minute.
+"""
 
 
 class RemoteStore(ArtifactStore):
@@ -63,7 +70,7 @@ class RemoteStore(ArtifactStore):
         """Objects whose upload failed."""
         self._bad: set[str] = set()
         """Objects that are damaged at the URL."""
-        self._is_away = False
+        self._away_until = 0.0
 
     @property
     def url(self) -> str:
@@ -95,7 +102,8 @@ class RemoteStore(ArtifactStore):
         if path is not None:
             self._unless_away(lambda: self._upload(name))
             return path
-        if self._fetch(name) == "damaged":
+        # The second time, so that it is not this machine's memory or network.
+        if self._fetch(name) == "damaged" and self._fetch(name) == "damaged":
             self._discard(name)
         return super().get(name)
 
@@ -162,8 +170,7 @@ class RemoteStore(ArtifactStore):
         It is written to the cache first: if the server is away, the next use uploads it.
         """
         self.write(path, text)
-        for name in list(self._owed):
-            self._upload(name)
+        self.settle()
         if not self._remote.create(self._at(path), text.encode()):
             first = (self._remote.read(self._at(path)) or b"").decode("utf-8", errors="replace")
             if first == text or is_usable(first):
@@ -172,8 +179,17 @@ class RemoteStore(ArtifactStore):
             else:
                 self._remote.write(self._at(path), text.encode())
         self._settled.add(path)
-        self._is_away = False
+        self._away_until = 0.0
         return text
+
+    def settle(self) -> None:
+        """Upload what could not be uploaded before."""
+        for name in list(self._owed):
+            self._upload(name)
+
+    def drop_copy(self, name: str) -> None:
+        """Remove an object from the cache."""
+        super().remove(name)
 
     def share(self, path: Path) -> None:
         """Copy a file of the cache to the URL; a later version replaces it there."""
@@ -296,11 +312,11 @@ class RemoteStore(ArtifactStore):
         return path.relative_to(self.root).as_posix()
 
     def _unless_away(self, do: Callable[[], None]) -> None:
-        """Do what can wait for the server's return; its absence is told once."""
-        if self._is_away:
+        """Do what can wait for the server's return; its absence is told now and then."""
+        if time.monotonic() < self._away_until:
             return
         try:
             do()
         except StoreError as error:
-            self._is_away = True
+            self._away_until = time.monotonic() + _AWAY_S
             _LOG.warning("going on with the files in %s: %s", self.root, error)

@@ -1,4 +1,7 @@
-"""The scratch folder of a store: work in progress, in folders locked by their processes."""
+"""The scratch folder of a store: work in progress, in folders locked by their processes.
+
+What is locked are files: NFS locks no folders.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from pathlib import Path
 from paretune.runners.file_lock import locked
 from paretune.spaces import StoreError
 
+_LOCK = "lock"
+
 
 class Scratch:
     """Folders for work in progress.
@@ -23,17 +28,19 @@ class Scratch:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._sweeping = root.with_name(f"{root.name}.lock")
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
         """Yield an empty folder for work in progress, removed at the end."""
         with ExitStack() as stack:
             # A sweeping process sees it created and locked in one step.
-            with locked(self._root, fcntl.LOCK_SH):
+            with locked(self._sweeping, fcntl.LOCK_SH, create=True):
                 name = tempfile.TemporaryDirectory(dir=self._root)
-                folder = Path(stack.enter_context(name))
-                stack.enter_context(locked(folder, fcntl.LOCK_EX))
-            yield folder
+                outer = Path(stack.enter_context(name))
+                stack.enter_context(locked(outer / _LOCK, fcntl.LOCK_EX, create=True))
+            (outer / "work").mkdir()
+            yield outer / "work"
 
     def sweep(self) -> None:
         """Remove leftovers of killed processes from scratch."""
@@ -43,9 +50,12 @@ class Scratch:
     def leftovers(self) -> list[Path]:
         """Return the folders in scratch that no process holds: their processes were killed."""
         found = []
-        with suppress(BlockingIOError), locked(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        alone = fcntl.LOCK_EX | fcntl.LOCK_NB
+        with suppress(BlockingIOError), locked(self._sweeping, alone, create=True):
             for folder in self._root.iterdir():
-                with suppress(OSError), locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                lock = folder / _LOCK
+                # Earlier versions locked the folder.
+                with suppress(OSError), locked(lock if lock.is_file() else folder, alone):
                     found.append(folder)
         return found
 

@@ -12,7 +12,7 @@ import click
 
 from paretune.runners.metric import Percentile
 from paretune.search.cli.study import study_argument
-from paretune.spaces.errors import StudyError
+from paretune.spaces.errors import ParetuneError
 
 
 @click.command()
@@ -139,7 +139,7 @@ def pick(
         click.echo(f"{device}:")
         try:
             _pick(file, out and out / device, maxima, minima, None, (), wish)
-        except StudyError as error:
+        except ParetuneError as error:
             nothing.append(device)
             click.echo(f"nothing picked: {error}")
     if nothing:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 import click
@@ -25,7 +28,7 @@ def arguments(context: click.Context, without: Sequence[str]) -> list[str]:
         name = str(param.name)
         is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if name not in without and is_given and isinstance(param, click.Option):
-            found += [param.opts[0], str(context.params[name])]
+            found += [param.opts[0], *([] if param.is_flag else [str(context.params[name])])]
     return found
 
 
@@ -42,22 +45,33 @@ def search_each(files: Mapping[str, Path], options: Sequence[str]) -> int:
     running = []
     width = max(map(len, files))
     for device, file in files.items():
-        command = [sys.executable, "-m", "paretune", "search", str(file), *options]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+            [sys.executable, "-m", "paretune", "search", str(file), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+            # A terminal's Ctrl-C reaches them once, through this process.
+            start_new_session=True,
         )
         assert process.stdout is not None
         printing = threading.Thread(target=_print, args=(process.stdout, f"{device:<{width}} │ "))
         printing.start()
         running.append((process, printing))
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for process, _ in running:
+            process.send_signal(number)
+
+    before = [signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         codes = [process.wait() for process, _ in running]
-    except KeyboardInterrupt:  # Ctrl-C reaches them as well; SIGTERM does not
-        for process, _ in running:
-            process.terminate()
-        codes = [process.wait() for process, _ in running]
-    for _, printing in running:
-        printing.join()
+        for _, printing in running:
+            printing.join()
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
     return max(abs(code) for code in codes)
 
 

@@ -23,9 +23,17 @@ from paretune.search.cli.interruption import interruptible
 from paretune.search.cli.study import study_argument
 from paretune.search.cli.wish import wish_options
 
-_MAKES_A_STUDY = (
-    *("onnx", "data", "labels", "metric", "outputs", "constants", "batch_axes", "shapes", "out"),
-)
+_MAKES_A_STUDY = [
+    "onnx",
+    "data",
+    "labels",
+    "metric",
+    "outputs",
+    "constants",
+    "batch_axes",
+    "shapes",
+    "out",
+]
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -175,6 +183,11 @@ def search(
         raise click.UsageError(
             "--data, --labels, --metric, --output, --constant, --batch-axis, --shape and --out "
             "need --onnx"
+        )
+    if join and scheduler:
+        raise click.UsageError(
+            "--join is for machines that measure for themselves, --scheduler for a fleet that "
+            "measures for one search: give one of them"
         )
     named = devices or (read_study_file(study).devices if scheduler else ())
     if len(named) > 1:

@@ -9,6 +9,7 @@ from shlex import quote
 import click
 
 from paretune.search.cli.study import study_argument
+from paretune.spaces.errors import ParetuneError
 
 
 @click.command()
@@ -98,7 +99,16 @@ def frontier(
     if for_each_device and plot:
         raise click.UsageError("--plot shows one study: give it without --for-each-device")
     files = device_files(study) if for_each_device else {"": study}
-    histories = {device: api.status(file) for device, file in files.items()}
+    histories = {}
+    for device, file in files.items():
+        try:
+            histories[device] = api.status(file)
+        except ParetuneError as error:
+            if not for_each_device:
+                raise
+            click.echo(f"{device}: {error}", err=True)
+    if not histories:
+        sys.exit(1)
     rows = [
         ({"device": device} if device else {}, row, history)
         for device, history in histories.items()

@@ -134,6 +134,8 @@ class Loop:
             self._end("interrupted", "KILLED")
             raise
         except BaseException as error:
+            with suppress(Exception):
+                self._abandon()  # other machines would go on for hours
             # The storage itself may have failed: then report that error.
             with suppress(StudyError):
                 self._end(f"stopped: {error}", "FAILED")
@@ -165,13 +167,7 @@ class Loop:
             if self.store_limit is not None and is_full and not self._flights:
                 self.store_limit.enforce()
                 continue
-            size = self.executor.trials_at_once()
-            while (
-                reason is None
-                and not is_full
-                and len(self._flights) < size
-                and self._others.has_baseline
-            ):
+            while reason is None and not is_full and self._has_room and self._others.has_baseline:
                 with waiting_until(deadline):
                     reason = self._start_one(budget, deadline)
             if not self._flights:
@@ -193,6 +189,11 @@ class Loop:
             if not went_on:
                 self._abandon()
                 return f"the search's share of {budget.hours:g} h is over"
+
+    @property
+    def _has_room(self) -> bool:
+        building = sum(flight.slot == BUILD for flight in self._flights)
+        return self.executor.has_room(building, len(self._flights) - building)
 
     def _start_one(self, budget: Budget, deadline: float | None) -> str | None:
         """Start a trial: an unfinished one from the last search, or a new one.

@@ -89,6 +89,7 @@ class Others:
         """
         trials = self.words
         if not is_over:
+            self._heartbeat_at_end = None
             return None if self.has_baseline else "waiting for the study's first measurement"
         if self._storage.is_owner:
             return f"waiting for {trials}" if trials else None

@@ -44,11 +44,13 @@ def write_device_files(file: Path, devices: Sequence[str]) -> dict[str, Path]:
             )
         own = {**values, "name": f"{name}-{device}", "devices": [device]}
         text = yaml.safe_dump(own, sort_keys=False, allow_unicode=True)
-        found[device] = file.with_suffix(f".{device}.yaml")
-        found[device].write_text(
-            f"# Made from {file.name} for one device, anew with each search: edit that.\n{text}",
-            "utf-8",
-        )
+        found[device] = made = file.with_suffix(f".{device}.yaml")
+        if made.exists() and not _is_made_from(file, made):
+            raise ConfigError(
+                f"{made} is a study file of your own, and has the name that the study of the "
+                f"device {device} gets: rename it, or the device"
+            )
+        made.write_text(f"{_mark(file)}\n{text}", "utf-8")
     return found
 
 
@@ -59,8 +61,9 @@ def device_files(file: Path) -> dict[str, Path]:
         ConfigError: If there is none.
     """
     found = {}
-    for path in sorted(file.parent.glob(f"{file.stem}.*.yaml")):
-        for device in read_study_file(path).devices:
+    for path in sorted(file.parent.iterdir()):
+        device = path.name.removeprefix(f"{file.stem}.").removesuffix(".yaml")
+        if path == file.with_suffix(f".{device}.yaml") and _is_made_from(file, path):
             found[device] = path
     if not found:
         raise ConfigError(
@@ -68,3 +71,11 @@ def device_files(file: Path) -> dict[str, Path]:
             "ADDRESS --device NAME --device NAME"
         )
     return found
+
+
+def _mark(file: Path) -> str:
+    return f"# Made from {file.name} for one device, anew with each search: edit that."
+
+
+def _is_made_from(file: Path, made: Path) -> bool:
+    return made.is_file() and made.read_text("utf-8").startswith(f"{_mark(file)}\n")

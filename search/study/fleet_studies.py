@@ -10,6 +10,7 @@ from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.build_worker import BuildWorker
+from paretune.runners.execute.held_cores import HeldCores
 from paretune.runners.execute.local_executor import LocalExecutor, what_builds_depend_on
 from paretune.runners.execute.training_cards import training_cards
 from paretune.runners.failure import Failure
@@ -63,6 +64,7 @@ class Studies:
         self._open: dict[Path, _Opened] = {}
         self._opening = threading.Lock()
         self._owning = ExitStack()
+        self._cores = HeldCores()
 
     def executor(self, assignment: Assignment) -> LocalExecutor:
         """Return an executor that does a study's jobs.
@@ -117,10 +119,16 @@ class Studies:
         worker = worker_settings(study)
         log = worker.log.with_stem(f"{worker.log.stem}-{self._name}")
         pool = BuildPool(
-            replace(worker, log=log), self._builds, training_cards(), judges=self._builds > 1
+            replace(worker, log=log),
+            self._builds,
+            training_cards(),
+            judges=self._builds > 1,
+            cores=self._cores,
         )
-        self._owning.enter_context(pool)
-        fingerprint = pool.describe().fingerprint
+        with ExitStack() as opening:
+            opening.enter_context(pool)
+            fingerprint = pool.describe().fingerprint
+            self._owning.push(opening.pop_all())
         judge = pool.service
         if self._builds == 1:  # then the pool's service builds as well
             judge = BuildWorker(replace(worker, log=log.with_stem(f"{log.stem}-judge")))

@@ -66,7 +66,18 @@ def work(
     logging.getLogger("distributed").setLevel(logging.WARNING)
     slots = ({BUILD: builds} if builds else {}) | ({slot_of(device): 1} if device else {})
     with connected(scheduler) as client:
-        refuse_to_join_others(name, client.scheduler_info(n_workers=-1)["workers"].values())
+        others = client.scheduler_info(n_workers=-1)["workers"].values()
+    refuse_to_join_others(name, others)
+    if device and (same := [o["name"] for o in others if slot_of(device) in o["resources"]]):
+        raise StudyError(
+            f"the host {same[0]} of the fleet offers the device {device} already: choose another "
+            "name, --device, or stop that host first"
+        )
+    if name in [other["name"] for other in others]:
+        raise StudyError(
+            f"the fleet has a host {name} already: choose another name, --name, or stop that "
+            "host first"
+        )
     studies = _studies(scheduler, name, builds, measures=device is not None)
 
     async def serve() -> None:
@@ -91,9 +102,11 @@ def work(
 
     try:
         asyncio.run(serve())
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, RuntimeError) as error:  # the last one: Dask's, at the start
         raise StudyError(
-            f"no scheduler answers at {scheduler} ({error}): start one with `paretune fleet start`"
+            f"this host cannot work for the scheduler at {scheduler} any more: "
+            f"{error.__cause__ or error}. Start the host again; if no scheduler answers, start one "
+            "with `paretune fleet start`"
         ) from error
     finally:
         studies.close()

@@ -31,6 +31,7 @@ def stored(outputs: Path, store: ArtifactStore) -> Iterator[str]:
                 packed.add(each, each.name)
         name = store.put(file, move=True)
     try:
+        store.settle()
         yield name
     finally:
         store.remove(name)
@@ -49,7 +50,10 @@ def unpacked(name: str, store: ArtifactStore) -> Iterator[Path]:
             f"the outputs {name[:12]}… that a device computed are not in {store.root}: all "
             "machines of a fleet must share the store"
         )
-    with store.scratch() as folder:
-        with tarfile.open(file) as packed:
-            packed.extractall(folder, filter="data")
-        yield folder
+    try:
+        with store.scratch() as folder:
+            with tarfile.open(file) as packed:
+                packed.extractall(folder, filter="data")
+            yield folder
+    finally:
+        store.drop_copy(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -14,10 +13,10 @@ from paretune.runners.failure import Failure
 from paretune.runners.fleet import fleet_host
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.device.outputs_file import stored
-from paretune.runners.fleet.fleet import GONE_S, connected
+from paretune.runners.fleet.fleet import GONE_S, answer, connected
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
-from paretune.spaces import StudyError
+from paretune.spaces import ParetuneError, StudyError
 
 if TYPE_CHECKING:
     import distributed
@@ -68,27 +67,34 @@ class RemoteJudge:
 
     def _judged(self, client: distributed.Client, arguments: tuple[Any, ...]) -> Judged | Failure:
         task: distributed.Future[Any] | None = None
-        hosts: set[str] = set()
-        asked: set[str] = set()
+        asked, failed = set[str](), set[str]()
         seen = time.monotonic()
         while True:
             try:
                 hosts = _judges(client)
                 if hosts and not hosts & asked:  # the first time, or all that were asked have gone
-                    asked, task = hosts, self._submitted(client, hosts, arguments)
-                if task is not None:
-                    judged: Judged | Failure = task.result(_LOOK_S)
-                    return judged
-                time.sleep(_LOOK_S)
-            except (OSError, CancelledError) as error:
+                    asked = hosts - failed or hosts
+                    task = self._submitted(client, asked, arguments)
+                if task is not None and (said := answer(task, _LOOK_S)) is not None:
+                    if said.error is None:
+                        judged: Judged | Failure = said.judged
+                        return judged
+                    failed.add(said.host)
+                    if not hosts - failed:
+                        raise said.error
+                    asked, task = set(), None
+                elif task is None:
+                    time.sleep(_LOOK_S)
+            except ParetuneError:
+                raise
+            except Exception as error:
                 if task is not None and task.status == "error":
-                    raise  # it is the task's own
-                if not isinstance(error, TimeoutError):
-                    raise StudyError(
-                        f"the scheduler at {self._scheduler} has gone while a host judged outputs "
-                        f"({error}): start it again, then its hosts, then the same command, which "
-                        "continues"
-                    ) from error
+                    raise StudyError(f"no host could judge the outputs: {error}") from error
+                raise StudyError(
+                    f"the scheduler at {self._scheduler} has gone while a host judged outputs "
+                    f"({error}): start it again, then its hosts, then the same command, which "
+                    "continues"
+                ) from error
             if hosts:
                 seen = time.monotonic()
             elif time.monotonic() - seen > self._gone_s:
