@@ -386,9 +386,9 @@ def test_a_job_that_one_host_cannot_do_is_done_by_another(
                 Fleet(address) as fleet,
             ):
                 executor = DaskExecutor(fleet, study, evaluator)
-                # Often enough for Dask to give it to the full one first.
-                for occasion in map(str, range(4)):
-                    future = executor.submit(replace(job, occasion=occasion), BUILD)
+                # More than the other host takes at once: Dask gives some to the full one.
+                jobs = [replace(job, occasion=str(number)) for number in range(6)]
+                for future in [executor.submit(each, BUILD) for each in jobs]:
                     while not future.done():
                         executor.wait(1.0)
                     if is_done:
