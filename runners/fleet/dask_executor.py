@@ -209,39 +209,50 @@ class DaskExecutor:
 
     def _take(self, task: distributed.Future[Any], pending: _Pending) -> None:
         """Give a future what its task says; called in a thread of Dask's."""
+        if pending.future.done():
+            return
+        said: Outcome | BaseException | None
+        try:
+            said = self._said(task, pending)
+        except BaseException as error:
+            said = error
+        # Before anybody knows of it: to the same job Dask would say the same again.
+        task.release()
+        if said is not None:
+            self._settle(pending, said)
+        self._ended.set()
+
+    def _said(self, task: distributed.Future[Any], pending: _Pending) -> Outcome | None:
+        """Return what a task says, or ``None`` if its job was sent again.
+
+        Raises:
+            BaseException: What concerns more than this job.
+        """
         from distributed.scheduler import KilledWorker
 
-        future = pending.future
-        if future.done():
-            return
         try:
             done: Done = task.result()
-            if self._is_of_another_study(done):
-                self._send(pending)
-                return
-            if done.error is not None:
-                self._try_elsewhere(pending, done.host, done.error)
-                return
-            outcome = Outcome.from_dict(done.outcome or {}, self._store.has)
-            if outcome is None:
-                raise StudyError(
-                    f"a host has done its job, but its files are not in {self._store.root}: all "
-                    "machines of a fleet must share the folder of the store"
-                )
-            self._settle(pending, outcome)
         except KilledWorker as error:
             words = f"every host that did this job died of it: {error}"
-            self._settle(pending, Outcome(Failure("fleet", FailureKind.CRASH, words)))
-        except CancelledError:  # not by this executor, which cancels its own future first
-            if self._fleet.client.status == "running":
-                self._send(pending)  # another study has ended that had sent it as well
-            else:
-                self._settle(pending, StudyError(self._fleet.gone("it dropped a job")))
-        except BaseException as error:
-            self._settle(pending, error)
-        finally:
-            task.release()  # or Dask would give this result again
-            self._ended.set()
+            return Outcome(Failure("fleet", FailureKind.CRASH, words))
+        except CancelledError as error:  # not by this executor, which cancels its own future first
+            if self._fleet.client.status != "running":
+                raise StudyError(self._fleet.gone("it dropped a job")) from error
+            self._send(pending)  # another study has ended that had sent it as well
+            return None
+        if self._is_of_another_study(done):
+            self._send(pending)
+            return None
+        if done.error is not None:
+            self._try_elsewhere(pending, done.host, done.error)
+            return None
+        outcome = Outcome.from_dict(done.outcome or {}, self._store.has)
+        if outcome is None:
+            raise StudyError(
+                f"a host has done its job, but its files are not in {self._store.root}: all "
+                "machines of a fleet must share the folder of the store"
+            )
+        return outcome
 
     def _is_of_another_study(self, done: Done) -> bool:
         """Tell whether a job went wrong under the limits of another study: ours may be wider."""
