@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import IRIS, QUICK_CONFIRMATION, TINY_SPACE, run_paretune, wait_until, write_study
@@ -95,6 +96,30 @@ def host(
         finally:
             process.terminate()
             process.wait(30)
+
+
+@contextmanager
+def own_hosts(**hosts: tuple[Mapping[str, int], FleetHost, Mapping[str, Any]]) -> Iterator[str]:
+    """Start a scheduler and hosts in this process: for each its slots, itself and its news."""
+    spec = {
+        name: {
+            "cls": distributed.Worker,
+            "options": {
+                "nthreads": sum(slots.values()) + 1,
+                "resources": slots,
+                "plugins": (as_plugin(host),),
+                "startup_information": {key: lambda _, v=value: v for key, value in told.items()},
+                "dashboard": False,
+            },
+        }
+        for name, (slots, host, told) in hosts.items()
+    }
+    serving = {
+        "cls": distributed.Scheduler,
+        "options": {"host": "127.0.0.1", "dashboard_address": ":0"},
+    }
+    with distributed.SpecCluster(scheduler=serving, workers=spec) as cluster:
+        yield cluster.scheduler_address
 
 
 def test_a_scheduler_that_does_not_answer_is_said(
@@ -379,10 +404,13 @@ def test_a_job_that_one_host_cannot_do_is_done_by_another(
     with BuildPool(worker_settings(opened)) as pool:
         evaluator = study_evaluator(opened, pool.service, pool.describe())
         local = LocalExecutor(pool, evaluator)
-        hosts = {"full": FleetHost(full, "board"), "other": FleetHost(lambda _: local)}
+        hosts = {
+            "full": ({BUILD: 1, "device:board": 1}, FleetHost(full, "board"), {}),
+            "other": ({BUILD: 1}, FleetHost(lambda _: local), {}),
+        }
         for there, is_done in (({"full"}, False), ({"full", "other"}, True)):
             with (
-                cluster_of({name: hosts[name] for name in there}) as address,
+                own_hosts(**{name: hosts[name] for name in there}) as address,
                 Fleet(address) as fleet,
             ):
                 executor = DaskExecutor(fleet, study, evaluator)
@@ -397,29 +425,6 @@ def test_a_job_that_one_host_cannot_do_is_done_by_another(
                         with pytest.raises(StoreError, match="no space left"):
                             future.result()
     assert "cannot work, so another one does: no space left" in caplog.text
-
-
-@contextmanager
-def cluster_of(hosts: dict[str, FleetHost]) -> Iterator[str]:
-    """Start a scheduler and hosts that build in this process, the first with a device."""
-    workers = {
-        name: {
-            "cls": distributed.Worker,
-            "options": {
-                "name": name,
-                "nthreads": 2,
-                "resources": {BUILD: 1} | ({f"device:{host.device}": 1} if host.device else {}),
-                "plugins": (as_plugin(host),),
-            },
-        }
-        for name, host in hosts.items()
-    }
-    scheduler = {
-        "cls": distributed.Scheduler,
-        "options": {"host": "127.0.0.1", "dashboard_address": ":0"},
-    }
-    with distributed.SpecCluster(workers, scheduler) as cluster:
-        yield cluster.scheduler_address
 
 
 @pytest.mark.slow

@@ -10,8 +10,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ import psutil
 import pytest
 from conftest import QUICK, TESTS, TINY_SPACE, run_paretune, run_python, wait_until, write_study
 from onnx_models import by_hand
-from test_fleet import assigned, host, scheduler
+from test_fleet import assigned, host, own_hosts, scheduler
 
 from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
@@ -40,7 +38,7 @@ from paretune.runners.fleet.device.measuring_studies import MeasuringStudies, re
 from paretune.runners.fleet.device.outputs_file import stored, unpacked
 from paretune.runners.fleet.device.remote_judge import RemoteJudge
 from paretune.runners.fleet.fleet import Fleet, connected
-from paretune.runners.fleet.fleet_host import FleetHost, as_plugin
+from paretune.runners.fleet.fleet_host import FleetHost
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.measurement import Measurement
@@ -89,30 +87,6 @@ def outputs(tmp_path: Path) -> Path:
 @pytest.fixture
 def assignment(tmp_path: Path, store: ArtifactStore) -> Assignment:
     return assigned(tmp_path / "study.yaml")
-
-
-@contextmanager
-def own_hosts(**hosts: tuple[Mapping[str, int], FleetHost, Mapping[str, Any]]) -> Iterator[str]:
-    """Start a scheduler and hosts in this process: for each its slots, itself and its news."""
-    spec = {
-        name: {
-            "cls": distributed.Worker,
-            "options": {
-                "nthreads": sum(slots.values()) + 1,
-                "resources": slots,
-                "plugins": (as_plugin(host),),
-                "startup_information": {key: lambda _, v=value: v for key, value in told.items()},
-                "dashboard": False,
-            },
-        }
-        for name, (slots, host, told) in hosts.items()
-    }
-    serving = {
-        "cls": distributed.Scheduler,
-        "options": {"host": "127.0.0.1", "dashboard_address": ":0"},
-    }
-    with distributed.SpecCluster(scheduler=serving, workers=spec) as cluster:
-        yield cluster.scheduler_address
 
 
 def never(*_: Any) -> Any:

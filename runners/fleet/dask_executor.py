@@ -56,9 +56,8 @@ class _Pending:
         job: The job.
         slot: The slot that it needs.
         future: What has its outcome in the end.
-        task: The task of Dask's that does it.
+        task: The task of Dask's that does it; ``None`` until it is sent.
         tried: Addresses of the hosts that could not do it.
-        is_first: Whether it has not been sent yet.
     """
 
     job: Job
@@ -66,7 +65,6 @@ class _Pending:
     future: Future[Outcome]
     task: distributed.Future[Any] = None
     tried: set[str] = field(default_factory=set)
-    is_first: bool = True
 
 
 class DaskExecutor:
@@ -146,22 +144,21 @@ class DaskExecutor:
                 self._submit(pending)
 
     def _submit(self, pending: _Pending) -> None:
-        job, shared = pending.job, uuid4().hex
-        if isinstance(job, Build | Train):
+        job, key = pending.job, uuid4().hex
+        if isinstance(job, Build | Train) and pending.task is None:
             place = self._assignment.url or self._assignment.store
-            shared = replace(job, occasion=f"any trial, kept in {place}").key
+            key = replace(job, occasion=f"any trial, kept in {place}").key
         untried = self._fleet.with_slot(pending.slot) - pending.tried if pending.tried else None
         pending.task = self._fleet.client.submit(
             fleet_host.perform,
             self._assignment,
             job,
-            key=f"{type(job).__name__.lower()}-{shared if pending.is_first else uuid4().hex}",
+            key=f"{type(job).__name__.lower()}-{key}",
             resources={pending.slot: 1},
             pure=False,
             workers=sorted(untried) if untried else None,
             allow_other_workers=bool(untried),  # if those have gone meanwhile
         )
-        pending.is_first = False
         pending.task.add_done_callback(lambda done: self._take(done, pending))
 
     def trainings(self) -> Sequence[OngoingTraining]:

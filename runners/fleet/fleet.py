@@ -81,6 +81,14 @@ def connected(scheduler: str) -> distributed.Client:
     return client
 
 
+def scheduler_gone(scheduler: str, why: str) -> str:
+    """Return an error message about a scheduler that has gone."""
+    return (
+        f"the scheduler at {scheduler} has gone ({why}): start it again, then its hosts, then the "
+        "same command, which continues"
+    )
+
+
 def answer(task: distributed.Future[Any], wait_s: float) -> Any:
     """Return what a task says, or ``None`` if it says nothing for so many seconds.
 
@@ -196,10 +204,7 @@ class Fleet:
 
     def gone(self, why: str) -> str:
         """Return an error message about a scheduler that has gone."""
-        return (
-            f"the scheduler at {self.scheduler} has gone ({why}): start it again, then its hosts, "
-            "then the same command, which continues"
-        )
+        return scheduler_gone(self.scheduler, why)
 
     def machine(self) -> dict[str, str]:
         """Return what describes the machine that measures."""

@@ -45,6 +45,21 @@ Judging = Callable[[Assignment, str, StoredSamples, Sequence[str], int], Judged 
 """Judges outputs in a file of the store, by its digest, as :data:`Judge` does those in a folder."""
 
 
+@dataclass(frozen=True)
+class _Pending:
+    """A job under way.
+
+    Attributes:
+        study: Its study's file.
+        executor: Does it.
+        is_wanted: Whether somebody waits for it, although its study has ended.
+    """
+
+    study: Path
+    executor: Executor
+    is_wanted: Callable[[], bool]
+
+
 class FleetHost:
     """Does jobs in one thread, which is what a local executor asks for.
 
@@ -68,8 +83,7 @@ class FleetHost:
         self._open = open_executor
         self._executors: dict[str, Executor] = {}
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._pending: dict[Future[Outcome], tuple[Path, Executor]] = {}
-        self._wanted: dict[Future[Outcome], Callable[[], bool]] = {}
+        self._pending: dict[Future[Outcome], _Pending] = {}
         self.news: TrainingsHere | None = None
         self._thread = threading.Thread(target=self._work, name="fleet-host", daemon=True)
         self._thread.start()
@@ -97,8 +111,7 @@ class FleetHost:
             except BaseException as error:
                 answer.set_exception(error)
                 return
-            self._pending[done] = assignment.study, executor
-            self._wanted[done] = is_wanted
+            self._pending[done] = _Pending(assignment.study, executor, is_wanted)
             done.add_done_callback(lambda each: _pass_on(each, answer))
 
         self._orders.put(begin)
@@ -129,10 +142,10 @@ class FleetHost:
         self._orders.put(lambda: self._cancel(study))
 
     def _cancel(self, study: Path) -> None:
-        own = {each: executor for each, (of, executor) in self._pending.items() if of == study}
-        for executor in set(own.values()):
-            if not any(self._wanted[each]() for each in own if own[each] is executor):
-                executor.cancel()
+        own = [pending for pending in self._pending.values() if pending.study == study]
+        wanted = {pending.executor for pending in own if pending.is_wanted()}
+        for executor in {pending.executor for pending in own} - wanted:
+            executor.cancel()
 
     def _executor(self, assignment: Assignment) -> Executor:
         key = assignment.key
@@ -140,29 +153,32 @@ class FleetHost:
             self._executors[key] = self._open(assignment)
         return self._executors[key]
 
+    @property
+    def _working(self) -> set[Executor]:
+        return {pending.executor for pending in self._pending.values()}
+
     def _work(self) -> None:
         while True:
             self._take(_LOOK_S if not self._pending else 0.0)
-            for executor in {executor for _, executor in self._pending.values()}:
+            working = self._working
+            for executor in working:
                 try:
                     executor.wait(_LOOK_S)
                 except Exception as error:  # such as a lease that cannot be had
                     self._fail(executor, error)
-            working = {executor for _, executor in self._pending.values()}
             self._pending = {each: own for each, own in self._pending.items() if not each.done()}
-            self._wanted = {each: self._wanted[each] for each in self._pending}
-            for executor in working - {executor for _, executor in self._pending.values()}:
+            for executor in working - self._working:
                 executor.wait(0.0)  # it releases what it held for its last job
             if self.news is not None:
                 found: dict[Path, list[OngoingTraining]] = {}
-                for study, executor in set(self._pending.values()):
+                for study, executor in {(p.study, p.executor) for p in self._pending.values()}:
                     found.setdefault(study, []).extend(executor.trainings())
                 self.news.tell(found)
 
     def _fail(self, executor: Executor, error: Exception) -> None:
         """Fail what would wait for ever for an executor that cannot go on."""
-        for future, (_, own) in self._pending.items():
-            if own is executor:
+        for future, pending in self._pending.items():
+            if pending.executor is executor:
                 with suppress(InvalidStateError):
                     future.set_exception(error)
 

@@ -13,7 +13,7 @@ from paretune.runners.failure import Failure
 from paretune.runners.fleet import fleet_host
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.device.outputs_file import stored
-from paretune.runners.fleet.fleet import GONE_S, answer, connected
+from paretune.runners.fleet.fleet import GONE_S, answer, connected, scheduler_gone
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.spaces import ParetuneError, StudyError
@@ -90,11 +90,8 @@ class RemoteJudge:
             except Exception as error:
                 if task is not None and task.status == "error":
                     raise StudyError(f"no host could judge the outputs: {error}") from error
-                raise StudyError(
-                    f"the scheduler at {self._scheduler} has gone while a host judged outputs "
-                    f"({error}): start it again, then its hosts, then the same command, which "
-                    "continues"
-                ) from error
+                why = f"while a host judged outputs, {error}"
+                raise StudyError(scheduler_gone(self._scheduler, why)) from error
             if hosts:
                 seen = time.monotonic()
             elif time.monotonic() - seen > self._gone_s:
