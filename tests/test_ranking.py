@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.cli.bundle import pick as pick_command
+from paretune.search.cli.deliver.bundle import pick as pick_command
 from paretune.search.deliver.choice import baseline, choose, equals, rank
 from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.pick_text import gains_text, reason_text

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf import text_format
 
-from paretune.search.deliver.triton import config_pbtxt, write_triton
+from paretune.search.deliver.targets.triton import config_pbtxt, write_triton
 from paretune.spaces import StudyError
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from paretune.runners.telemetry import switch_off_telemetry
-from paretune.search.cli import bundle as cli_bundle
 from paretune.search.cli import fleet as cli_fleet
 from paretune.search.cli import init as cli_init
 from paretune.search.cli import model as cli_model
 from paretune.search.cli import results as cli_results
 from paretune.search.cli import review as cli_review
+from paretune.search.cli.deliver import bundle as cli_bundle
 from paretune.search.cli.each_device import arguments, search_each
 from paretune.search.cli.error_group import ErrorGroup
 from paretune.search.cli.inputs import input_options

@@ -20,6 +20,7 @@ _FILES = (
     "pipeline.py",
     "README.md",
     "frontier.png",
+    "serving.json",
     MANIFEST,
 )
 _ASIDE = ".paretune-"

@@ -34,6 +34,6 @@ class TargetRecord:
 
 
 TARGETS: Registry[TargetRecord] = Registry(
-    "target", "paretune.targets", ("paretune.search.deliver.triton:TRITON",)
+    "target", "paretune.targets", ("paretune.search.deliver.targets.triton:TRITON",)
 )
 """All export targets."""

@@ -15,7 +15,7 @@ from paretune.spaces import StudyError
 TRITON = TargetRecord(
     name="triton",
     words="a model repository for NVIDIA's Triton Inference Server",
-    write="paretune.search.deliver.triton:write_triton",
+    write="paretune.search.deliver.targets.triton:write_triton",
     hint="tritonserver --model-repository={out}",
 )
 

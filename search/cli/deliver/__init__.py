@@ -1,0 +1,1 @@
+"""The commands for a picked point: pick, verify, capacity, export, watch."""

@@ -1,0 +1,1 @@
+"""Capacity: how many requests per second a replica answers within a budget."""

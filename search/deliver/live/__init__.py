@@ -1,0 +1,1 @@
+"""A served model, asked over the network: protocols, answers, latency, load."""

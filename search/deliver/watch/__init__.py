@@ -1,0 +1,1 @@
+"""Watching a service: sequential tests that tell when it leaves what was published."""
