@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from paretune.runners.workload.recipe import Recipe
     from paretune.runners.workload.students.scaled import scaled
     from paretune.runners.workload.students.student import inheriting, pretrained
+    from paretune.search.propose.frontier_sampler import FrontierSampler
     from paretune.search.study.api import (
         confirm,
         doctor,
@@ -60,6 +61,7 @@ _HOMES = {
     "Data": _DATA,
     "Dataset": _DATA,
     "Epoch": "paretune.runners.workload.learning.progress",
+    "FrontierSampler": "paretune.search.propose.frontier_sampler",
     "Generated": f"{_DATASETS}.generated",
     "HuggingFaceData": f"{_DATASETS}.hugging_face",
     "ImageFolder": f"{_DATASETS}.image_folder",
@@ -100,6 +102,7 @@ __all__ = [
     "Data",
     "Dataset",
     "Epoch",
+    "FrontierSampler",
     "Generated",
     "HuggingFaceData",
     "ImageFolder",

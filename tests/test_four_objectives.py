@@ -1,4 +1,4 @@
-"""A study of four objectives, one more than the frontier strategy takes, runs to its end."""
+"""A study of four objectives runs to its end."""
 
 from pathlib import Path
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from paretune.search.propose.improvement import Improvement, expected_improvement
+from paretune.search.propose.improvement import expected_improvement, improvement_over
 from paretune.search.record.hypervolume import hypervolume
 
 
-@pytest.mark.parametrize("objectives", [1, 2, 3])
+@pytest.mark.parametrize("objectives", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("front_size", [0, 1, 12])
 def test_improvement_is_the_difference_of_hypervolumes(
     rng: np.random.Generator, objectives: int, front_size: int
@@ -17,13 +17,13 @@ def test_improvement_is_the_difference_of_hypervolumes(
     reference = np.ones(objectives)
     before = hypervolume(front, reference)
     wanted = [hypervolume(np.vstack([front, point]), reference) - before for point in points]
-    found = Improvement(front, reference).of(points)
+    found = improvement_over(front, reference).of(points)
     np.testing.assert_allclose(found, wanted, atol=1e-12)
     assert max(wanted) > 0
 
 
 def test_what_is_less_sure_is_expected_to_add_more(rng: np.random.Generator) -> None:
-    improvement = Improvement(np.array([[0.5, 0.5]]), np.ones(2))
+    improvement = improvement_over(np.array([[0.5, 0.5]]), np.ones(2))
     means, draws = np.full((2, 2), 0.55), rng.standard_normal((256, 2))
     sure, unsure = expected_improvement(
         improvement, means, np.array([[1e-6] * 2, [0.2] * 2]), draws

@@ -105,12 +105,12 @@ def test_the_process_that_times_imports_only_numpy_and_its_runtime() -> None:
         assert libraries(path) <= allowed | set(sys.stdlib_module_names), path
 
 
-def test_few_files_import_mlflow_and_one_the_samplers() -> None:
+def test_few_files_import_mlflow_and_two_the_samplers() -> None:
     everything = [path for _, path in files()]
     tracking = [path for path in everything if "mlflow" in libraries(path)]
     assert all(p.parent.name == "mlflow" or p.name == "mlflow_study.py" for p in tracking)
     sampling = [p.name for p in everything if "optuna.samplers" in p.read_text("utf-8")]
-    assert sampling == ["strategy.py"]
+    assert sampling == ["frontier_sampler.py", "strategy.py"]
 
 
 def test_locks_and_onnx_sessions_are_made_in_one_way() -> None:

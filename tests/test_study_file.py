@@ -95,10 +95,6 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ({"constraints": [{"metric": "accuracy", "min": 0.9, "max": 0.1}]}, "no value can fit"),
         ({"constraints": [{"metric": "accuracy", "min": float("nan")}]}, "finite"),
         ({"objectives": [{"metric": "size_bytes"}] * 2}, "is already an objective"),
-        (
-            {"objectives": FOUR_OBJECTIVES, "strategy": {"sampler": "frontier"}},
-            "strategy.sampler: frontier takes at most 3 objectives; got 4\n      → write `auto`",
-        ),
         ({"strategy": {"seed": 2**32}}, "less than 2147483648"),
         ({"budget": {"build_timeout_s": float("inf")}}, "less than or equal to"),
         ({"space": {**SMALL_SPACE, "execution_provider": ["tvm/CPU"]}}, "unknown runner 'tvm'"),

@@ -17,7 +17,6 @@ from paretune.search.configure.mistake import Mistake, offer
 from paretune.search.configure.schema import StudyConfig
 from paretune.search.configure.schema_mistakes import schema_mistake
 from paretune.search.configure.yaml_source import Location, YamlSource, read_yaml
-from paretune.search.record.objective import MOST_OBJECTIVES
 from paretune.spaces import (
     Axis,
     ConfigError,
@@ -131,10 +130,6 @@ def _reference_mistakes(config: StudyConfig, folder: Path) -> list[Mistake]:
         if metric in metrics[:index]:
             problem = f"{metric} is already an objective"
             mistakes.append(Mistake(("objectives", index), problem, "delete one of them"))
-    if config.strategy.sampler == "frontier" and len(metrics) > MOST_OBJECTIVES:
-        problem = f"frontier takes at most {MOST_OBJECTIVES} objectives; got {len(metrics)}"
-        fix = "write `auto` (a Gaussian process, then TPE), or make some objectives constraints"
-        mistakes.append(Mistake(("strategy", "sampler"), problem, fix))
     known_runners = [*RUNTIMES.names, *config.runners]
     for index, target in enumerate(config.space.execution_provider):
         runner = split_target(target)[0]

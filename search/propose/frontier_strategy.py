@@ -9,9 +9,10 @@ from itertools import compress
 
 import numpy as np
 
+from paretune.search.propose.acquisition import Outlook
 from paretune.search.propose.candidate_pool import CandidatePool
 from paretune.search.propose.forecast import Forecast, limit_losses, log_chance_below
-from paretune.search.propose.improvement import Array, Improvement, expected_improvement
+from paretune.search.propose.improvement import Array
 from paretune.search.propose.initial_design import first_candidates, run_ends
 from paretune.search.propose.model_doubt import doubts, least_losses, surprises, training_of
 from paretune.search.record.objective import Constraint, Objective, losses
@@ -19,17 +20,13 @@ from paretune.search.record.pareto import non_dominated
 from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 
-_SHORTLIST = 64
-"""Candidates with the best hopes by expected values, whose improvement is then computed by
-draws.
-"""
-
 _DRAWS = 16
 """Draws per candidate of the shortlist; a power of two, as Sobol's sequence asks for."""
 
 _LEARNED = 250
 """Measured candidates that the surrogates learn from: the frontier and a sample of the rest. A
-Gaussian process takes time with the third power. Evidence for this and the two above:
+Gaussian process takes time with the third power. Evidence for this, for the draws and
+for ``acquisition.SHORTLIST``:
 `overhead.py` holds the cost of a trial to 100 ms at 1,000 trials; how they act on the frontier is
 untested.
 """
@@ -64,7 +61,7 @@ class FrontierStrategy:
 
     Args:
         space: The search space.
-        objectives: The objectives, at most three.
+        objectives: The objectives.
         constraints: Limits: the improvement is weighted with the probability to keep them.
         quality_metric: The workload's quality.
         seed: Seed of all draws; together with the observations it determines every proposal.
@@ -184,27 +181,16 @@ class FrontierStrategy:
             seconds = np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
             weight = weight / seconds
         reference = self._reference()
-        improvement = Improvement(front, reference)
-        # Only the candidates that look best at two deviations to the good are fully scored.
-        hopes = improvement.of(np.maximum(means - 2 * deviations, least)) * weight
         # If no candidate is expected to count, take those nearest to the region that counts.
         nearness = log_chance_below(np.minimum(ends, reference), means, deviations)
-        nearness = nearness + np.log(chance / seconds)
-        short = np.lexsort((-nearness, -hopes))[:_SHORTLIST]
-        draws = self._draws()
+        outlook = Outlook(means, deviations, least, weight, nearness + np.log(chance / seconds))
         best: list[Candidate] = []
-        while len(best) < 1 + _AT_ONCE * len(self._metrics) and len(short):
-            expected = expected_improvement(
-                improvement, means[short], deviations[short], draws, least[short]
-            )
-            scores = expected * weight[short] + hopes[short] * 1e-9
-            chosen = short[int(np.argmax(scores if scores.any() else nearness[short]))]
+        for chosen in outlook.best(front, reference, self._draws()):
             if best and seconds[chosen] > _MUCH_MORE * seconds.min():
                 break  # More is known by the time it begins.
             best.append(pool[chosen])
-            short = short[short != chosen]
-            front = np.vstack([front, np.maximum(means[chosen], least[chosen])])
-            improvement = Improvement(front, reference)
+            if len(best) >= 1 + _AT_ONCE * len(self._metrics):
+                break
         return best
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.record.objective import MOST_OBJECTIVES
+from paretune.search.record.hypervolume import hypervolume
 
 Array = NDArray[np.float64]
 
@@ -18,8 +20,29 @@ many points on the frontier the improvement is exact; beyond it, how the roundin
 """
 
 
-class Improvement:
-    """The hypervolume that points would add to a frontier, exactly, for many points at once.
+_BOXES = 3
+"""Objectives up to which cells are used: with more, their number explodes."""
+
+
+class Improvement(Protocol):
+    """The hypervolume that points would add to a frontier."""
+
+    def of(self, points: Array) -> Array:
+        """Return how much each of the points, shape (points, objectives), would add alone."""
+
+
+def improvement_over(front: Array, reference: Array) -> Improvement:
+    """Return the improvement over a frontier, for any number of objectives.
+
+    Args:
+        front: Array of shape (points, objectives); lower is better.
+        reference: Array of shape (objectives,).
+    """
+    return (Boxes if len(reference) <= _BOXES else Volumes)(front, reference)
+
+
+class Boxes:
+    """The improvement in up to three objectives, exactly, for many points at once.
 
     Two coordinates of the frontier cut the space into cells; over each cell the frontier has one
     height in the third (a box decomposition: Lacour, Klamroth and Fonseca, 2017,
@@ -28,7 +51,7 @@ class Improvement:
     are moved to 48 of them, each to the better side by less than a step.
 
     Args:
-        front: Array of shape (points, objectives), at most three objectives; lower is better.
+        front: Array of shape (points, objectives), one to three objectives; lower is better.
         reference: Array of shape (objectives,).
     """
 
@@ -61,6 +84,33 @@ class Improvement:
         gained = np.clip(self.heights[None] - points[:, 2, None, None], 0.0, None)
         result: Array = np.einsum("pi,pj,pij->p", widths[0], widths[1], gained, optimize=True)
         return result
+
+
+class Volumes:
+    """The improvement in any number of objectives, exactly, one point after the other.
+
+    A point adds its own box, less what the frontier dominates of it: the hypervolume of the
+    frontier's points, each moved to the box (Bradstreet, While and Barone, "A Fast Incremental
+    Hypervolume Algorithm", 2008, https://doi.org/10.1109/TEVC.2008.919001).
+
+    Args:
+        front: Array of shape (points, objectives); lower is better.
+        reference: Array of shape (objectives,).
+    """
+
+    def __init__(self, front: Array, reference: Array) -> None:
+        self.front: Array = front[(front < reference).all(axis=1)]
+        self.reference = reference
+
+    def of(self, points: Array) -> Array:
+        """Return how much each of the points, shape (points, objectives), would add alone."""
+        return np.array([self._of(point) for point in points])
+
+    def _of(self, point: Array) -> float:
+        if not (point < self.reference).all() or (self.front <= point).all(axis=1).any():
+            return 0.0
+        inside = np.maximum(self.front, point)
+        return float(np.prod(self.reference - point)) - hypervolume(inside, self.reference)
 
 
 def expected_improvement(
@@ -100,5 +150,5 @@ def _levels(values: Array) -> Array:
 
 
 def _three(points: Array, fill: float) -> Array:
-    missing = MOST_OBJECTIVES - points.shape[1]
+    missing = _BOXES - points.shape[1]
     return np.hstack([points, np.full((len(points), missing), fill)])

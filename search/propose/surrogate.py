@@ -91,21 +91,31 @@ class Surrogate:
         self._fitted_on = 0
         self._process: Any = None
 
-    def fit(self, points: Array, values: Array) -> None:
-        """Learn values of shape (points,) at points of shape (points, features)."""
+    def fit(self, points: Array, values: Array, variances: Array | None = None) -> None:
+        """Learn values at points.
+
+        Args:
+            points: Shape (points, features).
+            values: Shape (points,).
+            variances: The variance of each value's own error, beside the noise that all share:
+                shape (points,).
+        """
         from sklearn.gaussian_process import GaussianProcessRegressor
 
+        own = np.full(len(points), 1e-8)
+        if variances is not None:
+            own += variances / (float(np.var(values)) or 1.0)  # as the values, which are normalized
         if self._kernel is None or len(points) >= _REFIT_GROWTH * self._fitted_on:
             rows = np.random.default_rng(self.seed).permutation(len(points))[:_FITTED_ON]
             search = GaussianProcessRegressor(
-                self._kernel or kernel(points.shape[1]), alpha=1e-8, normalize_y=True
+                self._kernel or kernel(points.shape[1]), alpha=own[rows], normalize_y=True
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of hyperparameters at their bounds
                 self._kernel = search.fit(points[rows], values[rows]).kernel_
             self._fitted_on = len(points)
         self._process = GaussianProcessRegressor(
-            self._kernel, alpha=1e-8, optimizer=None, normalize_y=True
+            self._kernel, alpha=own, optimizer=None, normalize_y=True
         ).fit(points, values)
 
     def predict(self, points: Array) -> tuple[Array, Array]:

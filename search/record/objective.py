@@ -14,9 +14,6 @@ from paretune.runners.metric import (
     metric_of,
 )
 
-MOST_OBJECTIVES = 3
-"""The maximum for our own strategy: its boxes are exact up to three dimensions."""
-
 _WORST_RATIO = 10.0
 """Factor by which a time, rate or size may be worse than the baseline's and still count."""
 

@@ -33,7 +33,7 @@ from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
 from paretune.search.propose.time_limit import Affordable
 from paretune.search.record.history import History
-from paretune.search.record.objective import MOST_OBJECTIVES, Constraint, Objective
+from paretune.search.record.objective import Constraint, Objective
 from paretune.search.record.under_way import UnderWay
 from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
@@ -248,7 +248,7 @@ def _strategy(
     objectives, constraints = history.objectives, history.constraints
     if sampler == "exhaustive":
         return ExhaustiveStrategy(space)
-    if sampler == "frontier" or (sampler == "auto" and len(objectives) <= MOST_OBJECTIVES):
+    if sampler == "frontier" or sampler == "auto":
         return FrontierStrategy(
             space,
             objectives,
