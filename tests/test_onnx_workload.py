@@ -22,9 +22,7 @@ from onnx_models import (
 )
 
 import paretune
-from paretune.runners.build.schemes.placement.ranking import Placement, bargains
 from paretune.runners.build.schemes.placement.rounding_error import rounding_errors
-from paretune.runners.build.schemes.placement.time_gain import on_onnxruntime
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.metrics.judge import judge
 from paretune.runners.workload.metrics.named import named_metric
@@ -206,8 +204,7 @@ def test_the_layer_behind_an_outlier_is_the_most_sensitive(rng: np.random.Genera
     static, only_weights = Quantization.INT8_STATIC.record, Quantization.INT8_WEIGHT.record
     before, after = (rounding_errors(model, feeds, static) for model in (plain, collapsing))
     assert after["layer2"] > 100 * before["layer2"]
-    found = Placement(bargains(collapsing, feeds, static, on_onnxruntime), 0.3)
-    assert found.left == ["layer2"]
+    assert max(after, key=after.__getitem__) == "layer2"
     assert rounding_errors(collapsing, feeds, only_weights)["layer2"] < after["layer2"] / 2
 
 
