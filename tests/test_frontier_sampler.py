@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -209,6 +213,18 @@ def test_it_can_be_stored_and_goes_on() -> None:
     assert filled(restored, 14) > 0
     with pytest.raises(ValueError, match="at least 1"):
         FrontierSampler(n_startup_trials=0)
+
+
+@pytest.mark.slow
+def test_a_script_of_plain_optuna_searches_with_four_workers() -> None:
+    script = Path(__file__).parents[1] / "experiments" / "plain_optuna" / "search.py"
+    done = subprocess.run(
+        [sys.executable, script, "--trials", "24", "--workers", "4"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"24 trials in \d+ s, \d+ within", done.stdout)
+    found = re.search(r"hypervolume (\S+)", done.stdout)
+    assert found and float(found[1]) > 0.3
 
 
 @pytest.fixture(autouse=True)
