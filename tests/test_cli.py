@@ -41,6 +41,7 @@ def test_every_command_has_help() -> None:
         "verify",
         "status",
         "frontier",
+        "trial",
         "init",
         "pick",
         "ui",

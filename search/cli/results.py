@@ -139,3 +139,35 @@ def frontier(
         name = read_study_file(study).name
         write_html(pareto_figure(histories[""], name, searched=searched), plot)
         click.echo(f"wrote {plot}", err=True)
+
+
+@click.command()
+@study_argument
+@click.argument("number", type=click.IntRange(min=0))
+@click.option("--json", "as_json", is_flag=True, help="Print everything known about it as JSON.")
+def trial(study: Path, number: int, as_json: bool) -> None:
+    """Show trial NUMBER of STUDY: what it was, its values, and why it failed or is not published.
+
+    \b
+    paretune trial study.yaml 7
+    paretune trial study.yaml 7 --json
+    """
+    import json
+
+    from paretune.search.review.trial_text import trial_lines, trial_values
+    from paretune.search.study import api
+    from paretune.spaces import StudyError
+
+    history = api.status(study)
+    record = next((each for each in history.records if each.number == number), None)
+    if record is None:
+        numbers = [each.number for each in history.records]
+        there = f"0 to {max(numbers)}" if numbers else "none yet"
+        raise StudyError(
+            f"there is no finished trial {number}; finished trials are {there} "
+            "(`paretune status` counts them)"
+        )
+    if as_json:
+        click.echo(json.dumps(trial_values(record, history), indent=2))
+    else:
+        click.echo("\n".join(trial_lines(record, history)))

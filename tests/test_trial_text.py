@@ -1,0 +1,70 @@
+"""Where a trial stands and why, and what the command prints of it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import run_paretune
+
+from paretune.runners.failure import Failure, FailureKind
+from paretune.search.record.confirmed import Confirmed
+from paretune.search.record.history import History
+from paretune.search.record.objective import Constraint, default_objectives
+from paretune.search.record.trial import TrialRecord
+from paretune.search.review.trial_text import standing, trial_lines
+
+Make = Callable[..., TrialRecord]
+GOOD = {"accuracy": 0.9, "latency_p95_ms": 1.0, "throughput_samples_per_s": 1000.0}
+
+
+@pytest.fixture
+def history(make_record: Make) -> History:
+    limit = Constraint("size_bytes", maximum=1e5)
+    history = History(default_objectives("accuracy"), [limit])
+    for number, changes in enumerate(
+        [{}, {"latency_p95_ms": 2.0}, {"latency_p95_ms": 0.5, "size_bytes": 2e5}]
+    ):
+        history.add(make_record(number, {**GOOD, "size_bytes": 5e4, **changes}))
+    return history
+
+
+def test_standing_in_a_search(history: History) -> None:
+    first, second, third = (standing(record, history) for record in history.records)
+    assert first == "on the search's frontier; not confirmed yet"
+    assert second.startswith("dominated in the search by trial 0 (accuracy 0.9000")
+    assert third == "breaks a limit: size_bytes is 200,000, and its limit is 100,000"
+
+
+def test_standing_after_the_confirmation(history: History) -> None:
+    measured = [record.measurement for record in history.records]
+    assert measured[0] and measured[1] and measured[2]
+    history.confirmed = [
+        Confirmed(0, measured[0], 0.97, True, row_probability=0.98),
+        Confirmed(1, measured[1], 0.1, False, why_not="trial 0 dominates it"),
+        Confirmed(2, measured[2], 0.5, False, same_as=0),
+    ]
+    first, second, third = (standing(record, history) for record in history.records)
+    assert first == "published; probability 0.98"
+    assert second == "measured again, but not published: trial 0 dominates it"
+    assert third == "measured again, and cannot be told apart from trial 0"
+
+
+def test_a_failure_has_its_reason_and_its_log(make_record: Make, history: History) -> None:
+    failure = Failure("quantize", FailureKind.UNSUPPORTED, "no operator Foo; use int8", "a\nb")
+    record = replace(make_record(3, None), outcome=failure)
+    history.add(record)
+    assert standing(record, history) == "failed in quantize (unsupported)"
+    lines = trial_lines(record, history)
+    assert "no operator Foo; use int8" in lines and lines.index("  b") == lines.index("  a") + 1
+
+
+def test_the_command_shows_any_trial(iris_study: Path) -> None:
+    shown = run_paretune("trial", iris_study, "0")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("trial 0: reference") and "latency_p95_ms" in shown.stdout
+    told = json.loads(run_paretune("trial", iris_study, "0", "--json").stdout)
+    assert told["number"] == 0 and told["standing"] in shown.stdout
+    none = run_paretune("trial", iris_study, "99")
+    assert none.returncode != 0 and "finished trials are 0 to 9" in none.stderr
