@@ -29,6 +29,8 @@ class AxisRecord:
             numbers are at least 1: they are compared by their logarithms.
         is_share: Whether its values are shares, in [0, 1).
         is_optional: Whether a space need not name it; then it has its baseline's value only.
+        changes_answers: Whether a model may answer differently on it, as it may on another provider
+            or in other shapes. Qualities are kept without the values of axes that do not.
     """
 
     name: str
@@ -38,6 +40,7 @@ class AxisRecord:
     is_ordered: bool = False
     is_share: bool = False
     is_optional: bool = False
+    changes_answers: bool = True
 
 
 STUDENT = AxisRecord("student", "which of the workload's models", REFERENCE, is_build=True)
@@ -75,6 +78,15 @@ INPUT_SHAPES = AxisRecord(
     is_optional=True,
 )
 
+INSTANCES = AxisRecord(
+    "instances",
+    "sessions side by side in one process, each with its own threads, timed together",
+    1,
+    is_ordered=True,
+    is_optional=True,
+    changes_answers=False,
+)
+
 OWN_AXES = (
     STUDENT,
     PRUNING_RATIO,
@@ -87,7 +99,7 @@ OWN_AXES = (
 )
 """The axes that every space has, in order; those that decide the artifact come first."""
 
-_NAMES = [*(axis.name for axis in OWN_AXES), INPUT_SHAPES.name]
+_NAMES = [*(axis.name for axis in OWN_AXES), INPUT_SHAPES.name, INSTANCES.name]
 
 AXES: Registry[AxisRecord] = Registry(
     "axis", "paretune.axes", [f"paretune.spaces.axes:{name.upper()}" for name in _NAMES]

@@ -1,11 +1,11 @@
 """A candidate: one point of the search space, split into what is built and how it is run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from paretune.spaces.axes import OWN_AXES, REFERENCE, Value
+from paretune.spaces.axes import AXES, INSTANCES, OWN_AXES, REFERENCE, Value
 from paretune.spaces.digest import digest
 from paretune.spaces.errors import SpaceError
 from paretune.spaces.graph_optimization import GraphOptimization
@@ -101,8 +101,8 @@ class RunSpec:
         for name in ("runner", "execution_provider"):
             if not getattr(self, name):
                 raise SpaceError(f"{name} must be a name; got an empty text")
-        for name in ("batch_size", "intra_op_threads"):
-            value = getattr(self, name)
+        counts = {name: getattr(self, name) for name in ("batch_size", "intra_op_threads")}
+        for name, value in {**counts, INSTANCES.name: self.instances}.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SpaceError(f"{name} must be a whole number of at least 1; got {value!r}")
         level = _member("graph_optimization", GraphOptimization, self.graph_optimization)
@@ -110,6 +110,32 @@ class RunSpec:
         if self.options:  # JSON gives lists
             options = tuple(sorted((str(name), value) for name, value in self.options))
             object.__setattr__(self, "options", options)
+
+    @property
+    def instances(self) -> int:
+        """Sessions side by side in one process, timed together: an axis that few spaces have."""
+        return dict(self.options).get(INSTANCES.name, 1)  # type: ignore[return-value]
+
+    @property
+    def threads(self) -> int:
+        """Threads of all instances together, and so the processor cores of a launch."""
+        return self.instances * self.intra_op_threads
+
+    @property
+    def alone(self) -> "RunSpec":
+        """The same run with one instance, for what does not depend on their number."""
+        return self.with_instances(1)
+
+    def with_instances(self, instances: int) -> "RunSpec":
+        """Return the same run with so many instances."""
+        others = tuple(each for each in self.options if each[0] != INSTANCES.name)
+        more = ((INSTANCES.name, instances),) if instances != 1 else ()
+        return replace(self, options=(*others, *more))
+
+    @property
+    def answering(self) -> dict[str, Value]:
+        """The values of further axes on which answers may depend, by name."""
+        return {name: value for name, value in self.options if AXES.get(name).changes_answers}
 
     @property
     def session_options(self) -> dict[str, int]:

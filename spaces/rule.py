@@ -60,7 +60,7 @@ class Forbid:
 
 @dataclass(frozen=True)
 class ThreadLimit:
-    """Forbids more threads than the machine has cores.
+    """Forbids more threads, of all instances together, than the machine has cores.
 
     Attributes:
         cores: Cores that the measured process may use.
@@ -70,10 +70,14 @@ class ThreadLimit:
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Return the reason if the candidate asks for more threads than there are cores."""
-        threads = candidate.run.intra_op_threads
-        if threads <= self.cores:
+        run = candidate.run
+        if run.threads <= self.cores:
             return None
-        return f"{threads} threads on {self.cores} cores would only wait for each other"
+        each = f"{run.instances} instances × " if run.instances > 1 else ""
+        return (
+            f"{each}{run.intra_op_threads} threads on {self.cores} cores would only wait for each "
+            "other"
+        )
 
 
 def whole_layers(candidate: Candidate) -> str | None:

@@ -240,7 +240,7 @@ class Evaluator:
                 "versions": dict(self.versions[run.runner]),
                 "processor": self.machine["processor"],
                 "fallback_tolerance": self.settings.fallback_tolerance,
-                **({"axes": dict(run.options)} if run.options else {}),
+                **({"axes": run.answering} if run.answering else {}),
                 "samples": [samples.split, *samples.inputs, samples.targets],
                 **({"options": options} if options else {}),
                 **({"card": card} if card else {}),

@@ -37,7 +37,7 @@ def summarize(
 
     Args:
         launches: At least one.
-        batch_size: Samples per call, for the throughput.
+        batch_size: Samples per call, for the throughput: instances × samples ÷ mean time of a call.
         first: How many of them decided how many there are (see :meth:`Statistic.over_launches`).
     """
     each = [_metrics(launch, batch_size) for launch in launches]
@@ -55,7 +55,7 @@ def summarize(
 def _metrics(launch: Launch, batch_size: int) -> dict[str, float]:
     """Return what one launch has, by metric."""
     found = _percentiles("", launch.latency_ms, PERCENTILES)
-    found[THROUGHPUT] = 1e3 * batch_size / float(np.mean(launch.latency_ms))
+    found[THROUGHPUT] = 1e3 * launch.instances * batch_size / float(np.mean(launch.latency_ms))
     for name in ("session_creation_ms", "first_inference_ms", "cpu_time_ms"):
         found[name] = float(getattr(launch, name))
     found[PEAK_MEMORY] = float(launch.peak_memory_bytes)

@@ -193,7 +193,7 @@ def undisturbed(
     share: float | None = None
     if device == CPU:
         shares = [launch.cpu_share for launch in launches]
-        share = max(shares) if run.intra_op_threads > 1 else 1.0
+        share = max(shares) if run.threads > 1 else 1.0
     quickest = min(launch.canary_ms for launch in launches)
     clocks = [launch.card.sm_clock_mhz or 0.0 for launch in launches if launch.card]
     clock = max(clocks, default=None)

@@ -103,6 +103,9 @@ class Launch:
             while timing; ``None`` where the system does not count it.
         throttled_share: Time for which a quota of processor time stopped the process ÷ wall time
             while timing.
+        instances: Sessions that were timed together, each called by a thread of its own.
+            ``latency_ms`` has the calls of all of them, in the order in which they ended.
+        has_fixed_batch: Whether every call must have the batch size that the model was loaded for.
         card: What the card said, if it ran on one.
         device_latency_ms: Median time of a call whose inputs and outputs stay on the card;
             ``latency_ms`` has the copies to it and from it as well. ``None`` without a card.
@@ -128,6 +131,8 @@ class Launch:
     device_latency_ms: float | None = None
     proof: LaunchProof | None = None
     throttled_share: float = 0.0
+    instances: int = 1
+    has_fixed_batch: bool = False
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Launch:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from paretune.runners import environment, gpu
 from paretune.runners.child import run_job
@@ -20,6 +25,7 @@ from paretune.runners.runtimes.lease import CPU, Lease, lease
 from paretune.runners.runtimes.proof import prove
 from paretune.runners.runtimes.registry import RuntimeRecord
 from paretune.runners.runtimes.runner import Description, Prediction, Samples
+from paretune.runners.runtimes.serving.served import ServeSettings, ServingLaunch
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec
 
@@ -95,14 +101,14 @@ class ProcessRunner:
         return CPU
 
     def cores(self, run: RunSpec) -> list[int]:
-        """Return the cores to pin to (see :func:`best_cores`).
+        """Return the cores to pin to (see :func:`best_cores`), one for each thread of an instance.
 
         On a device other than the processor there is one more: its driver has threads of its own,
         which would push the calling thread off a core that they shared.
         """
         if not hasattr(os, "sched_getaffinity"):
             return []
-        return best_cores(run.intra_op_threads + (self.device(run) != CPU))
+        return best_cores(run.threads + (self.device(run) != CPU))
 
     def describe(self, folder: Path) -> Description | Failure:
         """Return the providers that this runtime has and knows, and versions."""
@@ -171,6 +177,7 @@ class ProcessRunner:
         It holds the device meanwhile: otherwise it would disturb timed launches, and they would
         disturb the providers' shares of time.
         """
+        run = run.alone
         job = self._job(model, run, samples, settings)
         timeout_s = self.timeout_s or max(_TIMEOUT_S, settings.timeout_s)
         with lease(self.device(run)) as held:
@@ -194,7 +201,7 @@ class ProcessRunner:
         lease: Lease,
     ) -> list[dict[str, Any]] | Failure:
         """Return the time of each node, from the runtime's own profile."""
-        job = self._job(model, run, samples) | {"calls": calls}
+        job = self._job(model, run.alone, samples) | {"calls": calls}
         result = self._run("profile", job, folder, "profile", lease=lease)
         if isinstance(result, Failure):
             return result
@@ -212,7 +219,7 @@ class ProcessRunner:
         lease: Lease,
     ) -> list[float] | Failure:
         """Return ratios of the second model's time to the first's, one per interleaved block."""
-        job = self._job(models[0], run, samples) | {
+        job = self._job(models[0], run.alone, samples) | {
             "other_model": str(models[1]),
             "min_seconds": seconds,
             "warmup_seconds": 1.0,
@@ -222,6 +229,36 @@ class ProcessRunner:
             return result
         ratios: list[float] = result["ratios"]
         return ratios
+
+    def serve(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        loads: Sequence[NDArray[np.float64]],
+        settings: ServeSettings,
+        lease: Lease,
+    ) -> ServingLaunch | Failure:
+        """Serve loads in one fresh process, with as many instances as the run has."""
+        run = replace(run, batch_size=settings.max_batch)
+        files = [folder / f"load_{place}.npy" for place in range(len(loads))]
+        for file, times_s in zip(files, loads, strict=True):
+            np.save(file, times_s)
+        memory = MeasurementSettings(memory_limit_bytes=settings.memory_limit_bytes)
+        job = self._job(model, run, samples, memory) | {
+            "device": self.device(run),
+            "warmup_seconds": settings.warmup_seconds,
+        }
+        job["serve"] = {
+            "loads": [str(file) for file in files],
+            "max_batch": settings.max_batch,
+            "queue_delay_ms": settings.queue_delay_ms,
+            "give_up_s": settings.give_up_s,
+            "began": time.monotonic(),
+        }
+        result = self._run("serve", job, folder, "serve", settings.timeout_s, lease)
+        return result if isinstance(result, Failure) else ServingLaunch.from_result(result)
 
     def _job(
         self,

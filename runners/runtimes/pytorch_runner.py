@@ -13,6 +13,7 @@ _COMPILER = f"{_CARD}, Triton, a C compiler (gcc or clang) and Python's headers"
 PYTORCH = RuntimeRecord(
     name="pytorch",
     model_format="pt2",
+    axes=("instances",),
     default_provider="eager-cpu",
     backend=LAUNCHED / "pytorch_model.py",
     runner="paretune.runners.runtimes.pytorch_runner:PyTorchRunner",

@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from paretune.runners.failure import Failure
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched.backend import InputJob
 from paretune.runners.runtimes.lease import Lease
 from paretune.runners.runtimes.proof import ProviderShare
+from paretune.runners.runtimes.serving.served import ServeSettings, ServingLaunch
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.spaces import RunSpec
@@ -150,6 +154,28 @@ class Runner(Protocol):
         Nodes that run on another provider than the one asked for are a failure, unless the
         settings tolerate their share. It takes the device's lease itself: a caller that already
         holds it would wait for ever.
+        """
+
+    def serve(
+        self,
+        model: Path,
+        run: RunSpec,
+        samples: Samples,
+        folder: Path,
+        loads: Sequence[NDArray[np.float64]],
+        settings: ServeSettings,
+        lease: Lease,
+    ) -> ServingLaunch | Failure:
+        """Serve loads in one fresh process, one after the other (``launched/load/served.py``).
+
+        Args:
+            model: The model file.
+            run: How to run it: its number of instances and threads count, its batch size does not.
+            samples: Its inputs; a request is one sample.
+            folder: An empty folder for the work.
+            loads: For each load, when each request is due, in seconds from its start, sorted.
+            settings: How they are served.
+            lease: Descriptors of the device's lease, for the process to inherit.
         """
 
     def profile(

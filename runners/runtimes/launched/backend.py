@@ -43,6 +43,24 @@ class LoadJob(TypedDict):
     cores: list[int]
 
 
+class ServeJob(TypedDict):
+    """Loads to serve, one after the other.
+
+    Attributes:
+        loads: A file for each: when each request is due, in seconds from the start, sorted.
+        max_batch: Most requests in one call; the job's batch size is the same.
+        queue_delay_ms: Longest time for which a call waits for more requests.
+        give_up_s: Seconds of waiting of one request after which a load ends.
+        began: When the process was started, on ``time.monotonic``.
+    """
+
+    loads: list[str]
+    max_batch: int
+    queue_delay_ms: float
+    give_up_s: float
+    began: float
+
+
 class Job(TypedDict, total=False):
     """What a launched process is asked to do, as its job file has it.
 
@@ -51,7 +69,7 @@ class Job(TypedDict, total=False):
     ``ProcessRunner._job`` writes.
 
     Attributes:
-        action: ``time``, ``predict``, ``profile``, ``compare`` or ``describe``.
+        action: ``time``, ``predict``, ``profile``, ``compare``, ``serve`` or ``describe``.
         backend: The file of the runtime's module.
         folder: Where results are written.
         parent: The process with which this one ends.
@@ -66,7 +84,7 @@ class Job(TypedDict, total=False):
         intra_op_threads: Threads inside an operator.
         graph_optimization_level: ONNX Runtime's number of it.
         batch_size: Samples per call.
-        axes: The candidate's values on axes of other packages.
+        axes: The candidate's values on further axes, ``instances`` among them.
         inputs: The model's inputs.
         output_axes: The batch axis of each output that is kept, by name; ``None`` if it has none.
             Empty: all outputs, with the batch axis first. ``None``: no output is kept.
@@ -79,6 +97,7 @@ class Job(TypedDict, total=False):
         max_iterations: Most calls.
         pipeline: Files of the code around the model and of its requests, or ``None``.
         load: The load to offer after timing, or ``None``.
+        serve: The loads to serve.
         calls: Calls to profile.
         other_model: The file to compare with.
     """
@@ -110,6 +129,7 @@ class Job(TypedDict, total=False):
     max_iterations: int
     pipeline: PipelineJob | None
     load: LoadJob | None
+    serve: ServeJob
     calls: int
     other_model: str
 

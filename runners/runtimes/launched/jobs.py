@@ -9,6 +9,7 @@ from typing import Any
 from . import counters, samples, timing
 from .backend import Job, Model, PipelineJob, describe, load, prepare
 from .card import card_counters
+from .load.side_by_side import SideBySide, load_all, proof_of
 from .pipeline import Pipeline, load_requests
 from .refusal import RefusedError, refuse
 
@@ -34,36 +35,51 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _time(job: Job) -> dict[str, Any]:
-    """Time inference (session creation, first call, steady calls), then the pipeline."""
+    """Time inference (session creation, first call, steady calls), then the pipeline.
+
+    Several instances are loaded one after the other and called together; the first call is that of
+    the first one, which also serves the pipeline.
+    """
     prepare(job)
     card = card_counters(job)  # before the model takes memory there
     begun = time.perf_counter()
-    model = load(job)
+    models = load_all(job)
+    model = models[0]
     loaded = time.perf_counter()
     timing.alive()
     peak_bytes = counters.peak_memory_bytes()
     feeds = samples.feeds(job, model)
-    spare_bytes = _spare_bytes(feeds)
+    spare_bytes = _spare_bytes(feeds, len(models))
     counters.forget_peak()
     once = timing.timed(model, feeds)
     first_inference_ms = _guarded(once, 0)
+    for other in models[1:]:
+        _guarded(other, feeds[0])
     if card is not None:
         card.look()
     warming = time.perf_counter()
-    warmup = _guarded(timing.warm_up, once, job["warmup_seconds"])
+    if len(models) == 1:
+        warmup = _guarded(timing.warm_up, once, job["warmup_seconds"])
+    else:
+        all_of_them = SideBySide([timing.timed(each, feeds) for each in models])
+        warmup = _guarded(all_of_them.warm_up, job["warmup_seconds"])
     with counters.Counters(job["device"], card, job["throttled"]) as counted:
-        latency_ms = _guarded(timing.steady, once, job)
+        if len(models) == 1:
+            latency_ms = _guarded(timing.steady, once, job)
+        else:
+            latency_ms = _guarded(all_of_them.steady, job)
     calls = len(latency_ms)
     energy_mj = None if counted.energy_mj is None else counted.energy_mj / calls
     if card is not None:
         energy_mj = _guarded(card.energy_mj_per_call, once, calls)
+    threads = len(models) * job["intra_op_threads"]
     result = {
         "session_creation_ms": (loaded - begun) * 1e3,
         "first_inference_ms": first_inference_ms,
         "warmup_iterations": warmup["iterations"],
         "warmup_steady": warmup["steady"],
         "latency_ms": latency_ms,
-        "cpu_share": counted.cpu_s / counted.wall_s / job["intra_op_threads"],
+        "cpu_share": counted.cpu_s / counted.wall_s / threads,
         "cpu_time_ms": counted.cpu_s / calls * 1e3,
         "involuntary_switches_per_iteration": counted.involuntary_switches / calls,
         "waited_share": None if counted.waited_s is None else counted.waited_s / counted.wall_s,
@@ -75,23 +91,23 @@ def _time(job: Job) -> dict[str, Any]:
         "end_to_end": None,
         "load": None,
         "device_latency_ms": _device_latency_ms(job, model, feeds[0]),
+        "instances": len(models),
+        "has_fixed_batch": model.has_fixed_batch,
     }
     if pipeline := job["pipeline"]:
         result["end_to_end"] = _end_to_end(pipeline, job, model)
     if load_offered := job["load"]:
-        from .offered_load import offer_load
+        from .load.offered_load import offer_load
 
-        result["load"] = offer_load(load_offered, job, model, feeds)
-    proof = getattr(model, "proof", None)  # after all that was timed: it tells where that ran
-    result["proof"] = proof() if proof else None
+        result["load"] = offer_load(load_offered, job, models, feeds)
+    result["proof"] = proof_of(models)  # after all that was timed: it tells where that ran
     result["timed_s"] = time.perf_counter() - warming
     return result
 
 
-def _spare_bytes(feeds: list[Any]) -> int:
-    """Return the memory of all feeds but the largest: a service holds one request at a time."""
-    sizes = [_bytes(feed) for feed in feeds]
-    return sum(sizes) - max(sizes)
+def _spare_bytes(feeds: list[Any], instances: int) -> int:
+    """Return the memory of all feeds but the largest ones: a service holds one per instance."""
+    return sum(sorted(map(_bytes, feeds))[:-instances])
 
 
 def _bytes(feed: Any) -> int:
@@ -280,10 +296,18 @@ def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
         raise refuse("the runtime cannot run the model", error) from error
 
 
+def _serve(job: Job) -> dict[str, Any]:
+    """Serve loads (see ``load/served.py``)."""
+    from .load.served import serve
+
+    return serve(job)
+
+
 _JOBS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "time": _time,
     "predict": _predict,
     "profile": _profile,
     "compare": _compare,
+    "serve": _serve,
     "describe": describe,
 }

@@ -44,7 +44,11 @@ class Inputs:
         return next(len(array) for array, is_of_samples in given if is_of_samples)
 
     def feed(self, rows: Any) -> Any:
-        """Return the argument of a call with the samples of these rows.
+        """Return the argument of a call with the samples of these rows (see :meth:`arrays`)."""
+        return self._model.feed(self.arrays(rows))
+
+    def arrays(self, rows: Any) -> list[Any]:
+        """Return an array for each of the model's inputs, with the samples of these rows.
 
         Raises:
             RefusedError: If there are several rows, and an input has no axis for them.
@@ -63,7 +67,21 @@ class Inputs:
             some = array[rows]
             some = some[0] if axis is None else np.moveaxis(some, 0, axis)
             placed.append(np.ascontiguousarray(some).reshape(some.shape))
-        return self._model.feed(placed)
+        return placed
+
+    def cut(self, arrays: Sequence[Any], start: int, stop: int) -> list[Any]:
+        """Return some samples of :meth:`arrays`, by their places there.
+
+        Nothing is copied where the batch is the first axis.
+        """
+        import numpy as np
+
+        found = []
+        for array, axis, is_of_samples in zip(arrays, self._axes, self._are_samples, strict=True):
+            if is_of_samples and axis is not None:
+                array = np.ascontiguousarray(array[(slice(None),) * axis + (slice(start, stop),)])
+            found.append(array)
+        return found
 
     def drop_pages(self) -> None:
         """Give back the memory of the files' pages that were read: else it grows to their size."""

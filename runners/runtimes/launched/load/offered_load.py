@@ -9,20 +9,29 @@ import json
 import os
 import queue
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .backend import Job, LoadJob, Model
-from .refusal import RefusedError, is_out_of_memory
-from .timing import alive
+from ..backend import Job, LoadJob, Model
+from ..refusal import RefusedError, is_out_of_memory
+from ..timing import alive
 
 _SCENARIOS = {"single_stream": "SingleStream", "server": "Server"}
 _PERCENTILES = (50, 90, 95, 99)
 """Percentiles that LoadGen reports and that are kept."""
 
 
-def offer_load(load: LoadJob, job: Job, model: Model, feeds: list[Any]) -> dict[str, float]:
+def offer_load(
+    load: LoadJob, job: Job, models: Sequence[Model], feeds: list[Any]
+) -> dict[str, float]:
     """Run a LoadGen scenario in this process; a query is one call of the job's batch size.
+
+    Args:
+        load: What to offer.
+        job: The job.
+        models: The instances; each answers the next query that waits.
+        feeds: The queries' data.
 
     Returns:
         ``p50_ms`` to ``p99_ms``, the number of ``queries``, and ``completed_per_s``.
@@ -42,7 +51,7 @@ def offer_load(load: LoadJob, job: Job, model: Model, feeds: list[Any]) -> dict[
     settings.schedule_rng_seed = load["seed"]
     folder = Path(job["folder"]) / "loadgen"
     folder.mkdir(exist_ok=True)
-    server = _Server(loadgen, model, feeds, job["cores"])
+    server = _Server(loadgen, models, feeds, job["cores"])
     logs = loadgen.LogSettings()
     output = loadgen.LogOutputSettings()
     output.outdir = str(folder)
@@ -65,27 +74,34 @@ def offer_load(load: LoadJob, job: Job, model: Model, feeds: list[Any]) -> dict[
 
 
 class _Server:
-    """One thread that answers queries in order of arrival.
+    """A thread for each instance, which answers the next query in order of arrival.
 
     An exception in a callback would abort the process, so it is kept, and every query is answered.
     """
 
-    def __init__(self, loadgen: Any, model: Model, feeds: list[Any], cores: list[int]) -> None:
+    def __init__(
+        self, loadgen: Any, models: Sequence[Model], feeds: list[Any], cores: list[int]
+    ) -> None:
         self.error: Exception | None = None
-        self._loadgen, self._model, self._feeds, self._cores = loadgen, model, feeds, cores
+        self._loadgen, self._feeds, self._cores = loadgen, feeds, cores
         self._queries: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._serve, args=(model,), daemon=True) for model in models
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def accept(self, queries: Any) -> None:
         for query in queries:
             self._queries.put((query.id, query.index))
 
     def stop(self) -> None:
-        self._queries.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._queries.put(None)
+        for thread in self._threads:
+            thread.join()
 
-    def _serve(self) -> None:
+    def _serve(self, model: Model) -> None:
         if self._cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, self._cores)
         respond, response = self._loadgen.QuerySamplesComplete, self._loadgen.QuerySampleResponse
@@ -93,7 +109,7 @@ class _Server:
             identifier, index = query
             try:
                 if self.error is None:
-                    self._model(self._feeds[index])
+                    model(self._feeds[index])
             except Exception as error:
                 self.error = error
             respond([response(identifier, 0, 0)])

@@ -1,0 +1,1 @@
+"""Several calls at a time: instances side by side, and requests at their own pace."""

@@ -1,0 +1,1 @@
+"""Serving: what is asked of a process that serves loads, and what it reports."""
