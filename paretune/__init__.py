@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         verify,
     )
     from paretune.search.study.models import compare, measure
+    from paretune.search.study.serving.capacity import capacity
     from paretune.search.study.study import Study
     from paretune.spaces.errors import ParetuneError
 
@@ -73,6 +74,7 @@ _HOMES = {
     "Study": "paretune.search.study.study",
     "TorchData": f"{_DATASETS}.torch_data",
     "Workload": "paretune.runners.workload.protocol",
+    "capacity": "paretune.search.study.serving.capacity",
     "compare": _MODELS,
     "confirm": _API,
     "devices": "paretune.runners.runtimes.devices",
@@ -114,6 +116,7 @@ __all__ = [
     "Study",
     "TorchData",
     "Workload",
+    "capacity",
     "compare",
     "confirm",
     "devices",

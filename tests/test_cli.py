@@ -48,6 +48,7 @@ def test_every_command_has_help() -> None:
         "devices",
         "measure",
         "compare",
+        "capacity",
         "worker",
         "fleet",
     }

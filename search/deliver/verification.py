@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,18 +16,18 @@ from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.protocol import time_model
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import MEDIAN_LATENCY, USUAL_LATENCY
-from paretune.runners.runtimes.interpreter import interpreter
-from paretune.runners.runtimes.process_runner import ProcessRunner
-from paretune.runners.runtimes.registry import RUNTIMES
-from paretune.runners.runtimes.runner import Samples
 from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
 from paretune.runners.store.artifact import file_digest
-from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.outputs import whole_outputs
-from paretune.runners.workload.user_code import load_plugins
-from paretune.search.deliver.bundle import MANIFEST_VERSION, input_files, output_files
+from paretune.search.deliver.bundle import output_files
 from paretune.search.deliver.bundle_folder import model_files
-from paretune.spaces import GraphOptimization, RunSpec, StudyError
+from paretune.search.deliver.bundle_run import (
+    bundle_run,
+    bundle_runner,
+    bundle_samples,
+    load_bundle_plugins,
+    read_manifest,
+)
 
 SETTINGS = replace(CAREFUL, idle_wait_s=10.0).claiming()
 
@@ -92,29 +91,15 @@ def verify(
         StudyError: If there is no manifest that this version can read, or nothing here has the
             bundle's runtime.
     """
-    manifest = _manifest(folder)
-    known = [*map(Path, manifest["run"].get("plugins", ()))]
-    load_plugins([str(file) for file in plugins or filter(Path.is_file, known)], Path.cwd())
+    manifest = read_manifest(folder)
+    load_bundle_plugins(manifest, plugins)
     model = folder / manifest["model"]["file"]
     for path, digest in model_files(folder, manifest).items():
         if not path.is_file() or file_digest(path) != digest:
             what = "is not the file that was picked" if path.is_file() else "is missing"
             return Verification(Verdict.DAMAGED, f"{path} {what}")
-    values = manifest["run"]
-    session = values["session_options"]
-    level = session.get("graph_optimization_level", GraphOptimization.ALL.level)
-    run = RunSpec(
-        values["runner"],
-        values["execution_provider"],
-        values["batch_size"],
-        session["intra_op_num_threads"],
-        GraphOptimization.of_level(level),
-        tuple(values.get("axes", {}).items()),
-    )
-    runner = _runner(values)
-    told = manifest.get("layout")
-    layout = Layout.from_dict(told) if told else Layout()
-    samples = Samples(input_files(folder, len([*folder.glob("inputs*.npy")])), layout=layout)
+    run, runner = bundle_run(manifest), bundle_runner(manifest)
+    samples = bundle_samples(folder, manifest)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         found = runner.describe(work)
@@ -179,42 +164,3 @@ def _difference(answers: np.ndarray, expected: np.ndarray) -> str:
     scale = float(np.abs(expected).max()) or 1.0
     off = float(np.abs(answers.astype(np.float64) - expected).max()) / scale
     return "" if off <= _TOLERANCE else f"answers differ by up to {off:.2%} of the largest value"
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    try:
-        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(
-            f"cannot read {path}: {error}; name a folder that `paretune pick --out` wrote"
-        ) from error
-    if values.get("manifest_version") != MANIFEST_VERSION:
-        raise StudyError(
-            f"{path} has manifest version {values.get('manifest_version')}; this version of "
-            f"Paretune reads {MANIFEST_VERSION}: pick again"
-        )
-    if not (folder / "inputs.npy").is_file() or not (folder / "outputs.npy").is_file():
-        raise StudyError(
-            f"{folder} has no samples for verification: pick again from a confirmed study "
-            "(`paretune confirm`)"
-        )
-    return values
-
-
-def _runner(values: Mapping[str, Any]) -> ProcessRunner:
-    """Return the runner of a manifest; make its interpreter if missing.
-
-    Raises:
-        StudyError: If its runtime is unknown here.
-    """
-    if values["runtime"] not in RUNTIMES:
-        raise StudyError(
-            f"the bundle's runtime {values['runtime']!r} is unknown here; install the package that "
-            f"has it, or give the file that registers it: `paretune verify BUNDLE --plugin FILE.py`"
-        )
-    python: Path | None = Path(values["python"])
-    if python is not None and not python.is_file():
-        python = interpreter(values["requirements"]) if values["requirements"] else None
-    options = {values["execution_provider"]: values["provider_options"]}
-    return RUNTIMES.get(values["runtime"]).make_runner(values["runner"], python, options)

@@ -21,9 +21,6 @@ from paretune.runners.runtimes.serving.served import ServeSettings, ServingLaunc
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.spaces import RunSpec
 
-_IDLE_WAIT_S = 5.0
-"""Seconds to wait for an idle host, as in a search."""
-
 
 @dataclass(frozen=True)
 class MeasuredCalls:
@@ -60,12 +57,14 @@ class ServedModel:
         model: The model file.
         run: How it is run; its threads count, its instances and batch size do not.
         samples: Its inputs.
+        idle_wait_s: Longest wait for an idle host before each launch.
     """
 
     runner: Runner
     model: Path
     run: RunSpec
     samples: Samples
+    idle_wait_s: float = 5.0
 
     def with_threads(self, threads: int) -> ServedModel:
         """Return the same model with so many threads for each instance."""
@@ -92,6 +91,7 @@ class ServedModel:
         Returns:
             The launches, or why not even the smallest size runs.
         """
+        settings = replace(settings, idle_wait_s=self.idle_wait_s)
         timings: dict[int, Timing] = {}
         for size in sizes:
             told(size)
@@ -114,7 +114,7 @@ class ServedModel:
         """Serve loads in a fresh process, once the device is free and the host is idle."""
         run = self.run.with_instances(batching.instances)
         with tempfile.TemporaryDirectory() as name, lease(self.runner.device(run)) as held:
-            wait_until_idle(self.runner.device(run), self.runner.cores(run), _IDLE_WAIT_S)
+            wait_until_idle(self.runner.device(run), self.runner.cores(run), self.idle_wait_s)
             return self.runner.serve(
                 self.model, run, self.samples, Path(name), loads, settings, held
             )
