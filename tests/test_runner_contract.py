@@ -19,10 +19,11 @@ from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.runtimes.launched.pipeline import save_requests
-from paretune.runners.runtimes.lease import lease
+from paretune.runners.runtimes.lease import CPU, lease
 from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Description, PipelineFiles, Prediction, Samples
+from paretune.runners.runtimes.serving.served import ServeSettings, ServingLaunch
 from paretune.runners.runtimes.settings import LoadSettings, MeasurementSettings
 from paretune.runners.workload.outputs import whole_outputs
 from paretune.spaces import RunSpec
@@ -178,6 +179,46 @@ def test_offered_load_is_measured(bench: Bench, load: LoadSettings) -> None:
     assert launch.load is not None
     assert launch.load["queries"] > 20
     assert 0 < launch.load["p50_ms"] <= launch.load["p99_ms"]
+
+
+def test_instances_are_timed_together(bench: Bench) -> None:
+    together = replace(bench, run=bench.run.with_instances(2)).launch()
+    if bench.runner.device(bench.run) != CPU:
+        assert isinstance(together, Failure) and "on the processor only" in together.message
+        return
+    alone = bench.launch()
+    assert isinstance(together, Launch) and isinstance(alone, Launch), together
+    assert (together.instances, alone.instances) == (2, 1)
+    assert len(together.latency_ms) >= QUICK.min_iterations
+    found = summarize([together], bench.run.batch_size)["throughput_samples_per_s"].value
+    mean_ms = float(np.mean(together.latency_ms))
+    assert found == pytest.approx(2 * bench.run.batch_size * 1e3 / mean_ms)
+
+
+def test_every_request_of_a_load_is_answered(bench: Bench) -> None:
+    if bench.runner.device(bench.run) != CPU:
+        pytest.skip(f"instances serve on the processor only, and this is {bench.run.target}")
+    # Pauses of 20 ms, in which queued requests are answered, and eight requests at a time.
+    times_s = np.sort(np.concatenate([np.arange(20) * 0.02, *[np.arange(8) * 0.05] * 8]))
+    settings = ServeSettings(max_batch=4, queue_delay_ms=1.0, warmup_seconds=0.05)
+    with lease(f"test-{os.getpid()}") as held:
+        launch = bench.runner.serve(
+            bench.model,
+            bench.run.with_instances(2),
+            bench.samples,
+            bench.folder,
+            [times_s, times_s[:1]],
+            settings,
+            held,
+        )
+    assert isinstance(launch, ServingLaunch), launch
+    whole, single = launch.loads
+    assert launch.start_ms > 0 and launch.peak_memory_bytes > 0
+    assert len(whole.latency_ms) == len(times_s) == whole.call_sizes.sum()
+    assert whole.call_sizes.max() == 4 and whole.unanswered == 0
+    assert np.all(whole.latency_ms > whole.waiting_ms) and np.all(whole.waiting_ms >= 0)
+    # One request alone waits for others in vain, and then for the model.
+    assert single.call_sizes.tolist() == [1] and single.waiting_ms[0] >= settings.queue_delay_ms
 
 
 def test_a_crash_is_a_value(bench: Bench) -> None:

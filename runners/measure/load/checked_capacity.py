@@ -11,7 +11,8 @@ from paretune.runners.failure import Failure
 from paretune.runners.measure.load.arrivals import Arrivals
 from paretune.runners.measure.load.queue_model import Batching
 from paretune.runners.measure.load.served_model import ServedModel
-from paretune.runners.measure.statistic import RESOLUTION, Statistic
+from paretune.runners.measure.statistic import CONFIDENCE, RESOLUTION, Statistic
+from paretune.runners.measure.student import student_quantile
 from paretune.runners.runtimes.serving.served import Served, ServeSettings
 from paretune.spaces import StudyError
 
@@ -72,7 +73,7 @@ def check_capacity(
     order of its own, so that a drift of the machine favours no rate. The percentiles of a launch
     are made monotone in the rate (isotonic regression by pooling adjacent violators; Barlow et al.,
     "Statistical Inference under Order Restrictions", 1972), and its capacity is where they cross
-    the budget, interpolated between logarithms. The interval is Student's over launches.
+    the budget, interpolated between logarithms. The interval is that of logarithms over launches.
 
     If all rates of a launch keep the budget, or none does, the expectation moves there first.
 
@@ -126,8 +127,22 @@ def check_capacity(
     # The least disturbed ones, if there are too few without disturbance.
     kept = sorted(found, key=lambda each: each[2])[:launches]
     latency = {p: float(np.mean([each[1][p] for each in kept])) for p in PERCENTILES}
-    rate = Statistic.over_launches([each[0] for each in kept], RESOLUTION)
+    rate = over_launches([each[0] for each in kept])
     return CheckedCapacity(rate, latency, len(kept), disturbed, loads)
+
+
+def over_launches(rates_per_s: Sequence[float]) -> Statistic:
+    """Return the geometric mean of one rate per launch, with its interval.
+
+    It is Student's interval of the logarithms, because a rate is above 0 however few launches there
+    are, with the resolution of times as in :meth:`Statistic.over_launches`.
+    """
+    logs = np.log(rates_per_s)
+    error = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
+    quantile = student_quantile(len(logs) - 1, (1 + CONFIDENCE) / 2)
+    half = float(np.hypot(quantile * error, RESOLUTION))
+    mean = float(np.mean(logs))
+    return Statistic(*(float(np.exp(each)) for each in (mean, mean - half, mean + half)))
 
 
 def crossing_rate(

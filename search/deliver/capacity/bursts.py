@@ -24,10 +24,18 @@ _MOST_FACTOR = 20.0
 """Times the usual rate up to which bursts are tried. Chosen by judgement."""
 
 _REQUESTS = 20_000
-"""Requests of a simulation of bursts, at least those of ten bursts."""
+"""Requests of a simulation of bursts at least, as far as whole bursts go."""
 
-_FEWEST_S = 100.0
-"""Seconds of such a simulation at least: ten bursts."""
+_MOST_PER_S = 3000.0
+"""Usual rate above which bursts are not simulated: a call is so short there that chance hardly
+matters, and simulations of ten seconds would take minutes.
+"""
+
+_EVERY_S = 10.0
+"""Seconds from one burst to the next, as ``Arrivals.bursts`` has them by default."""
+
+_MOST_BURSTS = 20
+"""Bursts of a simulation at most. Chosen by judgement."""
 
 _SERVED_S = 20.0
 """Seconds of bursts that each launch serves: two bursts."""
@@ -47,14 +55,19 @@ def headroom(
     Returns:
         The factor, at most 20; at least 1, which is no burst.
     """
-    seconds = max(_FEWEST_S, _REQUESTS / usual_per_s)
+    # In a second, no more can come than is answered in it and in the budget.
+    answered = times.highest_rate_per_s(batching.instances, batching.max_batch)
+    top = min(_MOST_FACTOR, answered * (1 + question.max_latency_ms / 1e3) / usual_per_s)
+    if usual_per_s > _MOST_PER_S:
+        return max(1.0, top)
+    seconds = _bursts(usual_per_s) * _EVERY_S
 
     def keeps(factor: float) -> bool:
         arrivals = Arrivals.bursts(usual_per_s, max(1.0, factor), seconds, question.seed)
         latency_ms = simulate(arrivals.times_s, times, batching, question.seed)
         return percentile(latency_ms, question.percentile) <= question.max_latency_ms  # type: ignore[arg-type]
 
-    return max(1.0, highest_rate(keeps, _MOST_FACTOR))
+    return max(1.0, highest_rate(keeps, top))
 
 
 def latency_under(
@@ -72,11 +85,8 @@ def latency_under(
     """
     patterns: list[Arrivals] = []
     if question.spike is not None:
-        patterns.append(
-            Arrivals.bursts(usual_per_s, question.spike, _SERVED_S, question.seed)
-            if question.checks
-            else Arrivals.bursts(usual_per_s, question.spike, _FEWEST_S, question.seed)
-        )
+        seconds = _SERVED_S if question.checks else _bursts(usual_per_s) * _EVERY_S
+        patterns.append(Arrivals.bursts(usual_per_s, question.spike, seconds, question.seed))
     if question.arrivals is not None:
         rate = question.arrivals.rate_per_s
         patterns.append(_share_of(question.arrivals, plan.replicas(rate)))
@@ -118,6 +128,11 @@ def _under(
     if len(answered) == len(found):
         measured = Statistic.over_launches(answered, RESOLUTION)
     return LatencyUnder(arrivals.name, batching, predicted, measured)
+
+
+def _bursts(usual_per_s: float) -> int:
+    """Return how many bursts are simulated at a usual rate."""
+    return min(_MOST_BURSTS, max(1, round(_REQUESTS / usual_per_s / _EVERY_S)))
 
 
 def _share_of(arrivals: Arrivals, replicas: int) -> Arrivals:

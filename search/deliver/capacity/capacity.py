@@ -8,7 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from paretune.runners.measure.load.call_times import CallTimes, Rest
-from paretune.runners.measure.load.checked_capacity import PERCENTILES, check_capacity
+from paretune.runners.measure.load.checked_capacity import (
+    PERCENTILES,
+    check_capacity,
+    over_launches,
+)
 from paretune.runners.measure.load.queue_model import (
     Batching,
     Simulator,
@@ -41,6 +45,14 @@ _RESTED_SHARE = 0.2
 
 _RESTED_S = 2.0
 """Seconds of such a load. Chosen by judgement."""
+
+_TIMED_S = 2.0
+"""Seconds for which each launch of the best way is timed: rare stalls are in the p99 of requests,
+and fewer seconds would miss them. Chosen by judgement.
+"""
+
+_MOST_CALLS = 50_000
+"""Calls of such a launch at most. Chosen by judgement."""
 
 _USUAL_SHARE = 0.5
 """Share of the capacity that counts as the usual rate if none is given. Chosen by judgement."""
@@ -84,7 +96,10 @@ def find_capacity(
     served = served.with_threads(best.threads)
     told(f"best: {best.words}; timing it again")
     careful = MeasurementSettings(
-        launches=question.launches, max_launches=question.launches
+        launches=question.launches,
+        max_launches=question.launches,
+        min_seconds=_TIMED_S,
+        max_iterations=_MOST_CALLS,
     ).claiming([latency("p99")])
     sizes = [way.batch_size for way in ways if way.is_smaller(best)]
     progress.begin(len(sizes))
@@ -106,9 +121,9 @@ def find_capacity(
         capacity_per_s(times.of_launch(n), batching, budget, q, _REQUESTS, question.seed + n)
         for n in range(times.launches)
     ]
-    predicted = Statistic.over_launches(each, RESOLUTION)
     if min(each) <= 0:
         raise breaks_budget(best, question)
+    predicted = over_launches(each)
     checked, settings = None, ServeSettings(batching.max_batch, batching.queue_delay_ms)
     if question.checks:
         seconds = question.seconds_at(predicted.value)

@@ -63,8 +63,7 @@ class CapacityQuestion:
             )
         if self.launches < 2:
             raise StudyError(
-                f"an interval needs at least 2 launches; got {self.launches}: give --launches 3 or "
-                "more"
+                f"an interval needs at least 2 launches; got {self.launches}: give --launches 5"
             )
         if self.spike is not None and self.spike < 1:
             raise StudyError(
