@@ -66,7 +66,10 @@ class SpaceConfig(Section):
     )
 
     axes: dict[StrictStr, list[StrictStr | StrictInt | StrictFloat]] = Field(
-        {}, description="axes that plugins or other packages register, by name: list of values"
+        {},
+        description="further axes, by name: list of values. `instances`: sessions side by side, "
+        "timed together (docs/measurement.md); `input_shapes`: free or fixed (OpenVINO); and those "
+        "that plugins or other packages register",
     )
 
     @field_validator(*AXIS_NAMES)
