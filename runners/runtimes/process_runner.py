@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -242,20 +241,11 @@ class ProcessRunner:
     ) -> ServingLaunch | Failure:
         """Serve loads in one fresh process, with as many instances as the run has."""
         run = replace(run, batch_size=settings.max_batch)
-        files = [folder / f"load_{place}.npy" for place in range(len(loads))]
-        for file, times_s in zip(files, loads, strict=True):
-            np.save(file, times_s)
         memory = MeasurementSettings(memory_limit_bytes=settings.memory_limit_bytes)
         job = self._job(model, run, samples, memory) | {
             "device": self.device(run),
             "warmup_seconds": settings.warmup_seconds,
-        }
-        job["serve"] = {
-            "loads": [str(file) for file in files],
-            "max_batch": settings.max_batch,
-            "queue_delay_ms": settings.queue_delay_ms,
-            "give_up_s": settings.give_up_s,
-            "began": time.monotonic(),
+            "serve": settings.job(loads, folder),
         }
         result = self._run("serve", job, folder, "serve", settings.timeout_s, lease)
         return result if isinstance(result, Failure) else ServingLaunch.from_result(result)

@@ -45,6 +45,7 @@ class CheckedCapacity:
         disturbed: Loads during which something else took the instances' cores, of all that were
             served.
         loads: All loads that were served.
+        is_disturbed: Whether disturbed launches count: there were too few without disturbance.
     """
 
     rate_per_s: Statistic
@@ -52,6 +53,7 @@ class CheckedCapacity:
     launches: int
     disturbed: int
     loads: int
+    is_disturbed: bool
 
 
 def check_capacity(
@@ -128,7 +130,8 @@ def check_capacity(
     kept = sorted(found, key=lambda each: each[2])[:launches]
     latency = {p: float(np.mean([each[1][p] for each in kept])) for p in PERCENTILES}
     rate = over_launches([each[0] for each in kept])
-    return CheckedCapacity(rate, latency, len(kept), disturbed, loads)
+    is_disturbed = any(each[2] for each in kept)
+    return CheckedCapacity(rate, latency, len(kept), disturbed, loads, is_disturbed)
 
 
 def over_launches(rates_per_s: Sequence[float]) -> Statistic:

@@ -28,9 +28,11 @@ class MeasuredCalls:
 
     Attributes:
         timings: The launches, by the number of requests.
+        replaced: Disturbed launches that were replaced at most, for each size.
     """
 
     timings: dict[int, Timing]
+    replaced: int
 
     @property
     def times(self) -> CallTimes:
@@ -45,7 +47,7 @@ class MeasuredCalls:
     @property
     def is_disturbed(self) -> bool:
         """Whether disturbed launches had to be counted: there were too few without disturbance."""
-        return any(len(each.launches) <= each.contaminated for each in self.timings.values())
+        return any(each.contaminated > self.replaced for each in self.timings.values())
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class ServedModel:
             timings[size] = timing
             if np.median([launch.percentile(50) for launch in timing.launches]) > max_ms:
                 break
-        return MeasuredCalls(timings)
+        return MeasuredCalls(timings, settings.extra_launches)
 
     def serve(
         self, loads: Sequence[NDArray[np.float64]], batching: Batching, settings: ServeSettings

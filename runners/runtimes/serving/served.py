@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.runtimes.launch import percentile
+from paretune.runners.runtimes.launched.backend import ServeJob
 from paretune.runners.runtimes.proof import LaunchProof
 
 _MOST_WAITING = 0.1
@@ -37,6 +40,19 @@ class ServeSettings:
     warmup_seconds: float = 1.0
     timeout_s: float = 60.0
     memory_limit_bytes: int | None = None
+
+    def job(self, loads: Sequence[NDArray[np.float64]], folder: Path) -> ServeJob:
+        """Return what a process is asked that is started now, and write its loads."""
+        files = [folder / f"load_{place}.npy" for place in range(len(loads))]
+        for file, times_s in zip(files, loads, strict=True):
+            np.save(file, times_s)
+        return {
+            "loads": [str(file) for file in files],
+            "max_batch": self.max_batch,
+            "queue_delay_ms": self.queue_delay_ms,
+            "give_up_s": self.give_up_s,
+            "began": time.monotonic(),
+        }
 
 
 @dataclass(frozen=True)

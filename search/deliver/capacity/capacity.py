@@ -46,6 +46,9 @@ _RESTED_SHARE = 0.2
 _RESTED_S = 2.0
 """Seconds of such a load. Chosen by judgement."""
 
+_FEWEST_RESTED = 8
+"""Requests of such a load at least, however slow the model is. Chosen by judgement."""
+
 _TIMED_S = 2.0
 """Seconds for which each launch of the best way is timed: rare stalls are in the p99 of requests,
 and fewer seconds would miss them. Chosen by judgement.
@@ -114,6 +117,8 @@ def find_capacity(
     )
     times, budget, q = calls.times, question.max_latency_ms, question.percentile
     brief = capacity_per_s(times, batching, budget, q, BRIEF, question.seed)
+    if brief <= 0:
+        raise breaks_budget(best, question)
     started, rested = _rested(served, batching, brief, times, question, progress)
     times = replace(times, rest=rested)
     told("predicting the capacity")
@@ -175,7 +180,7 @@ def find_capacity(
         usual_per_s=usual,
         start_ms=started.start_ms,
         under=latency_under(served, times, batching, usual, plan, question, progress),
-        is_disturbed=calls.is_disturbed or (checked is not None and checked.disturbed > 0),
+        is_disturbed=calls.is_disturbed or (checked is not None and checked.is_disturbed),
     )
 
 
@@ -196,8 +201,9 @@ def _rested(
     progress: Progress,
 ) -> tuple[_Started, Rest]:
     """Serve a low rate: most calls come after a pause, and have one request."""
-    rate = max(_RESTED_SHARE * capacity, 20 / _RESTED_S)
-    gaps = np.random.default_rng(question.seed).exponential(1 / rate, int(rate * _RESTED_S))
+    rate = _RESTED_SHARE * capacity
+    count = max(_FEWEST_RESTED, int(rate * _RESTED_S))
+    gaps = np.random.default_rng(question.seed).exponential(1 / rate, count)
     settings = ServeSettings(batching.max_batch, batching.queue_delay_ms)
     starts, memory, late, rested = [], [], [], []
     progress.begin(question.launches)
