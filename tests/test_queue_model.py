@@ -15,6 +15,8 @@ from paretune.runners.measure.load.queue_model import (
     simulate,
 )
 from paretune.runners.runtimes.serving.served import Served
+from paretune.search.deliver.capacity.bursts import headroom, share_of
+from paretune.search.deliver.capacity.question import CapacityQuestion
 
 
 def steady(**ms_by_size: float) -> CallTimes:
@@ -130,3 +132,22 @@ def test_a_rate_is_above_zero_however_few_launches() -> None:
     few, many = over_launches([100.0, 400.0]), over_launches([190.0, 200.0, 210.0] * 3)
     assert few.value == pytest.approx(200.0) and 0 < few.ends[0] < 100 < 400 < few.ends[1]
     assert 0.9 < many.ends[0] / many.value < 1 < many.ends[1] / many.value < 1.1
+
+
+def test_headroom_ends_where_a_burst_cannot_be_answered() -> None:
+    # 100 a second are answered: a burst of one second has room for 100 and what the budget adds.
+    found = headroom(steady(of_1=10.0), Batching(), 50.0, CapacityQuestion(100.0))
+    assert 1.2 < found <= 110 / 50
+    wide = headroom(steady(of_1=10.0), Batching(), 10.0, CapacityQuestion(100.0))
+    assert wide > 2 * found
+    # So many requests are not simulated: what is answered in a second and the budget is the limit.
+    fast = headroom(steady(of_1=0.1), Batching(), 5000.0, CapacityQuestion(100.0))
+    assert fast == pytest.approx(10_000 * 1.1 / 5000)
+
+
+def test_a_replica_gets_its_share_of_a_trace() -> None:
+    trace = Arrivals("trace", np.arange(0, 100, 0.5), 100.0)
+    part = share_of(trace, 2)
+    assert part.times_s[:3].tolist() == [0.0, 1.0, 2.0] and part.seconds == 60.0
+    assert part.times_s[-1] <= 60.0 and part.name == "trace, 1 request in 2, its first 60 s"
+    assert share_of(Arrivals("short", np.arange(3.0), 3.0), 1).name == "short"

@@ -89,7 +89,7 @@ def latency_under(
         patterns.append(Arrivals.bursts(usual_per_s, question.spike, seconds, question.seed))
     if question.arrivals is not None:
         rate = question.arrivals.rate_per_s
-        patterns.append(_share_of(question.arrivals, plan.replicas(rate)))
+        patterns.append(share_of(question.arrivals, plan.replicas(rate)))
     ways = [Batching(batching.instances), batching]
     if batching.max_batch == 1:
         # Nothing was won by batches at the capacity; a burst is another question.
@@ -135,13 +135,13 @@ def _bursts(usual_per_s: float) -> int:
     return min(_MOST_BURSTS, max(1, round(_REQUESTS / usual_per_s / _EVERY_S)))
 
 
-def _share_of(arrivals: Arrivals, replicas: int) -> Arrivals:
+def share_of(arrivals: Arrivals, replicas: int) -> Arrivals:
     """Return one replica's part of a trace, dealt out in turn, as long as it can be served."""
     times_s = arrivals.times_s[::replicas]
     seconds = min(arrivals.seconds, _MOST_SERVED_S)
     name = arrivals.name
     if replicas > 1:
-        name += f", every {replicas}th request"
+        name += f", 1 request in {replicas}"
     if seconds < arrivals.seconds:
         name += f", its first {seconds:g} s"
     return Arrivals(name, np.asarray(times_s[times_s <= seconds]), seconds)
