@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from paretune.spaces.axes import OWN_AXES, REFERENCE, Value
+from paretune.spaces.axes import OWN_AXES, REFERENCE, WORKERS, Value
 from paretune.spaces.digest import digest
 from paretune.spaces.errors import SpaceError
 from paretune.spaces.graph_optimization import GraphOptimization
@@ -110,6 +110,12 @@ class RunSpec:
         if self.options:  # JSON gives lists
             options = tuple(sorted((str(name), value) for name, value in self.options))
             object.__setattr__(self, "options", options)
+
+    @property
+    def launch_threads(self) -> int:
+        """The cores that a launch needs: for the model's threads, or the pipeline's workers."""
+        workers = dict(self.options).get(WORKERS, 1)
+        return max(self.intra_op_threads, workers if isinstance(workers, int) else 1)
 
     @property
     def session_options(self) -> dict[str, int]:

@@ -70,7 +70,7 @@ class ThreadLimit:
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Return the reason if the candidate asks for more threads than there are cores."""
-        threads = candidate.run.intra_op_threads
+        threads = candidate.run.launch_threads
         if threads <= self.cores:
             return None
         return f"{threads} threads on {self.cores} cores would only wait for each other"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
@@ -99,7 +98,7 @@ def confirm_and_publish(
     tracking.start("confirming", history)
     if points := confirmation.run(deadline):
         trials = 0 if confirmation.interruption else len(history.records)
-        samples = asdict(confirmation.evaluator.samples)
+        samples = confirmation.evaluator.samples.as_dict()
         found = ConfirmedPoints(points, trials, samples)
         launches = confirmation.evaluator.settings.launches
         is_cut = confirmation.interruption is not None or found.fewest_launches < launches
