@@ -133,6 +133,7 @@ def latency(percentile: str) -> str:
 
 
 MEDIAN_LATENCY = latency("p50")
+END_TO_END_MEDIAN = f"end_to_end_{MEDIAN_LATENCY}"
 USUAL_LATENCY = latency("p95")
 """The latency of a study, a wish and a picture that name no other."""
 

@@ -1,5 +1,8 @@
 """The pipeline around a model: parts timed apart, axes of its own, and a quality that fits them."""
 
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 from conftest import IRIS, QUICK, TESTS, run_paretune, write_study
 
 from paretune.runners.execute.job import Job, Measure
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.measure.stored_samples import StoredPipeline, StoredSamples
 from paretune.runners.metric import is_quality, metric_of, part_latency, part_of, percentile_of
 from paretune.runners.runtimes.launch import EndToEnd
@@ -17,6 +21,10 @@ from paretune.runners.runtimes.launched.request.serving import same
 from paretune.runners.workload.offered_pipeline import OfferedPipeline
 from paretune.search.configure.study_file import read_study_file
 from paretune.search.record.history import History
+from paretune.search.record.objective import Objective
+from paretune.search.record.request_time import RequestTime, movers, request_text
+from paretune.search.record.trial import TrialRecord
+from paretune.search.review.frontier_table import frontier_table
 from paretune.search.study.open_study import load_history
 from paretune.search.study.parts import study_space
 from paretune.spaces import (
@@ -27,7 +35,9 @@ from paretune.spaces import (
     ThreadLimit,
     WorkloadError,
 )
+from paretune.spaces.axes import Value
 
+Make = Callable[..., TrialRecord]
 PARTS = TESTS / "parts_pipeline.py"
 SPACE: dict[str, Any] = {
     "batch_size": [1],
@@ -85,7 +95,9 @@ def test_each_part_is_timed_by_its_name(history: History) -> None:
 def test_quality_is_of_what_the_pipeline_gives_the_model(history: History) -> None:
     exact, coarse = of(history), of(history, arithmetic="coarse")
     assert of(history, decoder="fast")["accuracy"] == exact["accuracy"] > 0.9
-    assert coarse["accuracy"] < exact["accuracy"]  # steps of five centimetres say little of a flower
+    assert (
+        coarse["accuracy"] < exact["accuracy"]
+    )  # steps of five centimetres say little of a flower
 
 
 def test_a_value_that_changes_answers_is_refused(history: History) -> None:
@@ -149,9 +161,7 @@ def test_a_wrong_file_is_refused_with_the_rule(tmp_path: Path, text: str, says: 
         ("def broken(:", "cannot be read"),
     ],
 )
-def test_wrong_axes_are_told_without_running_the_file(
-    tmp_path: Path, text: str, says: str
-) -> None:
+def test_wrong_axes_are_told_without_running_the_file(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(WorkloadError, match=says):
         OfferedPipeline.of(written(tmp_path, text))
 
@@ -184,7 +194,10 @@ def test_a_study_space_has_the_pipelines_axes(tmp_path: Path) -> None:
     with AXES.restored():
         study = write_study(
             tmp_path,
-            space={**SPACE, "pipeline": {"decoder": ["slow", "fast"], "preprocess_workers": [1, 2]}},
+            space={
+                **SPACE,
+                "pipeline": {"decoder": ["slow", "fast"], "preprocess_workers": [1, 2]},
+            },
         )
         space = study_space(read_study_file(study), tmp_path, cores=2)
         assert dict(space.baseline.run.options) == {"decoder": "slow", "preprocess_workers": 1}
@@ -235,3 +248,94 @@ def test_answers_are_the_same_within_rounding() -> None:
     assert same([("a", 1.0)], [("a", 1.0001)]) and not same([("a", 1.0)], [("a", 1.1)])
     assert same({"x": np.ones(3)}, {"x": np.ones(3)}) and not same({"x": 1}, {"y": 1})
     assert not same(["a"], ["a", "b"]) and not same("a", "b") and same(None, None)
+
+
+def test_the_bottleneck_of_the_request_is_said(history: History) -> None:
+    assert history.baseline is not None
+    text = request_text(history.baseline, history)
+    assert re.match(r"of [\d.]+ ms from request to answer \(p50\), decode takes [\d.]+ ms", text)
+    assert "a faster model saves at most" in text
+    assert "the axis decoder changes decode: with fast it takes" in text
+    caption = str(frontier_table(history).caption)
+    assert f"Trial 0: {text}." in caption
+
+
+TIMES = {
+    "end_to_end_latency_p50_ms": 12.0,
+    "preprocess_latency_p50_ms": 9.0,
+    "postprocess_latency_p50_ms": 0.1,
+    "latency_p50_ms": 2.0,
+    "part_decode_latency_p50_ms": 8.0,
+    "part_resize_latency_p50_ms": 1.0,
+    "part_model_latency_p50_ms": 2.4,
+}
+
+
+def served(make: Make, number: int, decode_ms: float, **options: Value) -> TrialRecord:
+    record = make(number, {})
+    assert record.measurement
+    times = TIMES | {"part_decode_latency_p50_ms": decode_ms, "accuracy": 0.5}
+    run = replace(record.candidate.run, intra_op_threads=1, options=tuple(options.items()))
+    statistics = {name: Statistic(value) for name, value in times.items()}
+    return replace(
+        record,
+        candidate=replace(record.candidate, run=run),
+        outcome=replace(record.measurement, statistics=statistics),
+    )
+
+
+def study_of(records: Sequence[TrialRecord]) -> History:
+    return History([Objective("accuracy", "maximize")], records=records)
+
+
+def test_a_request_has_its_parts_in_order() -> None:
+    found = RequestTime.of(TIMES)
+    assert found is not None
+    assert list(found.parts_ms) == ["decode", "resize", "model", "postprocess"]
+    assert found.bottleneck == "decode" and found.share("decode") == pytest.approx(8 / 12)
+    earlier = RequestTime.of({name: each for name, each in TIMES.items() if not part_of(name)})
+    assert earlier is not None
+    assert earlier.parts_ms == {"preprocess": 9.0, "model": 2.0, "postprocess": 0.1}
+    assert RequestTime.of({"latency_p50_ms": 1.0}) is None
+
+
+def test_the_axis_that_moves_a_part_is_found_on_trials_served_alike(make_record: Make) -> None:
+    records = [
+        served(make_record, 0, 8.0, decoder="full", filter="box"),
+        served(make_record, 1, 2.0, decoder="scaled", filter="box"),
+        served(make_record, 2, 8.1, decoder="full", filter="cubic"),
+        # Not served like any other: says nothing of an axis.
+        served(make_record, 3, 0.1, decoder="none", filter="none"),
+    ]
+    (found,) = movers("decode", records[0], study_of(records))
+    assert (found.axis, found.value, found.ratio) == ("decoder", "scaled", pytest.approx(0.25))
+    assert request_text(records[0], study_of(records)) == (
+        "of 12 ms from request to answer (p50), decode takes 8 ms (67%), the model 2.4 ms (20%), "
+        "resize 1 ms (8%): a faster model saves at most 2.4 ms; the axis decoder changes decode: "
+        "with scaled it takes 0.25 × as long"
+    )
+    alone = request_text(records[0], study_of(records[:1]))
+    assert "no axis that was tried changes decode" in alone
+
+
+def test_a_point_may_have_the_fastest_value_already(make_record: Make) -> None:
+    records = [
+        served(make_record, 0, 30.0, decoder="full"),
+        served(make_record, 1, 9.0, decoder="scaled"),
+    ]
+    told = request_text(records[1], study_of(records))
+    assert "of decoder, scaled is the value with the fastest decode" in told
+
+
+def test_a_model_that_takes_longest_is_said_to(make_record: Make) -> None:
+    record = served(make_record, 0, 1.0)
+    assert "the model is the bottleneck" in request_text(record, study_of([record]))
+
+
+def test_workers_are_compared_at_the_same_threads_of_the_model(make_record: Make) -> None:
+    records = [
+        served(make_record, 0, 8.0, preprocess_workers=1),
+        served(make_record, 1, 4.2, preprocess_workers=2),
+    ]
+    (found,) = movers("decode", records[0], study_of(records))
+    assert (found.axis, found.value) == ("preprocess_workers", 2)
