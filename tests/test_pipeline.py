@@ -1,6 +1,7 @@
 """The pipeline around a model: parts timed apart, axes of its own, and a quality that fits them."""
 
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,11 +57,18 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    """All eight ways to serve one model, measured."""
+def history(searched_iris: Path, tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Five ways to serve one model, measured."""
+    folder = tmp_path_factory.mktemp("parts")
+    shutil.copytree(searched_iris.parent / "results" / "store", folder / "results" / "store")
+    upper = {"naming": "capitals"}
     with AXES.restored():
         study = write_study(
-            tmp_path_factory.mktemp("parts"),
+            folder,
+            rules=[
+                {"forbid": {**upper, "decoder": "fast"}, "reason": "once is enough"},
+                {"forbid": {**upper, "arithmetic": "coarse"}, "reason": "once is enough"},
+            ],
             workload=f"{IRIS}:ServedInParts",
             space=SPACE,
             strategy={"sampler": "exhaustive"},
@@ -101,12 +109,11 @@ def test_quality_is_of_what_the_pipeline_gives_the_model(history: History) -> No
 
 
 def test_a_value_that_changes_answers_is_refused(history: History) -> None:
-    failed = [record for record in history.failed if record.failure]
-    assert {dict(r.candidate.run.options)["naming"] for r in failed} == {"capitals"}
-    for record in failed:
-        assert record.failure and "naming capitals" in record.failure.message
-        assert "SETOSA" in record.failure.message or "VIRGINICA" in record.failure.message
-    assert len(history.measured) >= 4
+    (failed,) = history.failed
+    assert dict(failed.candidate.run.options)["naming"] == "capitals"
+    assert failed.failure and "naming capitals" in failed.failure.message
+    assert re.search("SETOSA|VERSICOLOR|VIRGINICA", failed.failure.message)
+    assert len(history.measured) == 4
 
 
 def test_old_files_have_the_models_part_only(tmp_path: Path) -> None:
