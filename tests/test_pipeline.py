@@ -21,6 +21,7 @@ from paretune.runners.runtimes.launched.refusal import RefusedError
 from paretune.runners.runtimes.launched.request.serving import same
 from paretune.runners.workload.offered_pipeline import OfferedPipeline
 from paretune.search.configure.study_file import read_study_file
+from paretune.search.propose.forecast import Forecast
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective
 from paretune.search.record.request_time import RequestTime, movers, request_text
@@ -30,9 +31,11 @@ from paretune.search.study.open_study import load_history
 from paretune.search.study.parts import study_space
 from paretune.spaces import (
     AXES,
+    AxisRecord,
     Candidate,
     ConfigError,
     RunSpec,
+    SearchSpace,
     ThreadLimit,
     WorkloadError,
 )
@@ -346,3 +349,31 @@ def test_workers_are_compared_at_the_same_threads_of_the_model(make_record: Make
     ]
     (found,) = movers("decode", records[0], study_of(records))
     assert (found.axis, found.value) == ("preprocess_workers", 2)
+
+
+def test_quality_is_forecast_from_the_pipelines_axes_too() -> None:
+    values: dict[str, list[Value]] = {
+        "student": ["reference"],
+        "pruning_ratio": [0.0],
+        "quantization": ["fp32", "int8-dynamic"],
+        "batch_size": [1, 8],
+        "execution_provider": ["CPUExecutionProvider"],
+        "intra_op_threads": [1],
+        "arithmetic": ["exact", "coarse"],
+    }
+    with AXES.restored():
+        AXES.register(AxisRecord.of_pipeline("arithmetic", ["exact", "coarse"]))
+        space = SearchSpace.from_values(values)
+        everyone = list(space.candidates())
+        known = {
+            each: {"accuracy": 0.9 if dict(each.run.options)["arithmetic"] == "exact" else 0.4}
+            for each in everyone
+            if each.run.batch_size == 1
+        }
+        forecast = Forecast(space)
+        goal = Objective("accuracy", "maximize")
+        others = [each for each in everyone if each.run.batch_size == 8]
+        expected, _ = forecast.losses(goal, known, forecast.points(others))
+    for candidate, loss in zip(others, expected, strict=True):
+        is_exact = dict(candidate.run.options)["arithmetic"] == "exact"
+        assert -loss == pytest.approx(0.9 if is_exact else 0.4, abs=0.1)
