@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
@@ -75,12 +76,23 @@ def study_confirmation(
     pool: BuildPool,
     progress: Progress,
     fleet: Fleet | None = None,
+    only: Collection[int] | None = None,
 ) -> Confirmation:
-    """Return the confirmation of a study, on the test split, with the careful settings."""
+    """Return the confirmation of a study, on the test split, with the careful settings.
+
+    Args:
+        study: The study.
+        history: Its trials.
+        evaluator: That of the search.
+        pool: Its service has the workload.
+        progress: Called for each round.
+        fleet: The hosts that measure; by default this machine does.
+        only: The trials to measure, instead of all that may be on the frontier.
+    """
     samples = split_samples(pool.service, "test", evaluator.samples.pipeline)
     careful = evaluator.on(samples, study.config.confirmation.settings(evaluator.settings))
     executor = study_executor(study, pool, careful, fleet)
-    return Confirmation(history, careful, executor, progress)
+    return Confirmation(history, careful, executor, progress, only)
 
 
 def confirm_and_publish(
