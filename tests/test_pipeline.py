@@ -309,46 +309,59 @@ def test_a_request_has_its_parts_in_order() -> None:
     assert RequestTime.of({"latency_p50_ms": 1.0}) is None
 
 
-def test_the_axis_that_moves_a_part_is_found_on_trials_served_alike(make_record: Make) -> None:
+def test_the_axis_that_changes_a_part_is_found(make_record: Make) -> None:
     records = [
         served(make_record, 0, 8.0, decoder="full", filter="box"),
         served(make_record, 1, 2.0, decoder="scaled", filter="box"),
-        served(make_record, 2, 8.1, decoder="full", filter="cubic"),
-        # Not served like any other: says nothing of an axis.
-        served(make_record, 3, 0.1, decoder="none", filter="none"),
+        served(make_record, 2, 8.3, decoder="full", filter="cubic"),
+        served(make_record, 3, 2.1, decoder="scaled", filter="cubic"),
     ]
     (found,) = movers("decode", records[0], study_of(records))
-    assert (found.axis, found.value, found.ratio) == ("decoder", "scaled", pytest.approx(0.25))
+    assert (found.axis, found.value) == ("decoder", "scaled")
+    assert found.ratio == pytest.approx(0.25, abs=0.01)
     assert request_text(records[0], study_of(records)) == (
         "of 12 ms from request to answer (p50), decode takes 8 ms (67%), the model 2.4 ms (20%), "
         "resize 1 ms (8%): a faster model saves at most 2.4 ms; the axis decoder changes decode: "
         "with scaled it takes 0.25 × as long"
     )
-    alone = request_text(records[0], study_of(records[:1]))
-    assert "no axis that was tried changes decode" in alone
-
-
-def test_a_point_may_have_the_fastest_value_already(make_record: Make) -> None:
-    records = [
-        served(make_record, 0, 30.0, decoder="full"),
-        served(make_record, 1, 9.0, decoder="scaled"),
+    # The point may have the fastest value already.
+    slow = [served(make_record, 3, 9.0, decoder="scaled", filter="cubic"), *records[:3]]
+    slow[1:] = [
+        served(make_record, 0, 80.0, decoder="full", filter="box"),
+        served(make_record, 1, 9.1, decoder="scaled", filter="box"),
+        served(make_record, 2, 83.0, decoder="full", filter="cubic"),
     ]
-    told = request_text(records[1], study_of(records))
+    told = request_text(slow[0], study_of(slow))
     assert "of decoder, scaled is the value with the fastest decode" in told
+
+
+def test_an_axis_is_not_named_by_chance(make_record: Make, rng: np.random.Generator) -> None:
+    alone = [served(make_record, 0, 8.0, decoder="full", filter="box")]
+    # Two axes that were changed together: which one it was is not known.
+    together = [*alone, served(make_record, 1, 2.0, decoder="scaled", filter="cubic")]
+    for records in (alone, together):
+        assert movers("decode", alone[0], study_of(records)) == []
+        told = request_text(alone[0], study_of(records))
+        assert "no axis is known to change decode" in told
+    named = 0
+    for _ in range(200):
+        noisy = [
+            served(
+                make_record,
+                number,
+                float(8 * np.exp(rng.normal(0, 0.1))),
+                decoder=str(rng.choice(["full", "scaled"])),
+                filter=str(rng.choice(["box", "cubic", "linear"])),
+            )
+            for number in range(10)
+        ]
+        named += bool(movers("decode", noisy[0], study_of(noisy)))
+    assert named <= 16  # a twentieth of the 200, and what chance adds to that
 
 
 def test_a_model_that_takes_longest_is_said_to(make_record: Make) -> None:
     record = served(make_record, 0, 1.0)
     assert "the model is the bottleneck" in request_text(record, study_of([record]))
-
-
-def test_workers_are_compared_at_the_same_threads_of_the_model(make_record: Make) -> None:
-    records = [
-        served(make_record, 0, 8.0, preprocess_workers=1),
-        served(make_record, 1, 4.2, preprocess_workers=2),
-    ]
-    (found,) = movers("decode", records[0], study_of(records))
-    assert (found.axis, found.value) == ("preprocess_workers", 2)
 
 
 def test_quality_is_forecast_from_the_pipelines_axes_too() -> None:

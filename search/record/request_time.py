@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from paretune.runners.metric import (
     END_TO_END_MEDIAN,
@@ -15,21 +13,16 @@ from paretune.runners.metric import (
     part_of,
     percentile_of,
 )
+from paretune.search.record.axis_effect import LEAST_EFFECT, AxisEffect, axis_effects
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import format_metric
-from paretune.spaces.axes import WORKERS, Value
 
 MODEL = "model"
 """The name of the model's part of a request."""
 
 _LEAST_SHARE = 0.05
 """Share of a request below which a part is not named. Chosen by judgement."""
-
-_LEAST_MOVE = 0.1
-"""Relative change of a part's time above which a value of an axis moves it: ten times the
-resolution of times. Chosen by judgement.
-"""
 
 
 @dataclass(frozen=True)
@@ -80,22 +73,6 @@ class RequestTime:
         return min(1.0, self.parts_ms[part] / self.total_ms)
 
 
-@dataclass(frozen=True)
-class Mover:
-    """An axis that changes the time of a part.
-
-    Attributes:
-        axis: Its name.
-        value: The other value of it with which the part is fastest.
-        ratio: The part's time with that value ÷ with the point's own: below 1 it is faster. From
-            trials that are served alike but for this axis.
-    """
-
-    axis: str
-    value: Value
-    ratio: float
-
-
 def request_text(record: TrialRecord, history: History) -> str:
     """Return where the time of a point's requests goes, and what would change it.
 
@@ -123,9 +100,9 @@ def request_text(record: TrialRecord, history: History) -> str:
         return f"{whole}: the model is the bottleneck"
     found = movers(slowest, record, history)
     if not found:
-        return f"{whole}: {saved}, and no axis that was tried changes {slowest}"
+        return f"{whole}: {saved}, and no axis is known to change {slowest}"
     best = found[0]
-    if best.ratio < 1 - _LEAST_MOVE:
+    if best.ratio < 1 - LEAST_EFFECT:
         return (
             f"{whole}: {saved}; the axis {best.axis} changes {slowest}: with {best.value} it takes "
             f"{best.ratio:.2g} × as long"
@@ -153,12 +130,8 @@ def request_lines(records: Sequence[TrialRecord], history: History) -> list[str]
     return [f"Trial {number}: {text}." for number, text in told.items()]
 
 
-def movers(part: str, record: TrialRecord, history: History) -> list[Mover]:
-    """Return the axes of a study that change the time of a part, the fastest other value first.
-
-    Pairs of trials are compared that are served alike but for one axis: with the same batch size,
-    cores and values of all other axes of this kind. Which model they run does not matter to a part
-    around it.
+def movers(part: str, record: TrialRecord, history: History) -> list[AxisEffect]:
+    """Return the axes of a study that change the time of a part, the surest first.
 
     Args:
         part: The part, such as ``decode``.
@@ -168,32 +141,7 @@ def movers(part: str, record: TrialRecord, history: History) -> list[Mover]:
     name = part_latency(part, "p50")
     if part in ("preprocess", "postprocess"):
         name = f"{part}_{latency('p50')}"
-    timed = [each for each in history.measured if each.metrics.get(name, 0.0) > 0]
-    found = []
-    for axis, at in record.candidate.run.options:
-        changes = _changes(timed, name, axis, at)
-        if changes:
-            value, ratio = min(changes.items(), key=lambda pair: pair[1])
-            if any(abs(each - 1) > _LEAST_MOVE for each in changes.values()):
-                found.append(Mover(axis, value, ratio))
-    return sorted(found, key=lambda mover: mover.ratio)
-
-
-def _changes(timed: Sequence[TrialRecord], name: str, axis: str, at: Value) -> dict[Value, float]:
-    """Return a metric's ratio to that at one value of an axis, for each other value of it."""
-    alike: dict[tuple[object, ...], dict[Value, list[float]]] = {}
-    for record in timed:
-        run, options = record.candidate.run, dict(record.candidate.run.options)
-        if axis in options:
-            value = options.pop(axis)
-            threads = run.intra_op_threads if axis == WORKERS else run.launch_threads
-            served = (run.batch_size, threads, *sorted(options.items()))
-            alike.setdefault(served, {}).setdefault(value, []).append(record.metrics[name])
-    logs: dict[Value, list[float]] = {}
-    for times in alike.values():
-        for value in times.keys() - {at} if at in times else ():
-            logs.setdefault(value, []).append(math.log(median(times[value]) / median(times[at])))
-    return {value: math.exp(median(each)) for value, each in logs.items()}
+    return axis_effects(name, record, history)
 
 
 def _is_median(name: str) -> bool:
