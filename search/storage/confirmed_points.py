@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from paretune.search.record.confirmed import Confirmed
@@ -34,7 +34,7 @@ class ConfirmedPoints:
     points: Sequence[Confirmed] = ()
     trials: int = 0
     samples: Mapping[str, Any] | None = None
-    at: float | None = None
+    at: float | None = field(default=None, compare=False)
     has_moved: bool = False
 
     @property
