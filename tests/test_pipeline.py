@@ -21,11 +21,13 @@ from paretune.runners.runtimes.launched.refusal import RefusedError
 from paretune.runners.runtimes.launched.request.serving import same
 from paretune.runners.workload.offered_pipeline import OfferedPipeline
 from paretune.search.configure.study_file import read_study_file
+from paretune.search.deliver.choice import choose
 from paretune.search.propose.forecast import Forecast
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective
 from paretune.search.record.request_time import RequestTime, movers, request_text
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Wish
 from paretune.search.review.frontier_table import frontier_table
 from paretune.search.study.open_study import load_history
 from paretune.search.study.parts import study_space
@@ -390,3 +392,16 @@ def test_quality_is_forecast_from_the_pipelines_axes_too() -> None:
     for candidate, loss in zip(others, expected, strict=True):
         is_exact = dict(candidate.run.options)["arithmetic"] == "exact"
         assert -loss == pytest.approx(0.9 if is_exact else 0.4, abs=0.1)
+
+
+def test_a_study_of_requests_picks_the_one_with_the_quickest_requests(make_record: Make) -> None:
+    both = "end_to_end_latency_p95_ms", "latency_p95_ms"
+    records = [
+        make_record(number, {"accuracy": 0.9, **dict(zip(both, times, strict=True))})
+        for number, times in enumerate([(12.0, 2.0), (6.0, 2.4)])
+    ]
+    wish = Wish(prefer="latency")
+    goals = [Objective("accuracy", "maximize"), *(Objective(name, "minimize") for name in both)]
+    for objectives, picked in ((goals[:2], 1), (goals, 0)):
+        history = History(objectives, records=records)
+        assert choose(history, wish).number == picked
