@@ -110,6 +110,9 @@ PERCENTILES = tuple(int(each.removeprefix("p")) for each in get_args(Percentile)
 PIPELINE_PERCENTILES = (50, 95, 99)
 """The percentiles of times around the model that are recorded."""
 
+_PART = re.compile(r"part_(?P<part>[^\W\d]\w*?)_latency_p(?P<percentile>50|95|99)_ms")
+"""The metrics of parts of a request, which a pipeline names."""
+
 _CALLS_BEYOND = 2
 """Calls that a launch must have beyond a percentile: with three launches there are six, so that no
 single call decides. Chosen by judgement.
@@ -130,6 +133,7 @@ def latency(percentile: str) -> str:
 
 
 MEDIAN_LATENCY = latency("p50")
+END_TO_END_MEDIAN = f"end_to_end_{MEDIAN_LATENCY}"
 USUAL_LATENCY = latency("p95")
 """The latency of a study, a wish and a picture that name no other."""
 
@@ -232,6 +236,7 @@ METRICS: dict[str, Metric] = {
                 f"{part.replace('_', '-')} p{q} ms",
                 needs="pipeline",
                 is_latency=True,
+                shown="card" if part == "end_to_end" else "",
             )
             for part, what in (
                 ("preprocess", "to pre-process"),
@@ -269,13 +274,21 @@ GOALS = tuple(metric.name for metric in METRICS.values() if metric.is_goal)
 
 @cache
 def metric_of(name: str) -> Metric:
-    """Return a metric of the table; any other name is that of a workload's quality.
+    """Return a metric of the table, or that of a part; any other name is a workload's quality.
 
     A quality is better when higher, is compared by differences, and belongs to the file.
     """
     known = METRICS.get(name)
     if known is not None:
         return known
+    if (part := _PART.fullmatch(name)) is not None:
+        return Metric(
+            name,
+            f"p{part['percentile']} of the time of a request's part {part['part']} for a batch",
+            f"{part['part']} p{part['percentile']} ms",
+            needs="pipeline",
+            is_latency=True,
+        )
     return Metric(
         name,
         "the workload's quality",
@@ -292,9 +305,20 @@ def metric_of(name: str) -> Metric:
 def percentile_of(name: str) -> int:
     """Return which percentile a metric is; 0 if it is none."""
     found = re.fullmatch(r".*latency_p(\d+)_ms", name)
-    return int(found[1]) if found and name in METRICS else 0
+    return int(found[1]) if found and not is_quality(name) else 0
+
+
+def part_latency(part: str, percentile: str) -> str:
+    """Return the metric of a percentile of the time of a request's part, such as ``decode``."""
+    return f"part_{part}_{latency(percentile)}"
+
+
+def part_of(name: str) -> str:
+    """Return which part of a request a metric is of; empty if it is of none."""
+    found = _PART.fullmatch(name)
+    return found["part"] if found else ""
 
 
 def is_quality(name: str) -> bool:
     """Tell whether a metric is a workload's quality."""
-    return name not in METRICS
+    return name not in METRICS and not part_of(name)

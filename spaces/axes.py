@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paretune.spaces.registry import Registry
@@ -10,6 +11,12 @@ Value = str | int | float
 
 REFERENCE = "reference"
 """The student name of the user's own trained model."""
+
+
+WORKERS = "preprocess_workers"
+"""The axis of a pipeline that counts its own threads: a launch has that many cores, if they are
+more than the model's threads.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class AxisRecord:
         is_optional: Whether a space need not name it; then it has its baseline's value only.
         changes_answers: Whether a model may answer differently on it, as it may on another provider
             or in other shapes. Qualities are kept without the values of axes that do not.
+        is_of_pipeline: Whether it is offered by the pipeline around a study's model. Its value
+            reaches the pipeline's functions, in every runtime.
     """
 
     name: str
@@ -41,6 +50,22 @@ class AxisRecord:
     is_share: bool = False
     is_optional: bool = False
     changes_answers: bool = True
+    is_of_pipeline: bool = False
+
+    @classmethod
+    def of_pipeline(cls, name: str, values: Sequence[Value]) -> AxisRecord:
+        """Return the record of an axis that a pipeline offers; its first value is the baseline's.
+
+        It is ordered if all values are fractions, or whole numbers of at least 1.
+        """
+        counts = [v for v in values if isinstance(v, float) or (isinstance(v, int) and v >= 1)]
+        return cls(
+            name,
+            "a choice of the pipeline around the model",
+            values[0],
+            is_ordered=len(counts) == len(values),
+            is_of_pipeline=True,
+        )
 
 
 STUDENT = AxisRecord("student", "which of the workload's models", REFERENCE, is_build=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from paretune.spaces.axes import AXES, INSTANCES, OWN_AXES, REFERENCE, Value
+from paretune.spaces.axes import AXES, INSTANCES, OWN_AXES, REFERENCE, WORKERS, Value
 from paretune.spaces.digest import digest
 from paretune.spaces.errors import SpaceError
 from paretune.spaces.graph_optimization import GraphOptimization
@@ -118,8 +118,14 @@ class RunSpec:
 
     @property
     def threads(self) -> int:
-        """Threads of all instances together, and so the processor cores of a launch."""
+        """Threads of all instances together."""
         return self.instances * self.intra_op_threads
+
+    @property
+    def launch_threads(self) -> int:
+        """The cores that a launch needs: for the model's threads, or the pipeline's workers."""
+        workers = dict(self.options).get(WORKERS, 1)
+        return max(self.threads, workers if isinstance(workers, int) else 1)
 
     @property
     def alone(self) -> "RunSpec":

@@ -71,13 +71,13 @@ class ThreadLimit:
     def __call__(self, candidate: Candidate) -> str | None:
         """Return the reason if the candidate asks for more threads than there are cores."""
         run = candidate.run
-        if run.threads <= self.cores:
+        threads = run.launch_threads
+        if threads <= self.cores:
             return None
-        each = f"{run.instances} instances × " if run.instances > 1 else ""
-        return (
-            f"{each}{run.intra_op_threads} threads on {self.cores} cores would only wait for each "
-            "other"
-        )
+        said = f"{threads} threads"
+        if threads == run.threads and run.instances > 1:
+            said = f"{run.instances} instances × {run.intra_op_threads} threads"
+        return f"{said} on {self.cores} cores would only wait for each other"
 
 
 def whole_layers(candidate: Candidate) -> str | None:

@@ -133,3 +133,9 @@ class Unseeded(Iris):
 
     def train_reference(self, model: nn.Module, data: Data) -> None:
         os.abort()
+
+
+class ServedInParts(Served):
+    """With a pipeline of named parts that offers axes."""
+
+    pipeline = "parts_pipeline.py"

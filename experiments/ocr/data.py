@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
     texts = lines(rng)
     pictures = np.stack([picture(line, rng) for line in texts])
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(_model().read_bytes())
+    (folder / "model.onnx").write_bytes(model_file().read_bytes())
     np.savez_compressed(folder / "samples.npz", x=pictures, text=np.array(texts))
     print(f"{LINES} lines in {len(FONTS)} fonts: {folder / 'samples.npz'}")
 
@@ -47,7 +47,7 @@ class CharacterErrorRate(ErrorRate):
 
 def alphabet() -> list[str]:
     """Return the text of each of the model's classes: CTC's blank, its characters, and a space."""
-    model = onnx.load(_model(), load_external_data=False)
+    model = onnx.load(model_file(), load_external_data=False)
     (characters,) = (each.value for each in model.metadata_props if each.key == "character")
     return ["", *characters.splitlines(), " "]
 
@@ -72,9 +72,8 @@ def picture(line: str, rng: np.random.Generator) -> NDArray[np.float32]:
         Array of shape (3, 48, 192), grey levels from -1 (black) to 1 (white); zeros to the right of
         the line, as rapidocr pads it.
     """
-    fonts = _package("matplotlib") / "mpl-data/fonts/ttf"
     size = int(rng.integers(24, 40))
-    font = ImageFont.truetype(fonts / f"{rng.choice(FONTS)}.ttf", size)
+    font = ImageFont.truetype(rng.choice(fonts()), size)
     left, top, right, bottom = font.getbbox(line)
     paper, ink = int(rng.integers(170, 256)), int(rng.integers(0, 90))
     image = Image.new("L", (int(right - left) + 16, int(bottom - top) + 16), paper)
@@ -89,7 +88,14 @@ def picture(line: str, rng: np.random.Generator) -> NDArray[np.float32]:
     return whole
 
 
-def _model() -> Path:
+def fonts() -> list[str]:
+    """Return the files of the fonts."""
+    folder = _package("matplotlib") / "mpl-data/fonts/ttf"
+    return [str(folder / f"{name}.ttf") for name in FONTS]
+
+
+def model_file() -> Path:
+    """Return the model's file in the wheel."""
     return _package("rapidocr") / "models" / MODEL
 
 

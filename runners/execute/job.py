@@ -55,6 +55,8 @@ class Job:
         values = asdict(self)
         if isinstance(run := getattr(self, "run", None), RunSpec):
             values["run"] = run.as_dict()
+        if isinstance(samples := getattr(self, "samples", None), StoredSamples):
+            values["samples"] = samples.as_dict()
         return {"job": type(self).__name__.lower(), "schema": self.SCHEMA, **values}
 
     @staticmethod

@@ -242,6 +242,7 @@ class Evaluator:
                 "fallback_tolerance": self.settings.fallback_tolerance,
                 **({"axes": run.answering} if run.answering else {}),
                 "samples": [samples.split, *samples.inputs, samples.targets],
+                **samples.prepared_for(run),
                 **({"options": options} if options else {}),
                 **({"card": card} if card else {}),
                 **({"libraries": libraries} if libraries else {}),
@@ -281,8 +282,8 @@ class Evaluator:
         for index, launch in enumerate(launches):
             arrays[f"launch_{index}_latency_ms"] = np.asarray(launch.latency_ms)
             if launch.end_to_end is not None:
-                for part, times in asdict(launch.end_to_end).items():
-                    arrays[f"launch_{index}_{part}"] = np.asarray(times)
+                for part, times in launch.end_to_end.by_metric.items():
+                    arrays[f"launch_{index}_{part}_ms"] = np.asarray(times)
         np.savez_compressed(path, **arrays)
         return self.store.put(path)
 

@@ -9,13 +9,13 @@ import numpy as np
 from paretune.runners.measure.statistic import RESOLUTION, Statistic
 from paretune.runners.metric import (
     ENERGY,
-    METRICS,
     PEAK_MEMORY,
     PERCENTILES,
     PIPELINE_PERCENTILES,
     THROUGHPUT,
     calls_for,
     latency,
+    metric_of,
 )
 from paretune.runners.runtimes.launch import Launch, percentile
 
@@ -45,7 +45,7 @@ def summarize(
     return {
         name: Statistic.over_launches(
             [found[name] for found in each],
-            RESOLUTION if METRICS[name].interval == "timing" else 0.0,
+            RESOLUTION if metric_of(name).interval == "timing" else 0.0,
             first,
         )
         for name in names
@@ -66,8 +66,8 @@ def _metrics(launch: Launch, batch_size: int) -> dict[str, float]:
         if value is not None:
             found[name] = float(value)
     if (whole := launch.end_to_end) is not None:
-        for part in ("preprocess", "postprocess", "end_to_end"):
-            found |= _percentiles(f"{part}_", getattr(whole, f"{part}_ms"), PIPELINE_PERCENTILES)
+        for part, times in whole.by_metric.items():
+            found |= _percentiles(f"{part}_", times, PIPELINE_PERCENTILES)
     if (load := launch.load) is not None:
         found |= {f"load_latency_p{q}_ms": float(load[f"p{q}_ms"]) for q in PERCENTILES}
         found["load_completed_per_s"] = float(load["completed_per_s"])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from paretune.runners.runtimes.runner import PipelineFiles, Samples
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.runners.workload.offered_pipeline import OfferedPipeline
 from paretune.runners.workload.onnx_files.layout import Layout
-from paretune.spaces import StoreError
+from paretune.spaces import RunSpec, StoreError
+from paretune.spaces.axes import Value
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,14 @@ class StoredPipeline:
             because it may read other files beside it.
         sha256: The digest of its bytes; empty if an earlier version did not keep it.
         requests: Digest of the requests to serve.
+        axes: The values of its axes with which the samples were made from the requests; they are
+            the first that the file offers.
     """
 
     file: str
     sha256: str
     requests: str
+    axes: tuple[tuple[str, Value], ...] = ()
 
     @classmethod
     def of(cls, file: Path, folder: Path, requests: str) -> StoredPipeline:
@@ -39,7 +44,25 @@ class StoredPipeline:
             requests: Digest of the requests.
         """
         seen = file.relative_to(folder) if file.is_relative_to(folder) else file
-        return cls(str(seen), file_digest(file), requests)
+        axes = tuple(OfferedPipeline.of(file).baseline.items())
+        return cls(str(seen), file_digest(file), requests, axes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON; axes only if there are any.
+
+        So samples of before there were axes keep the keys of their jobs.
+        """
+        values = asdict(self)
+        if not self.axes:
+            del values["axes"]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> StoredPipeline:
+        """Undo :meth:`as_dict`; also of earlier versions, which kept paths of the store's files."""
+        axes = tuple((str(name), value) for name, value in values.get("axes", ()))
+        requests = Path(values["requests"]).name
+        return cls(values["file"], values.get("sha256", ""), requests, axes)
 
     def path(self, folder: Path) -> Path:
         """Return the file; after a move of the study, look for it in the study's folder.
@@ -82,17 +105,29 @@ class StoredSamples:
     names: tuple[str, ...] = ()
     layout: Layout = field(default_factory=Layout)
 
+    def prepared_for(self, run: RunSpec) -> dict[str, list[str]]:
+        """Return the digests of what prepares the samples of a run; empty if they are the stored.
+
+        They are the pipeline's and its requests', if the run has other values of its axes.
+        """
+        around = self.pipeline
+        if around is None or not PipelineFiles(Path(), Path(), dict(around.axes)).changes(run):
+            return {}
+        return {"pipeline": [around.sha256, around.requests]}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain nested values, ready for JSON."""
+        return {**asdict(self), "pipeline": self.pipeline and self.pipeline.as_dict()}
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StoredSamples:
-        """Return the samples from plain values, as :func:`dataclasses.asdict` gives them.
+        """Return the samples from plain values, as :meth:`as_dict` gives them.
 
         Earlier versions stored paths of the store's files, whose names are the digests, and of
         samples of the test split only.
         """
         around = values["pipeline"]
-        pipeline = around and StoredPipeline(
-            around["file"], around.get("sha256", ""), Path(around["requests"]).name
-        )
+        pipeline = around and StoredPipeline.from_dict(around)
         inputs = tuple(Path(each).name for each in values["inputs"])
         return cls(
             values.get("split", "test"),
@@ -117,7 +152,7 @@ class StoredSamples:
         if self.pipeline is None:
             return Samples(inputs, layout=self.layout)
         requests = self._file(store, self.pipeline.requests)
-        around = PipelineFiles(self.pipeline.path(folder), requests)
+        around = PipelineFiles(self.pipeline.path(folder), requests, dict(self.pipeline.axes))
         return Samples(inputs, around, self.layout)
 
     def _file(self, store: ArtifactStore, name: str) -> Path:

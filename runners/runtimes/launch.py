@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from paretune.runners.runtimes.proof import LaunchProof
+
+WHOLE = ("preprocess", "postprocess", "end_to_end")
+"""What is recorded of every request, whatever parts its pipeline names."""
 
 _LEAST_CPU_SHARE = 0.9
 """CPU time ÷ wall time below which a launch was kept waiting."""
@@ -73,11 +76,27 @@ class EndToEnd:
         preprocess_ms: From requests to the model's input.
         postprocess_ms: From the model's output to answers.
         end_to_end_ms: Both, with inference in between.
+        parts_ms: The same of the parts that the pipeline names, and of the ``model`` between them,
+            by name; empty if an earlier version measured it.
     """
 
     preprocess_ms: tuple[float, ...]
     postprocess_ms: tuple[float, ...]
     end_to_end_ms: tuple[float, ...]
+    parts_ms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EndToEnd:
+        """Return the times from plain values."""
+        parts = {name: tuple(each) for name, each in values.get("parts_ms", {}).items()}
+        whole = {name: tuple(each) for name, each in values.items() if name != "parts_ms"}
+        return cls(**whole, parts_ms=parts)
+
+    @property
+    def by_metric(self) -> dict[str, tuple[float, ...]]:
+        """The times by what their metrics' names begin with: ``end_to_end``, ``part_NAME``."""
+        whole = {name: getattr(self, f"{name}_ms") for name in WHOLE}
+        return whole | {f"part_{name}": each for name, each in self.parts_ms.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +157,7 @@ class Launch:
     def from_result(cls, result: Mapping[str, Any]) -> Launch:
         """Return the launch from a child process's result."""
         parts = result["end_to_end"]
-        whole = parts and EndToEnd(**{name: tuple(times) for name, times in parts.items()})
+        whole = parts and EndToEnd.from_dict(parts)
         latency_ms = tuple(result["latency_ms"])
         said, proof = result.get("card"), result.get("proof")
         restored = {

@@ -107,7 +107,7 @@ class ProcessRunner:
         """
         if not hasattr(os, "sched_getaffinity"):
             return []
-        return best_cores(run.threads + (self.device(run) != CPU))
+        return best_cores(run.launch_threads + (self.device(run) != CPU))
 
     def describe(self, folder: Path) -> Description | Failure:
         """Return the providers that this runtime has and knows, and versions."""
@@ -173,11 +173,16 @@ class ProcessRunner:
     ) -> Prediction | Failure:
         """Run a model once over all samples; nodes on another provider are a failure.
 
+        Where a run has other values on the pipeline's axes than the baseline, the samples are made
+        from the requests by the pipeline: quality is then that of what the model gets there.
+
         It holds the device meanwhile: otherwise it would disturb timed launches, and they would
         disturb the providers' shares of time.
         """
         run = run.alone
-        job = self._job(model, run, samples, settings)
+        job = self._job(model, run, samples, settings) | {"pipeline": None}
+        if (pipeline := samples.pipeline) and pipeline.changes(run):
+            job["pipeline"] = {"file": str(pipeline.file), "requests": str(pipeline.requests)}
         timeout_s = self.timeout_s or max(_TIMEOUT_S, settings.timeout_s)
         with lease(self.device(run)) as held:
             result = self._run("predict", job, folder, "evaluate", timeout_s, held)

@@ -19,6 +19,7 @@ from paretune.runners.runtimes.serving.served import ServeSettings, ServingLaunc
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.spaces import RunSpec
+from paretune.spaces.axes import Value
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,16 @@ class PipelineFiles:
     Attributes:
         file: Python file with functions ``preprocess`` and ``postprocess``, or one of them.
         requests: Requests to serve, as :func:`save_requests` writes them.
+        axes: The values of its axes with which the samples were made from the requests, by name.
     """
 
     file: Path
     requests: Path
+    axes: Mapping[str, Value] = field(default_factory=dict)
+
+    def changes(self, run: RunSpec) -> dict[str, Value]:
+        """Return a run's values of the pipeline's axes that differ from the samples' own."""
+        return {n: v for n, v in run.options if n in self.axes and v != self.axes[n]}
 
 
 @dataclass(frozen=True)

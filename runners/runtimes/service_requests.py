@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ _CHECKED = 8
 def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Sequence[bytes]:
     """Return a split's requests, after checking that the first few yield the split's inputs.
 
+    They must do so with the first value of each axis that the pipeline offers. With any other value
+    the inputs must have the same shape and type; their numbers may differ, because quality is then
+    measured on what the pipeline makes (see ``served_batches``).
+
     Raises:
         WorkloadError: If their number is wrong, or pre-processing returns something else.
     """
@@ -37,24 +42,42 @@ def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Seque
         raise WorkloadError(f"{name} returned {len(requests)} requests for {len(data)} samples")
     if loaded.pipeline is None:
         return requests
-    try:
-        preprocess = Pipeline(loaded.pipeline).preprocess
-    except RefusedError as error:
-        raise WorkloadError(str(error)) from error
-    try:
-        made = requests[:_CHECKED] if preprocess is None else preprocess(requests[:_CHECKED])
-        made = np.asarray(made)
-    except Exception as error:
-        raise WorkloadError(f"{loaded.pipeline.name}: preprocess() failed: {error}") from error
     (want,) = first_batch(data, _CHECKED).inputs.values()
-    if made.shape != want.shape or made.dtype != want.dtype:
-        raise WorkloadError(
-            f"{loaded.pipeline.name}: preprocess() must turn requests into the {split} inputs: "
-            f"{want.dtype}{list(want.shape)}; got {made.dtype}{list(made.shape)}"
-        )
+    made = _prepared(loaded.pipeline, requests, {}, want, split)
     if not np.allclose(made, want, rtol=1e-3, atol=1e-5):
         raise WorkloadError(
             f"{loaded.pipeline.name}: preprocess() turns the requests into other values than the "
             f"{split} inputs: quality and end-to-end latency would belong to different inputs"
         )
+    for axis, values in loaded.offered.axes.items():
+        for value in values[1:]:
+            _prepared(loaded.pipeline, requests, {axis: value}, want, split)
     return requests
+
+
+def _prepared(
+    file: Path,
+    requests: NDArray[Any] | Sequence[bytes],
+    values: Mapping[str, Any],
+    want: NDArray[Any],
+    split: str,
+) -> NDArray[Any]:
+    """Return what a pipeline makes of the first requests under some values of its axes.
+
+    Raises:
+        WorkloadError: If it fails, or makes something of another shape or type than is wanted.
+    """
+    told = "".join(f" with {axis} {value}" for axis, value in values.items())
+    try:
+        pipeline = Pipeline(file, values)
+        made = np.asarray(pipeline.prepared(pipeline.as_sent(requests[:_CHECKED])))
+    except RefusedError as error:
+        raise WorkloadError(str(error)) from error
+    except Exception as error:
+        raise WorkloadError(f"{file.name}: preprocess() failed{told}: {error}") from error
+    if made.shape != want.shape or made.dtype != want.dtype:
+        raise WorkloadError(
+            f"{file.name}: preprocess() must turn requests into the {split} inputs{told}: "
+            f"{want.dtype}{list(want.shape)}; got {made.dtype}{list(made.shape)}"
+        )
+    return made

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.metric import METRICS
+from paretune.runners.metric import is_quality
 from paretune.runners.workload.data import Batch, Data, Split, first_batch
 from paretune.runners.workload.metrics.classes import Accuracy
 from paretune.runners.workload.metrics.functions import WholeMetric
 from paretune.runners.workload.metrics.judge import guarded, judge, paired, recorded_name
 from paretune.runners.workload.metrics.metric import QualityMetric
+from paretune.runners.workload.offered_pipeline import OfferedPipeline
 from paretune.runners.workload.onnx_files.answers import answers_of
 from paretune.runners.workload.onnx_weights import external_files
 from paretune.runners.workload.outputs import first_output, named_outputs
@@ -52,6 +53,7 @@ class WorkloadInfo:
         models: Names of its models, the reference first.
         quality_metric: Name of its quality metric.
         pipeline: Its pre- and post-processing file, if it has one.
+        offered: The axes and parts that this file offers.
         recipe: Its recipe for training.
         is_file: Whether the reference is an ONNX file.
         unfit: Why a scheme does not apply to it, by the scheme's name.
@@ -65,6 +67,7 @@ class WorkloadInfo:
     models: tuple[str, ...]
     quality_metric: str
     pipeline: Path | None = None
+    offered: OfferedPipeline = field(default_factory=OfferedPipeline)
     recipe: Recipe = field(default_factory=Recipe)
     is_file: bool = False
     unfit: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +106,8 @@ class LoadedWorkload:
                 own = [self.model_file, *external_files(self.model_file)]
             files += weight_files(self.models.values())
             self.pipeline = _pipeline_of(reference, path, self.workload)
+            around = self.pipeline and OfferedPipeline.of(self.pipeline)
+            self.offered = around or OfferedPipeline()
             if self.pipeline and len(self.data.test.input_names) > 1:
                 raise WorkloadError(
                     f"{reference}: a pipeline makes a single input from a request, but this model "
@@ -132,7 +137,7 @@ class LoadedWorkload:
         self.metrics = metrics_of(self.workload)
         recorded = [recorded_name(metric) for metric in self.metrics]
         for metric in recorded:
-            if not re.fullmatch(r"[A-Za-z_][\w./ -]*", metric) or metric in METRICS:
+            if not re.fullmatch(r"[A-Za-z_][\w./ -]*", metric) or not is_quality(metric):
                 raise WorkloadError(
                     f"{reference}: quality_metric must be a new name of letters, digits and "
                     f"_ - . /; got {metric!r}"
@@ -155,6 +160,7 @@ class LoadedWorkload:
             models=tuple(names),
             quality_metric=recorded[0],
             pipeline=self.pipeline,
+            offered=self.offered,
             recipe=_plain(self.workload.recipe()),
             is_file=self.model_file is not None,
         )

@@ -108,6 +108,12 @@ def main() -> None:
     help="Help a search of STUDY that runs already, on this host or another; without one, begin "
     "it. Needs `storage` on PostgreSQL.",
 )
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Measure what STUDY published again, as the machine is now, without building anything; "
+    "search on only if the frontier moved.",
+)
 def search(
     study: Path,
     trials: int | None,
@@ -124,6 +130,7 @@ def search(
     scheduler: str | None,
     devices: tuple[str, ...],
     join: bool,
+    again: bool,
     **wish: Any,
 ) -> None:
     """Run STUDY (study.yaml by default), or continue it where it stopped.
@@ -147,8 +154,15 @@ def search(
     another takes its place, and the trials of whoever dies are tried again. All need one database
     on PostgreSQL, the same study file and code, the same kind of processor, and one store.
 
+    When the service has become slower, --again measures the published points again, with the
+    baseline. It prints each value beside the published one, and what else is different: versions,
+    kernel, microcode, governor, the core's own speed. The fresh values are published; `paretune
+    status` shows the old ones. The search goes on if a point left the frontier, the order of two
+    points changed, or the wish picks another point because a value left its interval.
+
     \b
     Exit codes: 0 a confirmed frontier exists, or another process makes it (--join);
+                  with --again, it holds, or was searched on and confirmed;
                 1 there is none, or the study stopped early;
                 2 the study file or the command has mistakes;
                 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
@@ -190,6 +204,11 @@ def search(
             "--join is for machines that measure for themselves, --scheduler for a fleet that "
             "measures for one search: give one of them"
         )
+    if again and (join or onnx is not None):
+        raise click.UsageError(
+            "--again measures what a study has published, as its only process: give it without "
+            "--join and --onnx"
+        )
     named = devices or (read_study_file(study).devices if scheduler else ())
     if len(named) > 1:
         files = write_device_files(study, named)
@@ -204,6 +223,7 @@ def search(
             scheduler=scheduler,
             device=next(iter(named), None),
             join=join,
+            again=again,
             reporter=reporter,
             **wish,
         )

@@ -22,6 +22,7 @@ def status(study: Path) -> None:
 
     from paretune.search.record.words import format_metric
     from paretune.search.review.console import console, failure_table
+    from paretune.search.review.earlier_text import published_text
     from paretune.search.study import api
 
     history = api.status(study)
@@ -39,6 +40,8 @@ def status(study: Path) -> None:
         console.print(
             f"{len(history.confirmed)} points measured again, {len(history.published)} published"
         )
+        for earlier in api.published_before(study):
+            console.print(f"  {escape(published_text(earlier, history))}", soft_wrap=True)
     elif history.frontier:
         path = escape(quote(str(study)))
         console.print(f"not confirmed yet: finish the search, or run `paretune confirm {path}`")

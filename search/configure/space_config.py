@@ -13,9 +13,13 @@ from paretune.spaces import (
     REFERENCE,
     SCHEMES,
     Axis,
+    AxisRecord,
     GraphOptimization,
     Quantization,
 )
+
+AxisValue = StrictStr | StrictInt | StrictFloat
+"""A value of an axis that is not one of Paretune's own."""
 
 
 def _check_axis(name: str, values: list[Any]) -> None:
@@ -65,11 +69,17 @@ class SpaceConfig(Section):
         description="ONNX Runtime's graph optimization: basic, extended, all. Must include `all`",
     )
 
-    axes: dict[StrictStr, list[StrictStr | StrictInt | StrictFloat]] = Field(
+    axes: dict[StrictStr, list[AxisValue]] = Field(
         {},
         description="further axes, by name: list of values. `instances`: sessions side by side, "
         "timed together (docs/measurement.md); `input_shapes`: free or fixed (OpenVINO); and those "
         "that plugins or other packages register",
+    )
+
+    pipeline: dict[StrictStr, Annotated[list[AxisValue], Field(min_length=1)]] = Field(
+        {},
+        description="axes that the workload's pipeline offers (docs/end-to-end.md), by name: list "
+        "of values, the pipeline's own first value first",
     )
 
     @field_validator(*AXIS_NAMES)
@@ -87,7 +97,20 @@ class SpaceConfig(Section):
             _check_axis(name, values)
         return axes
 
+    @field_validator("pipeline")
+    @classmethod
+    def _are_of_the_pipeline(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Register them: the study file alone says what they are, wherever it is read."""
+        for name, values in axes.items():
+            if name in AXES and not AXES.get(name).is_of_pipeline:
+                raise ValueError(f"{name} is an axis already: name the pipeline's otherwise")
+            AXES.register(AxisRecord.of_pipeline(name, values))
+            _check_axis(name, values)
+        return axes
+
     def values_of(self, axis: str) -> list[Any]:
         """Return the values of an axis, whoever it is from; none if the space does not name it."""
-        own: list[Any] = self.axes.get(axis, []) if axis not in AXIS_NAMES else getattr(self, axis)
-        return own
+        if axis in AXIS_NAMES:
+            own: list[Any] = getattr(self, axis)
+            return own
+        return self.axes.get(axis, self.pipeline.get(axis, []))

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from paretune.runners.metric import GOALS, METRICS
+from paretune.runners.metric import GOALS, metric_of
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.workload.loaded import WorkloadInfo
 from paretune.runners.workload.user_code import load_plugins, split_reference
@@ -166,7 +166,11 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                     offer(name, info.models, f"the models of the workload {info.name} are"),
                 )
             )
-    known = [*GOALS, info.quality_metric]
+    offered = space.get("pipeline") if isinstance(space, dict) else None
+    for name, written in offered.items() if isinstance(offered, dict) else ():
+        if isinstance(written, list) and written and (wrong := info.offered.mistake(name, written)):
+            mistakes.append(Mistake(("space", "pipeline", name), *wrong))
+    known = [*GOALS, info.quality_metric, *(info.offered.metrics if info.pipeline else ())]
     for section in ("objectives", "constraints"):
         entries = values.get(section)
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
@@ -186,8 +190,8 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                     "leave out `direction`"
                 )
                 mistakes.append(Mistake((section, index, "direction"), problem, fix))
-            elif isinstance(metric, str) and metric in METRICS:
-                need = METRICS[metric].needs
+            elif isinstance(metric, str):
+                need = metric_of(metric).needs
                 if need == "pipeline" and info.pipeline is None:
                     problem = f"{metric} needs a pipeline, and {info.name} has none"
                     fix = "give the workload a `pipeline` and `requests()`"

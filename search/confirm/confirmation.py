@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from uuid import uuid4
@@ -68,8 +68,10 @@ class Confirmation:
         evaluator: Summarizes launches on the test split, with the careful settings.
         executor: Does the jobs on that split, with those settings.
         progress: Called for each round.
+        only: The trials to measure, instead of all plausible ones.
 
     Attributes:
+        left_out: How many trials there was no time for.
         interruption: What ended it early (Ctrl-C, SIGTERM); the result is then what was confirmed
             so far.
     """
@@ -80,8 +82,10 @@ class Confirmation:
         evaluator: Evaluator,
         executor: Executor,
         progress: Progress = lambda *_: None,
+        only: Collection[int] | None = None,
     ) -> None:
-        self.history, self.progress = history, progress
+        self.history, self.progress, self.only = history, progress, only
+        self.left_out = 0
         self.evaluator, self.executor = evaluator, executor
         self.interruption: KeyboardInterrupt | None = None
         self._campaign = Campaign(evaluator.runners, evaluator.settings, [])
@@ -113,6 +117,7 @@ class Confirmation:
             most = max(1, int((deadline - time.monotonic()) / self._seconds_a_point()))
             if most < len(wanted):
                 _LOG.warning("there is time to confirm %s of %s points", most, len(wanted))
+                self.left_out = len(wanted) - most
             wanted = wanted[:most]
         points: list[Point] = []
         try:
@@ -134,7 +139,10 @@ class Confirmation:
     def _wanted(self) -> list[TrialRecord]:
         """Return the trials to measure, first the baseline."""
         history, base = self.history, self.history.baseline
-        points = [each for each in plausible(history) if history.is_of_interest(each)]
+        if self.only is not None:
+            points = [each for each in history.measured if each.number in self.only]
+        else:
+            points = [each for each in plausible(history) if history.is_of_interest(each)]
         return points if base is None else [base, *(each for each in points if each is not base)]
 
     def _seconds_a_point(self) -> float:

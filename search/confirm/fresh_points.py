@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.environment import fingerprint
+from paretune.runners.environment import fingerprint, is_same_machine
 from paretune.runners.measure.campaign import Entry
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.spread import Spread, drift, spreads
@@ -215,7 +215,7 @@ def _values(point: Point, launches: Sequence[Launch]) -> dict[str, list[float]]:
 def _before(record: TrialRecord, name: str, machine: Mapping[str, str]) -> tuple[float, int]:
     """Return the search's value and its number of launches; a value of 0 means none."""
     old = record.measurement
-    is_here = old is not None and machine.items() <= old.environment.items()
+    is_here = old is not None and is_same_machine(machine, old.environment)
     if old is None or not is_here or name not in old.statistics:
         return 0.0, 1  # values from another machine say nothing about this one
     return old.statistics[name].value, old.launches

@@ -10,6 +10,7 @@ from paretune.search.deliver.choice import baseline, points
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.gains import latency_metric
 from paretune.search.record.history import History
+from paretune.search.record.request_time import request_text
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import metric_table, shown_metrics
 from paretune.search.review.shortfall import shortfalls
@@ -61,6 +62,7 @@ def write_card(
         "timed.",
         "",
         *_measured_again(metrics, rechecks or {}),
+        *([f"Requests: {text}.", ""] if (text := request_text(record, history)) else []),
         "## How it was made",
         "",
         f"- student: {build.student}; pruning: {pruned}; quantization: {build.scheme}",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from paretune.runners.metric import calls_for, is_quality, percentile_of
+from paretune.runners.metric import calls_for, is_quality, metric_of, percentile_of
 from paretune.search.deliver.ranking import Ranking
 from paretune.search.deliver.reference_speed import ReferenceSpeed
 from paretune.search.record.history import History
@@ -90,7 +90,7 @@ def rank(history: History, wish: Wish) -> list[TrialRecord]:
         StudyError: If none fits, with the nearest one and what to relax.
     """
     fitting = _fitting(history, wish)
-    return Ranking(fitting, history, wish.preference, wish.latency_metric).order()
+    return Ranking(fitting, history, wish.preference, compared_latency(history, wish)).order()
 
 
 def equals(fitting: Sequence[TrialRecord], history: History, wish: Wish) -> list[TrialRecord]:
@@ -98,7 +98,18 @@ def equals(fitting: Sequence[TrialRecord], history: History, wish: Wish) -> list
 
     One of them is picked.
     """
-    return Ranking(fitting, history, wish.preference, wish.latency_metric).equals()
+    return Ranking(fitting, history, wish.preference, compared_latency(history, wish)).equals()
+
+
+def compared_latency(history: History, wish: Wish) -> str:
+    """Return the latency by which one point is faster than another: the wish's, of the model.
+
+    Where a study seeks the time of whole requests and not that of the model, it is the former.
+    """
+    sought = [goal.metric for goal in history.objectives if metric_of(goal.metric).is_latency]
+    if sought and all(metric_of(name).needs == "pipeline" for name in sought):
+        return sought[0]
+    return wish.latency_metric
 
 
 def _fitting(history: History, wish: Wish) -> list[TrialRecord]:

@@ -9,10 +9,11 @@ from typing import Any
 from paretune.runners.metric import USUAL_LATENCY, metric_of
 from paretune.search.deliver.choice import points
 from paretune.search.record.history import History
+from paretune.search.record.request_time import request_lines
 from paretune.search.record.search_time import busy_seconds
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import close_calls_text, format_metric, shown_metrics
-from paretune.search.review.frontier_rows import frontier_texts
+from paretune.search.review.frontier_rows import frontier_rows, frontier_texts
 from paretune.search.review.shortfall import shortfalls
 
 _TEMPLATE = Path(__file__).with_name("html_report.html")
@@ -98,7 +99,8 @@ def _summary(history: History) -> str:
         text += (
             f"{len(history.frontier)} points are on the search's own frontier; none is confirmed."
         )
-    return text
+    lines = request_lines([row.record for row in frontier_rows(history)], history)
+    return " ".join([text, *lines])
 
 
 def _stage_seconds(history: History) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paretune.runners.metric import metric_of
-from paretune.search.deliver.choice import baseline
+from paretune.search.deliver.choice import baseline, compared_latency
 from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.gains import gains
@@ -23,8 +23,8 @@ def reason_text(
     by_quality = wish.preference == "accuracy"
     if wish.prefer is None and not by_quality:
         lines.append(
-            f"only {quality} is limited, so the lowest {wish.latency_metric} wins (--prefer "
-            f"accuracy picks the best {quality})"
+            f"only {quality} is limited, so the lowest {compared_latency(history, wish)} wins "
+            f"(--prefer accuracy picks the best {quality})"
         )
     if len(equals) > 1:
         what = quality if by_quality else wish.preference

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.propose.surrogate import Surrogate, encode
+from paretune.search.propose.surrogate import Surrogate, encode, features_of
 from paretune.search.record.objective import Constraint, Objective
-from paretune.spaces import Axis, Candidate, SearchSpace
+from paretune.spaces import AXES, Axis, Candidate, SearchSpace
 from paretune.spaces.axis import BUILD_AXES
 
 Array = NDArray[np.float64]
@@ -32,7 +32,8 @@ class Forecast:
     """One Gaussian process per metric, and one for whether a candidate works.
 
     Metrics of the file (quality, size) are learned from the build axes alone, one point per build,
-    because how an artifact is run does not change them.
+    because how an artifact is run does not change them. The axes of a pipeline change the model's
+    inputs, so quality is learned from these, too.
 
     Args:
         space: The search space.
@@ -48,7 +49,11 @@ class Forecast:
     ) -> None:
         self.space = space
         self.sizes = sizes
-        self._build_axes = [axis for axis in space.axes if axis.name in BUILD_AXES]
+        self._file_axes = [
+            axis
+            for axis in space.axes
+            if axis.name in BUILD_AXES or AXES.get(axis.name).is_of_pipeline
+        ]
         self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
 
     def points(self, candidates: Sequence[Candidate]) -> Array:
@@ -61,18 +66,27 @@ class Forecast:
         axes: Sequence[Axis] = self.space.axes
         learned = {c: goal.loss(m[name]) for c, m in data.items()}
         if goal.is_of_file:
-            axes = self._build_axes
-            of_build: defaultdict[object, list[Candidate]] = defaultdict(list)
+            axes = self._file_axes
+            alike: defaultdict[object, list[Candidate]] = defaultdict(list)
             for candidate in data:
-                of_build[candidate.build].append(candidate)
+                alike[tuple(candidate.params[axis.name] for axis in axes)].append(candidate)
             learned = {
-                same[0]: float(np.mean([learned[c] for c in same])) for same in of_build.values()
+                same[0]: float(np.mean([learned[c] for c in same])) for same in alike.values()
             }
-        # The build axes come first, and so do their features.
         known = encode(list(learned), axes, self.sizes)
         surrogate = self._surrogates[name]
         surrogate.fit(known, np.array(list(learned.values())))
-        return surrogate.predict(points[:, : known.shape[1]])
+        return surrogate.predict(points[:, self._columns(axes)])
+
+    def _columns(self, axes: Sequence[Axis]) -> list[int]:
+        """Return the places of some axes' features among those of all; one, if they have none."""
+        found: list[int] = []
+        end = 0
+        for axis in self.space.axes:
+            begin = end
+            end += len(features_of([self.space.baseline], axis, self.sizes))
+            found += range(begin, end) if axis in axes else ()
+        return found or [0]
 
     def chance_to_work(
         self, tried: Mapping[Candidate, Mapping[str, float] | None], points: Array

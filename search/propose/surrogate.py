@@ -54,22 +54,29 @@ def encode(
         axes: The axes to encode, in order.
         sizes: A value that grows with a student's size, by student; another feature, if given.
     """
-    columns: list[Array] = []
-    for axis in axes:
-        values = [candidate.params[axis.name] for candidate in candidates]
-        apart = 1.0
-        if axis.name == "student" and sizes and all(name in sizes for name in axis.values):
-            ends = [float(np.log(end(sizes.values()))) for end in (min, max)]
-            spread = max(ends[1] - ends[0], 1e-9)
-            columns.append(np.array([(np.log(sizes[str(v)]) - ends[0]) / spread for v in values]))
-            apart = _BESIDE_SIZE
-        if axis.is_ordered and axis.values != (0.0,):
-            ends = [_position(axis.values[0]), _position(axis.values[-1])]
-            spread = max(ends[1] - ends[0], 1e-9)
-            columns.append(np.array([(_position(v) - ends[0]) / spread for v in values]))
-        elif not axis.is_ordered and len(axis.values) > 1:
-            columns += [np.array([apart * (v == name) for v in values]) for name in axis.values]
+    columns = [each for axis in axes for each in features_of(candidates, axis, sizes)]
     return np.column_stack(columns) if columns else np.zeros((len(candidates), 1))
+
+
+def features_of(
+    candidates: Sequence[Candidate], axis: Axis, sizes: Mapping[str, float] | None = None
+) -> list[Array]:
+    """Return the features of one axis, each of shape (candidates,); see :func:`encode`."""
+    columns: list[Array] = []
+    values = [candidate.params[axis.name] for candidate in candidates]
+    apart = 1.0
+    if axis.name == "student" and sizes and all(name in sizes for name in axis.values):
+        ends = [float(np.log(end(sizes.values()))) for end in (min, max)]
+        spread = max(ends[1] - ends[0], 1e-9)
+        columns.append(np.array([(np.log(sizes[str(v)]) - ends[0]) / spread for v in values]))
+        apart = _BESIDE_SIZE
+    if axis.is_ordered and axis.values != (0.0,):
+        ends = [_position(axis.values[0]), _position(axis.values[-1])]
+        spread = max(ends[1] - ends[0], 1e-9)
+        columns.append(np.array([(_position(v) - ends[0]) / spread for v in values]))
+    elif not axis.is_ordered and len(axis.values) > 1:
+        columns += [np.array([apart * (v == name) for v in values]) for name in axis.values]
+    return columns
 
 
 def _position(value: str | float) -> float:

@@ -11,6 +11,7 @@ from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import metric_of
 from paretune.search.record.gains import SHOWN_GAINS
 from paretune.search.record.history import History
+from paretune.search.record.request_time import request_lines
 from paretune.search.record.words import close_calls_text, gain_texts
 from paretune.search.review.console import WIDE, console
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
@@ -83,6 +84,7 @@ def _caption(history: History, rows: Sequence[FrontierRow], alike: dict[str, str
             "A row cannot be told apart from its ties." if any(row.ties for row in rows) else "",
             close_calls_text(history),
         ]
+    lines += request_lines([row.record for row in rows], history)
     if alike:
         shared = ", ".join(f"{name} {value}" for name, value in alike.items())
         lines.insert(0, f"All rows: {shared}.")

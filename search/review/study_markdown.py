@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paretune.search.record.history import History
+from paretune.search.record.request_time import request_lines
 from paretune.search.record.words import close_calls_text, goals_text, values_text
 from paretune.search.review.frontier_rows import frontier_texts
 from paretune.spaces import digest
@@ -48,6 +49,8 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
     lines += ["## Published frontier" if history.published else "## Search frontier", ""]
     lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     lines += [f"| {' | '.join(cells)} |" for cells in rows[:_FRONTIER_ROWS]]
+    if requests := request_lines(history.frontier, history):
+        lines += ["", *(f"- {text}" for text in requests)]
     return "\n".join(lines)
 
 

@@ -118,12 +118,16 @@ class StudyStorage(RunningTrials):
         return found
 
     def confirm(self, found: ConfirmedPoints) -> None:
-        """Store a confirmation in place of the last one."""
-        found.write(self._set_study)
+        """Store a confirmation in place of the last one, which stays to be seen."""
+        found.write(self._set_study, self._attributes())
 
     def confirmed(self) -> ConfirmedPoints:
         """Return the last confirmation; without points if there was none."""
         return ConfirmedPoints.read(self._attributes())
+
+    def published_before(self) -> list[ConfirmedPoints]:
+        """Return the confirmations before the last one, in order."""
+        return ConfirmedPoints.read_earlier(self._attributes())
 
     def confirmed_on(self) -> dict[str, Any] | None:
         """Return the inputs of the confirmed points, if the study was confirmed."""

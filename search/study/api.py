@@ -25,6 +25,8 @@ from paretune.search.review.console import ConsoleReporter
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.search_result import SearchResult
+from paretune.search.storage.confirmed_points import ConfirmedPoints
+from paretune.search.study.again.remeasuring import search_again
 from paretune.search.study.confirming import confirm_study
 from paretune.search.study.doctor import Check, examine
 from paretune.search.study.executing import fleet_of
@@ -49,6 +51,7 @@ def run(
     scheduler: str | None = None,
     device: str | None = None,
     join: bool = False,
+    again: bool = False,
     reporter: Reporter | None = None,
 ) -> SearchResult:
     """Run a study, or continue it, until its budget is spent.
@@ -70,10 +73,11 @@ def run(
         device: The fleet's device to measure on, if it has several.
         join: Help a search of this study that runs already, on this host or another; without one,
             begin it. Needs a ``storage`` on PostgreSQL.
+        again: Measure the published frontier again, and search only if it moved.
         reporter: Told about progress; by default it is printed.
 
     Raises:
-        ParetuneError: See :func:`run_study`.
+        ParetuneError: See :func:`run_study` and :func:`search_again`.
     """
     told = {
         "max_latency_ms": max_latency_ms,
@@ -85,6 +89,8 @@ def run(
     wish = {name: value for name, value in told.items() if value is not None}
     with fleet_of(Path(study), scheduler, device) as fleet:
         told_to = reporter or ConsoleReporter()
+        if again:
+            return search_again(Path(study), told_to, trials, hours, wish, fleet)
         return run_study(Path(study), told_to, trials, hours, wish, fleet, joins=join)
 
 
@@ -156,6 +162,13 @@ def confirm(
 def status(study: str | Path) -> History:
     """Return the history of a study: its trials, failures and frontier."""
     return load_history(Path(study))
+
+
+def published_before(study: str | Path) -> list[ConfirmedPoints]:
+    """Return what a study published before what it publishes now, in order of time."""
+    opened = OpenStudy(Path(study))
+    _ = opened.definition  # of a study that was not started there is nothing to read
+    return opened.storage.published_before()
 
 
 def frontier(study: str | Path, *, searched: bool = False) -> list[FrontierRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict
+from collections.abc import Collection
 from pathlib import Path
 
 from paretune.runners.execute.build_pool import BuildPool
@@ -76,12 +76,23 @@ def study_confirmation(
     pool: BuildPool,
     progress: Progress,
     fleet: Fleet | None = None,
+    only: Collection[int] | None = None,
 ) -> Confirmation:
-    """Return the confirmation of a study, on the test split, with the careful settings."""
+    """Return the confirmation of a study, on the test split, with the careful settings.
+
+    Args:
+        study: The study.
+        history: Its trials.
+        evaluator: That of the search.
+        pool: Its service has the workload.
+        progress: Called for each round.
+        fleet: The hosts that measure; by default this machine does.
+        only: The trials to measure, instead of all that may be on the frontier.
+    """
     samples = split_samples(pool.service, "test", evaluator.samples.pipeline)
     careful = evaluator.on(samples, study.config.confirmation.settings(evaluator.settings))
     executor = study_executor(study, pool, careful, fleet)
-    return Confirmation(history, careful, executor, progress)
+    return Confirmation(history, careful, executor, progress, only)
 
 
 def confirm_and_publish(
@@ -99,7 +110,7 @@ def confirm_and_publish(
     tracking.start("confirming", history)
     if points := confirmation.run(deadline):
         trials = 0 if confirmation.interruption else len(history.records)
-        samples = asdict(confirmation.evaluator.samples)
+        samples = confirmation.evaluator.samples.as_dict()
         found = ConfirmedPoints(points, trials, samples)
         launches = confirmation.evaluator.settings.launches
         is_cut = confirmation.interruption is not None or found.fewest_launches < launches

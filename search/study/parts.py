@@ -72,7 +72,7 @@ def study_space(
         else:
             rules.append(Forbid(rule.forbid or {}, rule.reason or ""))
     values: dict[str, Any] = config.space.model_dump(mode="json")
-    values |= values.pop("axes")
+    values |= values.pop("axes") | values.pop("pipeline")
     space = SearchSpace.from_values(values, rules)
     if next(islice(space.candidates(), 1, None), None) is None:
         raise StudyError(

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from . import counters, samples, timing
-from .backend import Job, Model, PipelineJob, describe, load, prepare
+from .backend import Job, Model, describe, load, prepare
 from .card import card_counters
 from .load.side_by_side import SideBySide, load_all, proof_of
-from .pipeline import Pipeline, load_requests
 from .refusal import RefusedError, refuse
+from .request.serving import check_answers, end_to_end, served_batches
 
 _PROOF_CALLS = 5
 """Calls with the runtime's profile on, as proof of the provider, after a cold one. Chosen by
@@ -95,7 +95,7 @@ def _time(job: Job) -> dict[str, Any]:
         "has_fixed_batch": model.has_fixed_batch,
     }
     if pipeline := job["pipeline"]:
-        result["end_to_end"] = _end_to_end(pipeline, job, model)
+        result["end_to_end"] = _guarded(end_to_end, pipeline, job, model)
     if load_offered := job["load"]:
         from .load.offered_load import offer_load
 
@@ -129,43 +129,28 @@ def _device_latency_ms(job: Job, model: Model, feed: Any) -> float | None:
     return float(times[len(times) // 2])
 
 
-def _end_to_end(files: PipelineJob, job: Job, model: Model) -> dict[str, list[float]]:
-    """Time pre-processing, post-processing, and both with inference, for half as long."""
-    pipeline = Pipeline(Path(files["file"]))
-    requests = load_requests(Path(files["requests"]))
-    turns = [
-        [requests[row] for row in rows] if isinstance(requests, list) else requests[rows]
-        for rows in samples.batches(len(requests), job["batch_size"])
-    ]
-
-    def feed(batch: Any) -> Any:
-        return model.feed([batch])
-
-    def once(turn: int) -> tuple[float, float, float]:
-        return pipeline.call(model, feed, turns[turn % len(turns)])
-
-    _guarded(once, 0)
-    timing.warm_up(lambda turn: once(turn)[2], job["warmup_seconds"])
-    shorter = {**job, "min_seconds": job["min_seconds"] / 2}
-    parts = list(zip(*timing.steady(once, shorter), strict=True))
-    names = ("preprocess_ms", "postprocess_ms", "end_to_end_ms")
-    return {name: list(values) for name, values in zip(names, parts, strict=True)}
-
-
 def _predict(job: Job) -> dict[str, Any]:
     """Run every sample once, keep the outputs, and report which provider ran which node.
 
-    Of the outputs, only those of a batch are in memory: see :class:`_OutputFiles`.
+    A job with a pipeline has the samples made from requests by it. Of the outputs, only those of a
+    batch are in memory: see :class:`_OutputFiles`.
     """
     model = load(job)
     nodes = _profiled(job, model, _PROOF_CALLS)
+    pipeline = job["pipeline"]
+    batches = samples.every_batch(job, model)
+    if pipeline:
+        batches = served_batches(pipeline, job, model)
     if job["output_axes"] is None:
-        for feed, _ in samples.every_batch(job, model):
+        for feed, _ in batches:
             _guarded(model, feed)
         return {"nodes": nodes}
     with _OutputFiles(Path(job["folder"]) / "outputs", job, model) as files:
-        for feed, count in samples.every_batch(job, model):
-            files.append(_guarded(model, feed), count)
+        for place, (feed, count) in enumerate(batches):
+            outputs = _guarded(model, feed)
+            if pipeline and place == 0:
+                check_answers(pipeline, job, outputs[0])
+            files.append(outputs, count)
     return {"nodes": nodes}
 
 

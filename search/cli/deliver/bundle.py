@@ -160,6 +160,7 @@ def _pick(
     from paretune.search.deliver.pick_text import gains_text, reason_text, recheck_text
     from paretune.search.deliver.target import TARGETS
     from paretune.search.record.objective import Constraint
+    from paretune.search.record.request_time import request_text
     from paretune.search.record.words import format_metric, shown_metrics
     from paretune.search.review.shortfall import shortfalls
     from paretune.search.study import api
@@ -183,6 +184,8 @@ def _pick(
     for text in reason_text(record, picked.equals, picked.history, asked):
         click.echo(f"  {text}")
     for text in shortfalls(record, picked.history):
+        click.echo(f"  {text}")
+    if text := request_text(record, picked.history):
         click.echo(f"  {text}")
     for text in recheck_text(picked.rechecks, picked.history, asked):
         click.echo(text)
