@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -36,7 +37,8 @@ def export_bundle(
         target: The target.
         out: The folder to write to.
         settings: What the export is for.
-        name: The model's name at the target; the study's name by default.
+        name: The model's name at the target; by default the study's name, with a dash for letters
+            that a URL would change.
 
     Raises:
         StudyError: If the target cannot use the point or lacks a figure that it needs, or if the
@@ -49,7 +51,7 @@ def export_bundle(
             f"and {'no rate' if rate is None else f'a rate of {rate:g}'}: give --rate as well"
         )
     point = ServicePoint.of_bundle(bundle, settings)
-    settings = replace(settings, name=name or str(point.manifest.get("study", bundle.name)))
+    settings = replace(settings, name=name or _plain(point.manifest.get("study", bundle.name)))
     point = replace(point, settings=settings)
     notices = [] if point.plan else [f"figures: {point.origin}"]
     if point.plan and settings.max_latency_ms is not None:
@@ -62,3 +64,7 @@ def export_bundle(
         )
     main = target.export(bundle, out, settings)
     return Export(main, tuple(notices), target.hint.format(out=quote(str(out))))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-") or "model"

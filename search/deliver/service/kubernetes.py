@@ -81,12 +81,12 @@ def container(point: ServicePoint, ready_path: str, port: int) -> dict[str, Any]
     resources = {"cpu": str(point.cores), "memory": f"{memory}Mi"}
     if point.provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
         resources["nvidia.com/gpu"] = "1"
-    probe = {"httpGet": {"path": ready_path, "port": port}}
+    asked = {"path": ready_path, "port": port}
     start_s = max(_SHORTEST_START_S, math.ceil(_START_FACTOR * point.start_ms / 1e3))
     return {
         "resources": {"requests": dict(resources), "limits": dict(resources)},
-        "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": start_s},
-        "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},
+        "startupProbe": {"httpGet": dict(asked), "periodSeconds": 1, "failureThreshold": start_s},
+        "readinessProbe": {"httpGet": asked, "periodSeconds": 5, "failureThreshold": 2},
     }
 
 

@@ -20,8 +20,13 @@ _SESSIONS = {"onnxruntime": "onnxruntime_session.py", "openvino": "openvino_sess
 _NUMPY = {"float": "float32", "double": "float64", "string": "object"}
 """Numpy's names of ONNX's element types where they differ."""
 
-_DEFAULT_BUDGET_MS = 60000
-"""BentoML's own default of a latency budget, in milliseconds."""
+_NEVER_MS = 60000
+"""Milliseconds after which requests are refused where no budget is known: BentoML's default."""
+
+_HOPELESS = 10
+"""Refused is a request that is expected to take this many times the budget: one that would only be
+late is still answered. Chosen by judgement.
+"""
 
 
 def write_service(
@@ -94,7 +99,7 @@ def figures(point: ServicePoint, model: str) -> str:
         f"MAX_BATCH = {point.max_batch}  # most requests in one call",
         f"# Seconds: {wait}.",
         f"QUEUE_DELAY_S = {point.queue_delay_ms / 1e3:.6g}",
-        f"BUDGET_MS = {_budget_ms(point)}",
+        f"REFUSE_AFTER_MS = {_refuse_after_ms(point)}",
         "",
         "# How the model takes samples: type and batch axis of inputs, batch axis of outputs.",
         f"HAS_BATCH_AXIS = {point.has_batch_axis}",
@@ -126,5 +131,6 @@ def _inputs(point: ServicePoint) -> dict[str, tuple[str, int | None]]:
     return found
 
 
-def _budget_ms(point: ServicePoint) -> int:
-    return _DEFAULT_BUDGET_MS if point.budget_ms is None else max(1, math.ceil(point.budget_ms))
+def _refuse_after_ms(point: ServicePoint) -> int:
+    budget = point.budget_ms
+    return _NEVER_MS if budget is None else max(1, math.ceil(_HOPELESS * budget))

@@ -69,7 +69,7 @@ def write_mlflow(bundle: Path, out: Path, settings: ExportSettings) -> Path:
             samples,
             requirements=pinned(point),
         )
-        says = _provider_words(point, loaded_providers(path))
+        says = provider_words(point, loaded_providers(path))
         shutil.rmtree(out / MODEL_FOLDER, ignore_errors=True)
         path.rename(out / MODEL_FOLDER)
     workers = f" --workers {point.instances}" if point.instances > 1 else ""
@@ -79,7 +79,7 @@ def write_mlflow(bundle: Path, out: Path, settings: ExportSettings) -> Path:
     return out / MODEL_FOLDER / "MLmodel"
 
 
-def _provider_words(point: ServicePoint, found: list[str]) -> list[str]:
+def provider_words(point: ServicePoint, found: list[str]) -> list[str]:
     """Say where MLflow runs the model.
 
     Raises:

@@ -21,8 +21,10 @@ MLSERVER = TargetRecord(
     settings=("rate_per_s", "hit_rate", "max_latency_ms"),
 )
 
-REQUIREMENTS = ["mlserver==1.7.1"]
-"""The release that the exported files are tested with."""
+REQUIREMENTS = ["mlserver==1.7.1", "uvloop<0.22"]
+"""The release that the exported files are tested with. Its workers do not start beside a newer
+uvloop (SeldonIO/MLServer#2286).
+"""
 
 CACHED_ANSWERS = 10_000
 """Answers that the cache holds; MLServer drops the oldest. Chosen by judgement."""

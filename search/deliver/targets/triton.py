@@ -73,7 +73,7 @@ def warm_up_samples(point: ServicePoint) -> list[tuple[WarmUp, np.ndarray]]:
     files = [f for f in input_files(point.bundle, len(model["inputs"])) if f.is_file()]
     if not files:
         return []
-    joins = has_batches(point.manifest)
+    joins = has_batches(point)
     rows = 1 if joins else (point.fixed_batch or 1)
     arrays = [np.load(file)[:rows] for file in files]
     if any(len(array) < rows or array.dtype.hasobject for array in arrays):
@@ -92,7 +92,7 @@ def _warm_up(
 
 def _says(point: ServicePoint) -> list[str]:
     says = [
-        f"Each instance has {point.threads} threads of its own. For several models on the same "
+        f"Each instance has its own threads ({point.threads}). For several models on the same "
         "cores, `--backend-config=onnxruntime,enable-global-threadpool=1` shares one pool instead: "
         "that was not measured.",
     ]

@@ -39,10 +39,12 @@ class WarmUp:
     file: str
 
 
-def has_batches(manifest: Mapping[str, Any]) -> bool:
-    """Return whether Triton can join requests: every tensor has a free first axis."""
-    model = manifest["model"]
-    return all(_has_free_batch(each) for each in [*model["inputs"], *model["outputs"]])
+def has_batches(point: ServicePoint) -> bool:
+    """Return whether Triton can join requests: the first axis of every tensor is the sample."""
+    model, layout = point.manifest["model"], point.layout
+    axes = [*layout.inputs.values(), *layout.outputs.values()]
+    tensors = [*model["inputs"], *model["outputs"]]
+    return not any(axis != 0 for axis in axes) and all(map(_has_free_batch, tensors))
 
 
 def config_pbtxt(point: ServicePoint, warm_up: Sequence[WarmUp] = ()) -> str:
@@ -66,7 +68,7 @@ def config_pbtxt(point: ServicePoint, warm_up: Sequence[WarmUp] = ()) -> str:
             f"but this point runs on {run['runtime']}: pick another with `--runner onnxruntime`"
         )
     inputs, outputs = manifest["model"]["inputs"], manifest["model"]["outputs"]
-    batches = has_batches(manifest)
+    batches = has_batches(point)
     size = point.max_batch if batches else 0
     lines = [
         f"name: {_quoted(point.name)}",
