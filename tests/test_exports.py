@@ -18,6 +18,7 @@ from served_bundles import write_bundle, write_plan
 from paretune.search.deliver.export import export_bundle
 from paretune.search.deliver.service.notes import cache_words
 from paretune.search.deliver.service.point import ServicePoint
+from paretune.search.deliver.service.requirements import pinned
 from paretune.search.deliver.target import TARGETS, ExportSettings, TargetRecord
 from paretune.search.deliver.targets.mlflow_model import provider_words
 from paretune.spaces import StudyError
@@ -139,6 +140,25 @@ def test_python_services_have_the_figures_of_the_plan(
         assert f"{package}=={manifest['environment'][package]}" in requirements
     for file in out.glob("*.py"):
         compile(file.read_text("utf-8"), str(file), "exec")
+
+
+def test_another_build_of_the_runtime_is_pinned_to_the_measured_version(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", execution_provider="CUDAExecutionProvider")
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["environment"] |= {"onnxruntime": "1.31.1", "openvino": "2026.4.1-22085-abc"}
+    path.write_text(json.dumps(manifest), "utf-8")
+
+    def found() -> list[str]:
+        return pinned(ServicePoint.of_bundle(bundle, ExportSettings("toy")), "server==1")
+
+    assert found()[:2] == ["server==1", "onnxruntime-gpu[cuda,cudnn]==1.31.1"]
+    manifest["run"] |= {"runtime": "openvino", "execution_provider": "CPU"}
+    path.write_text(json.dumps(manifest), "utf-8")
+    assert found() == ["server==1", "openvino==2026.4.1", f"numpy=={np.__version__}"]
+    manifest["run"]["requirements"] = ["openvino>=2026", "pillow"]
+    path.write_text(json.dumps(manifest), "utf-8")
+    assert found()[1:3] == ["openvino==2026.4.1", "pillow"]
 
 
 def test_threads_of_the_plan_reach_the_providers_options(tmp_path: Path) -> None:
@@ -282,6 +302,16 @@ def test_kserve_without_a_plan_scales_by_the_processor(bundle: Path, tmp_path: P
     text = (tmp_path / "out" / "inferenceservice.yaml").read_text("utf-8")
     assert "# Replicas are added above 60 % of the processor, a guess" in text
     assert "paretune capacity" in text and not (tmp_path / "out" / "models").exists()
+    assert predictor["containers"][0]["readinessProbe"]["httpGet"] == {
+        "path": "/health",
+        "port": 8000,
+    }
+    service = kserve(bundle, tmp_path / "out", image="toy", server="mlserver")
+    check_kubernetes(service["spec"]["predictor"])
+    [container] = service["spec"]["predictor"]["containers"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8080}
+    with pytest.raises(StudyError, match="the server must be one of litserve, bentoml"):
+        kserve(bundle, tmp_path / "out", image="toy", server="tornado")
     write_plan(bundle, threads=1)
     service = kserve(bundle, tmp_path / "out", image="toy")
     # 90 samples/s at 1 ms per call of 4 keep 2 cores busy for 1 %: the least that is sensible.

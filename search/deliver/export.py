@@ -55,7 +55,7 @@ def export_bundle(
     point = replace(point, settings=settings)
     notices = [] if point.plan else [f"figures: {point.origin}"]
     if point.plan and settings.max_latency_ms is not None:
-        notices.append("--max-latency-ms is not used: the serving plan has a budget already")
+        notices.append("--max-p99-ms is not used: the serving plan has a budget already")
     if rate is not None:
         plan = point.needed_plan("a number of replicas (--rate)")
         notices.append(

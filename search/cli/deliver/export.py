@@ -10,7 +10,7 @@ _OPTIONS = {
     "rate_per_s": "--rate",
     "peak_rate_per_s": "--peak-rate",
     "hit_rate": "--hit-rate",
-    "max_latency_ms": "--max-latency-ms",
+    "max_latency_ms": "--max-p99-ms",
     "image": "--image",
     "storage_uri": "--storage-uri",
     "server": "--server",
@@ -51,7 +51,8 @@ _OPTIONS = {
     help="Share of requests that repeat earlier ones: cache the answers, and say what it gives.",
 )
 @click.option(
-    "--max-latency-ms",
+    "--max-p99-ms",
+    "max_latency_ms",
     type=click.FloatRange(min=0, min_open=True),
     help="Latency budget of a request, for a bundle without a serving plan: what it leaves after "
     "the p95 of a call is the queue delay.",
@@ -61,7 +62,8 @@ _OPTIONS = {
 @click.option(
     "--server",
     type=click.Choice(["litserve", "bentoml", "rayserve", "mlserver"]),
-    help="With --target docker: the server in the container.  [default: litserve]",
+    help="The server in the container, for docker, and for kserve with --image.  [default: "
+    "litserve]",
 )
 def export(bundle: Path, target: str, out: Path, name: str | None, **given: object) -> None:
     """Write BUNDLE's model for a server, configured with the measured figures.

@@ -95,7 +95,7 @@ def _measured(point: ServicePoint) -> list[str]:
 def _serves(point: ServicePoint, batches: bool) -> list[str]:
     lines = ["", "## How it is served", "", f"Figures: {point.origin}.", ""]
     lines.append(
-        f"- instances × threads: {point.instances} × {point.threads} = {point.cores} cores of a replica"
+        f"- instances × threads: {point.instances} × {point.threads} = {point.cores} cores"
     )
     if batches and point.max_batch > 1:
         wait = f"a call waits up to {point.queue_delay_ms:.3g} ms for others"

@@ -75,7 +75,7 @@ def figures(point: ServicePoint, model: str) -> str:
     level = [] if point.runtime != "onnxruntime" else [f"GRAPH_LEVEL = {point.graph_level}"]
     wait = "the longest time for which a call waits for more requests"
     if point.queue_delay_ms == 0 and point.max_batch > 1 and point.plan is None:
-        wait = "no budget is known (--max-latency-ms, or a serving plan), so no call waits for more"
+        wait = "no budget is known (--max-p99-ms, or a serving plan), so no call waits for more"
     tensors, constants = point.manifest["model"], point.layout.constants
     axes = point.layout.outputs
     outputs = {each["name"]: axes.get(each["name"], 0) for each in tensors["outputs"]}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paretune.spaces import StudyError
+
 
 @dataclass(frozen=True)
 class Server:
@@ -37,3 +39,17 @@ SERVERS = {
     ),
 }
 """The servers by the names of their targets."""
+
+DEFAULT_SERVER = "litserve"
+"""The server of containers for which none is named."""
+
+
+def known_server(name: str | None) -> Server:
+    """Return a server by its name, or the default one.
+
+    Raises:
+        StudyError: If there is none of that name.
+    """
+    if (name or DEFAULT_SERVER) not in SERVERS:
+        raise StudyError(f"the server must be one of {', '.join(SERVERS)}; got {name!r}")
+    return SERVERS[name or DEFAULT_SERVER]

@@ -23,8 +23,8 @@ REQUIREMENTS = ["bentoml==1.4.40"]
 """The release that the exported file is tested with."""
 
 _SAYS = (
-    "BentoML has no queue delay: it learns how long to wait for more requests. It refuses with HTTP "
-    "503 what it expects to take ten times the latency budget (`max_latency_ms`).",
+    "BentoML has no queue delay: it learns how long to wait for more requests. It refuses with "
+    "HTTP 503 what it expects to take ten times the latency budget (`max_latency_ms`).",
 )
 
 

@@ -11,10 +11,9 @@ from paretune.search.deliver.service.kubernetes import kubernetes_name
 from paretune.search.deliver.service.notes import NOTES, notes
 from paretune.search.deliver.service.point import ServicePoint
 from paretune.search.deliver.service.requirements import python_version
-from paretune.search.deliver.service.servers import SERVERS, Server
+from paretune.search.deliver.service.servers import DEFAULT_SERVER, Server, known_server
 from paretune.search.deliver.service.written import write_files
 from paretune.search.deliver.target import TARGETS, ExportSettings, TargetRecord
-from paretune.spaces import StudyError
 
 DOCKER = TargetRecord(
     name="docker",
@@ -41,14 +40,11 @@ def write_docker(bundle: Path, out: Path, settings: ExportSettings) -> Path:
             wished without a serving plan.
     """
     point = ServicePoint.of_bundle(bundle, settings)
-    name = settings.server or "litserve"
-    if name not in SERVERS:
-        raise StudyError(f"the server must be one of {', '.join(SERVERS)}; got {name!r}")
-    server, service = SERVERS[name], kubernetes_name(point.name)
+    server, service = known_server(settings.server), kubernetes_name(point.name)
     inner = ExportSettings(
         settings.name, rate_per_s=settings.rate_per_s, max_latency_ms=settings.max_latency_ms
     )
-    TARGETS.get(name).export(bundle, out / "service", inner)
+    TARGETS.get(settings.server or DEFAULT_SERVER).export(bundle, out / "service", inner)
     cached = settings.hit_rate is not None
     image = settings.image or service
     files = {
@@ -58,7 +54,7 @@ def write_docker(bundle: Path, out: Path, settings: ExportSettings) -> Path:
         NOTES: notes(
             point,
             f"docker compose -f {out}/compose.yaml up --build",
-            f"--url http://127.0.0.1:8000 --protocol {server.protocol}",
+            f"--url http://127.0.0.1:8000 --protocol {server.protocol} --model {point.name}",
             _says(point, image, out, server),
         ),
     }

@@ -15,6 +15,7 @@ from paretune.search.deliver.service.kubernetes import (
 )
 from paretune.search.deliver.service.notes import NOTES, notes
 from paretune.search.deliver.service.point import ServicePoint
+from paretune.search.deliver.service.servers import known_server
 from paretune.search.deliver.service.written import write_files
 from paretune.search.deliver.target import ExportSettings, TargetRecord
 from paretune.search.deliver.targets.triton import CACHE, write_triton
@@ -31,6 +32,7 @@ KSERVE = TargetRecord(
         "max_latency_ms",
         "image",
         "storage_uri",
+        "server",
     ),
 )
 
@@ -40,9 +42,6 @@ _NO_STORAGE = "s3://REPLACE-ME/models"
 _PORT = 8080
 """Port of KServe's containers."""
 
-_IMAGE_PORT = 8000
-"""Port of the images that ``--target docker`` writes."""
-
 
 def write_kserve(bundle: Path, out: Path, settings: ExportSettings) -> Path:
     """Write an ``InferenceService`` (serving.kserve.io/v1beta1) for KServe's Standard mode.
@@ -51,25 +50,30 @@ def write_kserve(bundle: Path, out: Path, settings: ExportSettings) -> Path:
     ``storageUri``. With an image, the service is that container instead.
 
     Raises:
-        StudyError: If Triton has no backend for the point and there is no image, or a rate is
-            wished without a serving plan.
+        StudyError: If Triton has no backend for the point and there is no image, the image's server
+            is unknown, or a rate is wished without a serving plan.
     """
     point = ServicePoint.of_bundle(bundle, settings)
-    port = _PORT if settings.image is None else _IMAGE_PORT
+    server = known_server(settings.server)
     says = [
         "Requests equal limits in whole cores, so that Kubernetes can pin them "
         "(`cpuManagerPolicy: static`): the measurement was pinned, too.",
     ]
     if settings.image is None:
         write_triton(bundle, out / "models", settings)
-        predictor, ready = _triton(point), f"/v2/models/{point.name}/ready"
         says.append(f"Copy `{out}/models/` to the place of `storageUri`.")
+        running = _triton(point) | container(point, f"/v2/models/{point.name}/ready", _PORT)
+        predictor: dict[str, Any] = {"model": running}
+        protocol = "v2"
     else:
-        predictor, ready = {"containers": [{"name": "kserve-container"}]}, "/health"
-        predictor["containers"][0] |= {"image": settings.image}
-        predictor["containers"][0] |= {"ports": [{"containerPort": port, "protocol": "TCP"}]}
-    running = predictor["model"] if "model" in predictor else predictor["containers"][0]
-    running |= container(point, ready, port)
+        running = {
+            "name": "kserve-container",
+            "image": settings.image,
+            "ports": [{"containerPort": server.port, "protocol": "TCP"}],
+            **container(point, server.health, server.port),
+        }
+        predictor = {"containers": [running]}
+        protocol = server.protocol
     fewest, most = replicas(point)
     scaling = autoscaling(point, by_requests=settings.image is None)
     service = {
@@ -96,9 +100,7 @@ def write_kserve(bundle: Path, out: Path, settings: ExportSettings) -> Path:
     header = [f"Figures: {point.origin}.", "KServe before 0.16 calls Standard mode RawDeployment."]
     header += [*scaling.says, *_storage_words(settings)]
     text = "".join(f"# {line}\n" for line in header) + yaml.safe_dump(service, sort_keys=False)
-    verify = f"--url http://SERVICE --protocol v2 --model {point.name}"
-    if settings.image is not None:
-        verify = "--url http://SERVICE --protocol json"
+    verify = f"--url http://SERVICE --protocol {protocol} --model {point.name}"
     start = f"kubectl apply -f {out}/inferenceservice.yaml"
     write_files(out, {"inferenceservice.yaml": text, NOTES: notes(point, start, verify, said)})
     return out / "inferenceservice.yaml"
@@ -113,7 +115,7 @@ def _triton(point: ServicePoint) -> dict[str, Any]:
     }
     if point.settings.hit_rate is not None:
         model["args"] = ["=".join(CACHE.split(" "))]
-    return {"model": model}
+    return model
 
 
 def _storage_words(settings: ExportSettings) -> list[str]:
