@@ -170,25 +170,24 @@ def test_without_a_plan_the_delay_is_what_the_budget_leaves(
 
 
 @pytest.mark.parametrize(
-    ("changes", "batch_size", "shapes"),
+    ("changes", "shapes"),
     [
-        ({}, 1, {"input": [4]}),
-        ({"batch": 5}, 0, {"input": [5, 4]}),
-        ({"axis": 1}, 0, {"input": [4, 1]}),
-        ({"scaled": True}, 0, {"input": [1, 4], "scale": [1]}),
+        ({}, {"input": [4]}),
+        ({"batch": 5}, {"input": [5, 4]}),
+        ({"axis": 1}, {"input": [4, 1]}),
+        ({"scaled": True}, {"input": [1, 4], "scale": [1]}),
     ],
 )
 def test_a_sample_of_the_bundle_warms_it_up(
     tmp_path: Path,
     schema: ModuleType,
     changes: dict[str, Any],
-    batch_size: int,
     shapes: dict[str, list[int]],
 ) -> None:
     bundle = write_bundle(tmp_path / "bundle", **changes)
     path = write_triton(bundle, tmp_path / "r", ExportSettings("toy"))
     [warm_up] = parsed(schema, path.read_text("utf-8")).model_warmup
-    assert warm_up.batch_size == batch_size
+    assert warm_up.batch_size == 1
     assert {name: list(each.dims) for name, each in warm_up.inputs.items()} == shapes
     for name, each in warm_up.inputs.items():
         content = (path.parent / "warmup" / each.input_data_file).read_bytes()

@@ -87,7 +87,7 @@ def config_pbtxt(point: ServicePoint, warm_up: Sequence[WarmUp] = ()) -> str:
     if point.settings.hit_rate is not None:
         lines.append("response_cache { enable: true }")
     if warm_up:
-        lines.append(_warm_up(warm_up, 1 if size else 0))
+        lines.append(_warm_up(warm_up))
     return "\n".join(lines) + "\n"
 
 
@@ -103,13 +103,14 @@ def _batching(point: ServicePoint, size: int) -> list[str]:
     ]
 
 
-def _warm_up(inputs: Sequence[WarmUp], batch_size: int) -> str:
+def _warm_up(inputs: Sequence[WarmUp]) -> str:
+    # The batch size is 1 for models without batches, too: 0 is refused.
     given = " ".join(
         f"inputs {{ key: {_quoted(each.name)} value {{ data_type: TYPE_{_TYPES[each.kind]} "
         f"dims: [ {', '.join(map(str, each.shape))} ] input_data_file: {_quoted(each.file)} }} }}"
         for each in inputs
     )
-    return f'model_warmup {{ name: "a sample of the bundle" batch_size: {batch_size} {given} }}'
+    return f'model_warmup {{ name: "a sample of the bundle" batch_size: 1 {given} }}'
 
 
 def _tensors(field: str, tensors: Sequence[Mapping[str, Any]], batches: bool) -> list[str]:
