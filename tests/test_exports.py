@@ -373,6 +373,15 @@ def test_docker_replicas_have_cores_of_their_own_behind_a_balancer(
     assert "proxy_cache" not in (out / "nginx.conf").read_text("utf-8")
 
 
+def test_a_card_is_asked_for(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", execution_provider="CUDAExecutionProvider")
+    export(bundle, "docker", tmp_path / "docker")
+    assert compose(tmp_path / "docker")["toy-study-1"]["gpus"] == "all"
+    predictor = kserve(bundle, tmp_path / "kserve")["spec"]["predictor"]
+    check_kubernetes(predictor)
+    assert predictor["model"]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
 def test_mlflow_runs_it_as_measured(bundle: Path, tmp_path: Path) -> None:
     import mlflow
 

@@ -52,6 +52,7 @@ def compose_yaml(
             **({"build": "."} if place == 0 else {}),
             "cpuset": _cores(first, point.cores),
             "mem_limit": f"{memory}m",
+            **({"gpus": "all"} if point.is_on_nvidia else {}),
             "restart": "unless-stopped",
             **({} if balanced else {"ports": [f"8000:{port}"]}),
         }

@@ -79,7 +79,7 @@ def container(point: ServicePoint, ready_path: str, port: int) -> dict[str, Any]
     """
     memory = math.ceil((point.memory_bytes * _MEMORY_FACTOR + _SERVER_BYTES) / _MIB)
     resources = {"cpu": str(point.cores), "memory": f"{memory}Mi"}
-    if point.provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
+    if point.is_on_nvidia:
         resources["nvidia.com/gpu"] = "1"
     asked = {"path": ready_path, "port": port}
     start_s = max(_SHORTEST_START_S, math.ceil(_START_FACTOR * point.start_ms / 1e3))

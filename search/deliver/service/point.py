@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners.metric import PEAK_MEMORY, USUAL_LATENCY
+from paretune.runners.runtimes.onnxruntime_runner import CUDA, TENSORRT
 from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.search.deliver.bundle import MANIFEST_VERSION
 from paretune.search.deliver.bundle_folder import MANIFEST
 from paretune.search.deliver.capacity.serving_plan import ServingPlan
 from paretune.search.deliver.target import ExportSettings
 from paretune.spaces import GraphOptimization, StudyError
+
+_ON_NVIDIA = (CUDA, TENSORRT)
+"""Execution providers that need an NVIDIA card."""
 
 _THREAD_OPTIONS = ("num_of_threads", "intra_op_num_threads", "INFERENCE_NUM_THREADS")
 """Options of execution providers that hold the number of threads."""
@@ -75,6 +79,11 @@ class ServicePoint:
     def provider(self) -> str:
         """The execution provider that was measured."""
         return str(self.manifest["run"]["execution_provider"])
+
+    @property
+    def is_on_nvidia(self) -> bool:
+        """Whether it runs on an NVIDIA card."""
+        return self.provider in _ON_NVIDIA
 
     @property
     def instances(self) -> int:

@@ -19,7 +19,6 @@ _GRAPH_LEVELS = {
     1: -1,
     2: 1,
 }  # as Triton's ONNX Runtime backend counts; without a level it applies all
-_GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _tensors(field: str, tensors: Sequence[Mapping[str, Any]], batches: bool) ->
 
 
 def _instances(point: ServicePoint) -> list[str]:
-    kind = "KIND_GPU" if point.provider in _GPU_PROVIDERS else "KIND_CPU"
+    kind = "KIND_GPU" if point.is_on_nvidia else "KIND_CPU"
     return [f"instance_group {{ kind: {kind} count: {point.instances} }}"]
 
 
