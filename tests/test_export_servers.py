@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import wait_until
-from served_bundles import SAMPLES, write_bundle, write_plan
+from served_bundles import SAMPLES, WIDTH, write_bundle, write_plan
 
 from paretune.runners.runtimes.interpreter import interpreter
 from paretune.search.deliver.export import export_bundle
@@ -141,6 +141,19 @@ def test_a_json_service_answers_as_the_picked_file(
     assert (told["provider"], told["threads"], told["instances"]) == ("CPUExecutionProvider", 1, 2)
 
 
+GRPC = """
+import sys
+import numpy as np
+import tritonclient.grpc as grpc
+samples, answers = (np.load(f"{sys.argv[1]}/{name}puts.npy") for name in ("in", "out"))
+tensor = grpc.InferInput("input", samples.shape, "FP32")
+tensor.set_data_from_numpy(samples)
+found = grpc.InferenceServerClient(sys.argv[2]).infer("toy", [tensor]).as_numpy("output")
+np.testing.assert_allclose(found, answers, rtol=1e-4, atol=1e-5)
+print("the same")
+"""
+
+
 def test_mlserver_answers_as_the_picked_file(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     python, port = environment(exported(bundle, "mlserver", out, hit_rate=0.5)), free_port()
@@ -156,7 +169,8 @@ def test_mlserver_answers_as_the_picked_file(bundle: Path, tmp_path: Path) -> No
     done = subprocess.run([python, "-c", check], cwd=out, capture_output=True, text=True)
     assert done.stdout.split(maxsplit=4)[:4] == ["8", "0.003", "2", "True"], done.stderr
     assert done.stdout.rstrip().endswith("{'implementation'}")  # which it reads by an alias
-    ports = {"MLSERVER_GRPC_PORT": str(free_port()), "MLSERVER_METRICS_PORT": str(free_port())}
+    grpc, metrics = free_port(), free_port()
+    ports = {"MLSERVER_GRPC_PORT": str(grpc), "MLSERVER_METRICS_PORT": str(metrics)}
     ports["MLSERVER_HTTP_PORT"] = str(port)
     with served([python.parent / "mlserver", "start", "."], out, f"{url}/ready", **ports):
 
@@ -166,7 +180,19 @@ def test_mlserver_answers_as_the_picked_file(bundle: Path, tmp_path: Path) -> No
             [output] = asked(f"{url}/infer", body)["outputs"]
             return np.array(output["data"]).reshape(output["shape"])
 
+        def misses() -> int:
+            with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as answer:
+                lines = answer.read().decode().splitlines()
+            [count] = [e for e in lines if e.startswith("batch_request_queue_count")]
+            return int(float(count.split()[-1]))
+
+        for _ in range(5):
+            ask(np.ones((1, WIDTH)))
+        assert misses() == 1  # the others were answered by the cache
         check_answers(bundle, ask)
+        words = [str(bundle), f"127.0.0.1:{grpc}"]
+        done = subprocess.run([python, "-c", GRPC, *words], capture_output=True, text=True)
+        assert done.stdout == "the same\n", done.stderr
         metadata = asked(url)
     assert metadata["inputs"][0]["shape"] == [-1, 4] and metadata["platform"] == "onnxruntime"
 

@@ -175,6 +175,12 @@ def test_a_python_service_of_another_runtime_is_refused(bundle: Path, tmp_path: 
     for target in ("litserve", "docker"):
         with pytest.raises(StudyError, match="runs on pytorch: pick another"):
             export(other, target, tmp_path / "out")
+    path = bundle / "manifest.json"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('"type": "float"', '"type": "bfloat16"'), "utf-8")
+    with pytest.raises(StudyError, match="'input' holds bfloat16, which numpy lacks"):
+        export(bundle, "litserve", tmp_path / "out")
+    path.write_text(text, "utf-8")
     (bundle / "model.onnx").unlink()
     with pytest.raises(StudyError, match="copy the whole bundle"):
         export(bundle, "litserve", tmp_path / "out")
@@ -336,8 +342,9 @@ def test_docker_files_have_the_measured_versions(
     check = json.loads(commands["HEALTHCHECK"].partition("CMD ")[2])
     compile(check[2], "check", "exec")
     assert commands["EXPOSE"] in check[2]
-    services = compose(out)
+    services = yaml.safe_load((out / "compose.yaml").read_text("utf-8"))["services"]
     assert len(services) == 1 and "balancer" not in services
+    assert services["toy-study-1"]["ports"] == [f"8000:{commands['EXPOSE']}"]
 
 
 def compose(out: Path) -> dict[str, Any]:

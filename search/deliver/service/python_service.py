@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from paretune.runners.runtimes.onnxruntime_runner import CUDA, CUDA_OPTIONS, TENSORRT
 from paretune.runners.runtimes.tensorrt_provider import precisions
 from paretune.search.deliver.service.point import ServicePoint
@@ -126,6 +128,13 @@ def _inputs(point: ServicePoint) -> dict[str, tuple[str, int | None]]:
     layout, found = point.layout, {}
     for each in point.manifest["model"]["inputs"]:
         dtype = _NUMPY.get(each["type"], each["type"])
+        try:
+            np.dtype(dtype)
+        except TypeError:
+            raise StudyError(
+                f"a Python service takes inputs as numpy arrays, but {each['name']!r} holds "
+                f"{each['type']}, which numpy lacks: export it for triton"
+            ) from None
         axis = None if each["name"] in layout.constants else layout.inputs.get(each["name"], 0)
         found[each["name"]] = (dtype, axis)
     return found

@@ -87,6 +87,11 @@ def _says(point: ServicePoint) -> list[str]:
         "One model to a server: the files of two exports have the same names.",
         "MLServer's own processes need a core besides those of the instances.",
     ]
+    if point.settings.hit_rate is not None:
+        says.append(
+            "MLServer's cache compares the whole request, with its `id` and all of its headers: a "
+            "request id in either, or a proxy that adds a header of its own, makes it a miss."
+        )
     if point.max_batch > 1 and not _batching(point)["max_batch_size"]:
         says.append(
             "MLServer gathers no requests here: that takes a delay above zero (a serving plan or "
