@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from paretune.runners.runtimes.onnxruntime_runner import CUDA, CUDA_OPTIONS, TENSORRT
 from paretune.runners.runtimes.tensorrt_provider import precisions
 from paretune.search.deliver.service.point import ServicePoint
 from paretune.search.deliver.service.requirements import pinned
+from paretune.search.deliver.service.tensors import V2_TYPES
 from paretune.search.deliver.service.written import MODEL_FOLDER, copy_model, template, write_files
 from paretune.spaces import StudyError
 
 _SESSIONS = {"onnxruntime": "onnxruntime_session.py", "openvino": "openvino_session.py"}
 """The file that makes the session, by runtime."""
 
-_NUMPY = {"float": "float32", "double": "float64", "string": "object"}
-"""Numpy's names of ONNX's element types where they differ."""
+_NUMPY = {kind: kind for kind in V2_TYPES if kind != "bfloat16"}
+_NUMPY |= {"float": "float32", "double": "float64", "string": "object"}
+"""Numpy's names of ONNX's element types that it has."""
 
 _NEVER_MS = 60000
 """Milliseconds after which requests are refused where no budget is known: BentoML's default."""
@@ -127,16 +127,13 @@ def _providers(point: ServicePoint) -> list[tuple[str, dict[str, Any]]]:
 def _inputs(point: ServicePoint) -> dict[str, tuple[str, int | None]]:
     layout, found = point.layout, {}
     for each in point.manifest["model"]["inputs"]:
-        dtype = _NUMPY.get(each["type"], each["type"])
-        try:
-            np.dtype(dtype)
-        except TypeError:
+        if each["type"] not in _NUMPY:
             raise StudyError(
                 f"a Python service takes inputs as numpy arrays, but {each['name']!r} holds "
                 f"{each['type']}, which numpy lacks: export it for triton"
-            ) from None
+            )
         axis = None if each["name"] in layout.constants else layout.inputs.get(each["name"], 0)
-        found[each["name"]] = (dtype, axis)
+        found[each["name"]] = (_NUMPY[each["type"]], axis)
     return found
 
 
