@@ -109,6 +109,21 @@ def test_the_exported_session_answers_as_the_picked_file(
     assert told["threads"] == 1
 
 
+def test_names_of_another_format_go_by_their_order(bundle: Path) -> None:
+    point = ServicePoint.of_bundle(bundle, ExportSettings("toy"))
+    assert (point.input_axes, point.output_axes) == ({"input": 0}, {"output": 0})
+    point.manifest["model"]["outputs"] += [{"name": "aside", "type": "float", "shape": [3]}]
+    point.manifest["layout"] |= {
+        "inputs": {"pixel_values": 1},
+        "outputs": {"output": 0},
+        "constants": {"built_in": {"dtype": "float32", "value": 1.0}},
+    }
+    again = ServicePoint(point.bundle, point.manifest, None, point.settings)
+    assert (again.input_axes, again.output_axes) == ({"input": 1}, {"output": 0})
+    # What is not judged says nothing of the batch, and a constant of the file is no input.
+    assert again.constants == {} and again.fixed_batch == 4 and again.has_batch_axis
+
+
 def test_a_service_does_not_start_on_another_provider(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle", execution_provider="DmlExecutionProvider")
     export(bundle, "litserve", tmp_path / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from paretune.runners.metric import PEAK_MEMORY, USUAL_LATENCY
 from paretune.runners.runtimes.onnxruntime_runner import CUDA, TENSORRT
-from paretune.runners.workload.onnx_files.layout import Layout
+from paretune.runners.workload.onnx_files.layout import Constant, Layout
 from paretune.search.deliver.bundle import MANIFEST_VERSION
 from paretune.search.deliver.bundle_folder import MANIFEST
 from paretune.search.deliver.capacity.serving_plan import ServingPlan
@@ -126,18 +127,42 @@ class ServicePoint:
         return int(self.manifest["run"]["batch_size"])
 
     @cached_property
+    def constants(self) -> dict[str, Constant]:
+        """The inputs that are the same in every call, by name; not those built into the model."""
+        names = [each["name"] for each in self.manifest["model"]["inputs"]]
+        return {name: each for name, each in self.layout.constants.items() if name in names}
+
+    @cached_property
+    def input_axes(self) -> dict[str, int | None]:
+        """The batch axis of each input that holds samples, by the model's own name for it."""
+        names = [each["name"] for each in self.manifest["model"]["inputs"]]
+        return _axes([n for n in names if n not in self.layout.constants], self.layout.inputs)
+
+    @cached_property
+    def output_axes(self) -> dict[str, int | None]:
+        """The batch axis of each output that is judged, by the model's own name for it."""
+        names = [each["name"] for each in self.manifest["model"]["outputs"]]
+        return _axes(names, self.layout.outputs)
+
+    @cached_property
     def _batch_sizes(self) -> list[Any] | None:
         """The size of the batch in each tensor of samples; ``None`` if some have no axis for it."""
-        model, layout = self.manifest["model"], self.layout
-        placed = [
-            (layout.inputs.get(each["name"], 0), each["shape"])
-            for each in model["inputs"]
-            if each["name"] not in layout.constants
+        model = self.manifest["model"]
+        shapes = [
+            *(
+                (self.input_axes[e["name"]], e["shape"])
+                for e in model["inputs"]
+                if e["name"] in self.input_axes
+            ),
+            *(
+                (self.output_axes[e["name"]], e["shape"])
+                for e in model["outputs"]
+                if e["name"] in self.output_axes
+            ),
         ]
-        placed += [(layout.outputs.get(e["name"], 0), e["shape"]) for e in model["outputs"]]
-        if any(axis is None or len(shape) <= axis for axis, shape in placed):
+        if any(axis is None or len(shape) <= axis for axis, shape in shapes):
             return None
-        return [shape[axis] for axis, shape in placed]
+        return [shape[axis] for axis, shape in shapes]
 
     @property
     def has_batch_axis(self) -> bool:
@@ -243,3 +268,15 @@ class ServicePoint:
             f"{low:.4g} to {high:.4g}) with p{self.plan.percentile} ≤ "
             f"{self.plan.max_latency_ms:g} ms"
         )
+
+
+def _axes(names: Sequence[str], told: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Return batch axes by the model's names: the first axis, unless a layout tells others.
+
+    Another format than the layout's may have other names; then the order decides.
+    """
+    if not told:
+        return dict.fromkeys(names, 0)
+    if set(told) <= set(names):
+        return dict(told)
+    return dict(zip(names, told.values(), strict=False))

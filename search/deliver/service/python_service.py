@@ -78,18 +78,16 @@ def figures(point: ServicePoint, model: str) -> str:
     wait = "the longest time for which a call waits for more requests"
     if point.queue_delay_ms == 0 and point.max_batch > 1 and point.plan is None:
         wait = "no budget is known (--max-p99-ms, or a serving plan), so no call waits for more"
-    tensors, constants = point.manifest["model"], point.layout.constants
-    axes = point.layout.outputs
-    outputs = {each["name"]: axes.get(each["name"], 0) for each in tensors["outputs"]}
+    constants = {name: each.value for name, each in point.constants.items()}
     lines = [
-        f'"""The figures that this service runs with: trial {point.manifest.get("trial")} of '
-        f'{point.manifest.get("study")}."""',
+        '"""The figures that this service runs with, as Paretune measured them."""',
         "",
         "from pathlib import Path",
         "",
         f"NAME = {point.name!r}",
         f"MODEL = Path(__file__).parent / {model!r}",
-        f"MODEL_SHA256 = {tensors['sha256']!r}",
+        f"MODEL_SHA256 = {point.manifest['model']['sha256']!r}",
+        f"STUDY = {point.manifest.get('study')!r}",
         f"TRIAL = {point.manifest.get('trial')!r}",
         f"RUNTIME = {point.runtime!r}",
         f"PROVIDERS = {providers!r}",
@@ -107,8 +105,8 @@ def figures(point: ServicePoint, model: str) -> str:
         f"HAS_BATCH_AXIS = {point.has_batch_axis}",
         f"FIXED_BATCH = {fixed}",
         f"INPUTS = {_inputs(point)!r}",
-        f"CONSTANTS = { {name: each.value for name, each in constants.items()}!r}",
-        f"OUTPUTS = {outputs!r}",
+        f"CONSTANTS = {constants!r}",
+        f"OUTPUTS = {point.output_axes!r}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -125,15 +123,14 @@ def _providers(point: ServicePoint) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _inputs(point: ServicePoint) -> dict[str, tuple[str, int | None]]:
-    layout, found = point.layout, {}
+    found: dict[str, tuple[str, int | None]] = {}
     for each in point.manifest["model"]["inputs"]:
         if each["type"] not in _NUMPY:
             raise StudyError(
                 f"a Python service takes inputs as numpy arrays, but {each['name']!r} holds "
                 f"{each['type']}, which numpy lacks: export it for triton"
             )
-        axis = None if each["name"] in layout.constants else layout.inputs.get(each["name"], 0)
-        found[each["name"]] = (_NUMPY[each["type"]], axis)
+        found[each["name"]] = (_NUMPY[each["type"]], point.input_axes.get(each["name"]))
     return found
 
 

@@ -26,13 +26,15 @@ V2_TYPES = {  # ONNX's element types
 
 
 def v2_tensors(point: ServicePoint, kind: Literal["inputs", "outputs"]) -> list[dict[str, Any]]:
-    """Return inputs or outputs with their types and shapes; -1 for any size.
+    """Return inputs, or the outputs that are judged, with types and shapes; -1 for any size.
 
     Raises:
         StudyError: If the protocol has no such type.
     """
     found = []
     for each in point.manifest["model"][kind]:
+        if kind == "outputs" and each["name"] not in point.output_axes:
+            continue
         if each["type"] not in V2_TYPES:
             raise StudyError(
                 f"{each['name']!r} holds {each['type']}, which the Open Inference Protocol lacks; "

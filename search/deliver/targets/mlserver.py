@@ -74,9 +74,8 @@ def write_mlserver(bundle: Path, out: Path, settings: ExportSettings) -> Path:
 
 
 def _batching(point: ServicePoint) -> dict[str, Any]:
-    axes = [point.layout.inputs.get(e["name"], 0) for e in point.manifest["model"]["inputs"]]
-    axes += [point.layout.outputs.get(e["name"], 0) for e in point.manifest["model"]["outputs"]]
-    joins = not any(axes) and point.has_batch_axis and not point.layout.constants
+    axes = [*point.input_axes.values(), *point.output_axes.values()]
+    joins = not any(axes) and point.has_batch_axis and not point.constants
     if not joins or point.max_batch == 1 or point.queue_delay_ms == 0:
         return {"max_batch_size": 0, "max_batch_time": 0.0}
     return {"max_batch_size": point.max_batch, "max_batch_time": point.queue_delay_ms / 1e3}

@@ -86,13 +86,11 @@ def _batch(point: ServicePoint) -> int:
 
 def _layout(point: ServicePoint) -> dict[str, str]:
     """Return where the batch is in tensors where it is not the first axis: ``?N?``."""
-    model, layout = point.manifest["model"], point.layout
-    axes = [(each, layout.inputs.get(each["name"], 0)) for each in model["inputs"]]
-    axes += [(each, layout.outputs.get(each["name"], 0)) for each in model["outputs"]]
+    model, axes = point.manifest["model"], {**point.input_axes, **point.output_axes}
     return {
         each["name"]: "".join("N" if at == axis else "?" for at in range(len(each["shape"])))
-        for each, axis in axes
-        if axis
+        for each in (*model["inputs"], *model["outputs"])
+        if (axis := axes.get(each["name"]))
     }
 
 

@@ -40,8 +40,7 @@ class WarmUp:
 
 def has_batches(point: ServicePoint) -> bool:
     """Return whether Triton can join requests: the first axis of every tensor is the sample."""
-    model, layout = point.manifest["model"], point.layout
-    axes = [*layout.inputs.values(), *layout.outputs.values()]
+    model, axes = point.manifest["model"], [*point.input_axes.values(), *point.output_axes.values()]
     tensors = [*model["inputs"], *model["outputs"]]
     return not any(axis != 0 for axis in axes) and all(map(_has_free_batch, tensors))
 

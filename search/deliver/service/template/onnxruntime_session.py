@@ -24,7 +24,7 @@ def load():
     wanted, found = figures.PROVIDERS[0][0], session.get_providers()[0]
     if found != wanted:
         raise RuntimeError(f"the model was measured on {wanted}, but runs on {found} here")
-    names = [output.name for output in session.get_outputs()]
+    names = [*figures.OUTPUTS]
 
     def call(feed):
         return dict(zip(names, session.run(names, feed), strict=True))
