@@ -39,6 +39,7 @@ def test_every_command_has_help() -> None:
         "doctor",
         "report",
         "verify",
+        "export",
         "status",
         "frontier",
         "trial",

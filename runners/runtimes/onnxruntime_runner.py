@@ -14,11 +14,11 @@ from paretune.spaces import RunSpec
 
 _ON_CARDS = ("CUDA", "Tensorrt", "NvTensorRTRTX")
 _ON_PROCESSOR = ("CPU", "OpenVINO", "Dnnl", "Xnnpack", "ACL", "ArmNN")
-_CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 # fp32 means fp32: by default, ONNX Runtime multiplies fp32 numbers in TF32. The search for a
 # convolution's algorithm is its default, made explicit.
-_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "EXHAUSTIVE"}
+CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "EXHAUSTIVE"}
 
 ONNXRUNTIME = RuntimeRecord(
     name="onnxruntime",
@@ -46,7 +46,7 @@ ONNXRUNTIME = RuntimeRecord(
         "OpenVINOExecutionProvider": "onnxruntime-openvino==1.24.1",
     },
     # Untested: TensorRT times its kernels for minutes before the first call, for each shape.
-    start_s={_TENSORRT: 1800.0},
+    start_s={TENSORRT: 1800.0},
 )
 
 
@@ -63,7 +63,7 @@ class OnnxRuntimeRunner(ProcessRunner):
             options.setdefault("num_of_threads", str(run.intra_op_threads))
         if run.execution_provider == "XnnpackExecutionProvider":
             options.setdefault("intra_op_num_threads", str(run.intra_op_threads))
-        return _CUDA_OPTIONS | options if run.execution_provider == _CUDA else options
+        return CUDA_OPTIONS | options if run.execution_provider == CUDA else options
 
     def device(self, run: RunSpec) -> str:
         """Return ``cpu``, the NVIDIA card, or a name for another device, such as ``qnn:0``."""
@@ -87,13 +87,13 @@ class OnnxRuntimeRunner(ProcessRunner):
     ) -> Job:
         job = super()._job(model, run, samples, settings)
         options: dict[str, str] = job["options"]
-        if run.execution_provider == _TENSORRT:
+        if run.execution_provider == TENSORRT:
             card = {key: options[key] for key in ("device_id",) if key in options}
-            second = _CUDA_OPTIONS | card | self.provider_options.get(_CUDA, {})
+            second = CUDA_OPTIONS | card | self.provider_options.get(CUDA, {})
             chosen = tensorrt_options(model) | options
             Path(chosen["trt_engine_cache_path"]).mkdir(parents=True, exist_ok=True)
-            job |= {"options": chosen, "others": {_CUDA: second}}
+            job |= {"options": chosen, "others": {CUDA: second}}
         # An engine and a graph are made for one shape.
-        if run.execution_provider == _TENSORRT or options.get("enable_cuda_graph") == "1":
+        if run.execution_provider == TENSORRT or options.get("enable_cuda_graph") == "1":
             job["dimensions"] = batch_dimensions(model, run.batch_size, samples.layout.inputs)
         return job

@@ -17,6 +17,7 @@ from paretune.search.cli import results as cli_results
 from paretune.search.cli import review as cli_review
 from paretune.search.cli.deliver import bundle as cli_bundle
 from paretune.search.cli.deliver import capacity as cli_capacity
+from paretune.search.cli.deliver import export as cli_export
 from paretune.search.cli.each_device import arguments, search_each
 from paretune.search.cli.error_group import ErrorGroup
 from paretune.search.cli.inputs import input_options
@@ -312,3 +313,4 @@ main.add_command(cli_model.compare)
 main.add_command(cli_bundle.pick)
 main.add_command(cli_bundle.verify)
 main.add_command(cli_capacity.capacity)
+main.add_command(cli_export.export)

@@ -15,7 +15,7 @@ from paretune.search.deliver.choice import equals, rank, wished_limits
 from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.deliver.html_report import write_report
 from paretune.search.deliver.picked import Origin, Pick
-from paretune.search.deliver.target import TARGETS
+from paretune.search.deliver.target import TARGETS, ExportSettings
 from paretune.search.deliver.verification import Verification
 from paretune.search.deliver.verification import verify as verify_bundle
 from paretune.search.record.history import History
@@ -335,7 +335,9 @@ def pick(
     with tempfile.TemporaryDirectory() as aside:
         written = picked.save(out or aside)
         exports = {
-            target.name: target.export(written.parent, folder, register or config.name)
+            target.name: target.export(
+                written.parent, folder, ExportSettings(register or config.name)
+            )
             for target, folder in exporters.items()
         }
     return replace(picked, manifest=written if out is not None else None, exports=exports)

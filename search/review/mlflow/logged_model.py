@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from paretune.runners.runtimes.runner import Samples
-from paretune.runners.workload.model_file import (
-    ModelInput,
-    model_inputs,
-    model_tensor,
-)
-from paretune.runners.workload.onnx_files.inputs import fixed_batch
-from paretune.runners.workload.onnx_weights import fits_one_file
 from paretune.search.record.trial import TrialRecord
 from paretune.search.review.mlflow.desired_runs import trial_params
-from paretune.spaces import ParetuneError, StudyError
+from paretune.search.review.mlflow.saved_model import save_onnx_model
+from paretune.spaces import StudyError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -58,20 +48,15 @@ def log_model(
     Returns:
         The model's id.
     """
-    import mlflow.onnx
-    import onnx
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.models import Model
 
     run = client.get_run(run_id)
     for output in run.outputs.model_outputs if run.outputs else ():
         known = client.get_logged_model(output.model_id)
         if known.tags.get(_ARTIFACT) == artifact and known.status == LoggedModelStatus.READY:
             return known.model_id
-    proto = onnx.load(model)
     run_spec = record.candidate.run
-    provider = run_spec.execution_provider
     logged = client.create_logged_model(
         run.info.experiment_id,
         name=name,
@@ -80,36 +65,16 @@ def log_model(
         params={name: str(value) for name, value in trial_params(record).items()},
         model_type="onnx",
     )
-    inputs = model_inputs(model)
-    batch = fixed_batch(inputs, samples.layout) or 1
-    rows = [np.load(file, mmap_mode="r")[:batch] for file in samples.inputs]
-    examples = samples.layout.feed([each.name for each in inputs], rows)
-    is_one = len(examples) == 1
-    signature = ModelSignature(
-        inputs=Schema(
-            [TensorSpec(each.dtype, _free(each), None if is_one else each.name) for each in inputs]
-        ),
-        outputs=Schema(
-            [TensorSpec(each.dtype, _free(each), each.name) for each in _outputs(proto.graph)]
-        ),
-    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        mlflow.onnx.save_model(
-            proto,
-            str(path),
-            mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
-            signature=signature,
-            input_example=next(iter(examples.values())) if is_one else examples,
-            # Named, so that MLflow does not infer them by running the model in a process.
-            pip_requirements=[
-                f"{package}=={version(package)}" for package in ("mlflow", "onnx", "onnxruntime")
-            ],
-            onnx_execution_providers=[(provider, dict(provider_options))]
-            if provider_options
-            else [provider],
-            onnx_session_options=run_spec.session_options,
-            save_as_external_data=not fits_one_file(proto),
+        save_onnx_model(
+            model,
+            path,
+            run_spec.execution_provider,
+            provider_options,
+            run_spec.session_options,
+            samples,
+            Model(run_id=run_id, model_id=logged.model_id),
         )
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
@@ -123,20 +88,6 @@ def log_model(
         ],
     )
     return str(logged.model_id)
-
-
-def _free(tensor: ModelInput) -> tuple[int, ...]:
-    """Return a tensor's shape in MLflow's form: -1 for any size."""
-    return tuple(size if isinstance(size, int) else -1 for size in tensor.shape)
-
-
-def _outputs(graph: Any) -> list[ModelInput]:
-    """Return the outputs that are numeric tensors; a signature cannot hold others."""
-    found = []
-    for value in graph.output:
-        with suppress(ParetuneError):
-            found.append(model_tensor(value))
-    return found
 
 
 def register_model(

@@ -1,0 +1,37 @@
+"""A service by LitServe: a Python file that batches and runs instances side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paretune.search.deliver.service.notes import NOTES, notes
+from paretune.search.deliver.service.point import ServicePoint
+from paretune.search.deliver.service.python_service import write_service
+from paretune.search.deliver.service.written import write_files
+from paretune.search.deliver.target import ExportSettings, TargetRecord
+
+LITSERVE = TargetRecord(
+    name="litserve",
+    words="a service by LitServe: server.py and what it needs",
+    write="paretune.search.deliver.targets.litserve:write_litserve",
+    hint="pip install -r {out}/requirements.txt; python {out}/server.py",
+    settings=("rate_per_s", "max_latency_ms"),
+)
+
+REQUIREMENTS = ["litserve==0.2.19"]
+"""The release that the exported file is tested with."""
+
+
+def write_litserve(bundle: Path, out: Path, settings: ExportSettings) -> Path:
+    """Write a service for LitServe: batches of at most ``max_batch_size`` requests.
+
+    Workers are instances; ``batch_timeout`` is the queue delay (LitServe's ``LitAPI``).
+
+    Raises:
+        StudyError: If no Python service makes a session of the point.
+    """
+    point = ServicePoint.of_bundle(bundle, settings)
+    write_service(point, out, {"server.py": "litserve_server.py"}, REQUIREMENTS)
+    verify = "--url http://127.0.0.1:8000 --protocol json"
+    write_files(out, {NOTES: notes(point, f"python {out}/server.py 8000", verify)})
+    return out / "server.py"
