@@ -7,7 +7,8 @@
     ├── RecordError     JSON of a job or an outcome that this release does not know (runners)
     ├── StoreError      the artifact store cannot be read or written (runners)
     ├── StudyError      a study cannot be opened, continued or finished (search)
-    └── DeviceBusyError another process held a device until the time was over (runners)
+    ├── DeviceBusyError another process held a device until the time was over (runners)
+    └── ServiceError    a served model cannot be asked (search)
 
 A candidate that cannot be built or measured is *not* an error: it is a ``Failure``, a value. Each
 message states the rule, the value received and the next step.
@@ -44,3 +45,7 @@ class StudyError(ParetuneError):
 
 class DeviceBusyError(ParetuneError):
     """Another process uses a device, and there is no time left to wait for it."""
+
+
+class ServiceError(ParetuneError):
+    """A served model cannot be reached, or refuses to answer."""

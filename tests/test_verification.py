@@ -16,7 +16,13 @@ import pytest
 from conftest import QUICK_CONFIRMATION, copy_study, run_paretune
 
 from paretune.runners.measure.statistic import Statistic
-from paretune.search.deliver.verification import SETTINGS, Verdict, _judge, _promised, verify
+from paretune.search.deliver.verification import (
+    SETTINGS,
+    Verdict,
+    judge_times,
+    promised_time,
+    verify,
+)
 from paretune.spaces import StudyError
 
 QUICK = replace(SETTINGS, **QUICK_CONFIRMATION, extra_launches=0, idle_wait_s=20.0)
@@ -79,7 +85,7 @@ def test_times_are_judged_by_their_intervals() -> None:
     def judge(now: Statistic) -> Verdict:
         then = Statistic(1.0, 0.95, 1.05)
         names = ("latency_p50_ms", "latency_p95_ms")
-        return _judge(dict.fromkeys(names, then), dict.fromkeys(names, now))[0]
+        return judge_times(dict.fromkeys(names, then), dict.fromkeys(names, now))[0]
 
     assert judge(Statistic(1.08, 1.04, 1.12)) is Verdict.AS_PROMISED
     assert judge(Statistic(1.08, 1.06, 1.10)) is Verdict.SLOWER
@@ -144,7 +150,7 @@ def test_a_promise_reaches_to_what_was_measured_when_it_was_picked() -> None:
 
     def promised(**rechecked: Any) -> tuple[float, float]:
         manifest = {"metrics": {"latency_p95_ms": published}, **rechecked}
-        return _promised(manifest, "latency_p95_ms").ends
+        return promised_time(manifest, "latency_p95_ms").ends
 
     assert promised() == (0.9, 1.1)  # a bundle of the last version
     assert promised(rechecked={}) == (0.9, 1.1)

@@ -21,6 +21,7 @@ _FILES = (
     "README.md",
     "frontier.png",
     "serving.json",
+    "live.json",
     MANIFEST,
 )
 _ASIDE = ".paretune-"

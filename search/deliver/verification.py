@@ -48,6 +48,10 @@ class Verdict(IntEnum):
     DOES_NOT_RUN = 6
     DAMAGED = 7
     CANNOT_TELL = 8
+    UNREACHABLE = 9
+    NOT_AT_RATE = 10
+    OTHER_MODEL = 11
+    OTHER_PROVIDER = 12
 
     @property
     def words(self) -> str:
@@ -118,15 +122,15 @@ def verify(
             whole_outputs(answers.outputs),
             strict=False,
         ):
-            if difference := _difference(found_now, np.load(file)):
-                return Verification(Verdict.DIFFERENT_ANSWERS, difference)
+            if differs := difference(found_now, np.load(file)):
+                return Verification(Verdict.DIFFERENT_ANSWERS, differs)
         timing = time_model(runner, model, run, samples, work, settings.claiming())
     if isinstance(timing, Failure):
         return Verification(Verdict.DOES_NOT_RUN, timing.message)
     statistics = summarize(timing.launches, run.batch_size, timing.first)
     measured = {name: statistics[name] for name in _TIMES}
-    promised = {name: _promised(manifest, name) for name in _TIMES}
-    verdict, reason = _judge(promised, measured)
+    promised = {name: promised_time(manifest, name) for name in _TIMES}
+    verdict, reason = judge_times(promised, measured)
     # Disturbed launches are repeated; even if there were many, a kept promise counts.
     was_restless = timing.contaminated > len(timing.launches)
     if not timing.host_was_idle or (was_restless and verdict is not Verdict.AS_PROMISED):
@@ -134,7 +138,11 @@ def verify(
     return Verification(verdict, reason, promised, measured)
 
 
-def _promised(manifest: Mapping[str, Any], name: str) -> Statistic:
+def promised_time(manifest: Mapping[str, Any], name: str) -> Statistic:
+    """Return a manifest's promise for a time: the published interval, or a wider one.
+
+    If the measurement during the pick was outside, the promise spans both.
+    """
     published = Statistic(**manifest["metrics"][name])
     again = manifest.get("rechecked", {}).get(name)
     if again is None or again["inside"]:
@@ -143,9 +151,10 @@ def _promised(manifest: Mapping[str, Any], name: str) -> Statistic:
     return Statistic(published.value, min(ends), max(ends))
 
 
-def _judge(
+def judge_times(
     promised: Mapping[str, Statistic], measured: Mapping[str, Statistic]
 ) -> tuple[Verdict, str]:
+    """Return whether measured times are as promised: whether the intervals overlap."""
     for name in _TIMES:
         then, now = promised[name], measured[name]
         text = f"{name} is {now.value / then.value:.2f} × the promised value"
@@ -157,8 +166,12 @@ def _judge(
     return Verdict.AS_PROMISED, "the intervals of promised and measured times overlap"
 
 
-def _difference(answers: np.ndarray, expected: np.ndarray) -> str:
-    """Describe how answers differ from the expected ones; empty if they do not."""
+def difference(answers: np.ndarray, expected: np.ndarray) -> str:
+    """Describe how answers differ from the expected ones; empty if they do not.
+
+    They do if any of them is off by more than 0.1 % of the largest expected one, or is not a
+    number.
+    """
     if answers.shape != expected.shape:
         return f"answers have shape {answers.shape} instead of {expected.shape}"
     scale = float(np.abs(expected).max()) or 1.0

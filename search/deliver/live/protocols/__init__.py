@@ -1,0 +1,1 @@
+"""The protocols by which models are served, one file each, and what they share."""
