@@ -1,4 +1,4 @@
-"""The commands for bundles: ``pick`` writes one, ``verify`` checks it."""
+"""The command that writes a bundle: ``pick``."""
 
 from __future__ import annotations
 
@@ -227,38 +227,3 @@ def _limit(text: str) -> tuple[str, float]:
         raise click.BadParameter(
             f"write a limit as METRIC=VALUE, such as peak_memory_bytes=2e8; got {text!r}"
         ) from None
-
-
-@click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.option(
-    "--plugin",
-    "plugins",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    multiple=True,
-    help="A file that registers the bundle's runtime, if it is not where it was. Repeatable.",
-)
-def verify(bundle: Path, plugins: Sequence[Path]) -> None:
-    """Check whether BUNDLE keeps its manifest's promises on this machine.
-
-    The file is checked, run on the bundle's samples, compared with the answers it gave when it was
-    picked, and timed by the careful protocol. The promise for a time is its published interval,
-    extended to the measurement during `pick` if that was outside.
-
-    \b
-    Exit codes: 0 as promised; 3 slower; 4 faster; 5 different answers; 6 does not run here;
-                7 not the file that was picked; 8 cannot tell: the machine was busy.
-    """
-    from paretune.search.record.words import format_metric, interval_text
-    from paretune.search.study import api
-
-    found = api.verify(bundle, plugins)
-    for name, now in found.measured.items():
-        then = found.promised[name]
-        click.echo(
-            f"{name:<18} promised {format_metric(name, then.value)} "
-            f"({interval_text(name, then)}), "
-            f"measured {format_metric(name, now.value)}"
-        )
-    click.echo(f"{found.verdict.words}: {found.reason}")
-    sys.exit(int(found.verdict))

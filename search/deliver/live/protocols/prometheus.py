@@ -51,8 +51,10 @@ _SERIES = (
 
 def prometheus_counters(endpoint: Endpoint) -> Counters:
     """Return what a server's metrics count for a model; empty if it has none that are known."""
-    from prometheus_client.parser import text_string_to_metric_families
-
+    try:
+        from prometheus_client.parser import text_string_to_metric_families
+    except ImportError:  # the extra `live` is not installed: the split is left out
+        return {}
     model = endpoint.model
     try:
         url = (endpoint.metrics_url or endpoint.url).removesuffix("/metrics")

@@ -70,7 +70,12 @@ class V2GrpcService:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        from tritonclient.grpc import service_pb2
+        try:
+            from tritonclient.grpc import service_pb2
+        except (ImportError, RuntimeError) as error:  # RuntimeError: it is there without gRPC
+            raise ServiceError(
+                "the protocol v2-grpc needs NVIDIA's client: pip install 'paretune[live]'"
+            ) from error
 
         self._endpoint = endpoint
         self._messages: Any = service_pb2
