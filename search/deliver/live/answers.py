@@ -28,12 +28,14 @@ class AnswerCheck:
         samples: Samples that were sent.
         difference: How the answers differ from the bundle's; empty if they do not.
         refused: Why the service refused such a request; empty if it did not.
+        answer: The last answer, which may tell what runs the model.
     """
 
     size: int
     samples: int
     difference: str = ""
     refused: str = ""
+    answer: Answer | None = None
 
     @property
     def is_equal(self) -> bool:
@@ -62,7 +64,7 @@ def check_answers(service: Service, requests: BundleRequests, size: int) -> Answ
         return AnswerCheck(size, len(requests), refused=str(error))
     finally:
         connection.close()
-    return AnswerCheck(size, len(requests), text)
+    return AnswerCheck(size, len(requests), text, answer=answers[-1])
 
 
 def answers_differ(

@@ -178,7 +178,7 @@ def _look(
     if info is not None and (text := metadata_differ(info, requests)):
         return replace(found, verdict=Verdict.OTHER_MODEL, reason=text)
     checks = tuple(check_answers(service, requests, size) for size in requests.sizes)
-    found = replace(found, answers=checks, provenance=service.provenance())
+    found = replace(found, answers=checks, provenance=service.provenance(checks[-1].answer))
     if text := _wrong(checks):
         refused = all(each.refused for each in checks)
         verdict = Verdict.DOES_NOT_RUN if refused else Verdict.DIFFERENT_ANSWERS

@@ -113,6 +113,27 @@ class Provenance:
     words: str = ""
 
 
+def provenance_of(told: Mapping[str, Any], source: str) -> Provenance | None:
+    """Return what a service's own metadata say: ``provider``, ``threads``, ``model_sha256``.
+
+    Args:
+        told: The metadata, or the parameters of an answer.
+        source: Where they are, in words.
+
+    Returns:
+        What they say; ``None`` if none of these is among them.
+    """
+    provider, threads, digest = (told.get(k) for k in ("provider", "threads", "model_sha256"))
+    if provider is None and threads is None and digest is None:
+        return None
+    return Provenance(
+        source,
+        None if provider is None else str(provider),
+        int(threads) if isinstance(threads, int | float) else None,
+        None if digest is None else str(digest),
+    )
+
+
 Counters = Mapping[str, tuple[float, float]]
 """Sums of milliseconds and of requests since the server started, by part of a request: ``queue``,
 ``compute``, ``request``.
@@ -179,8 +200,12 @@ class Service(Protocol):
     def connect(self) -> Connection:
         """Return a new connection; it may be opened by the first request."""
 
-    def provenance(self) -> Provenance | None:
-        """Return what runs the model; ``None`` if the service does not tell."""
+    def provenance(self, answer: Answer | None = None) -> Provenance | None:
+        """Return what runs the model; ``None`` if the service does not tell.
+
+        Args:
+            answer: An answer of the model, which may tell it, too.
+        """
 
     def counters(self) -> Counters:
         """Return what the server counted so far; empty if it does not tell."""

@@ -24,6 +24,7 @@ from paretune.search.deliver.live.service import (
     Provenance,
     RefusedRequestError,
     nested,
+    provenance_of,
 )
 from paretune.spaces import ServiceError
 
@@ -89,19 +90,13 @@ class JsonService:
         """Return a new connection."""
         return HttpConnection(self._endpoint, _PATH, self._ping_path)
 
-    def provenance(self) -> Provenance | None:
+    def provenance(self, answer: Answer | None = None) -> Provenance | None:
         """Return what the service's metadata say."""
         try:
             values = self._asked.get_json(_METADATA)
-            found = Provenance(
-                f"GET {_METADATA}",
-                values.get("provider"),
-                None if values.get("threads") is None else int(values["threads"]),
-                values.get("model_sha256"),
-            )
-        except (ServiceError, AttributeError, TypeError, ValueError):
+        except ServiceError:
             return None
-        return found
+        return provenance_of(values, f"GET {_METADATA}") if isinstance(values, dict) else None
 
     def counters(self) -> Counters:
         """Return what its metrics count, if it has any that are known."""

@@ -76,7 +76,7 @@ class MlflowService:
         """Return a new connection."""
         return HttpConnection(self._endpoint, _PATH, "/ping")
 
-    def provenance(self) -> Provenance | None:
+    def provenance(self, answer: Answer | None = None) -> Provenance | None:
         """Return MLflow's version: its server does not tell what runs the model."""
         try:
             version = self._asked.get("/version").body.decode("utf-8", "replace").strip()

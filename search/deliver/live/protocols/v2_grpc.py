@@ -28,6 +28,7 @@ from paretune.search.deliver.live.service import (
     RefusedRequestError,
     TensorInfo,
     UnreachableError,
+    provenance_of,
 )
 from paretune.spaces import ServiceError
 
@@ -144,8 +145,11 @@ class V2GrpcService:
         """Return a new connection."""
         return GrpcConnection(self._endpoint)
 
-    def provenance(self) -> Provenance | None:
-        """Return what Triton's model configuration says."""
+    def provenance(self, answer: Answer | None = None) -> Provenance | None:
+        """Return what Triton's model configuration says, or an answer's parameters.
+
+        Otherwise the metadata's platform, which names no provider.
+        """
         from google.protobuf.json_format import MessageToDict
 
         try:
@@ -154,6 +158,14 @@ class V2GrpcService:
             return provenance_of_config(MessageToDict(config, preserving_proto_field_name=True))
         except ServiceError:
             pass
+        if answer is not None:
+            parameters = self._read("ModelInferResponse", answer).parameters
+            told = {
+                name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
+                for name, value in parameters.items()
+            }
+            if (found := provenance_of(told, "each answer")) is not None:
+                return found
         try:
             platform = self.info().platform
         except ServiceError:

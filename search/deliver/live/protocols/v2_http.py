@@ -33,6 +33,7 @@ from paretune.search.deliver.live.service import (
     RefusedRequestError,
     TensorInfo,
     nested,
+    provenance_of,
 )
 from paretune.spaces import ServiceError
 
@@ -99,8 +100,7 @@ class V2HttpService:
 
     def decode(self, answer: Answer) -> dict[str, NDArray[Any]]:
         """Return the outputs by name."""
-        length = answer.headers.get(_HEADER_LENGTH.lower())
-        head = len(answer.body) if length is None else int(length)
+        head = self._head(answer)
         values = read_json(Answer(answer.body[:head]), f"POST {self._model}/infer")
         try:
             found, at = {}, head
@@ -123,26 +123,33 @@ class V2HttpService:
         """Return a new connection."""
         return _FramedConnection(self._endpoint, f"{self._model}/infer", "/v2/health/ready")
 
-    def provenance(self) -> Provenance | None:
-        """Return what Triton's model configuration or the metadata's parameters say."""
+    def provenance(self, answer: Answer | None = None) -> Provenance | None:
+        """Return what Triton's model configuration says, or an answer's parameters.
+
+        Otherwise the metadata's platform, which names no provider.
+        """
         try:
             return provenance_of_config(self._asked.get_json(f"{self._model}/config"))
         except ServiceError:
             pass
+        if answer is not None and (found := self._of_answer(answer)) is not None:
+            return found
         try:
-            values = self._asked.get_json(self._model)
-            told = values.get("parameters") or {}
-        except (ServiceError, AttributeError):
+            platform = self.info().platform
+        except ServiceError:
             return None
-        if "provider" in told or "execution_provider" in told:
-            return Provenance(
-                f"GET {self._model}",
-                told.get("provider", told.get("execution_provider")),
-                told.get("threads"),
-                told.get("model_sha256"),
-            )
-        platform = str(values.get("platform") or "")
         return Provenance(f"GET {self._model}", words=f"platform {platform}") if platform else None
+
+    def _of_answer(self, answer: Answer) -> Provenance | None:
+        values = read_json(Answer(answer.body[: self._head(answer)]), "an answer")
+        told = values.get("parameters") if isinstance(values, dict) else None
+        return provenance_of(told, "each answer") if isinstance(told, dict) else None
+
+    @staticmethod
+    def _head(answer: Answer) -> int:
+        """Return how many bytes of an answer are its JSON."""
+        length = answer.headers.get(_HEADER_LENGTH.lower())
+        return len(answer.body) if length is None else int(length)
 
     def counters(self) -> Counters:
         """Return what Triton's statistics count, or else the metrics of the same port."""
