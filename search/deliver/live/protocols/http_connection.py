@@ -93,17 +93,18 @@ class HttpConnection:
     def _request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Answer:
-        from urllib3.exceptions import HTTPError, TimeoutError
+        from urllib3.exceptions import HTTPError, NewConnectionError, TimeoutError
 
         try:
             # Read within: the time of an answer ends with its last byte.
             found = self._pool.urlopen(method, path, body, headers=headers, redirect=False)
-        except TimeoutError as error:
-            raise UnreachableError(
-                f"{self._endpoint.url} gave no answer within {self._endpoint.timeout_s:g} s "
-                f"({method} {path})"
-            ) from error
         except (HTTPError, OSError) as error:
+            # A refused connection is a timeout, too, in urllib3's tree of errors.
+            if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
+                raise UnreachableError(
+                    f"{self._endpoint.url} gave no answer within {self._endpoint.timeout_s:g} s "
+                    f"({method} {path})"
+                ) from error
             raise UnreachableError(
                 f"{self._endpoint.url} cannot be reached ({method} {path}): {error}; is the "
                 "service running, and is this its address?"
