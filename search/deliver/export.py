@@ -51,7 +51,7 @@ def export_bundle(
             f"and {'no rate' if rate is None else f'a rate of {rate:g}'}: give --rate as well"
         )
     point = ServicePoint.of_bundle(bundle, settings)
-    settings = replace(settings, name=name or _plain(point.manifest.get("study", bundle.name)))
+    settings = replace(settings, name=name or plain_name(point.manifest.get("study", bundle.name)))
     point = replace(point, settings=settings)
     notices = [] if point.plan else [f"figures: {point.origin}"]
     if point.plan and settings.max_latency_ms is not None:
@@ -66,5 +66,6 @@ def export_bundle(
     return Export(main, tuple(notices), target.hint.format(out=quote(str(out))))
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a study's name as a model's name at a target: letters that a URL keeps."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-") or "model"

@@ -31,7 +31,9 @@ import click
     "Server, MLServer, KServe), v2-grpc, mlflow (/invocations), or json (/predict: exported "
     "services of LitServe, BentoML, Ray Serve).  [default: v2]",
 )
-@click.option("--model", metavar="NAME", help="The model's name there. Default: the study's.")
+@click.option(
+    "--model", metavar="NAME", help="The model's name there. Default: the study's, as exported."
+)
 @click.option(
     "--rate",
     "rate_per_s",

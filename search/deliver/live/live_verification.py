@@ -14,6 +14,7 @@ from paretune.runners.measure.load.arrivals import Arrivals
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import MEDIAN_LATENCY, calls_for
 from paretune.search.deliver.capacity.serving_plan import ServingPlan
+from paretune.search.deliver.export import plain_name
 from paretune.search.deliver.live.answers import (
     AnswerCheck,
     answers_differ,
@@ -117,7 +118,8 @@ def verify_service(
 
     Args:
         folder: The bundle, as ``paretune pick --out`` wrote it.
-        endpoint: Where it is served. Without a model's name, it is the study's.
+        endpoint: Where it is served. Without a model's name, it is the study's,
+            as `paretune export` writes it.
         protocol: The name of a record in :data:`PROTOCOLS`.
         wish: What is asked of it.
         settings: How much to measure.
@@ -133,7 +135,9 @@ def verify_service(
     budget = _budget(wish, plan)
     rate = _rate(wish, plan, budget, folder)
     endpoint = replace(
-        endpoint, url=endpoint.url.rstrip("/"), model=endpoint.model or str(manifest["study"])
+        endpoint,
+        url=endpoint.url.rstrip("/"),
+        model=endpoint.model or plain_name(str(manifest["study"])),
     )
     found = LiveVerification(
         Verdict.AS_PROMISED,
