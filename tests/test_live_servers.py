@@ -90,7 +90,7 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def running(
     command: Sequence[str], core: int, log: Path, folder: Path, **env: str
-) -> Iterator[int]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server and its children on one core; yield its process."""
     with log.open("w") as out:
         server = subprocess.Popen(
@@ -102,7 +102,7 @@ def running(
             env={**os.environ, **env, "PYTHONPATH": ""},
         )
     try:
-        yield server.pid
+        yield server
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         try:
@@ -116,7 +116,7 @@ def running(
 def serving(kind: Kind, bundle: Path, folder: Path, core: int) -> Iterator[Endpoint]:
     """Export a bundle, serve it in an environment of its own, and yield where."""
     out = folder / kind.target
-    export_bundle(bundle, TARGETS.get(kind.target), out, ExportSettings())
+    export_bundle(bundle, TARGETS.get(kind.target), out, ExportSettings("toy"))
     http, grpc, metrics = free_ports(3)
     environment: dict[str, str] = {}
     if kind.target == "mlflow":
@@ -136,10 +136,10 @@ def serving(kind: Kind, bundle: Path, folder: Path, core: int) -> Iterator[Endpo
         else:
             command = [str(python), str(out / "server.py"), str(http)]
     log = folder / "server.log"
-    with running(command, core, log, folder, **environment) as pid:
+    with running(command, core, log, folder, **environment) as server:
 
         def is_ready() -> bool:
-            assert Path(f"/proc/{pid}").exists(), log.read_text("utf-8")
+            assert server.poll() is None, log.read_text("utf-8")[-3000:]
             try:
                 url = f"http://127.0.0.1:{http}{kind.health}"
                 return urllib.request.urlopen(url, timeout=2).status == 200

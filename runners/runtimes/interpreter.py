@@ -51,8 +51,10 @@ def environments() -> Path:
 
 def _make(folder: Path, python: Path, requirements: Sequence[str]) -> None:
     venv.create(folder, clear=True, with_pip=True)
-    # This project's own constraints do not apply to another runtime's environment.
-    environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
+    # This project's own constraints do not apply to another runtime's environment, and what is on
+    # this process's path is not installed there.
+    own = ("PIP_CONSTRAINT", "PYTHONPATH")
+    environment = {k: v for k, v in os.environ.items() if k not in own}
     done = subprocess.run(
         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements],
         capture_output=True,

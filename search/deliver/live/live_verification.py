@@ -38,6 +38,8 @@ from paretune.search.deliver.live.verdict import Budget, judge_client, judge_loa
 from paretune.search.deliver.verification import Verdict, promised_time, read_manifest
 from paretune.spaces import StudyError
 
+_BUSY = "the client's own machine was busy during the measurement"
+
 _ENCODED = 20
 """Requests that are encoded and decoded to time the client's own work. Chosen by judgement."""
 
@@ -165,6 +167,9 @@ def verify_service(
     if wish.saves:
         if found.verdict in (Verdict.OTHER_PROVIDER, Verdict.CANNOT_TELL):
             return _noted(found, f"nothing was saved, because the verdict is {found.verdict.words}")
+        if any(client.is_disturbed for client in found.clients):
+            reason = f"nothing was saved, because {_BUSY}: stop other work here, and save again"
+            return replace(found, verdict=Verdict.CANNOT_TELL, reason=reason)
         saved = LiveRecord.of(endpoint.url, protocol, endpoint.model, found.clients).save(folder)
         found = replace(found, saved=saved)
     return found
@@ -369,7 +374,7 @@ def _judge(found: LiveVerification) -> LiveVerification:
         client.is_disturbed for client in found.clients
     ):
         verdict = Verdict.CANNOT_TELL
-        reasons.insert(0, "the client's own machine was busy during the measurement")
+        reasons.insert(0, _BUSY)
     return replace(found, verdict=verdict, reason="; ".join(reasons))
 
 
