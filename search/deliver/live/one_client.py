@@ -18,9 +18,10 @@ from paretune.search.deliver.live.live_settings import LiveSettings
 from paretune.search.deliver.live.service import Connection, Counters, Service
 from paretune.spaces import ServiceError
 
-LIVE_RESOLUTION = 0.05
+LIVE_RESOLUTION = 0.08
 """Relative half-width below which the times of a service say nothing: connections of one minute do
-not show how a server varies from hour to hour. Chosen by judgement.
+not show how a server varies from hour to hour. Two measurements of an untouched MLServer, minutes
+apart beside other work, differed by 14 %. Chosen by judgement from that.
 """
 
 _PINGS = 30
@@ -98,6 +99,8 @@ def measure_one_client(
 ) -> OneClient:
     """Time requests one after the other, over several connections in turn.
 
+    A connection before them is not counted: a server that was just started is slower at first.
+
     Args:
         service: The service.
         messages: Encoded requests, sent in turn.
@@ -115,7 +118,7 @@ def measure_one_client(
     }
     times, pings, shares = [], [], []
     before: Counters = {}
-    for place in range(settings.connections):
+    for place in range(settings.connections + 1):
         connection = service.connect()
 
         def once(turn: int, connection: Connection = connection) -> float:
@@ -125,10 +128,13 @@ def measure_one_client(
 
         try:
             warm_up(once, settings.warmup_seconds)
-            if place == 0:
+            if place == 1:
                 before = service.counters()
             first = cpu_share()
-            times.append(tuple(steady(once, job)))
+            found = tuple(steady(once, job))
+            if place == 0:
+                continue
+            times.append(found)
             shares.append((first + cpu_share()) / 2)
             pings.append(_pings(connection))
         finally:
