@@ -20,6 +20,7 @@ from served_bundles import SAMPLES, WIDTH, write_bundle, write_plan
 
 from paretune.runners.measure.load.arrivals import Arrivals
 from paretune.runners.measure.statistic import Statistic
+from paretune.search.deliver.live import one_client
 from paretune.search.deliver.live.bundle_requests import BundleRequests
 from paretune.search.deliver.live.live_record import LiveRecord
 from paretune.search.deliver.live.live_settings import LiveSettings
@@ -260,13 +261,13 @@ def test_headers_are_sent(bundle: Path) -> None:
     assert found.verdict is Verdict.AS_PROMISED, found.reason
 
 
-def test_saved_times_are_compared_with(bundle: Path) -> None:
+def test_saved_times_are_compared_with(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_client, "cpu_share", lambda: 1.0)  # however busy this machine is
     promise(bundle, 1e-6)
     careful = replace(QUICK, connections=6)  # the interval over two may reach below zero
     with served(v2(bundle)) as url:
         found = verify_service(bundle, Endpoint(url), wish=LiveWish(saves=True), settings=careful)
-        if found.saved is None:
-            pytest.fail(f"nothing was saved: {found.verdict} {found.reason}")
+        assert found.saved == bundle / "live.json", found.reason
         record = LiveRecord.of_bundle(bundle)
         assert record is not None and record.url == url and record.protocol == "v2"
         assert len(record.latency_ms) >= 80 and set(record.latencies) == {1, 4}
@@ -283,9 +284,16 @@ def test_saved_times_are_compared_with(bundle: Path) -> None:
             return verify_service(bundle, Endpoint(url), settings=careful)
 
         slower = with_times(1e-3)
-        # On a machine that was busy meanwhile, it is said that one cannot tell.
-        assert slower.verdict in (Verdict.SLOWER, Verdict.CANNOT_TELL)
+        assert slower.verdict is Verdict.SLOWER, slower.reason
         assert "× the saved value" in slower.reason and slower.record is not None
+        with monkeypatch.context() as busy:
+            busy.setattr(one_client, "cpu_share", lambda: 0.5)
+            unknown = with_times(1e-3)
+            assert unknown.verdict is Verdict.CANNOT_TELL and "machine was busy" in unknown.reason
+            wish = LiveWish(saves=True)
+            (bundle / "live.json").unlink()
+            unsaved = verify_service(bundle, Endpoint(url), wish=wish, settings=careful)
+            assert unsaved.verdict is Verdict.CANNOT_TELL and unsaved.saved is None
         faster = with_times(1e3)
         assert faster.verdict is Verdict.FASTER and "× the saved value" in faster.reason
     with served(v2(bundle)) as url:  # another address
