@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from paretune.search.deliver.html_report import write_report
+from paretune.search.deliver.report.html_report import write_report
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.search_time import seconds_per_trial

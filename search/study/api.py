@@ -13,11 +13,11 @@ from paretune.runners.workload.onnx_files.input_settings import InputSettings
 from paretune.search.configure.study_of_onnx import write_onnx_study
 from paretune.search.deliver.choice import equals, rank, wished_limits
 from paretune.search.deliver.fresh_check import first_that_keeps
-from paretune.search.deliver.html_report import write_report
 from paretune.search.deliver.live.live_verification import LiveVerification, LiveWish
 from paretune.search.deliver.live.live_verification import verify_service as verify_served
 from paretune.search.deliver.live.service import Endpoint
 from paretune.search.deliver.picked import Origin, Pick
+from paretune.search.deliver.report.html_report import write_report
 from paretune.search.deliver.target import TARGETS, ExportSettings
 from paretune.search.deliver.verification import Verification
 from paretune.search.deliver.verification import verify as verify_bundle

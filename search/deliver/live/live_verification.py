@@ -13,6 +13,7 @@ import numpy as np
 from paretune.runners.measure.load.arrivals import Arrivals
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import MEDIAN_LATENCY, calls_for
+from paretune.search.deliver.bundle_run import read_manifest
 from paretune.search.deliver.capacity.serving_plan import ServingPlan
 from paretune.search.deliver.export import plain_name
 from paretune.search.deliver.live.answers import (
@@ -35,7 +36,7 @@ from paretune.search.deliver.live.service import (
     UnreachableError,
 )
 from paretune.search.deliver.live.verdict import Budget, judge_client, judge_load
-from paretune.search.deliver.verification import Verdict, promised_time, read_manifest
+from paretune.search.deliver.verification import Verdict, promised_time
 from paretune.spaces import StudyError
 
 _BUSY = "the client's own machine was busy during the measurement"
