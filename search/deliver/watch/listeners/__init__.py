@@ -1,0 +1,1 @@
+"""Where a watch tells what it found: lines, a webhook, metrics."""

@@ -1,0 +1,1 @@
+"""Where a watch gets its requests from: a probe, a log, or Prometheus."""
