@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paretune.runners.failure import Failure
 from paretune.runners.formats import FORMATS
@@ -24,6 +25,7 @@ from paretune.search.deliver.bundle_folder import MANIFEST, replaced
 from paretune.search.deliver.card import write_card
 from paretune.search.deliver.choice import baseline
 from paretune.search.deliver.recheck import Recheck
+from paretune.search.deliver.watch.data_reference import DataReference
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import RunSpec, StudyError
@@ -34,6 +36,11 @@ MANIFEST_VERSION = 2
 _FEWEST_SAMPLES = 64
 """Samples in a bundle for verification, or two full batches if that is more. Chosen by
 judgement.
+"""
+
+_REFERENCE_SAMPLES = 512
+"""Samples that are summarized for the reference of data: shares of a tenth are then known to 1.3
+points. Chosen by judgement: the model runs on all of them during a pick.
 """
 
 
@@ -161,23 +168,44 @@ def output_files(folder: Path, count: int) -> list[Path]:
 def _write_samples(
     folder: Path, model: Path, run: RunSpec, runner: ProcessRunner, samples: Samples
 ) -> None:
-    """Write some full batches of inputs, the model's answers to them, and the pipeline."""
+    """Write some full batches of inputs, the model's answers to them, and the pipeline.
+
+    A summary of more of them is the reference of what inputs and outputs look like.
+    """
     count = max(_FEWEST_SAMPLES, 2 * run.batch_size)
     inputs = input_files(folder, len(samples.inputs))
-    for file, given in zip(inputs, samples.inputs, strict=True):
-        np.save(file, np.load(given, mmap_mode="r")[:count])
+    arrays = [np.load(file, mmap_mode="r") for file in samples.inputs]
+    for file, array in zip(inputs, arrays, strict=True):
+        np.save(file, array[:count])
+    outputs = _answers(model, run, runner, Samples(inputs, layout=samples.layout))
+    for file, array in zip(output_files(folder, len(outputs)), outputs, strict=True):
+        np.save(file, array)
+    rows = min(len(arrays[0]), max(count, _REFERENCE_SAMPLES))
+    if rows > count:
+        with tempfile.TemporaryDirectory() as name:
+            files = input_files(Path(name), len(arrays))
+            for file, array in zip(files, arrays, strict=True):
+                np.save(file, array[:rows])
+            outputs = _answers(model, run, runner, Samples(files, layout=samples.layout))
+    # Outputs whose samples' shapes differ are flat, and have no rows.
+    judged = [each for each in outputs if len(each) == rows]
+    DataReference.of_arrays([array[:rows] for array in arrays], judged).save(folder)
+    if samples.pipeline is not None:
+        shutil.copyfile(samples.pipeline.file, folder / "pipeline.py")
+
+
+def _answers(
+    model: Path, run: RunSpec, runner: ProcessRunner, samples: Samples
+) -> list[NDArray[Any]]:
+    """Return the model's outputs for all samples.
+
+    Raises:
+        StudyError: If it does not run.
+    """
     with tempfile.TemporaryDirectory() as name:
         answers = runner.predict(
-            model,
-            run,
-            Samples(inputs, layout=samples.layout),
-            Path(name),
-            MeasurementSettings(fallback_tolerance=1.0),
+            model, run, samples, Path(name), MeasurementSettings(fallback_tolerance=1.0)
         )
         if isinstance(answers, Failure):
             raise StudyError(f"the picked model does not run here: {answers.message}")
-        outputs = whole_outputs(answers.outputs)
-        for file, array in zip(output_files(folder, len(outputs)), outputs, strict=True):
-            np.save(file, array)
-    if samples.pipeline is not None:
-        shutil.copyfile(samples.pipeline.file, folder / "pipeline.py")
+        return whole_outputs(answers.outputs)

@@ -21,6 +21,7 @@ _FILES = (
     "README.md",
     "frontier.png",
     "serving.json",
+    "reference.json",
     "live.json",
     MANIFEST,
 )

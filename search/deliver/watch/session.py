@@ -8,12 +8,12 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from paretune.search.deliver.watch.sources.bucket_blocks import BlockMaker
 from paretune.search.deliver.watch.event import Event
 from paretune.search.deliver.watch.listeners.listener import Listener
 from paretune.search.deliver.watch.observation import Request
-from paretune.search.deliver.watch.sources.prometheus_source import PrometheusSource
 from paretune.search.deliver.watch.settings import WatchSettings
+from paretune.search.deliver.watch.sources.bucket_blocks import BlockMaker
+from paretune.search.deliver.watch.sources.prometheus_source import PrometheusSource
 from paretune.search.deliver.watch.watcher import Watcher, started
 
 _LOG = logging.getLogger("paretune")
@@ -47,7 +47,7 @@ class Session:
         now = time.monotonic()
         if events or now - self._updated_s >= _UPDATE_S:
             self._updated_s = now
-            self._each(lambda listener: listener.update(self.watcher))
+            self._each(lambda listener: listener.update(self.watcher.state))
 
     def _each(self, what: Callable[[Listener], None]) -> None:
         for listener in list(self._listeners):
@@ -63,7 +63,7 @@ class Session:
         try:
             yield self
         finally:
-            self._each(lambda listener: listener.update(self.watcher))
+            self._each(lambda listener: listener.update(self.watcher.state))
             self._each(lambda listener: listener.close())
 
 

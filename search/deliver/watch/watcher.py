@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from paretune.search.deliver.watch.data_reference import DataReference
 from paretune.search.deliver.watch.drift import DriftWatch
@@ -24,6 +25,44 @@ EXIT_DEGRADED = 3
 
 EXIT_DIFFERENT = 5
 """Exit code if answers, inputs or outputs are not as published."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a watch knows at one time.
+
+    Attributes:
+        requests: Requests so far.
+        exit_code: 0 as published, 3 degraded, 5 drifted or different answers.
+        reference: Latency as published; ``None`` while it is being learnt.
+        last: The last block of requests; ``None`` before the first.
+        evidence: The evidence of a change of latency, as a share of what an alarm takes.
+        stability_indices: The population stability index of each feature in the last window.
+    """
+
+    requests: int
+    exit_code: int
+    reference: LatencyReference | None
+    last: Block | None
+    evidence: float
+    stability_indices: Mapping[str, float]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The numbers, by name."""
+        values = {"evidence": self.evidence, "exit_code": float(self.exit_code)}
+        if self.reference is None:
+            return values
+        published = self.reference.p50_ms.value
+        values |= {"reference_p50_latency_ms": published}
+        values |= {"limit_p50_latency_ms": self.reference.limit_ms}
+        if self.last is not None and self.last.count:
+            values["p50_latency_ms"] = self.last.p50_ms
+            values["p50_ratio"] = self.last.p50_ms / published
+            values["slow_share"] = self.last.slow / self.last.count
+        if self.last is not None and self.last.end_s > self.last.start_s:
+            values["requests_per_s"] = self.last.count / (self.last.end_s - self.last.start_s)
+        return values
 
 
 class Watcher:
@@ -70,19 +109,16 @@ class Watcher:
         return EXIT_DEGRADED if is_degraded else 0
 
     @property
-    def last(self) -> Block | None:
-        """The last block of requests."""
-        return self._latency.last if self._latency else None
-
-    @property
-    def evidence(self) -> float:
-        """The evidence of a change of latency, as a share of what an alarm takes."""
-        return self._latency.evidence if self._latency else 0.0
-
-    @property
-    def stability_indices(self) -> Mapping[str, float]:
-        """The population stability index of each feature in the last window."""
-        return self._drift.indices if self._drift else {}
+    def state(self) -> State:
+        """What is known now."""
+        return State(
+            self.requests,
+            self.exit_code,
+            self.reference,
+            self._latency.last if self._latency else None,
+            self._latency.evidence if self._latency else 0.0,
+            dict(self._drift.indices) if self._drift else {},
+        )
 
     def see(self, request: Request) -> list[Event]:
         """Take a request, and return what it shows."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from paretune.search.deliver.watch.event import Event
-from paretune.search.deliver.watch.watcher import Watcher
+from paretune.search.deliver.watch.watcher import State
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Listener(Protocol):
     def tell(self, event: Event) -> None:
         """Take an event."""
 
-    def update(self, watcher: Watcher) -> None:
+    def update(self, state: State) -> None:
         """Take the state of the watch; called after every block of requests or so."""
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class Lines:
         """Print the event."""
         self._write(event.line)
 
-    def update(self, watcher: Watcher) -> None:
+    def update(self, state: State) -> None:
         """Print nothing."""
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from paretune.search.deliver.watch.event import Event, Kind
 from paretune.search.deliver.watch.listeners.listener import Watched
-from paretune.search.deliver.watch.watcher import Watcher
+from paretune.search.deliver.watch.watcher import State
 from paretune.spaces import StudyError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _GAUGES = {
     "reference_p50_latency_ms": "Median latency as published.",
     "limit_p50_latency_ms": "A block whose median latency is higher counts against the service.",
     "p50_ratio": "Median latency of the last block as a multiple of the published one.",
+    "requests_per_s": "Requests per second in the last block.",
     "slow_share": "Share of slow requests in the last block.",
     "evidence": "Evidence of a change of latency; an alarm is raised at 1.",
     "exit_code": "0 as published, 3 degraded, 5 drifted or different answers.",
@@ -83,24 +84,13 @@ class MetricsEndpoint:
         """Count an event."""
         self._events.labels(**self._labels, kind=str(event.kind), what=event.what).inc()
 
-    def update(self, watcher: Watcher) -> None:
+    def update(self, state: State) -> None:
         """Take the state of the watch."""
-        self._requests.labels(**self._labels).inc(watcher.requests - self._told)
-        self._told = watcher.requests
-        values: dict[str, float] = {
-            "evidence": watcher.evidence,
-            "exit_code": watcher.exit_code,
-        }
-        if watcher.reference is not None:
-            values["reference_p50_latency_ms"] = watcher.reference.p50_ms.value
-            values["limit_p50_latency_ms"] = watcher.reference.limit_ms
-        if watcher.reference is not None and watcher.last is not None and watcher.last.count:
-            values["p50_latency_ms"] = watcher.last.p50_ms
-            values["p50_ratio"] = watcher.last.p50_ms / watcher.reference.p50_ms.value
-            values["slow_share"] = watcher.last.slow / watcher.last.count
-        for name, value in values.items():
+        self._requests.labels(**self._labels).inc(state.requests - self._told)
+        self._told = state.requests
+        for name, value in state.metrics.items():
             self._gauges[name].labels(**self._labels).set(value)
-        for feature, index in watcher.stability_indices.items():
+        for feature, index in state.stability_indices.items():
             self._drift.labels(**self._labels, feature=feature).set(index)
 
     def close(self) -> None:

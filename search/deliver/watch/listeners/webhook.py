@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
-import queue
-import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 from paretune.search.deliver.watch.event import Event
 from paretune.search.deliver.watch.listeners.listener import Watched
-from paretune.search.deliver.watch.watcher import Watcher
+from paretune.search.deliver.watch.watcher import State
 from paretune.spaces import StudyError
-
-_LOG = logging.getLogger("paretune")
 
 _TIMEOUT_S = 10.0
 """Seconds to wait for an answer. Chosen by judgement."""
@@ -25,20 +22,12 @@ _TRIES = 6
 minute. Chosen by judgement.
 """
 
-_MOST_WAITING = 1000
-"""Events that wait for a receiver that is away; later ones are dropped and logged. Chosen by
-judgement.
-"""
-
-_CLOSE_S = 15.0
-"""Seconds that the end of a watch waits for posts that are left. Chosen by judgement."""
-
 
 class Webhook:
-    """Posts events from a thread of its own, so that the watch never waits.
+    """Posts events. It waits and tries again, so it belongs in the background.
 
     A post that fails, or is answered with an error of the server (5xx) or 429, is tried again;
-    another answer is final. What cannot be delivered is logged.
+    another answer is final.
 
     Args:
         url: Where to post to.
@@ -53,50 +42,34 @@ class Webhook:
         if not url.startswith(("http://", "https://")):
             raise StudyError(f"a webhook's address begins with http:// or https://; got {url!r}")
         self._url, self._watched, self._first_wait_s = url, watched, first_wait_s
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(_MOST_WAITING)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
-        self._thread.start()
 
     def tell(self, event: Event) -> None:
-        """Post an event later."""
-        try:
-            self._waiting.put_nowait({**self._watched.labels, **event.as_dict()})
-        except queue.Full:
-            _LOG.warning("the webhook %s is away: an event is dropped: %s", self._url, event.line)
+        """Post an event.
 
-    def update(self, watcher: Watcher) -> None:
-        """Post nothing: only events are posted."""
-
-    def close(self) -> None:
-        """Post what is left, for some seconds at most."""
-        self._closing.set()
-        try:
-            self._waiting.put_nowait(None)
-        except queue.Full:
-            return
-        self._thread.join(_CLOSE_S)
-
-    def _run(self) -> None:
-        while (values := self._waiting.get()) is not None:
-            self._post(values)
-
-    def _post(self, values: dict[str, Any]) -> None:
+        Raises:
+            OSError: If it could not be delivered.
+        """
+        values = {**self._watched.labels, **event.as_dict()}
         wait_s = self._first_wait_s
         for left in reversed(range(_TRIES)):
             try:
-                request = urllib.request.Request(
-                    self._url,
-                    json.dumps(values).encode(),
-                    {"Content-Type": "application/json", "User-Agent": "paretune"},
-                )
-                with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
-                    return
-            except (OSError, ValueError) as error:
+                return self._post(values)
+            except OSError as error:
                 status = error.code if isinstance(error, urllib.error.HTTPError) else None
                 is_final = status is not None and status < 500 and status != 429
                 if is_final or not left:
-                    _LOG.warning("the webhook %s did not take an event: %s", self._url, error)
-                    return
-                self._closing.wait(wait_s)
+                    raise
+                time.sleep(wait_s)
                 wait_s *= 2
+
+    def update(self, state: State) -> None:
+        """Post nothing: only events are posted."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def _post(self, values: Mapping[str, Any]) -> None:
+        headers = {"Content-Type": "application/json", "User-Agent": "paretune"}
+        request = urllib.request.Request(self._url, json.dumps(values).encode(), headers)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+            return

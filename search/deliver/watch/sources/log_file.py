@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from paretune.search.deliver.watch.sources.log_columns import LogColumns
 from paretune.search.deliver.watch.observation import Request
+from paretune.search.deliver.watch.sources.log_columns import LogColumns
 from paretune.spaces import StudyError
 
 _POLL_S = 0.25

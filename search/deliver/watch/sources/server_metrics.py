@@ -55,7 +55,7 @@ TRITON = ServerMetrics(
 
 OVMS = ServerMetrics(
     name="ovms",
-    words="OpenVINO Model Server, docs/metrics.md; ovms_wait_for_infer_req_time_us must be listed in "
+    words="OpenVINO Model Server, docs/metrics.md; list ovms_wait_for_infer_req_time_us in "
     "`metrics_list`",
     buckets='ovms_request_time_us_bucket{name="{model}"}',
     unit_ms=1e-3,
