@@ -40,6 +40,7 @@ def test_every_command_has_help() -> None:
         "report",
         "verify",
         "export",
+        "watch",
         "status",
         "frontier",
         "trial",

@@ -19,6 +19,7 @@ from paretune.search.cli.deliver import bundle as cli_bundle
 from paretune.search.cli.deliver import capacity as cli_capacity
 from paretune.search.cli.deliver import export as cli_export
 from paretune.search.cli.deliver import verify as cli_verify
+from paretune.search.cli.deliver import watch as cli_watch
 from paretune.search.cli.each_device import arguments, search_each
 from paretune.search.cli.error_group import ErrorGroup
 from paretune.search.cli.inputs import input_options
@@ -315,3 +316,4 @@ main.add_command(cli_bundle.pick)
 main.add_command(cli_capacity.capacity)
 main.add_command(cli_verify.verify)
 main.add_command(cli_export.export)
+main.add_command(cli_watch.watch)

@@ -29,6 +29,7 @@ class Request:
             not, ``None`` if it was not compared.
         features: Values of the bundle's features of inputs and outputs (:mod:`.data_reference`), as
             far as they are known: a number, or a class as text.
+        counts: Whether its latency counts. The first requests after a pause only wake the service.
     """
 
     time_s: float
@@ -36,6 +37,7 @@ class Request:
     failed: Failed | None = None
     difference: str | None = None
     features: Mapping[str, float | str] = field(default_factory=dict)
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ judgement: of Poisson arrivals, one in 5e8 is.
 _SHORTEST_GAP_S = 1.0
 """Seconds; no service starts faster. Chosen by judgement."""
 
+_FEWEST_PAUSES = 20
+"""Pauses from which the usual one is told. Chosen by judgement."""
+
 _COLD_FACTOR = 2.0
 """A first call this many times as slow as the p95 is cold. Chosen by judgement: first calls of
 ONNX Runtime and OpenVINO took 3 to 100 times as long as later ones.
@@ -72,7 +75,7 @@ class Outage:
         if self._cold_left:
             self._cold_left -= 1
             return events, False
-        return events, True
+        return events, request.counts
 
     def _see_failure(self, now: float) -> list[Event]:
         if self._failing_since_s is None:
@@ -103,7 +106,9 @@ class Outage:
 
     def _gap(self, request: Request) -> float | None:
         """Return a pause that a restart explains, in seconds."""
-        if self._last_s is None or request.latency_ms is None or len(self._pauses) < 20:
+        if self._last_s is None or request.latency_ms is None or not request.counts:
+            return None
+        if len(self._pauses) < _FEWEST_PAUSES:
             return None
         gap = request.time_s - self._last_s
         usual = float(np.median(self._pauses))

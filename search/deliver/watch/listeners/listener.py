@@ -55,14 +55,19 @@ class Lines:
 
     Args:
         write: Prints a line.
+        as_line: Returns an event as a line; by default :attr:`Event.line`.
     """
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        as_line: Callable[[Event], str] = lambda event: event.line,
+    ) -> None:
+        self._write, self._as_line = write, as_line
 
     def tell(self, event: Event) -> None:
         """Print the event."""
-        self._write(event.line)
+        self._write(self._as_line(event))
 
     def update(self, state: State) -> None:
         """Print nothing."""
