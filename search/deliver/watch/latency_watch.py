@@ -102,8 +102,9 @@ class LatencyWatch:
             text, values = self._slower(list(self._recent)[-length:])
             return self._event(Kind.DEGRADED, "latency", block, self._latency, text, values)
         if turn is Turn.SPIKE:
-            # The last block, which ended it, was calm.
-            during = list(self._recent)[-length - 1 : -1] or [block]
+            during = list(self._recent)[-length - 1 :]
+            while len(during) > 1 and not any(self.reference.excesses(during[-1])):
+                during.pop()  # those that ended it were calm
             text, values = self._slower(during)
             text = f"{text}; over by itself after {during[-1].end_s - during[0].start_s:.3g} s"
             return self._event(Kind.SPIKE, "latency", block, self._latency, text, values)

@@ -108,12 +108,11 @@ class Outage:
         """Return a pause that a restart explains, in seconds."""
         if self._last_s is None or request.latency_ms is None or not request.counts:
             return None
-        if len(self._pauses) < _FEWEST_PAUSES:
-            return None
         gap = request.time_s - self._last_s
-        usual = float(np.median(self._pauses))
-        is_long = gap >= max(_SHORTEST_GAP_S, _GAP_FACTOR * usual)
-        return gap if is_long and request.latency_ms >= _COLD_FACTOR * self.p95_ms else None
+        is_cold = request.latency_ms >= _COLD_FACTOR * self.p95_ms
+        if gap < _SHORTEST_GAP_S or not is_cold or len(self._pauses) < _FEWEST_PAUSES:
+            return None
+        return gap if gap >= _GAP_FACTOR * float(np.median(self._pauses)) else None
 
     def _note(self, now: float) -> None:
         if self._last_s is not None:
