@@ -1,4 +1,4 @@
-"""Latencies as services have them, for tests of `paretune watch`: heavy tails that come in clusters."""
+"""Latencies as services have them, with heavy tails in clusters: for tests of `paretune watch`."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -23,7 +23,8 @@ class ExportSettings:
         max_latency_ms: The latency budget of a request; only for a bundle without a serving plan.
         image: The container image that holds the service.
         storage_uri: Where the cluster reads the model from.
-        server: The name of the target whose server goes into a container.
+        server: The name of the target whose server goes into a container, or of the server whose
+            metrics are monitored.
     """
 
     name: str
@@ -94,6 +95,8 @@ TARGETS: Registry[TargetRecord] = Registry(
         f"{_OWN}.bentoml:BENTOML",
         f"{_OWN}.rayserve:RAYSERVE",
         f"{_OWN}.docker:DOCKER",
+        f"{_OWN}.prometheus:PROMETHEUS",
+        f"{_OWN}.grafana:GRAFANA",
     ),
 )
 """All export targets."""

@@ -24,7 +24,7 @@ _OPTIONS = {
     required=True,
     metavar="NAME",
     help="Where the model goes: triton, kserve, ovms, mlserver, mlflow, litserve, bentoml, "
-    "rayserve, docker, or a target of an installed package.",
+    "rayserve, docker, prometheus, grafana, or a target of an installed package.",
 )
 @click.option(
     "--out",
@@ -61,9 +61,10 @@ _OPTIONS = {
 @click.option("--storage-uri", help="Where the cluster reads the model from, such as s3://models.")
 @click.option(
     "--server",
-    type=click.Choice(["litserve", "bentoml", "rayserve", "mlserver"]),
-    help="The server in the container, for docker, and for kserve with --image.  [default: "
-    "litserve]",
+    metavar="NAME",
+    help="For docker, and for kserve with --image: the server in the container, litserve (the "
+    "default), bentoml, rayserve or mlserver. For prometheus and grafana: the server whose metrics "
+    "they read, triton, ovms, mlserver or kserve.",
 )
 def export(bundle: Path, target: str, out: Path, name: str | None, **given: object) -> None:
     """Write BUNDLE's model for a server, configured with the measured figures.

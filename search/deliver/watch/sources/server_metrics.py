@@ -18,9 +18,11 @@ class ServerMetrics:
         words: Where the names come from.
         buckets: The buckets of the latency's histogram; empty if the server has none.
         unit_ms: Milliseconds in a unit of latency.
-        latency_sum: The sum of latencies, for servers without a histogram.
+        latency_sum: The sum of latencies.
         requests: The counter of requests.
+        mean_unit_ms: Milliseconds in a unit of the sum of latencies.
         failures: The counter of failed requests; empty if the server has none.
+        requests_with_failures: Whether the counter of requests counts failed ones, too.
         queue_sum: The sum of times in the queue; empty if the server has none.
         queue_of: The sum of which the time in the queue is a part.
     """
@@ -31,7 +33,9 @@ class ServerMetrics:
     unit_ms: float
     latency_sum: str
     requests: str
+    mean_unit_ms: float
     failures: str = ""
+    requests_with_failures: bool = False
     queue_sum: str = ""
     queue_of: str = ""
 
@@ -48,6 +52,7 @@ TRITON = ServerMetrics(
     unit_ms=1.0,
     latency_sum='nv_inference_request_duration_us{model="{model}"}',
     requests='nv_inference_request_success{model="{model}"}',
+    mean_unit_ms=1e-3,
     failures='nv_inference_request_failure{model="{model}"}',
     queue_sum='nv_inference_queue_duration_us{model="{model}"}',
     queue_of='nv_inference_request_duration_us{model="{model}"}',
@@ -61,6 +66,7 @@ OVMS = ServerMetrics(
     unit_ms=1e-3,
     latency_sum='ovms_request_time_us_sum{name="{model}"}',
     requests='ovms_request_time_us_count{name="{model}"}',
+    mean_unit_ms=1e-3,
     failures='ovms_requests_fail{name="{model}",method=~"ModelInfer|Predict"}',
     queue_sum='ovms_wait_for_infer_req_time_us_sum{name="{model}"}',
     queue_of='ovms_request_time_us_sum{name="{model}"}',
@@ -72,8 +78,10 @@ MLSERVER = ServerMetrics(
     buckets='rest_server_request_duration_seconds_bucket{path=~"/v2/models/.+/infer"}',
     unit_ms=1e3,
     latency_sum='rest_server_request_duration_seconds_sum{path=~"/v2/models/.+/infer"}',
-    requests='model_infer_request_success_total{model="{model}"}',
+    requests='rest_server_request_duration_seconds_count{path=~"/v2/models/.+/infer"}',
+    mean_unit_ms=1e3,
     failures='model_infer_request_failure_total{model="{model}"}',
+    requests_with_failures=True,
 )
 
 KSERVE = ServerMetrics(
@@ -83,6 +91,7 @@ KSERVE = ServerMetrics(
     unit_ms=1e3,
     latency_sum='request_predict_seconds_sum{model_name="{model}"}',
     requests='request_predict_seconds_count{model_name="{model}"}',
+    mean_unit_ms=1e3,
 )
 
 SERVERS: Registry[ServerMetrics] = Registry(
