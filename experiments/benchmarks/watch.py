@@ -1,9 +1,10 @@
 """Does `paretune watch` find a slow-down of 20 %, soon, and nothing else?
 
-    python experiments/benchmarks/watch.py [--runs 200] [--real 5] [--record 20000]
+    python experiments/benchmarks/watch.py [--runs 200] [--real 5] [--record 8000]
 
-1. A real service (a process that runs a model in ONNX Runtime behind HTTP) is asked one request
-   after the other, and its latencies are recorded: a series with its own tails and dependence.
+1. A real service (a process that runs a model in ONNX Runtime behind HTTP) is probed as `paretune
+   watch --url` does, every 0.2 s: 15 timed requests a second, for nine minutes. The recorded series
+   has its own tails and dependence, and real time: a neighbour's second is a second.
 2. Simulated runs are resampled from that series in pieces of 500 consecutive requests (the moving
    block bootstrap, H. Kuensch, 1989). In each, the first 500 requests are the reference. Then
    nothing happens, or all latencies are 1.2 times as long, or 60 requests are 3 times as long (a
@@ -11,7 +12,7 @@
 3. The same runs with the usual method, Page's CUSUM of the blocks' log medians, whose threshold is
    calibrated by a bootstrap of the reference for the same rate of false alarms.
 4. Real runs: a fresh process each; in each, the service does 20 % more work from a request on, is
-   killed and started again, and is slow for 1.5 s.
+   killed and started again, and is slow for 5 s.
 
 Prints one table. False alarms are also counted at a rate of one in 20,000 requests, because nobody
 can check one in a million by so few requests.
@@ -41,14 +42,20 @@ from paretune.search.deliver.watch.watcher import Watcher
 LEARN = 500
 """Requests of the reference."""
 
+PAUSE_S = 0.2
+"""Seconds from one group of requests to the next; of each five, three are timed."""
+
 CALM = 2_000
 """Requests before something happens, and requests within which it must be found."""
 
 PIECE = 500
 """Consecutive requests that are resampled together."""
 
-PACE_S = 0.1
-"""Seconds from one request of a simulated run to the next."""
+PACE_S = PAUSE_S / 3
+"""Seconds from one timed request to the next."""
+
+TIMED = 3 / 5
+"""Share of the requests that are timed."""
 
 SLOWER = 1.2
 """The slow-down."""
@@ -292,8 +299,8 @@ def told_apart(series: Series, runs: int) -> list[tuple[str, ...]]:
             if what is Kind.SPIKE:
                 rest[500:560] *= 3
             else:
-                away = (500, 50)
-                rest[550:565] *= 8
+                away = (500, round(5 / PACE_S))
+                rest[sum(away) : sum(away) + 15] *= 8
             run = watched(settings, reference, rest, away)
             right += what in run.kinds
             alarms += run.alarm is not None
@@ -330,28 +337,24 @@ def real_run(port: int, settings: WatchSettings) -> Real:
         watcher, kinds = Watcher(settings, learn=LEARN), []
 
         def ask(count: int, until: Callable[[Event], bool] = lambda event: False) -> int | None:
-            probe = Probe(running, 0.0, group=1, waking=0, most=count)
-            for place, request in enumerate(probe):
+            timed = 0
+            for request in Probe(running, PAUSE_S, most=count):
+                timed += request.counts
                 for event in watcher.see(request):
                     kinds.append(event.kind)
                     if until(event):
-                        return place + 1
+                        return timed
             return None
 
-        ask(LEARN + settings.warm_up + 1000)
+        ask(round((LEARN + settings.warm_up) / TIMED) + 1000)
         before = running.median_ms()
         runs = 100
-        running.work(slow_s=0.4)
-        ask(800)
+        running.work(slow_s=5.0)
+        ask(500)
         running.kill()
-        for _ in range(20):  # refused
-            ask(1)
-            time.sleep(0.05)
+        ask(10)  # refused
         running.begin()
-        while running.ask(0).failed is not None:
-            ask(1)
-            time.sleep(0.05)
-        ask(1000)
+        ask(750)
         false, told, requests = sum(k.is_alarm for k in kinds), list(kinds), watcher.requests
         # 20 % of the latency, by more work: how much a run of the model takes is found out here.
         running.work(runs=2 * runs)
@@ -361,7 +364,7 @@ def real_run(port: int, settings: WatchSettings) -> Real:
         more = round(runs * (1 + (SLOWER - 1) * before / (twice - before)))
         running.work(runs=more)
         after = running.median_ms()
-        found = ask(CALM, until=lambda event: event.kind is Kind.DEGRADED)
+        found = ask(round(CALM / TIMED), until=lambda event: event.kind is Kind.DEGRADED)
         return Real(after / before, found, false, told, requests)
 
 
@@ -370,7 +373,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=200, help="simulated runs of each kind")
     parser.add_argument("--real", type=int, default=5, help="real runs")
-    parser.add_argument("--record", type=int, default=20_000, help="requests to record")
+    parser.add_argument("--record", type=int, default=8_000, help="timed requests to record")
     parser.add_argument("--port", type=int, default=8755)
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -378,7 +381,8 @@ def main() -> int:
         serve(options.serve)
     with service(options.port) as running:
         running.median_ms(500)
-        series = np.asarray([running.ask(0).latency_ms for _ in range(options.record)], np.float64)
+        probe = Probe(running, PAUSE_S, most=round(options.record / TIMED))
+        series = np.asarray([one.latency_ms for one in probe if one.counts], np.float64)
     logs = np.log(series)
     lag = [float(np.corrcoef(logs[:-k], logs[k:])[0, 1]) for k in (1, 20, 100)]
     p50, p95, p99 = np.quantile(series, (0.5, 0.95, 0.99))
@@ -389,8 +393,7 @@ def main() -> int:
     )
     rows = [("", f"{SLOWER - 1:.0%} slower", "requests until then", "false alarms")]
     rows += simulated(series, options.runs)
-    settings = replace(WatchSettings(), spike_s=1.0)
-    real = [real_run(options.port + 1 + k, settings) for k in range(options.real)]
+    real = [real_run(options.port + 1 + k, WatchSettings()) for k in range(options.real)]
     if real:
         found = [run.found for run in real if run.found is not None]
         false, seen = sum(run.false for run in real), sum(run.requests for run in real)
