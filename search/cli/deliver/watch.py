@@ -188,7 +188,7 @@ def watch(bundle: Path, **asked: Any) -> None:
     Exit codes, of the state at the end: 0 as published; 3 degraded;
                                          5 drifted or different answers.
     """
-    from paretune.search.deliver.verification import read_manifest
+    from paretune.search.deliver.bundle_run import read_manifest
     from paretune.search.deliver.watch.listeners.listener import Watched
     from paretune.search.deliver.watch.settings import WatchSettings
 
