@@ -146,7 +146,7 @@ def serving(kind: Kind, bundle: Path, folder: Path, core: int) -> Iterator[Endpo
                 return False
 
         try:
-            wait_until(is_ready, 120)
+            wait_until(is_ready, 240)
         except AssertionError as error:
             raise AssertionError(log.read_text("utf-8")[-3000:]) from error
         scheme, port = ("grpc", grpc) if kind.protocol == "v2-grpc" else ("http", http)
