@@ -19,7 +19,7 @@ _OK = range(200, 300)
 
 
 class HttpConnection:
-    """One connection to a server, by urllib3's pool of one: it adds about 0.1 ms to the socket.
+    """One connection to a server, by urllib3's pool of one.
 
     Args:
         endpoint: Where the model is served.
