@@ -99,6 +99,8 @@ class Metric:
 THROUGHPUT = "throughput_samples_per_s"
 PEAK_MEMORY = "peak_memory_bytes"
 SIZE = "size_bytes"
+LOADING = "session_creation_ms"
+FIRST_CALL = "first_inference_ms"
 ENERGY = "energy_mj"
 FLIPPED = "flipped_share"
 
@@ -159,8 +161,8 @@ METRICS: dict[str, Metric] = {
             shown="frontier",
             text=_rate,
         ),
-        Metric("session_creation_ms", "time to load the model", "loading ms"),
-        Metric("first_inference_ms", "time of the first call", "first call ms"),
+        Metric(LOADING, "time to load the model", "loading ms"),
+        Metric(FIRST_CALL, "time of the first call", "first call ms"),
         Metric("cpu_time_ms", "processor time per call, summed over threads", "CPU ms"),
         Metric(
             PEAK_MEMORY,

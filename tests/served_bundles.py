@@ -17,10 +17,11 @@ from paretune.search.deliver.capacity.serving_plan import ServingPlan
 
 SAMPLES = 20
 WIDTH = 4
+WIDE = 1536
 
 
 def write_model(
-    path: Path, batch: int | str = "batch", axis: int = 0, scaled: bool = False
+    path: Path, batch: int | str = "batch", axis: int = 0, scaled: bool = False, layers: int = 0
 ) -> None:
     """Write a matrix product, or with ``scaled`` one with a second input that scales it.
 
@@ -29,8 +30,10 @@ def write_model(
         batch: The batch's size, or its name for any.
         axis: The axis of the samples, 0 or 1.
         scaled: Whether there is a constant input ``scale``.
+        layers: Wide layers behind the product, of about a millisecond each.
     """
     rng = np.random.default_rng(0)
+    weights = []
     weight = numpy_helper.from_array(rng.normal(size=(WIDTH, WIDTH)).astype(np.float32), "weight")
     shape = [batch, WIDTH] if axis == 0 else [WIDTH, batch]
     inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)]
@@ -39,8 +42,19 @@ def write_model(
     if scaled:
         inputs.append(helper.make_tensor_value_info("scale", TensorProto.FLOAT, [1]))
         nodes.append(helper.make_node("Mul", ["product", "scale"], ["output"]))
+    if layers:
+        nodes[-1].output[0] = last = "narrow"
+        sizes = {"widen": (WIDTH, WIDE), "wide": (WIDE, WIDE), "narrow_again": (WIDE, WIDTH)}
+        for name, (rows, columns) in sizes.items():
+            values = rng.normal(size=(rows, columns)).astype(np.float32) / rows**0.5
+            weights.append(numpy_helper.from_array(values, name))
+        for place, name in enumerate(["widen", *["wide"] * layers]):
+            nodes.append(helper.make_node("MatMul", [last, name], [f"product {place}"]))
+            nodes.append(helper.make_node("Tanh", [f"product {place}"], [f"layer {place}"]))
+            last = f"layer {place}"
+        nodes.append(helper.make_node("MatMul", [last, "narrow_again"], ["output"]))
     outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)]
-    graph = helper.make_graph(nodes, "test", inputs, outputs, [weight])
+    graph = helper.make_graph(nodes, "test", inputs, outputs, [weight, *weights])
     opsets = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
 
@@ -53,12 +67,13 @@ def write_bundle(
     axis: int = 0,
     scaled: bool = False,
     batch_size: int = 4,
+    layers: int = 0,
     **run: Any,
 ) -> Path:
     """Write a bundle as ``paretune pick --out`` does, of a model with its real answers."""
     folder.mkdir(parents=True)
     model = folder / "model.onnx"
-    write_model(model, batch, axis, scaled)
+    write_model(model, batch, axis, scaled, layers)
     rng = np.random.default_rng(1)
     samples = rng.normal(size=(SAMPLES, WIDTH)).astype(np.float32)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])

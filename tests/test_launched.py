@@ -48,6 +48,7 @@ def job(folder: Path, action: str, rows: int = 12, batch_size: int = 4) -> dict[
         "batch_size": batch_size,
         "inputs": [{"name": "input", "path": str(inputs), "batch_axis": 0, "constant": None}],
         "output_axes": None,
+        "pipeline": None,
         "calls": 3,
     }
 

@@ -125,17 +125,9 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     assert "cannot read" in problems(tmp_path / "none.yaml")
 
 
-def test_a_sampler_of_three_objectives_is_refused_four_at_its_line(tmp_path: Path) -> None:
-    study = write_study(
-        tmp_path, objectives=FOUR_OBJECTIVES, strategy={"seed": 1, "sampler": "frontier"}
-    )
-    lines = study.read_text("utf-8").splitlines()
-    line = lines.index("  sampler: frontier") + 1
-    assert f"line {line}: strategy.sampler: frontier takes" in problems(study)
-    study.write_text(
-        study.read_text("utf-8").replace("sampler: frontier", "sampler: auto"), "utf-8"
-    )
-    assert read_study_file(study).strategy.sampler == "auto"
+def test_any_number_of_objectives_is_allowed(tmp_path: Path) -> None:
+    study = write_study(tmp_path, objectives=FOUR_OBJECTIVES, strategy={"sampler": "frontier"})
+    assert len(read_study_file(study).objectives or []) == 4
 
 
 def test_a_repeated_key_is_reported(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_one_cause_for_every_failure_stops_early_and_continues_once_fixed(tmp_pa
     gate = 'if not Path(__file__).with_name("checkpoint.pt").exists():\n            raise'
     source = source.replace("        raise", f"        {gate}", 1)
     source = source.replace("import numpy", "from pathlib import Path\n\nimport numpy", 1)
-    workload.write_text(source + "        super().train_reference(model, data)\n", "utf-8")
+    workload.write_text(source, "utf-8")
     study = write_study(
         tmp_path,
         workload="workload.py:Broken",

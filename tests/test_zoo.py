@@ -93,7 +93,7 @@ def test_the_recognizer_reads_the_rendered_lines() -> None:
     texts = data["lines"](rng)[:8]
     pictures = np.stack([data["picture"](text, rng) for text in texts])
     assert pictures.shape == (8, 3, 48, 192) and abs(pictures).max() <= 1
-    session = onnxruntime.InferenceSession(data["_model"](), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(data["model_file"](), providers=["CPUExecutionProvider"])
     (scores,) = session.run(None, {session.get_inputs()[0].name: pictures})
     assert scores.shape[2] == len(data["alphabet"]())
     metric = data["CharacterErrorRate"]()

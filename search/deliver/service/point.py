@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from paretune.runners.metric import PEAK_MEMORY, USUAL_LATENCY
+from paretune.runners.metric import FIRST_CALL, LOADING, PEAK_MEMORY, USUAL_LATENCY
 from paretune.runners.runtimes.onnxruntime_runner import CUDA, TENSORRT
 from paretune.runners.workload.onnx_files.layout import Constant, Layout
 from paretune.search.deliver.bundle import MANIFEST_VERSION
@@ -203,7 +203,7 @@ class ServicePoint:
         """From the start to the first answer: of a replica, or without a plan of the session."""
         if self.plan:
             return self.plan.start_ms
-        return self.measured("session_creation_ms") + self.measured("first_inference_ms")
+        return self.measured(LOADING) + self.measured(FIRST_CALL)
 
     @property
     def memory_bytes(self) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.metric import MEDIAN_LATENCY, USUAL_LATENCY
 from paretune.search.deliver.watch.e_detector import BASE_RATE
 from paretune.search.deliver.watch.observation import Block
 from paretune.spaces import StudyError
@@ -159,8 +160,8 @@ class LatencyReference:
             StudyError: If the manifest has no latency.
         """
         try:
-            p50 = Statistic(**manifest["metrics"]["latency_p50_ms"])
-            p95 = Statistic(**manifest["metrics"]["latency_p95_ms"])
+            p50 = Statistic(**manifest["metrics"][MEDIAN_LATENCY])
+            p95 = Statistic(**manifest["metrics"][USUAL_LATENCY])
         except KeyError as error:
             raise StudyError(
                 f"the manifest has no {error.args[0]}: learn a reference, with `--learn 500`"
