@@ -227,7 +227,7 @@ def test_a_real_server(kind: Kind, tmp_path: Path, cores: tuple[int, int]) -> No
         # A budget of twice the p99 of one client, which leaves room for requests that meet.
         p99 = untouched.clients[0].latency(99)
         assert p99 is not None
-        wish = LiveWish(kind.rate_per_s, max_latency_ms=max(20.0, 2 * p99.ends[1]), seconds=15)
+        wish = LiveWish(kind.rate_per_s, max_latency_ms=max(20.0, 2 * p99.ends[1]), seconds=40)
         held = verify(bundle, endpoint, kind, wish)
         assert held.verdict is Verdict.AS_PROMISED, held.reason
         assert held.load is not None and held.load.failed == 0
