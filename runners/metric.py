@@ -101,6 +101,7 @@ PEAK_MEMORY = "peak_memory_bytes"
 SIZE = "size_bytes"
 LOADING = "session_creation_ms"
 FIRST_CALL = "first_inference_ms"
+CPU_TIME = "cpu_time_ms"
 ENERGY = "energy_mj"
 FLIPPED = "flipped_share"
 
@@ -163,7 +164,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(LOADING, "time to load the model", "loading ms"),
         Metric(FIRST_CALL, "time of the first call", "first call ms"),
-        Metric("cpu_time_ms", "processor time per call, summed over threads", "CPU ms"),
+        Metric(CPU_TIME, "processor time per call, summed over threads", "CPU ms"),
         Metric(
             PEAK_MEMORY,
             "peak resident memory of the serving process",

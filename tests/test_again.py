@@ -227,6 +227,7 @@ def test_a_frontier_that_holds_is_not_searched(study: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_frontier_that_moved_is_searched_on(study: Path) -> None:
     def smaller(point: Confirmed) -> Confirmed:
         """Publish the baseline as smaller than the quantized file."""

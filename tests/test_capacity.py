@@ -128,6 +128,7 @@ def small(tmp_path: Path) -> ServedModel:
     return ServedModel(runner, model, run, Samples([inputs]), idle_wait_s=0.0)
 
 
+@pytest.mark.slow
 def test_a_capacity_is_predicted_and_told(small: ServedModel, tmp_path: Path) -> None:
     question = CapacityQuestion(
         200.0, cores=1, sizes=[1], checks=False, launches=2, rate_per_s=1e6, price_per_hour=0.5

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from paretune.runners.metric import CPU_TIME
 from paretune.search.deliver.service.point import ServicePoint
 
 _MEMORY_FACTOR = 1.5
@@ -140,7 +141,7 @@ def autoscaling(point: ServicePoint, *, by_requests: bool) -> Autoscaling:
 
 
 def _cpu_percent(point: ServicePoint) -> tuple[int, str]:
-    told = point.manifest.get("metrics", {}).get("cpu_time_ms")
+    told = point.manifest.get("metrics", {}).get(CPU_TIME)
     if point.plan is None or told is None:
         return _UNKNOWN_CPU_PERCENT, (
             f"Replicas are added above {_UNKNOWN_CPU_PERCENT} % of the processor, a guess, because "
