@@ -45,7 +45,7 @@ def test_latencies_by_hand() -> None:
 def test_a_queue_delay_ends_when_the_batch_is_full() -> None:
     times_s = np.array([0.0, 0.001, 0.010])
     found = simulate(times_s, steady(of_1=5.0, of_2=6.0), Batching(max_batch=2, queue_delay_ms=3.0))
-    # Two go as soon as the second has come; the third waits in vain.
+    # The first two start when the second arrives; no other joins the third before its delay ends.
     assert found.tolist() == pytest.approx([7.0, 6.0, 8.0])
 
 

@@ -217,7 +217,7 @@ def test_every_request_of_a_load_is_answered(bench: Bench) -> None:
     assert len(whole.latency_ms) == len(times_s) == whole.call_sizes.sum()
     assert whole.call_sizes.max() == 4 and whole.unanswered == 0
     assert np.all(whole.latency_ms > whole.waiting_ms) and np.all(whole.waiting_ms >= 0)
-    # One request alone waits for others in vain, and then for the model.
+    # A lone request waits for the whole queue delay, because no other arrives.
     assert single.call_sizes.tolist() == [1] and single.waiting_ms[0] >= settings.queue_delay_ms
 
 

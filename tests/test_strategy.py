@@ -18,7 +18,7 @@ from paretune.search.record.objective import (
 )
 from paretune.spaces import Candidate, Forbid, SearchSpace
 
-SAMPLERS = ["auto", "gp", "tpe", "nsga2", "random", "exhaustive", "frontier"]
+SAMPLERS = ["gp", "tpe", "nsga2", "random", "exhaustive", "frontier"]
 LARGE = {
     **SMALL_SPACE,
     "pruning_ratio": [0.0, 0.25, 0.5, 0.75],

@@ -1,6 +1,5 @@
 """The tests of `paretune watch`: how often they are wrong, and how soon they are right."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from scipy.stats import binom, poisson
 from watched_series import PACE_S, latencies, see
 
+from paretune.search.deliver.live.live_record import LiveRecord
 from paretune.search.deliver.watch.data_reference import DataReference, features_of
 from paretune.search.deliver.watch.drift import DriftWatch, stability_index, two_sample
 from paretune.search.deliver.watch.e_detector import BASE_RATE, EDetector
@@ -266,7 +266,7 @@ def test_a_reference_of_a_manifest_and_of_a_live_record(tmp_path: Path) -> None:
     assert told.excesses(Block(0, 1, 20, 5.0, 9)) == (False, True)
     assert LatencyReference.of_live(tmp_path, 0.1, 20) is None
     times = [5.0] * (20 * FEWEST_BLOCKS)
-    (tmp_path / "live.json").write_text(json.dumps({"latency_ms": times}), "utf-8")
+    LiveRecord("http://host", "v2", "toy", "2026-11-27", 1, times, 200.0, None, {}).save(tmp_path)
     live = LatencyReference.of_live(tmp_path, 0.1, 20)
     assert live is not None and live.limit_ms == pytest.approx(5.5)
     (tmp_path / "live.json").write_text("{}", "utf-8")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from paretune.spaces import StudyError
 
 MANIFEST = "manifest.json"
+T = TypeVar("T")
 
 _FILES = (
     "inputs*.npy",
@@ -70,6 +71,35 @@ def model_files(folder: Path, manifest: Mapping[str, Any]) -> dict[Path, str]:
     model = manifest["model"]
     beside = {folder / each["name"]: each["sha256"] for each in model.get("beside", ())}
     return {folder / model["file"]: model["sha256"], **beside}
+
+
+def read_versioned(
+    path: Path, key: str, version: int, restore: Callable[[dict[str, Any]], T], remedy: str
+) -> T | None:
+    """Return what a file of a bundle holds, or ``None`` if it is not there.
+
+    Args:
+        path: The file, of JSON.
+        key: The entry with its version.
+        version: The only version that can be read.
+        restore: Makes the result from the other entries.
+        remedy: How to get a file of this version, for the error.
+
+    Raises:
+        StudyError: If it cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        if (found := values.pop(key)) != version:
+            raise ValueError(f"its version is {found}")
+        return restore(values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StudyError(
+            f"cannot read {path} ({error}); this version of Paretune reads version {version}: "
+            f"{remedy}"
+        ) from error
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:

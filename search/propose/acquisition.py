@@ -15,6 +15,18 @@ draws.
 """
 
 
+DRAWS = 16
+"""Draws per candidate of the shortlist; a power of two, as Sobol's sequence asks for."""
+
+
+def standard_draws(columns: int, seed: int | np.random.Generator) -> Array:
+    """Return standard normal draws by Sobol's sequence: shape (:data:`DRAWS`, columns)."""
+    from scipy.stats import norm, qmc
+
+    uniform = qmc.Sobol(columns, rng=seed).random(DRAWS)
+    return np.asarray(norm.ppf(np.clip(uniform, 1e-9, 1 - 1e-9)), dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class Outlook:
     """What is expected of a pool of candidates.

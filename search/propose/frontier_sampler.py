@@ -14,7 +14,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from paretune.search.propose.acquisition import Outlook
+from paretune.search.propose.acquisition import Outlook, standard_draws
 from paretune.search.propose.forecast import log_chance_below
 from paretune.search.propose.parameter_space import Array, ParameterSpace
 from paretune.search.propose.surrogate import Surrogate
@@ -27,9 +27,6 @@ _SCORED = 1_000
 """Random points, and neighbours of the frontier, that are scored per proposal. Chosen by
 judgement.
 """
-
-_DRAWS = 16
-"""Draws per point of the shortlist; a power of two, as Sobol's sequence asks for."""
 
 _LEARNED = 250
 """Trials that the models learn from: those on the frontier, the latest, and a sample of the rest.
@@ -129,7 +126,9 @@ class FrontierSampler(BaseSampler):
         pool = self._pool(space, list(rows.values()), [rows[measured[i].number] for i in front])
         learned = self._learned(len(measured), front)
         points = space.features(np.array([rows[measured[at].number] for at in learned]))
-        running = [rows[t.number] for t in trials if _is_running(t) and t.number in rows]
+        running = [
+            rows[t.number] for t in trials if t.state == TrialState.RUNNING and t.number in rows
+        ]
         pending = space.features(np.array(running).reshape(-1, pool.shape[1]))
         asked = np.vstack([space.features(pool), points[feasible[learned]], pending])
         noise = self._noise(measured, losses.shape[1])
@@ -142,12 +141,12 @@ class FrontierSampler(BaseSampler):
         means, deviations = (np.column_stack(each) for each in zip(*forecasts, strict=True))
         believed = means[len(pool) :]
         means, deviations = means[: len(pool)], deviations[: len(pool)]
-        reference = _reference(losses, feasible)
+        reference = _reference(losses, losses[front])
         worth = self._log_chance([measured[at] for at in learned], points, asked[: len(pool)])
         worth = worth - self._log_cost(space, pool)
         nearness = worth + log_chance_below(reference, means, deviations)
         outlook = Outlook(means, deviations, np.full_like(means, -np.inf), np.exp(worth), nearness)
-        best = next(outlook.best(believed, reference, self._draws(losses.shape[1])))
+        best = next(outlook.best(believed, reference, standard_draws(losses.shape[1], self._rng)))
         return space.params(pool[best])
 
     def sample_independent(
@@ -268,20 +267,9 @@ class FrontierSampler(BaseSampler):
         seconds = [self.cost(space.params(row)) for row in pool]
         return np.log(np.maximum(seconds, 1e-9))
 
-    def _draws(self, objectives: int) -> Array:
-        """Return standard normal draws: shape (draws, objectives)."""
-        from scipy.stats import norm, qmc
-
-        uniform = qmc.Sobol(objectives, rng=self._rng).random(_DRAWS)
-        return np.asarray(norm.ppf(np.clip(uniform, 1e-9, 1 - 1e-9)), dtype=np.float64)
-
 
 def _is_finite(trial: FrozenTrial) -> bool:
     return trial.values is not None and all(map(math.isfinite, trial.values))
-
-
-def _is_running(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.RUNNING
 
 
 def _free(rows: Array, tried: Set[tuple[float, ...]]) -> Array:
@@ -296,9 +284,8 @@ def _front(losses: Array, feasible: Array) -> list[int]:
     return [int(at) for at in places[non_dominated(losses[places])]]
 
 
-def _reference(losses: Array, feasible: Array) -> Array:
-    """Return the point that improvements are measured from, beyond the frontier."""
-    front = losses[_front(losses, feasible)]
+def _reference(losses: Array, front: Array) -> Array:
+    """Return the point that improvements are measured from, beyond the frontier's losses."""
     span = np.ptp(front, axis=0)
     # A frontier of one value in an objective has no range: that of all trials counts.
     span = np.where(span > 0, span, np.ptp(losses, axis=0))

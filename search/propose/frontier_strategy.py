@@ -9,7 +9,7 @@ from itertools import compress
 
 import numpy as np
 
-from paretune.search.propose.acquisition import Outlook
+from paretune.search.propose.acquisition import Outlook, standard_draws
 from paretune.search.propose.candidate_pool import CandidatePool
 from paretune.search.propose.forecast import Forecast, limit_losses, log_chance_below
 from paretune.search.propose.improvement import Array
@@ -20,13 +20,10 @@ from paretune.search.record.pareto import non_dominated
 from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 
-_DRAWS = 16
-"""Draws per candidate of the shortlist; a power of two, as Sobol's sequence asks for."""
-
 _LEARNED = 250
 """Measured candidates that the surrogates learn from: the frontier and a sample of the rest. A
-Gaussian process takes time with the third power. Evidence for this, for the draws and
-for ``acquisition.SHORTLIST``:
+Gaussian process takes time with the third power. Evidence for this and for the
+numbers of ``acquisition.py``:
 `overhead.py` holds the cost of a trial to 100 ms at 1,000 trials; how they act on the frontier is
 untested.
 """
@@ -209,10 +206,7 @@ class FrontierStrategy:
         A call that is slower than expected also has less throughput: independent draws would make a
         candidate look good in both.
         """
-        from scipy.stats import norm, qmc
-
-        seed = self.seed + len(self._metrics)
-        both = norm.ppf(qmc.Sobol(2, rng=seed).random(_DRAWS))
+        both = standard_draws(2, self.seed + len(self._metrics))
         columns = [int(not goal.is_of_file) for goal in self.objectives]
         draws: Array = both[:, columns]
         return draws

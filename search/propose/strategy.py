@@ -15,12 +15,7 @@ from paretune.search.record.objective import Constraint, Objective
 from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import Candidate, SearchSpace
 
-SamplerName = Literal["auto", "gp", "tpe", "nsga2", "random"]
-
-_GP_UNTIL = 200
-"""Trials after which `auto` changes from Optuna's GP sampler to its TPE. Evidence: GP is better up
-to a few hundred trials, and takes 10 s per proposal at 1,000, where TPE takes 20 ms.
-"""
+SamplerName = Literal["gp", "tpe", "nsga2", "random"]
 
 _NEAREST_AMONG = 20_000
 """Largest space whose free candidates are all compared with a proposal that was tried already.
@@ -56,8 +51,8 @@ class OptunaStrategy:
         space: The search space.
         objectives: The objectives.
         constraints: Limits that steer the sampler.
-        sampler: ``gp``, ``tpe``, ``nsga2`` or ``random``; ``auto`` is a Gaussian process for the
-            first 200 trials, where it is best but slow to ask, then TPE.
+        sampler: ``gp`` (best up to a few hundred trials, and 10 s per proposal at 1,000), ``tpe``,
+            ``nsga2`` or ``random``.
         seed: Seed; a resumed strategy continues to draw instead of repeating the first proposals.
         quality_metric: The workload's quality.
         wish: What a person wants to pick; the sampler treats it as another limit.
@@ -68,7 +63,7 @@ class OptunaStrategy:
         space: SearchSpace,
         objectives: Sequence[Objective],
         constraints: Sequence[Constraint] = (),
-        sampler: SamplerName = "auto",
+        sampler: SamplerName = "gp",
         seed: int = 0,
         quality_metric: str = "accuracy",
         wish: Wish = ANYTHING,
@@ -94,7 +89,7 @@ class OptunaStrategy:
             for axis in space.axes
         }
         self._study = optuna.create_study(directions=["minimize"] * len(self.objectives))
-        self._sampler_in_use: str | None = None
+        self._has_asked = False
         self._notes: dict[str, Any] = {}
         self._notes_of: dict[Candidate, dict[str, Any]] = {}
 
@@ -130,14 +125,10 @@ class OptunaStrategy:
             self._add(self._failed_early.pop(), self._worst, failed=True)
 
     def _ask(self) -> Candidate:
-        count = len(self._observed)
-        name = self.sampler
-        if name == "auto":
-            name = "gp" if count < _GP_UNTIL else "tpe"
-        if name != self._sampler_in_use:
+        if not self._has_asked:
             # A fixed seed would repeat the first proposals after a resume.
-            self._study.sampler = _sampler(name, self.seed + 7919 * count)
-            self._sampler_in_use = name
+            self._study.sampler = _sampler(self.sampler, self.seed + 7919 * len(self._observed))
+            self._has_asked = True
         trial = self._study.ask(self._distributions)
         # observe() adds the outcome of the proposal; this trial would count it twice.
         self._study.tell(trial, state=TrialState.FAIL)

@@ -1,1 +1,1 @@
-"""Serving: what is asked of a process that serves loads, and what it reports."""
+"""Serving loads: the settings for a process that serves requests, and its results."""

@@ -93,11 +93,6 @@ class Served:
         return percentile(self.latency_ms, q_of_answered)  # type: ignore[arg-type]
 
     @property
-    def mean_batch(self) -> float:
-        """Mean number of requests in a call."""
-        return float(np.mean(self.call_sizes)) if len(self.call_sizes) else 0.0
-
-    @property
     def is_disturbed(self) -> bool:
         """Whether something else took the instances' cores for a tenth of the time."""
         return (self.waited_share or 0.0) > _MOST_WAITING

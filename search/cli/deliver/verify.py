@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from paretune.search.cli.deliver.pairs import headers_of
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
@@ -152,7 +154,7 @@ def _verify_service(
         url,
         protocol or "v2",
         model=model or "",
-        headers=dict(map(_header, headers)),
+        headers=headers_of(headers),
         timeout_s=timeout_s or 10.0,
         metrics_url=metrics_url or "",
         wish=LiveWish(**wish),
@@ -161,13 +163,3 @@ def _verify_service(
         click.echo(line)
     click.echo(f"{found.verdict.words}: {found.reason}")
     sys.exit(int(found.verdict))
-
-
-def _header(text: str) -> tuple[str, str]:
-    """Split KEY=VALUE."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise click.BadParameter(
-            f"write a header as KEY=VALUE, such as Authorization='Bearer …'; got {text!r}"
-        )
-    return name.strip(), value

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from paretune.search.cli.deliver.pairs import headers_of, pairs
+
 if TYPE_CHECKING:
     import threading
 
@@ -35,7 +37,7 @@ def watch_url(
     endpoint = Endpoint(
         asked["url"],
         asked["model"] or manifest["study"],
-        _pairs(asked["headers"], "--header KEY=VALUE"),
+        headers_of(asked["headers"]),
         asked["timeout_s"],
     )
     service = PROTOCOLS.get(asked["protocol"]).open(endpoint)
@@ -83,7 +85,7 @@ def watch_log(
     watcher = Watcher(settings, reference, learn=asked["learn"], data=data)
     log = LogFile(
         asked["log"],
-        LogColumns.of(_pairs(asked["columns"], "--column WHAT=COLUMN")),
+        LogColumns.of(pairs(asked["columns"], "--column WHAT=COLUMN")),
         frozenset(data.features if data else ()),
         follow=not asked["once"],
         stop=stop.is_set,
@@ -127,18 +129,10 @@ def watch_prometheus_server(
         server = SERVERS.get(asked["server"])
         query = server.query(server.buckets, asked["model"] or manifest["study"])
         unit_ms = server.unit_ms
-    headers = _pairs(asked["headers"], "--header KEY=VALUE")
+    headers = headers_of(asked["headers"])
     source = PrometheusSource(asked["prometheus"], query, unit_ms, asked["step_s"], headers)
     reference = prometheus_reference(source, settings, asked["learn_hours"])
     watcher = Watcher(settings, reference)
     with Session(watcher, listeners).open() as session:
         start(session, settings)
         return watch_prometheus(session, source, time.time(), stop.is_set)
-
-
-def _pairs(texts: Sequence[str], form: str) -> dict[str, str]:
-    """Split KEY=VALUE, at the first equals sign."""
-    for text in texts:
-        if "=" not in text:
-            raise click.UsageError(f"write {form}; got {text!r}")
-    return {key.strip(): value for key, _, value in (text.partition("=") for text in texts)}

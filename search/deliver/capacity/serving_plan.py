@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners.measure.statistic import Statistic
-from paretune.spaces import StudyError
+from paretune.search.deliver.bundle_folder import read_versioned
 
 PLAN = "serving.json"
 """The plan's file in a bundle."""
 
 PLAN_VERSION = 1
 """Raise it when a reader of older plans would misread a new one."""
+
+_VERSION = "serving_plan_version"
 
 
 @dataclass(frozen=True)
@@ -71,19 +73,18 @@ class ServingPlan:
     def save(self, folder: Path) -> Path:
         """Write it into a bundle's folder, and return the file."""
         path = folder / PLAN
-        values = {"serving_plan_version": PLAN_VERSION, **asdict(self)}
+        values = {_VERSION: PLAN_VERSION, **asdict(self)}
         path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
         return path
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ServingPlan:
-        """Return the plan from plain values, as :meth:`save` writes them."""
-        told = {name: value for name, value in values.items() if name != "serving_plan_version"}
-        calls = {int(size): tuple(times) for size, times in told["call_ms"].items()}
-        latency = {int(q): float(value) for q, value in told["latency_ms"].items()}
-        capacity = Statistic(**told["capacity_per_s"])
+        """Return the plan from plain values, as :meth:`save` writes them beside the version."""
+        calls = {int(size): tuple(times) for size, times in values["call_ms"].items()}
+        latency = {int(q): float(value) for q, value in values["latency_ms"].items()}
+        capacity = Statistic(**values["capacity_per_s"])
         restored = {"call_ms": calls, "latency_ms": latency, "capacity_per_s": capacity}
-        return cls(**{**told, **restored})
+        return cls(**{**values, **restored})
 
     @classmethod
     def of_bundle(cls, folder: Path) -> ServingPlan | None:
@@ -92,16 +93,5 @@ class ServingPlan:
         Raises:
             StudyError: If this version cannot read it.
         """
-        path = folder / PLAN
-        if not path.is_file():
-            return None
-        try:
-            values = json.loads(path.read_text("utf-8"))
-            if values["serving_plan_version"] != PLAN_VERSION:
-                raise ValueError(f"its version is {values['serving_plan_version']}")
-            return cls.from_dict(values)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyError(
-                f"cannot read {path} ({error}); this version of Paretune reads version "
-                f"{PLAN_VERSION}: run `paretune capacity {folder} --max-p99-ms …` again"
-            ) from error
+        remedy = f"run `paretune capacity {folder} --max-p99-ms …` again"
+        return read_versioned(folder / PLAN, _VERSION, PLAN_VERSION, cls.from_dict, remedy)

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from paretune.runners.measure.statistic import Statistic
+from paretune.search.deliver.bundle_folder import read_versioned
 from paretune.search.deliver.live.one_client import OneClient
-from paretune.spaces import StudyError
 
 RECORD = "live.json"
 """The record's file in a bundle."""
 
 LIVE_VERSION = 1
 """Raise it when a reader of older records would misread a new one."""
+
+_VERSION = "live_version"
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class LiveRecord:
     def save(self, folder: Path) -> Path:
         """Write it into a bundle's folder, and return the file."""
         path = folder / RECORD
-        values = {"live_version": LIVE_VERSION, **asdict(self)}
+        values = {_VERSION: LIVE_VERSION, **asdict(self)}
         values["latency_ms"] = [round(time, 4) for time in self.latency_ms]
         path.write_text(json.dumps(values) + "\n", "utf-8")
         return path
@@ -85,20 +87,14 @@ class LiveRecord:
         Raises:
             StudyError: If this version cannot read it.
         """
-        path = folder / RECORD
-        if not path.is_file():
-            return None
-        try:
-            values: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            if (version := values.pop("live_version")) != LIVE_VERSION:
-                raise ValueError(f"its version is {version}")
-            latencies = {
-                int(size): {name: Statistic(**each) for name, each in found.items()}
-                for size, found in values.pop("latencies").items()
-            }
-            return cls(latencies=latencies, **values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StudyError(
-                f"cannot read {path} ({error}); this version of Paretune reads version "
-                f"{LIVE_VERSION}: save it again with `paretune verify {folder} --url … --save`"
-            ) from error
+        remedy = f"save it again with `paretune verify {folder} --url … --save`"
+        return read_versioned(folder / RECORD, _VERSION, LIVE_VERSION, cls.from_dict, remedy)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LiveRecord:
+        """Return the record from plain values, as :meth:`save` writes them beside the version."""
+        latencies = {
+            int(size): {name: Statistic(**each) for name, each in found.items()}
+            for size, found in values["latencies"].items()
+        }
+        return cls(**{**values, "latencies": latencies})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from paretune.runners.runtimes.onnxruntime_runner import CUDA, CUDA_OPTIONS, TENSORRT
 from paretune.runners.runtimes.tensorrt_provider import precisions
+from paretune.search.deliver.service.notes import NOTES, notes
 from paretune.search.deliver.service.point import ServicePoint
 from paretune.search.deliver.service.requirements import pinned
 from paretune.search.deliver.service.tensors import V2_TYPES
@@ -60,6 +61,33 @@ def write_service(
         "requirements.txt": "\n".join(pinned(point, *requirements)) + "\n",
     }
     write_files(out, files)
+
+
+def write_python_target(
+    point: ServicePoint,
+    out: Path,
+    server: str,
+    requirements: list[str],
+    start: str,
+    says: Sequence[str] = (),
+) -> Path:
+    """Write a service that is one file, ``server.py``, and its notes; return that file.
+
+    Args:
+        point: The point.
+        out: The folder; created if missing.
+        server: The template of the file. The service speaks JSON on port 8000.
+        requirements: What the server needs, in pip's syntax.
+        start: The command that starts it.
+        says: What else its user must know, in sentences.
+
+    Raises:
+        StudyError: If no session can be made of the point here.
+    """
+    write_service(point, out, {"server.py": server}, requirements)
+    verify = "--url http://127.0.0.1:8000 --protocol json"
+    write_files(out, {NOTES: notes(point, start, verify, says)})
+    return out / "server.py"
 
 
 def figures(point: ServicePoint, model: str) -> str:

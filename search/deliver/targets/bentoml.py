@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paretune.search.deliver.service.notes import NOTES, notes
 from paretune.search.deliver.service.point import ServicePoint
-from paretune.search.deliver.service.python_service import write_service
-from paretune.search.deliver.service.written import write_files
+from paretune.search.deliver.service.python_service import write_python_target
 from paretune.search.deliver.target import ExportSettings, TargetRecord
 
 BENTOML = TargetRecord(
@@ -35,8 +33,5 @@ def write_bentoml(bundle: Path, out: Path, settings: ExportSettings) -> Path:
         StudyError: If no Python service makes a session of the point.
     """
     point = ServicePoint.of_bundle(bundle, settings)
-    write_service(point, out, {"server.py": "bentoml_server.py"}, REQUIREMENTS)
     start = f"cd {out} && bentoml serve server:Service --port 8000"
-    verify = "--url http://127.0.0.1:8000 --protocol json"
-    write_files(out, {NOTES: notes(point, start, verify, _SAYS)})
-    return out / "server.py"
+    return write_python_target(point, out, "bentoml_server.py", REQUIREMENTS, start, _SAYS)

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.spaces import StudyError
+from paretune.search.deliver.bundle_folder import read_versioned
 
 REFERENCE = "reference.json"
 """The bundle's file with the reference of data."""
 
 REFERENCE_VERSION = 1
 """Raise it when a reader of older references would misread a new one."""
+
+_VERSION = "reference_version"
 
 BINS = 10
 """Bins of a number: deciles of the reference, the usual choice for the population stability index.
@@ -87,7 +89,7 @@ class DataReference:
     def save(self, folder: Path) -> Path:
         """Write it into a bundle's folder, and return the file."""
         path = folder / REFERENCE
-        values = {"reference_version": REFERENCE_VERSION, **asdict(self)}
+        values = {_VERSION: REFERENCE_VERSION, **asdict(self)}
         path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
         return path
 
@@ -98,23 +100,18 @@ class DataReference:
         Raises:
             StudyError: If this version cannot read it.
         """
-        path = folder / REFERENCE
-        if not path.is_file():
-            return None
-        try:
-            values = json.loads(path.read_text("utf-8"))
-            if values["reference_version"] != REFERENCE_VERSION:
-                raise ValueError(f"its version is {values['reference_version']}")
-            features = {
-                name: Feature(**{**each, "edges": tuple(each["edges"])})
-                for name, each in values["features"].items()
-            }
-            return cls(values["samples"], features)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyError(
-                f"cannot read {path} ({error}); this version of Paretune reads version "
-                f"{REFERENCE_VERSION}: pick again"
-            ) from error
+        return read_versioned(
+            folder / REFERENCE, _VERSION, REFERENCE_VERSION, cls.from_dict, "pick again"
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataReference:
+        """Return the reference from plain values, as :meth:`save` writes them."""
+        features = {
+            name: Feature(**{**each, "edges": tuple(each["edges"])})
+            for name, each in values["features"].items()
+        }
+        return cls(values["samples"], features)
 
 
 def features_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,10 @@ from numpy.typing import NDArray
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import MEDIAN_LATENCY, USUAL_LATENCY
+from paretune.search.deliver.live.live_record import RECORD, LiveRecord
 from paretune.search.deliver.watch.e_detector import BASE_RATE
 from paretune.search.deliver.watch.observation import Block
 from paretune.spaces import StudyError
-
-LIVE = "live.json"
-"""The bundle's file with what the service gave when it was verified live."""
 
 _ASSURANCE = 0.9
 """Probability that a limit from the reference's blocks holds (a tolerance limit). Chosen by
@@ -183,21 +180,13 @@ class LatencyReference:
         """Return the reference from the bundle's live verification; ``None`` if there was none.
 
         Raises:
-            StudyError: If its file cannot be read or has too few latencies.
+            StudyError: If its record cannot be read or has too few latencies.
         """
-        path = bundle / LIVE
-        if not path.is_file():
+        record = LiveRecord.of_bundle(bundle)
+        if record is None:
             return None
-        try:
-            values = json.loads(path.read_text("utf-8"))
-            latencies = [float(each) for each in values["latency_ms"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyError(
-                f"cannot read {path} ({type(error).__name__}: {error}): write it again with "
-                "`paretune verify BUNDLE --url … --save`, or learn a reference with `--learn 500`"
-            ) from error
-        words = f"{LIVE}, verified at {values.get('url', 'an unknown address')}"
-        return cls.of_samples(latencies, tolerance, block_requests, words)
+        words = f"{RECORD}, verified at {record.url}"
+        return cls.of_samples(record.latency_ms, tolerance, block_requests, words)
 
 
 def _blocks(series: NDArray[Any], size: int) -> NDArray[Any]:

@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from paretune.search.deliver.watch.latency_reference import LIVE, LatencyReference
+from paretune.search.deliver.live.live_record import RECORD
+from paretune.search.deliver.watch.latency_reference import LatencyReference
 from paretune.search.deliver.watch.settings import WatchSettings
 from paretune.search.deliver.watch.sources.bucket_blocks import reference_of_steps
 from paretune.search.deliver.watch.sources.prometheus_source import PrometheusSource
@@ -46,8 +47,8 @@ def chosen_reference(
         found = LatencyReference.of_live(bundle, *sizes)
         if found is None and kind is not None:
             raise StudyError(
-                f"{bundle} has no {LIVE}: save it with `paretune verify {bundle} --url … --save`, "
-                "or learn a reference, with `--reference learn`"
+                f"{bundle} has no {RECORD}: save it with `paretune verify {bundle} --url … "
+                "--save`, or learn a reference, with `--reference learn`"
             )
         return found
     return None
