@@ -233,6 +233,24 @@ def test_a_worker_killed_before_its_outcome_is_kept_does_it_again(
     assert isinstance(do(rig, Build(SPEC, **about)), Built)
 
 
+@pytest.mark.parametrize("rig", ["fleet"], indirect=True)
+def test_a_failed_job_is_done_again_however_slowly_the_client_lets_go(
+    rig: Rig, about: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    let_go = distributed.Client._dec_ref
+
+    def slowly(client: distributed.Client, key: str) -> None:
+        time.sleep(0.2)
+        let_go(client, key)
+
+    monkeypatch.setattr(distributed.Client, "_dec_ref", slowly)
+    rig.kill("before")
+    assert isinstance(do(rig, Build(SPEC, **about)), Failure)
+    assert isinstance(do(rig, Build(SPEC, **about)), Built)
+
+
 def test_a_worker_killed_after_its_outcome_is_kept_loses_nothing(
     rig: Rig, about: dict[str, str]
 ) -> None:

@@ -14,6 +14,7 @@ from live_servers import Handler, Model, json_routes, served, v2_routes
 from served_bundles import WIDTH, write_bundle
 from watched_series import latencies
 
+from paretune.search.deliver.export import plain_name
 from paretune.search.deliver.live.bundle_requests import BundleRequests
 from paretune.search.deliver.live.service import PROTOCOLS, Endpoint
 from paretune.search.deliver.verification import read_manifest
@@ -47,10 +48,8 @@ class Changing:
 
 
 def test_a_service_that_stays_as_published(bundle: Path) -> None:
-    routes = v2_routes(Model(bundle / "model.onnx"), "Toy study")
-    name = "Toy%20study"
-    routes |= {(m, path.replace("Toy study", name)): r for (m, path), r in routes.items()}
-    with served(routes) as url:
+    name = plain_name("Toy study")  # as `paretune export` calls it
+    with served(v2_routes(Model(bundle / "model.onnx"), name)) as url:
         asked = ("--url", url, *TOLERANT, "--requests", "1200", "--json")
         done = run_paretune("watch", bundle, *asked)
     assert done.returncode == 0, done.stdout + done.stderr

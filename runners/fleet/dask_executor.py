@@ -213,8 +213,12 @@ class DaskExecutor:
             said = self._said(task, pending)
         except BaseException as error:
             said = error
-        # Before anybody knows of it: to the same job Dask would say the same again.
+        # Before anybody knows of it: to the same job Dask would say the same again. It lets go of a
+        # task in its own loop, a moment later.
         task.release()
+        has_let_go = threading.Event()
+        self._fleet.client.loop.add_callback(has_let_go.set)
+        has_let_go.wait(_LOOK_S)
         if said is not None:
             self._settle(pending, said)
         self._ended.set()

@@ -44,7 +44,9 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="With --url: how the service is asked: v2, v2-grpc, mlflow or json.",
 )
-@click.option("--model", metavar="NAME", help="The model's name there. Default: the study's.")
+@click.option(
+    "--model", metavar="NAME", help="The model's name there. Default: the study's, as exported."
+)
 @click.option(
     "--header",
     "headers",

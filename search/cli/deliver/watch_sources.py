@@ -26,6 +26,7 @@ def watch_url(
     stop: threading.Event,
 ) -> int:
     """Probe a service; return the exit code."""
+    from paretune.search.deliver.export import plain_name
     from paretune.search.deliver.live.bundle_requests import BundleRequests
     from paretune.search.deliver.live.service import PROTOCOLS, Endpoint, UnreachableError
     from paretune.search.deliver.watch.references import ReferenceKind, chosen_reference
@@ -36,7 +37,7 @@ def watch_url(
 
     endpoint = Endpoint(
         asked["url"],
-        asked["model"] or manifest["study"],
+        asked["model"] or plain_name(str(manifest["study"])),
         headers_of(asked["headers"]),
         asked["timeout_s"],
     )
@@ -115,6 +116,7 @@ def watch_prometheus_server(
     """Read what Prometheus has scraped; return the exit code."""
     import time
 
+    from paretune.search.deliver.export import plain_name
     from paretune.search.deliver.watch.references import prometheus_reference
     from paretune.search.deliver.watch.session import Session, start, watch_prometheus
     from paretune.search.deliver.watch.sources.prometheus_source import PrometheusSource
@@ -127,7 +129,7 @@ def watch_prometheus_server(
         query, unit_ms = asked["query"], {"s": 1e3, "ms": 1.0, "us": 1e-3}[asked["unit"]]
     else:
         server = SERVERS.get(asked["server"])
-        query = server.query(server.buckets, asked["model"] or manifest["study"])
+        query = server.query(server.buckets, asked["model"] or plain_name(str(manifest["study"])))
         unit_ms = server.unit_ms
     headers = headers_of(asked["headers"])
     source = PrometheusSource(asked["prometheus"], query, unit_ms, asked["step_s"], headers)
