@@ -124,6 +124,7 @@ def built(using: Builder, spec: BuildSpec) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_bert_of_transformers(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(

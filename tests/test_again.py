@@ -205,6 +205,7 @@ def widened(study: Path, change: Callable[[Confirmed], Confirmed] = lambda each:
         opened.storage.confirm(replace(known, points=points))
 
 
+@pytest.mark.slow
 def test_a_frontier_that_holds_is_not_searched(study: Path) -> None:
     widened(study)
     before = paretune.status(study)
@@ -259,6 +260,7 @@ def test_a_search_that_was_cut_short_is_taken_up_again(study: Path) -> None:
     assert len(paretune.status(study).records) == 3
 
 
+@pytest.mark.slow
 def test_too_little_time_publishes_nothing(study: Path) -> None:
     before = [point.as_dict() for point in paretune.status(study).confirmed]
     with pytest.raises(StudyError, match="not enough time"):
@@ -266,6 +268,7 @@ def test_too_little_time_publishes_nothing(study: Path) -> None:
     assert [point.as_dict() for point in paretune.status(study).confirmed] == before
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_told_and_not_built(study: Path) -> None:
     opened = OpenStudy(study)
     for point in paretune.status(study).published:
@@ -276,6 +279,7 @@ def test_a_missing_file_is_told_and_not_built(study: Path) -> None:
     assert done.returncode == 1 and "--again builds nothing" in done.stderr
 
 
+@pytest.mark.slow
 def test_another_machine_is_refused(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from paretune.search.study.again import remeasuring
 
@@ -285,6 +289,7 @@ def test_another_machine_is_refused(study: Path, monkeypatch: pytest.MonkeyPatch
         paretune.run(study, again=True)
 
 
+@pytest.mark.slow
 def test_it_goes_alone(tmp_path: Path, study: Path) -> None:
     done = run_paretune("search", study, "--again", "--join")
     assert done.returncode == 2 and "--again measures what a study has published" in done.stderr

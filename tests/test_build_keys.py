@@ -238,6 +238,7 @@ def forget() -> None:
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_the_morning_after(folder: Path, package: Path) -> None:
     """What runs after each edit, by the store's log."""
     (folder / "study").mkdir()

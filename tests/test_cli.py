@@ -59,6 +59,7 @@ def test_every_command_has_help() -> None:
         assert done.returncode == 0 and len(done.stdout) > 100
 
 
+@pytest.mark.slow
 def test_devices_says_what_runs_here() -> None:
     out = run_paretune("devices").stdout
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]

@@ -93,6 +93,7 @@ class Impatient(ConsoleReporter):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_ctrl_c_never_replaces_a_fuller_confirmation(tmp_path: Path) -> None:
     longer = QUICK_CONFIRMATION | {"launches": 4, "max_launches": 4}

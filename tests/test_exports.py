@@ -487,6 +487,7 @@ def test_records_of_others_still_get_the_name_alone(bundle: Path, tmp_path: Path
     assert record.unread(ExportSettings("", image="x", rate_per_s=1.0)) == ["rate_per_s", "image"]
 
 
+@pytest.mark.slow
 def test_the_command_exports_a_picked_point(
     searched_iris: Path, tmp_path: Path, bundle: Path
 ) -> None:

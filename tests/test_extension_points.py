@@ -64,6 +64,7 @@ def history(study: Path) -> History:
     return load_history(study)
 
 
+@pytest.mark.slow
 def test_a_study_with_all_of_them_runs_and_resumes(history: History) -> None:
     assert len(history.records) == ALL and not history.failed
     runs = [record.candidate.run for record in history.measured]
@@ -77,6 +78,7 @@ def test_a_study_with_all_of_them_runs_and_resumes(history: History) -> None:
         assert record.measurement and record.measurement.metrics["accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_together_is_ruled_out(study: Path) -> None:
     space = study_space(read_study_file(study), study.parent)
     there = {"execution_provider": "onnxruntime/CPUExecutionProvider"}
@@ -92,6 +94,7 @@ def test_what_does_not_fit_together_is_ruled_out(study: Path) -> None:
     assert space.reason_against(Candidate.from_params(same)) is None
 
 
+@pytest.mark.slow
 def test_it_is_tracked(study: Path, history: History) -> None:
     from mlflow import MlflowClient
 
@@ -107,6 +110,7 @@ def test_it_is_tracked(study: Path, history: History) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_it_is_picked_exported_and_verified(study: Path, tmp_path: Path) -> None:
     picked, out = tmp_path / "picked", tmp_path / "out"
     options = ["--runner", "numpy", "--no-measure", "--out", picked, "--target", "folder", out]

@@ -109,6 +109,7 @@ def test_weights_in_the_graphs_inside_nodes_are_found(
     assert external_files(tmp_path / "model.onnx") == [tmp_path / DATA]
 
 
+@pytest.mark.slow
 def test_a_study_of_such_a_file_is_searched_picked_exported_and_verified(
     tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

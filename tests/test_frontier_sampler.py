@@ -88,6 +88,7 @@ def test_it_finds_more_than_random_search() -> None:
     assert min(ours) > max(theirs)
 
 
+@pytest.mark.slow
 def test_workers_do_not_propose_the_same() -> None:
     assert filled(FrontierSampler(seed=0), 32, workers=4) > 15.0
     study = optuna.create_study(

@@ -59,6 +59,7 @@ def test_every_model_of_the_workloads_takes_the_data(kind: str) -> None:
         assert loaded.build_model(name).eval()(inputs).shape == (2, len(classes))
 
 
+@pytest.mark.slow
 def test_a_plain_loop_answers_and_times_itself(tmp_path: Path) -> None:
     model, inputs = tmp_path / "model.onnx", tmp_path / "inputs.npy"
     [rows] = by_hand(model, np.random.default_rng(0)).values()

@@ -137,6 +137,7 @@ def test_an_output_without_samples_is_told_apart_one_by_one_only(tmp_path: Path)
     ]
 
 
+@pytest.mark.slow
 def test_several_metrics_and_flips_are_recorded_and_a_subset_judges_the_search(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -209,6 +210,7 @@ class Own(Workload):
 """
 
 
+@pytest.mark.slow
 def test_a_loaders_workers_run_in_a_build_worker(tmp_path: Path) -> None:
     """Its process has loky's way to start others, which torch's loader cannot use."""
     (tmp_path / "workload.py").write_text(LOADER, "utf-8")

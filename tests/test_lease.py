@@ -203,6 +203,7 @@ def test_a_lock_file_that_is_closed_to_others_is_named(other: User) -> None:
     assert f"chmod 666 {path}" in told and "PARETUNE_LEASES" in told
 
 
+@pytest.mark.slow
 def test_a_search_does_not_wait_longer_than_its_hours(tmp_path: Path) -> None:
     holder = start(HOLD, CPU, "300")
     assert holder.stdout is not None

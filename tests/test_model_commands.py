@@ -104,6 +104,7 @@ def test_inputs_are_made_or_taken(tmp_path: Path) -> None:
         ModelSetup(data=data).samples(model, tmp_path, 2)
 
 
+@pytest.mark.slow
 def test_compare_tells_a_slower_model(tmp_path: Path) -> None:
     short = save_model(tmp_path / "short.onnx", layers=10)
     long = save_model(tmp_path / "long.onnx", layers=40)
@@ -128,6 +129,7 @@ def test_verdicts(ratio: Statistic, verdict: str) -> None:
     assert Comparison(ratio, ()).verdict == verdict
 
 
+@pytest.mark.slow
 def test_python_measures_and_compares_as_the_commands_do(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model.onnx")
     other = save_model(tmp_path / "other.onnx", layers=400)

@@ -42,6 +42,7 @@ def test_packages_of_the_users_own_are_theirs(tmp_path: Path, name: str) -> None
     assert done.stdout.strip() == "mine" and "is now called" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_study_runs_next_to_files_with_the_names_of_our_rooms(tmp_path: Path) -> None:
     (tmp_path / "search.py").write_text("TOP = 1\n", "utf-8")
     (tmp_path / "spaces.py").write_text("TOP = 2\n", "utf-8")

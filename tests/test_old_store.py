@@ -110,6 +110,7 @@ def test_what_was_built_is_still_there_and_what_is_new_is_built_anew(
     assert store.artifact(built.artifact) is not None and names < set(store.names())
 
 
+@pytest.mark.slow
 def test_the_study_goes_on(study: Path, tmp_path: Path) -> None:
     published = [record.number for record in load_history(study).published]
     done = run_paretune("search", study, "--trials", "12")

@@ -173,6 +173,7 @@ def test_openvinos_model_says_which_inputs_are_built_in(
     assert told["constants"] == {"sr": 8000} and len(told["inputs"]) == 2
 
 
+@pytest.mark.slow
 def test_it_is_searched_picked_and_verified(
     tmp_path: Path, model: Path, data: Path, rng: np.random.Generator
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_folder_of_arrays_is_as_good_as_a_file(
     np.testing.assert_array_equal(one.targets, other.targets)
 
 
+@pytest.mark.slow
 def test_time_is_not_taken_for_samples(
     tmp_path: Path, data: Path, rng: np.random.Generator
 ) -> None:

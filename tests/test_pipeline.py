@@ -95,6 +95,7 @@ def of(history: History, **options: str) -> dict[str, float]:
     return found.metrics
 
 
+@pytest.mark.slow
 def test_each_part_is_timed_by_its_name(history: History) -> None:
     slow, fast = of(history), of(history, decoder="fast")
     for part in ("decode", "scale", MODEL, "classes", "name"):
@@ -105,6 +106,7 @@ def test_each_part_is_timed_by_its_name(history: History) -> None:
     assert slow["end_to_end_latency_p50_ms"] >= 4.0
 
 
+@pytest.mark.slow
 def test_quality_is_of_what_the_pipeline_gives_the_model(history: History) -> None:
     exact, coarse = of(history), of(history, arithmetic="coarse")
     assert of(history, decoder="fast")["accuracy"] == exact["accuracy"] > 0.9
@@ -113,6 +115,7 @@ def test_quality_is_of_what_the_pipeline_gives_the_model(history: History) -> No
     )  # steps of five centimetres say little of a flower
 
 
+@pytest.mark.slow
 def test_a_value_that_changes_answers_is_refused(history: History) -> None:
     (failed,) = history.failed
     assert dict(failed.candidate.run.options)["naming"] == "capitals"
@@ -262,6 +265,7 @@ def test_answers_are_the_same_within_rounding() -> None:
     assert not same(["a"], ["a", "b"]) and not same("a", "b") and same(None, None)
 
 
+@pytest.mark.slow
 def test_the_bottleneck_of_the_request_is_said(history: History) -> None:
     assert history.baseline is not None
     text = request_text(history.baseline, history)

@@ -155,6 +155,7 @@ def test_what_a_metric_needs_is_asked_for_before_the_search(
         assert each in done.stderr
 
 
+@pytest.mark.slow
 def test_a_cards_metric_without_a_card_stops_before_the_search(tmp_path: Path) -> None:
     limits = [{"metric": "device_memory_bytes", "max": 1e9}]
     done = run_paretune("search", write_study(tmp_path, constraints=limits))

@@ -152,6 +152,7 @@ def test_a_constraint_steers_the_sampler(sampler: str) -> None:
     assert sum(kept[15:]) / len(kept[15:]) > 1.5 * share
 
 
+@pytest.mark.slow
 def test_our_strategy_finds_a_better_frontier_than_chance() -> None:
     space, goals = SearchSpace.from_values(LARGE), default_objectives("accuracy")
     reference = np.array(reference_point(metrics(space.baseline), goals))

@@ -28,6 +28,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ten_lines_without_yaml_search_what_the_command_line_searches(tmp_path: Path) -> None:
     (tmp_path / "iris_workload.py").write_bytes(IRIS.read_bytes())
     script = tmp_path / "notebook.py"

@@ -33,6 +33,7 @@ def test_running_again_does_nothing_more(iris_copy: Path) -> None:
     assert view(iris_copy) == before
 
 
+@pytest.mark.slow
 def test_mlflow_is_a_view_that_can_be_rebuilt(iris_copy: Path) -> None:
     before = view(iris_copy)
     (iris_copy.parent / "results" / "mlflow.db").unlink()
@@ -48,6 +49,7 @@ def test_a_changed_study_needs_a_new_name(iris_copy: Path, tmp_path: Path) -> No
     assert "was started with another space" in done.stderr
 
 
+@pytest.mark.slow
 def test_one_cause_for_every_failure_stops_early_and_continues_once_fixed(tmp_path: Path) -> None:
     workload = tmp_path / "workload.py"
     source = IRIS.read_text("utf-8")

@@ -28,6 +28,7 @@ from paretune.search.record.trial import TrialRecord
 from paretune.search.study.open_study import load_history
 
 
+@pytest.mark.slow
 def test_two_workers_run_each_stage_once(tmp_path: Path) -> None:
     study = write_study(
         tmp_path,
@@ -158,6 +159,7 @@ def test_a_runner_that_is_not_there_stops_the_study_with_the_fix(tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(
@@ -180,6 +182,7 @@ def test_rules_in_yaml_and_python_are_kept(tmp_path: Path) -> None:
     assert {c.run.batch_size for c in tried} == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_a_study_runs_from_its_own_folder(tmp_path: Path) -> None:
     write_study(tmp_path, budget={"trials": 1}, tracking=False)

@@ -44,6 +44,7 @@ def contents(uri: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_what_was_logged_trial_by_trial_is_what_sync_makes_of_the_storage(
     iris_copy: Path,
 ) -> None:

@@ -4,6 +4,7 @@ import threading
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from conftest import IRIS
 from rich.console import Console
 
@@ -80,6 +81,7 @@ class Waiting(Iris):
 """
 
 
+@pytest.mark.slow
 def test_a_study_sees_the_epochs_of_its_workers(tmp_path: Path) -> None:
     """Also those that a training loop of one's own reports."""
     text = WAITING.replace("GO", repr(str(tmp_path / "go")))

@@ -72,6 +72,7 @@ def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
     assert not result.history.failed and not in_flight(study)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_errors_of_the_study_are_blamed_on_no_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -108,6 +109,7 @@ def test_errors_of_the_study_are_blamed_on_no_trial(
     assert not note.exists()
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_an_error_is_not_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

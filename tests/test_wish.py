@@ -218,6 +218,7 @@ def test_mistakes_in_a_wish_are_reported_with_their_line(tmp_path: Path) -> None
         read_study_file(write_study(tmp_path, wish={"batch_size": 5}))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_a_search_is_steered_and_says_so(tmp_path: Path) -> None:
     study: dict[str, Any] = {"space": BUILT_SPACE, "tracking": False}
