@@ -11,8 +11,8 @@ loops that know nothing of Paretune (see picked_latency.py), in fresh processes,
   baseline's (whose file is run in the same way) by no more than the limit, and the median p95 is
   within the upper end of the published interval.
 
-In addition, the pick is compared with a brute-force search by the rules of docs/choosing-a-budget.md. ONNX
-Runtime's points only. Let nothing else run.
+In addition, the pick is compared with a brute-force search by the rules of
+docs/choosing-a-budget.md. ONNX Runtime's points only. Let nothing else run.
 """
 
 import argparse
