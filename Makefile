@@ -8,7 +8,7 @@ STUDY  ?= $(MAGIKA)/study/study.yaml
 READY  := $(VENV)/.ready
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo digits test lint test-slow bench ui clean
+.PHONY: demo digits test lint test-slow bench docs ui clean
 
 # The README's example: Magika's model on the files of this installation; then the fastest file that
 # loses at most half a point.
@@ -41,6 +41,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python experiments/benchmarks/picked_latency.py $(DIGITS)/results/picked
+
+# The documentation as a site in build/site, to be opened as files: no server, no network.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 ui: $(READY)
 	$(BIN)/paretune ui $(STUDY)

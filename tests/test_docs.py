@@ -20,7 +20,7 @@ def test_reference_is_what_the_code_says(page: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["onnx.md", "pytorch.md"])
+@pytest.mark.parametrize("page", ["onnx.md", "pytorch.md", "hugging-face.md"])
 def test_a_tutorial_can_be_followed(tmp_path: Path, page: str) -> None:
     """Follow all steps of a page, in order, in an empty folder."""
     scripts = str(Path(sys.executable).parent)

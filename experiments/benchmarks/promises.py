@@ -11,8 +11,8 @@ loops that know nothing of Paretune (see picked_latency.py), in fresh processes,
   baseline's (whose file is run in the same way) by no more than the limit, and the median p95 is
   within the upper end of the published interval.
 
-In addition, the pick is compared with a brute-force search by the rules of docs/frontier.md. ONNX
-Runtime's points only. Let nothing else run.
+In addition, the pick is compared with a brute-force search by the rules of
+docs/choosing-a-budget.md. ONNX Runtime's points only. Let nothing else run.
 """
 
 import argparse
@@ -166,7 +166,7 @@ def refused(picked: Pick) -> set[int]:
 
 
 def wanted(history: History, wish: Mapping[str, float], without: Collection[int]) -> int | None:
-    """Return the trial to pick, by going through all points as docs/frontier.md says.
+    """Return the trial to pick, by going through all points as docs/choosing-a-budget.md says.
 
     Args:
         history: The study.
