@@ -50,7 +50,7 @@ def test_a_queue_delay_ends_when_the_batch_is_full() -> None:
 
 
 def test_a_call_after_a_pause_has_its_own_time() -> None:
-    calls = CallTimes({1: [np.full(20, 4.0)]}, rest=Rest(1.5, (0.25,)))
+    calls = CallTimes({1: [np.full(20, 4.0)]}, rest=Rest((0.25,), (6.0,)))
     found = simulate(np.array([1.0, 2.0, 2.001]), calls, Batching())
     assert found.tolist() == pytest.approx([6.25, 6.25, 9.25])
 

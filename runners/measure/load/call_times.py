@@ -18,19 +18,19 @@ decide the p99 of requests, because all that arrive meanwhile wait. Chosen by ju
 
 @dataclass(frozen=True)
 class Rest:
-    """What is different in a call whose instance slept before it.
+    """Calls whose instance slept before them, one for each place of both lists.
 
-    Caches are cold by then, and the clock may be low; but other instances may be asleep too, and
-    leave it the memory's whole bandwidth. So such a call can be slower or faster.
+    Caches are cold by then, the clock may be low, and the machine may have to give the core back
+    first; but other instances may be asleep too, and leave such a call the memory's whole
+    bandwidth. So it can be slower or faster, and its slowest ones are others than in a closed loop.
 
     Attributes:
-        ratio: Median time of such a call ÷ median time of a call in the closed loop, both of one
-            request.
-        late_ms: How late sleeping instances woke, a sample.
+        late_ms: How late the sleeping instance woke.
+        call_ms: How long its call took, which had one request.
     """
 
-    ratio: float = 1.0
-    late_ms: Sequence[float] = (0.0,)
+    late_ms: Sequence[float] = ()
+    call_ms: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CallTimes:
         by_size: For each number of requests that was measured, the milliseconds of each call, an
             array for each launch.
         is_filled: Whether each call is filled up to the largest number of requests.
-        rest: What is different after a pause.
+        rest: Calls after a pause; none if nothing is known of them.
     """
 
     by_size: Mapping[int, Sequence[NDArray[np.float64]]]

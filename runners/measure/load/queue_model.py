@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.measure.load.call_times import CallTimes
+from paretune.runners.measure.load.call_times import CallTimes, Rest
 from paretune.runners.runtimes.launch import percentile
 
 _GRID = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02)
@@ -72,9 +72,8 @@ class Simulator:
         self._batching = batching
         self._table = calls.table(batching.max_batch)
         self._draws: list[int] = random.integers(len(self._table[1]), size=requests).tolist()
-        late_s = random.choice(calls.rest.late_ms, requests) / 1e3
-        self._late_s: list[float] = late_s.tolist()
-        self._ratio = calls.rest.ratio
+        self._medians = [row[len(row) // 2] for row in self._table[1:]]
+        self._pauses = self._drawn_pauses(calls.rest, requests, random)
         self._unit_s = np.cumsum(random.exponential(1.0, requests))
 
     def __call__(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -91,19 +90,35 @@ class Simulator:
             ready = due[head] + delay_s
             if last < count and due[last] < ready:
                 ready = due[last]
-            now, ratio = free[0], 1.0
+            now, scale = free[0], 0.0
             if now < ready:  # it slept until then
-                now, ratio = ready + self._late_s[call], self._ratio
+                late_s, scale = self._pauses[call]
+                now = ready + late_s
             size = 1
             while size < most and head + size < count and due[head + size] <= now:
                 size += 1
-            end = now + ratio * table[size][draws[call]]
+            end = now + (scale * self._medians[size - 1] or table[size][draws[call]])
             heapq.heapreplace(free, end)
             ends.append(end)
             sizes.append(size)
             head += size
             call += 1
         return (np.repeat(ends, sizes) - times_s) * 1e3
+
+    def _drawn_pauses(
+        self, rest: Rest, requests: int, random: np.random.Generator
+    ) -> list[tuple[float, float]]:
+        """Return for each call, if it comes after a pause, how late it starts and how slow it is.
+
+        Returns:
+            Seconds, and the call's time as a multiple of the median; 0 if nothing is known of it.
+        """
+        if not rest.call_ms:
+            return [(0.0, 0.0)] * requests
+        places = random.integers(len(rest.call_ms), size=requests)
+        late_s = np.asarray(rest.late_ms)[places] / 1e3
+        scales = np.asarray(rest.call_ms)[places] / 1e3 / self._medians[0]
+        return list(zip(late_s.tolist(), scales.tolist(), strict=True))
 
     def poisson(self, rate_per_s: float) -> NDArray[np.float64]:
         """Return the latency of each request at a rate: the same gaps, stretched."""

@@ -43,8 +43,10 @@ _REQUESTS = 20_000
 _RESTED_SHARE = 0.2
 """Share of the predicted capacity at which most calls come after a pause. Chosen by judgement."""
 
-_RESTED_S = 2.0
-"""Seconds of such a load. Chosen by judgement."""
+_RESTED_S = 6.0
+"""Seconds of such a load: the slowest calls after a pause are rare, and decide a p99. Chosen by
+judgement.
+"""
 
 _FEWEST_RESTED = 8
 """Requests of such a load at least, however slow the model is. Chosen by judgement."""
@@ -119,7 +121,7 @@ def find_capacity(
     brief = capacity_per_s(times, batching, budget, q, BRIEF, question.seed)
     if brief <= 0:
         raise breaks_budget(best, question)
-    started, rested = _rested(served, batching, brief, times, question, progress)
+    started, rested = _rested(served, batching, brief, question, progress)
     times = replace(times, rest=rested)
     told("predicting the capacity")
     each = [
@@ -196,7 +198,6 @@ def _rested(
     served: ServedModel,
     batching: Batching,
     capacity: float,
-    times: CallTimes,
     question: CapacityQuestion,
     progress: Progress,
 ) -> tuple[_Started, Rest]:
@@ -216,11 +217,7 @@ def _rested(
         slept = (load.late_ms > 0) & (load.call_sizes == 1)
         late += load.late_ms[slept].tolist()
         rested += load.call_ms[slept].tolist()
-    if not rested:
-        return _Started(starts, memory), Rest()
-    size = batching.max_batch if times.is_filled else times.sizes[0]
-    ratio = float(np.median(rested)) / times.percentile_ms(size, 50)
-    return _Started(starts, memory), Rest(ratio, tuple(late))
+    return _Started(starts, memory), Rest(tuple(late), tuple(rested))
 
 
 def _usual(plan: ServingPlan, question: CapacityQuestion) -> float:
