@@ -52,6 +52,7 @@ def test_every_command_has_help() -> None:
         "compare",
         "capacity",
         "worker",
+        "mcp",
         "fleet",
     }
     for name in main.commands:
