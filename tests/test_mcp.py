@@ -162,7 +162,7 @@ def test_search_until_a_verified_bundle(tmp_path: Path) -> None:
         assert {each["kind"] for each in points} <= {"published", "baseline"}
         assert all(each["latency_p95_ms_low"] <= each["latency_p95_ms"] for each in points)
 
-        with pytest.raises(Refused, match=r"no measured point fits.*\n  latency_p95_ms: limit 1e-06, the best is"):
+        with pytest.raises(Refused, match=r"no measured .*\n  latency_p95_ms: limit 1e-06"):
             await call("pick", study=study, max_latency_ms=1e-6)
         picked = await call("pick", study=study, max_latency_ms=1000, measure=False, out=bundle)
         assert Path(picked["model"]).parent == Path(picked["manifest"]).parent == bundle

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from paretune.runners.telemetry import switch_off_telemetry
+from paretune.search.cli import completion as cli_completion
 from paretune.search.cli import fleet as cli_fleet
 from paretune.search.cli import init as cli_init
 from paretune.search.cli import model as cli_model
@@ -326,3 +327,4 @@ main.add_command(cli_verify.verify)
 main.add_command(cli_export.export)
 main.add_command(cli_watch.watch)
 main.add_command(cli_mcp.mcp)
+main.add_command(cli_completion.completion)
