@@ -175,7 +175,7 @@ def test_search_until_a_verified_bundle(tmp_path: Path) -> None:
 
     converse(tmp_path, search)
     converse(tmp_path, follow)
-    assert "searching" in states
+    assert "running" in states
 
 
 def test_without_the_extra_the_command_says_what_to_install() -> None:

@@ -1,17 +1,16 @@
 """A session of an agent with ``paretune mcp``, by the official SDK's own client.
 
-    python experiments/magika/data.py
-    python experiments/agents/session.py experiments/magika/results/model.onnx \
-        experiments/magika/results/samples.npz --labels label
+    python experiments/agents/session.py digits.onnx samples.npz --labels digit
 
-It measures the file, searches for a few minutes, asks how far the search is until it has ended,
-picks the fastest point that loses at most half a point, and verifies the bundle. It prints every
-call with its arguments and the part of the answer that an agent would read. Needs the extra
-``mcp``.
+The files are those of docs/onnx.md; any ONNX file with samples will do. It measures the file,
+searches for a few minutes, asks how far the search is until it has ended, picks the fastest point
+that loses at most half a point, and verifies the bundle. It prints every call with its arguments
+and the part of the answer that an agent would read. Needs the extra ``mcp``.
 """
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,10 @@ EVERY_S = 20
 
 async def session(options: argparse.Namespace) -> None:
     """Make a model file faster, step by step."""
-    server = StdioServerParameters(command=sys.executable, args=["-m", "paretune", "mcp"])
+    # By itself, the SDK gives a server few of the variables that this process has.
+    server = StdioServerParameters(
+        command=sys.executable, args=["-m", "paretune", "mcp"], env=dict(os.environ)
+    )
     async with Client(server) as client:
 
         async def call(tool: str, keys: str = "", **arguments: Any) -> Any:
@@ -37,15 +39,19 @@ async def session(options: argparse.Namespace) -> None:
             found = answer.structured_content
             found = found["result"] if set(found) == {"result"} else found
             for each in found if isinstance(found, list) else [found]:
-                print(f"  {json.dumps({key: _at(each, key) for key in keys.split()})}")
+                print(
+                    f"  {json.dumps({key: _at(each, key) for key in keys.split()}, ensure_ascii=False)}"
+                )
             return found
 
         model, data = str(options.model), str(options.data)
         print("tools:", ", ".join(tool.name for tool in (await client.list_tools()).tools))
-        await call("measure", "statistics.latency_p95_ms bottleneck", model=model, careful=False)
+        await call(
+            "measure", "statistics.latency_p95_ms.value bottleneck", model=model, careful=False
+        )
         out = str(options.out)
         given = {"onnx": model, "data": data, "labels": options.labels, "out": out}
-        started = await call("search", "study", **given, hours=options.hours, batch_size=1)
+        started = await call("search", "study", **given, trials=options.trials, batch_size=1)
         study, status = started["study"], {"is_running": True}
         while status["is_running"]:
             await anyio.sleep(EVERY_S)
@@ -62,7 +68,7 @@ async def session(options: argparse.Namespace) -> None:
 def _at(values: Any, path: str) -> Any:
     for name in path.split("."):
         values = values and values[name]
-    return round(values, 4) if isinstance(values, float) else values
+    return float(f"{values:.4g}") if isinstance(values, float) else values
 
 
 if __name__ == "__main__":
@@ -70,6 +76,6 @@ if __name__ == "__main__":
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--labels", help="an array's name in the samples, or a .npy file")
-    parser.add_argument("--hours", type=float, default=0.04, help="budget of the search")
+    parser.add_argument("--trials", type=int, default=12, help="budget of the search")
     parser.add_argument("--out", type=Path, default=Path("agent-study"), help="the study's folder")
     anyio.run(session, parser.parse_args())

@@ -17,9 +17,7 @@ from paretune.search.review.console import Best
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.study.open_study import OpenStudy
 
-State = Literal[
-    "starting", "searching", "confirming", "finished", "interrupted", "failed", "killed"
-]
+State = Literal["starting", "running", "finished", "interrupted", "failed", "killed"]
 
 _STATES: dict[str, State] = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}
 
@@ -54,8 +52,8 @@ class StatusValues(Values):
     study: str = Field(description="The study file.")
     name: str = Field(description="The study's name.")
     state: State = Field(
-        description="`starting`, `searching` or `confirming` while it runs; then `finished`, "
-        "`interrupted`, `failed` (see `ended`), or `killed`: the same search command continues."
+        description="`starting`, then `running` (trials, and the confirmation after them); then "
+        "`finished`, `interrupted`, `failed` (see `ended`), or `killed`: the same search continues."
     )
     is_running: bool = Field(description="Whether a process searches or confirms it now.")
     process: str | None = Field(description="That process and its host; null if none.")
@@ -63,8 +61,9 @@ class StatusValues(Values):
     budget_trials: int = Field(description="Trials in the whole study, the baseline included.")
     budget_hours: float | None = Field(description="Hours of the last search; null without.")
     time_left_s: float | None = Field(
-        description="Seconds until the budget is spent, by the pace of the last ten trials, "
-        "without the confirmation; null if nothing runs or no trial of this search has ended."
+        description="Seconds until the budget is spent, by the pace of the last ten trials. Hours "
+        "include the confirmation, trials do not. Null if no trial of this search has ended, or "
+        "all have."
     )
     trials: int = Field(description="Trials that have ended.")
     measured: int = Field(description="Those with a measurement.")
@@ -107,7 +106,7 @@ def status_values(study: Path) -> StatusValues:
     budget = storage.budget or {}
     trials = int(budget.get("trials", opened.config.budget.trials))
     is_searching = owner is not None and len(history.records) < trials
-    state: State = "confirming" if owner else _STATES[ended[1]] if ended else "killed"
+    state: State = "running" if owner else _STATES[ended[1]] if ended else "killed"
     spent: Counter[str] = Counter()
     times: Counter[str] = Counter()
     for record in history.records:
@@ -117,7 +116,7 @@ def status_values(study: Path) -> StatusValues:
     return StatusValues(
         study=str(study),
         name=opened.name,
-        state="searching" if is_searching else state,
+        state=state,
         is_running=owner is not None,
         process=owner.process if owner else None,
         ended=None if owner or not ended else ended[0],
