@@ -39,9 +39,8 @@ async def session(options: argparse.Namespace) -> None:
             found = answer.structured_content
             found = found["result"] if set(found) == {"result"} else found
             for each in found if isinstance(found, list) else [found]:
-                print(
-                    f"  {json.dumps({key: _at(each, key) for key in keys.split()}, ensure_ascii=False)}"
-                )
+                shown = {key: _at(each, key) for key in keys.split()}
+                print(f"  {json.dumps(shown, ensure_ascii=False)}")
             return found
 
         model, data = str(options.model), str(options.data)
