@@ -44,6 +44,9 @@ _USUAL = 0.9
 own worst values, a small first frontier would never be extended. Chosen by judgement.
 """
 
+_Rows = dict[int, tuple[dict[str, Any], list[float]]]
+"""Parameters and row of a trial, by its number."""
+
 
 class FrontierSampler(BaseSampler):
     """Proposes the point that is expected to add most hypervolume to the frontier.
@@ -99,8 +102,7 @@ class FrontierSampler(BaseSampler):
         self._rng = np.random.default_rng(seed)
         self._known_space = IntersectionSearchSpace()
         self._surrogates: dict[tuple[str, int], Surrogate] = {}
-        self._kept_space: ParameterSpace | None = None
-        self._kept_rows: dict[int, tuple[dict[str, Any], list[float]]] = {}
+        self._kept: tuple[ParameterSpace | None, _Rows] = (None, {})
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -168,9 +170,12 @@ class FrontierSampler(BaseSampler):
 
     def _rows(self, space: ParameterSpace, trials: Sequence[FrozenTrial]) -> dict[int, list[float]]:
         """Return the trials' rows by number; rows of finished trials are kept."""
-        if self._kept_space != space:
-            self._kept_space, self._kept_rows = space, {}
-        kept, rows = self._kept_rows, {}
+        # Workers may ask at the same time: a space and its rows are replaced together.
+        known_space, kept = self._kept
+        if known_space != space:
+            kept = {}
+            self._kept = (space, kept)
+        rows = {}
         for trial in trials:
             params = trial.params
             known = kept.get(trial.number)
