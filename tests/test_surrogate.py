@@ -103,14 +103,14 @@ def test_hyperparameters_are_kept_until_the_data_have_grown(rng: np.random.Gener
     points = rng.random((40, 2))
     surrogate = Surrogate()
     surrogate.fit(points[:20], product(points[:20]))
-    first = surrogate._kernel
+    first = surrogate._hyperparameters
     surrogate.fit(points[:22], product(points[:22]))
-    assert surrogate._kernel is first
+    assert surrogate._hyperparameters is first
     # The new points count at once all the same.
     means, _ = surrogate.predict(points[20:22])
     assert means == pytest.approx(product(points[20:22]), abs=0.05)
     surrogate.fit(points, product(points))
-    assert surrogate._kernel is not first
+    assert surrogate._hyperparameters is not first
 
 
 def test_one_seed_gives_one_model(
@@ -124,7 +124,8 @@ def test_one_seed_gives_one_model(
     def kernel(seed: int) -> list[float]:
         surrogate = Surrogate(seed)
         surrogate.fit(points, values)
-        return [float(value) for value in surrogate._kernel.theta]
+        assert surrogate._hyperparameters is not None
+        return [float(value) for value in surrogate._hyperparameters.logarithms]
 
     assert kernel(1) == kernel(1)
     assert kernel(1) != kernel(2)
