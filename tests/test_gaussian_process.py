@@ -7,13 +7,13 @@ import pytest
 from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from paretune.search.propose.gaussian_process import (
+from paretune.search.propose.surrogates.gaussian_process import (
     GaussianProcess,
     Hyperparameters,
     _negative_log_likelihood,
     fitted,
 )
-from paretune.search.propose.surrogate import _start, kernel
+from paretune.search.propose.surrogates.surrogate import _start, kernel
 
 Array = np.ndarray
 FEATURES = 4

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paretune.search.propose.acquisition import expected_improvement, improvement_over
+from paretune.search.propose.improvement import expected_improvement, improvement_over
 from paretune.search.record.hypervolume import hypervolume
 
 

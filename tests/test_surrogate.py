@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import SMALL_SPACE
 
-from paretune.search.propose.surrogate import Surrogate, encode
+from paretune.search.propose.surrogates.surrogate import Surrogate, encode
 from paretune.spaces import Candidate, SearchSpace
 
 LARGE = {
@@ -117,7 +117,7 @@ def test_one_seed_gives_one_model(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Hyperparameters are sought on some of many points, which are drawn.
-    monkeypatch.setattr("paretune.search.propose.surrogate._FITTED_ON", 20)
+    monkeypatch.setattr("paretune.search.propose.surrogates.surrogate._FITTED_ON", 20)
     points = rng.random((40, 2))
     values = product(points) + rng.normal(0, 0.1, 40)
 

@@ -15,9 +15,9 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from paretune.search.propose.acquisition import Outlook, standard_draws
-from paretune.search.propose.forecast import log_chance_below
 from paretune.search.propose.parameter_space import Array, ParameterSpace
-from paretune.search.propose.surrogate import Surrogate
+from paretune.search.propose.surrogates.forecast import log_chance_below
+from paretune.search.propose.surrogates.surrogate import Surrogate
 from paretune.search.record.pareto import non_dominated
 
 _STARTUP = 10

@@ -14,10 +14,11 @@ from optuna.trial import FrozenTrial
 from table_problem import Array
 
 from paretune import FrontierSampler
-from paretune.search.propose import frontier_sampler, surrogate
+from paretune.search.propose import frontier_sampler
 from paretune.search.propose.acquisition import Outlook
-from paretune.search.propose.gaussian_process import Hyperparameters
 from paretune.search.propose.parameter_space import ParameterSpace
+from paretune.search.propose.surrogates import surrogate
+from paretune.search.propose.surrogates.gaussian_process import Hyperparameters
 
 Plain = FrontierSampler
 

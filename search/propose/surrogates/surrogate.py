@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.propose.gaussian_process import GaussianProcess, Hyperparameters, fitted
+from paretune.search.propose.surrogates.gaussian_process import (
+    GaussianProcess,
+    Hyperparameters,
+    fitted,
+)
 from paretune.spaces import Axis, Candidate
 
 Array = NDArray[np.float64]
