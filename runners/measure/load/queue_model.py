@@ -1,9 +1,10 @@
 """The queue model: what latency requests would have, by the measured times of calls.
 
 A discrete-event simulation of one queue, several instances and dynamic batching, by the rule of
-``launched/load/served.py``. Times of calls are drawn from those that were measured with the same
-number of instances at work; the model knows nothing else, and has no parameter to fit. There is no
-formula for this: an M/G/c queue with batches has none, and its approximations miss the p99.
+``launched/load/served.py``. Times of calls are those that were measured with the same number of
+instances at work: drawn one by one, or, where a load was served at another rate, by how fast calls
+were over time (:class:`Pace`). The model knows nothing else, and has no parameter to fit. There is
+no formula for this: an M/G/c queue with batches has none, and its approximations miss the p99.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.measure.load.call_times import CallTimes, Rest
+from paretune.runners.measure.load.call_times import CallTimes
 from paretune.runners.runtimes.launch import percentile
 
 _GRID = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02)
@@ -72,8 +73,13 @@ class Simulator:
         self._batching = batching
         self._table = calls.table(batching.max_batch)
         self._draws: list[int] = random.integers(len(self._table[1]), size=requests).tolist()
-        self._medians = [row[len(row) // 2] for row in self._table[1:]]
-        self._pauses = self._drawn_pauses(calls.rest, requests, random)
+        self._medians_s: list[float] = (calls.medians_ms(batching.max_batch) / 1e3).tolist()
+        paces = calls.paces
+        self._per_ms = np.concatenate([pace.per_ms() for pace in paces]).tolist() if paces else []
+        self._start_ms = int(random.integers(max(len(self._per_ms), 1)))
+        late = np.concatenate([np.zeros(1), *(pace.late_ms for pace in paces)])
+        late_s = random.choice(late[1:] if len(late) > 1 else late, requests) / 1e3
+        self._late_s: list[float] = late_s.tolist()
         self._unit_s = np.cumsum(random.exponential(1.0, requests))
 
     def __call__(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,6 +87,7 @@ class Simulator:
         due: list[float] = times_s.tolist()
         count, most = len(due), self._batching.max_batch
         delay_s, table, draws = self._batching.queue_delay_ms / 1e3, self._table, self._draws
+        per_ms = self._per_ms
         free = [0.0] * self._batching.instances
         ends: list[float] = []
         sizes: list[int] = []
@@ -90,35 +97,23 @@ class Simulator:
             ready = due[head] + delay_s
             if last < count and due[last] < ready:
                 ready = due[last]
-            now, scale = free[0], 0.0
+            now = free[0]
             if now < ready:  # it slept until then
-                late_s, scale = self._pauses[call]
-                now = ready + late_s
+                now = ready + self._late_s[call]
             size = 1
             while size < most and head + size < count and due[head + size] <= now:
                 size += 1
-            end = now + (scale * self._medians[size - 1] or table[size][draws[call]])
+            if per_ms:
+                ratio = per_ms[(int(1e3 * now) + self._start_ms) % len(per_ms)]
+                end = now + ratio * self._medians_s[size - 1]
+            else:
+                end = now + table[size][draws[call]]
             heapq.heapreplace(free, end)
             ends.append(end)
             sizes.append(size)
             head += size
             call += 1
         return (np.repeat(ends, sizes) - times_s) * 1e3
-
-    def _drawn_pauses(
-        self, rest: Rest, requests: int, random: np.random.Generator
-    ) -> list[tuple[float, float]]:
-        """Return for each call, if it comes after a pause, how late it starts and how slow it is.
-
-        Returns:
-            Seconds, and the call's time as a multiple of the median; 0 if nothing is known of it.
-        """
-        if not rest.call_ms:
-            return [(0.0, 0.0)] * requests
-        places = random.integers(len(rest.call_ms), size=requests)
-        late_s = np.asarray(rest.late_ms)[places] / 1e3
-        scales = np.asarray(rest.call_ms)[places] / 1e3 / self._medians[0]
-        return list(zip(late_s.tolist(), scales.tolist(), strict=True))
 
     def poisson(self, rate_per_s: float) -> NDArray[np.float64]:
         """Return the latency of each request at a rate: the same gaps, stretched."""
