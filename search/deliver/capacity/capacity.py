@@ -41,9 +41,14 @@ from paretune.search.deliver.capacity.ways import (
 _REQUESTS = 20_000
 """Requests of a simulation whose capacity is told: its p99 rests on 200 of them."""
 
-_PILOT_SHARE = 0.5
-"""Share of the first prediction at which pilot loads are served: instances sleep and queue, both,
-at such a rate. Chosen by judgement.
+_FIRST_SHARE = 0.5
+"""Share of the rate predicted from calls alone at which the first pilot load is served: that
+prediction is too high where slow calls come in groups. Chosen by judgement.
+"""
+
+_PILOT_SHARE = 0.8
+"""Share of the rate predicted by the first pilot load at which the others are served: nearly as
+many instances sleep, and nearly as many requests wait, as at the capacity. Chosen by judgement.
 """
 
 _PILOT_REQUESTS = 600
@@ -122,7 +127,10 @@ def find_capacity(
     brief = capacity_per_s(times, batching, budget, q, BRIEF, question.seed)
     if brief <= 0:
         raise breaks_budget(best, question)
-    started, paces = _piloted(served, batching, brief, times, question, progress)
+    _, first = _piloted(served, batching, _FIRST_SHARE * brief, times, question, progress, 1)
+    near = capacity_per_s(replace(times, paces=first), batching, budget, q, BRIEF, question.seed)
+    rate = _PILOT_SHARE * near or _FIRST_SHARE * brief
+    started, paces = _piloted(served, batching, rate, times, question, progress, question.launches)
     times = replace(times, paces=paces)
     told("predicting the capacity")
     each = [
@@ -198,19 +206,19 @@ class _Started:
 def _piloted(
     served: ServedModel,
     batching: Batching,
-    capacity: float,
+    rate: float,
     times: CallTimes,
     question: CapacityQuestion,
     progress: Progress,
+    launches: int,
 ) -> tuple[_Started, list[Pace]]:
-    """Serve pilot loads well below the capacity, to see how fast calls are over time."""
-    rate = _PILOT_SHARE * capacity
+    """Serve pilot loads below the capacity, to see how fast calls are over time."""
     seconds = float(np.clip(_PILOT_REQUESTS / rate, *_PILOT_S))
     settings = ServeSettings(batching.max_batch, batching.queue_delay_ms)
     medians_ms = times.medians_ms(batching.max_batch)
     starts, memory, paces = [], [], []
-    progress.begin(question.launches)
-    for place in range(question.launches):
+    progress.begin(launches)
+    for place in range(launches):
         progress.step("a start, and a pilot load")
         due_s = Arrivals.poisson(rate, seconds, question.seed + place).times_s
         launch = or_stop(served.serve([due_s], batching, settings))
