@@ -50,10 +50,8 @@ def test_a_queue_delay_ends_when_the_batch_is_full() -> None:
 
 
 def paced(*ratios: float, late_ms: float = 0.0) -> CallTimes:
-    """Calls of 4 ms, and one ratio per 10 ms."""
-    at_s = 0.010 * np.arange(len(ratios) + 1)
-    pace = Pace(at_s, np.array([*ratios, 1.0]), np.array([late_ms]))
-    return CallTimes({1: [np.full(20, 4.0)]}, paces=[pace])
+    """Calls of 4 ms, each times the next ratio."""
+    return CallTimes({1: [np.full(20, 4.0)]}, paces=[Pace(np.array(ratios), np.array([late_ms]))])
 
 
 def test_an_instance_that_slept_wakes_late() -> None:
@@ -63,7 +61,7 @@ def test_an_instance_that_slept_wakes_late() -> None:
 
 def test_slow_calls_come_in_groups() -> None:
     times_s = Arrivals.poisson(100.0, 100.0, seed=1).times_s
-    ratios = np.where(np.arange(1000) % 100 < 90, 1.0, 3.0)  # 100 ms of every second
+    ratios = np.where(np.arange(1000) % 100 < 90, 1.0, 3.0)  # ten of a hundred calls in a row
     together = simulate(times_s, paced(*ratios), Batching())
     apart = simulate(times_s, paced(*np.random.default_rng(0).permutation(ratios)), Batching())
     assert np.percentile(together, 99) > 1.5 * np.percentile(apart, 99)

@@ -18,26 +18,19 @@ decide the p99 of requests, because all that arrive meanwhile wait. Chosen by ju
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast calls were over time, while a load was served.
+    """How fast calls were, one after the other, while a load was served.
 
-    Slow calls come in groups: whatever takes a core for 50 ms slows all calls of that time, in
-    every instance. Times that are drawn one by one would miss the queue that grows meanwhile.
+    Slow calls come in groups: whatever takes a core for 50 ms slows all calls of that time. Times
+    that are drawn one by one would miss the queue that grows meanwhile.
 
     Attributes:
-        at_s: When each call began, sorted, in seconds from the start of the load.
-        ratio: The time of each call ÷ the median of calls with as many requests in the closed loop.
+        ratio: In the order in which they began, the time of each call ÷ the median of calls with as
+            many requests in the closed loop.
         late_ms: How late instances woke that had slept until a request was due.
     """
 
-    at_s: NDArray[np.float64]
     ratio: NDArray[np.float64]
     late_ms: NDArray[np.float64]
-
-    def per_ms(self) -> NDArray[np.float64]:
-        """Return the ratio of the latest call in each millisecond."""
-        at = np.arange(self.at_s[0], self.at_s[-1], 1e-3)
-        found: NDArray[np.float64] = self.ratio[np.searchsorted(self.at_s, at, side="right") - 1]
-        return found if len(found) else self.ratio
 
 
 @dataclass(frozen=True)

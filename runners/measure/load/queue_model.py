@@ -2,9 +2,10 @@
 
 A discrete-event simulation of one queue, several instances and dynamic batching, by the rule of
 ``launched/load/served.py``. Times of calls are those that were measured with the same number of
-instances at work: drawn one by one, or, where a load was served at another rate, by how fast calls
-were over time (:class:`Pace`). The model knows nothing else, and has no parameter to fit. There is
-no formula for this: an M/G/c queue with batches has none, and its approximations miss the p99.
+instances at work: drawn one by one, or, where a load was served at another rate, as fast as its
+calls were one after the other (:class:`Pace`). The model knows nothing else, and has no parameter
+to fit. There is no formula for this: an M/G/c queue with batches has none, and its approximations
+miss the p99.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ class Simulator:
         self._draws: list[int] = random.integers(len(self._table[1]), size=requests).tolist()
         self._medians_s: list[float] = (calls.medians_ms(batching.max_batch) / 1e3).tolist()
         paces = calls.paces
-        self._per_ms = np.concatenate([pace.per_ms() for pace in paces]).tolist() if paces else []
-        self._start_ms = int(random.integers(max(len(self._per_ms), 1)))
+        ratios = np.concatenate([pace.ratio for pace in paces]) if paces else np.zeros(0)
+        ratios = np.roll(ratios, -int(random.integers(max(len(ratios), 1))))
+        self._ratios: list[float] = np.resize(ratios, requests).tolist() if paces else []
         late = np.concatenate([np.zeros(1), *(pace.late_ms for pace in paces)])
         late_s = random.choice(late[1:] if len(late) > 1 else late, requests) / 1e3
         self._late_s: list[float] = late_s.tolist()
@@ -87,7 +89,7 @@ class Simulator:
         due: list[float] = times_s.tolist()
         count, most = len(due), self._batching.max_batch
         delay_s, table, draws = self._batching.queue_delay_ms / 1e3, self._table, self._draws
-        per_ms = self._per_ms
+        ratios = self._ratios
         free = [0.0] * self._batching.instances
         ends: list[float] = []
         sizes: list[int] = []
@@ -103,9 +105,8 @@ class Simulator:
             size = 1
             while size < most and head + size < count and due[head + size] <= now:
                 size += 1
-            if per_ms:
-                ratio = per_ms[(int(1e3 * now) + self._start_ms) % len(per_ms)]
-                end = now + ratio * self._medians_s[size - 1]
+            if ratios:
+                end = now + ratios[call] * self._medians_s[size - 1]
             else:
                 end = now + table[size][draws[call]]
             heapq.heapreplace(free, end)

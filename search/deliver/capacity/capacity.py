@@ -226,10 +226,8 @@ def _piloted(
         memory.append(launch.peak_memory_bytes)
         (load,) = launch.loads
         if len(load.call_sizes):
-            first = np.cumsum(load.call_sizes) - load.call_sizes
-            at_s = due_s[first] + load.waiting_ms[first] / 1e3
             ratio = load.call_ms / medians_ms[load.call_sizes - 1]
-            paces.append(Pace(at_s, ratio, load.late_ms[load.late_ms > 0]))
+            paces.append(Pace(ratio, load.late_ms[load.late_ms > 0]))
     return _Started(starts, memory), paces
 
 
