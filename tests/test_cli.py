@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -52,6 +53,8 @@ def test_every_command_has_help() -> None:
         "compare",
         "capacity",
         "worker",
+        "mcp",
+        "completion",
         "fleet",
     }
     for name in main.commands:
@@ -74,3 +77,26 @@ def test_devices_says_what_runs_here() -> None:
 def test_a_wrong_option_is_reported_without_traceback() -> None:
     done = run_paretune("search", "--trials", "0")
     assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_bash_completes_commands_options_and_values() -> None:
+    """The script that the command prints, in a real bash, which asks the installed command."""
+    script = """
+    eval "$(paretune completion bash)"
+    for words in "paretune fro" "paretune pick --pref" "paretune pick --prefer th"; do
+        COMP_WORDS=($words); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
+        _paretune_completion paretune; echo "${COMPREPLY[@]}"
+    done
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["frontier", "--prefer", "throughput"], done.stderr
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_get_a_script_of_their_own(shell: str) -> None:
+    done = run_paretune("completion", shell)
+    assert done.returncode == 0 and f"_PARETUNE_COMPLETE={shell}_complete" in done.stdout

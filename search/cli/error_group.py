@@ -16,14 +16,16 @@ class ErrorGroup(click.Group):
         """Run the command, or print the error and exit."""
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(2)
-        except ParetuneError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(1)
         except BrokenPipeError:
             raise  # the reader has closed the pipe: click ends quietly
-        except OSError as error:
-            click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
-            ctx.exit(1)
+        except (ParetuneError, OSError) as error:
+            is_mistake = isinstance(error, ConfigError)  # its lines need no introduction
+            click.echo(f"{'' if is_mistake else 'error: '}{error_text(error)}", err=True)
+            ctx.exit(2 if is_mistake else 1)
+
+
+def error_text(error: ParetuneError | OSError) -> str:
+    """Return what a person reads of an error."""
+    if isinstance(error, OSError):
+        return f"{error.filename or ''}: {error.strerror or error}"
+    return str(error)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from paretune.runners.telemetry import switch_off_telemetry
+from paretune.search.cli import completion as cli_completion
 from paretune.search.cli import fleet as cli_fleet
 from paretune.search.cli import init as cli_init
 from paretune.search.cli import model as cli_model
@@ -24,7 +25,8 @@ from paretune.search.cli.each_device import arguments, search_each
 from paretune.search.cli.error_group import ErrorGroup
 from paretune.search.cli.inputs import input_options
 from paretune.search.cli.interruption import interruptible
-from paretune.search.cli.study import study_argument
+from paretune.search.cli.mcp_server import command as cli_mcp
+from paretune.search.cli.study import json_option, study_argument
 from paretune.search.cli.wish import wish_options
 
 _MAKES_A_STUDY = [
@@ -290,12 +292,19 @@ def confirm(study: Path, hours: float | None, scheduler: str | None, device: str
 
 @main.command()
 @click.option("--slow", is_flag=True, help="Also try those whose first call takes minutes.")
-def devices(slow: bool) -> None:
+@json_option
+def devices(slow: bool, as_json: bool) -> None:
     """Try every execution provider; say which run here, and why the others do not."""
     from paretune.runners.runtimes.devices import devices as find_devices
     from paretune.runners.runtimes.devices import machine
     from paretune.search.review.console import console, device_table
 
+    if as_json:
+        from paretune.search.cli.values import base
+        from paretune.search.cli.values.machine import devices_values
+
+        click.echo(base.as_json(devices_values(machine(), find_devices(slow=slow))))
+        return
     console.print(machine(), soft_wrap=True)
     console.print(device_table(find_devices(slow=slow)))
 
@@ -317,3 +326,5 @@ main.add_command(cli_capacity.capacity)
 main.add_command(cli_verify.verify)
 main.add_command(cli_export.export)
 main.add_command(cli_watch.watch)
+main.add_command(cli_mcp.mcp)
+main.add_command(cli_completion.completion)

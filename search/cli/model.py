@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import click
 
 from paretune.search.cli.inputs import input_options
 from paretune.search.cli.names import RegistryName
+from paretune.search.cli.study import json_option
 from paretune.spaces import DEFAULT_RUNNER
 
 if TYPE_CHECKING:
@@ -181,7 +182,6 @@ def measure(
     from paretune.runners.measure.model_setup import ModelSetup
     from paretune.search.review.model_console import (
         print_reports,
-        reports_as_json,
         write_histograms,
     )
 
@@ -201,7 +201,10 @@ def measure(
         else:
             reports.append(outcome)
     if as_json:
-        click.echo(json.dumps(reports_as_json(reports), indent=2))
+        from paretune.search.cli.values import base
+        from paretune.search.cli.values.model import measure_values
+
+        click.echo(base.as_json(measure_values(reports)))
     else:
         print_reports(reports)
     if plot and reports:
@@ -212,35 +215,46 @@ def measure(
 
 @click.command()
 @click.argument("model", type=_FILE)
-@click.argument("other", type=_FILE)
+@click.argument("others", metavar="OTHER...", type=_FILE, nargs=-1, required=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True)
 @_run_options
 @click.option("--launches", type=click.IntRange(min=2), default=7, show_default=True)
-def compare(model: Path, other: Path, batch_size: int, launches: int, **setup: Any) -> None:
-    """Say whether OTHER is faster or slower than MODEL, or cannot be told apart from it.
+@json_option
+def compare(
+    model: Path,
+    others: Sequence[Path],
+    batch_size: int,
+    launches: int,
+    as_json: bool,
+    **setup: Any,
+) -> None:
+    """Say whether each OTHER is faster or slower than MODEL, or cannot be told apart from it.
 
     Both take turns in the same processes (ABBA blocks), so that a disturbance affects both:
     differences of a few percent show.
     """
-    from paretune.runners.failure import Failure
-    from paretune.runners.measure.comparison import compare as compare_models
-    from paretune.runners.measure.model_setup import ModelSetup
+    from paretune.search.cli.values import base
+    from paretune.search.cli.values.model import compare_values
+    from paretune.search.study.models import compare as compare_models
 
-    options = ModelSetup(**setup)
-    with options.ready(model, batch_size) as (runner, run, samples):
-        outcome = compare_models(runner, (model, other), run, samples, launches=launches)
-    if isinstance(outcome, Failure):
-        click.echo(f"{outcome.stage}: {outcome.message}", err=True)
-        sys.exit(1)
-    ratio = outcome.ratio
-    click.echo(f"time of {other} ÷ time of {model}, batch {batch_size}, {options.threads} threads:")
-    click.echo(f"  {ratio.value:.4f}  (95 % interval {ratio.low:.4f} … {ratio.high:.4f})")
-    words = {
-        "faster": f"{other} is {1 / ratio.value:.2f}× faster",
-        "slower": f"{other} is {ratio.value:.2f}× slower",
-        "cannot tell": "cannot tell them apart",
-    }
-    click.echo(f"verdict: {words[outcome.verdict]}")
+    values = []
+    for other in others:
+        found = compare_models(model, other, batch_size=batch_size, launches=launches, **setup)
+        values.append(compare_values(model, other, batch_size, setup["threads"], found))
+        if as_json:
+            continue
+        ratio = found.ratio
+        threads = f"{setup['threads']} threads"
+        click.echo(f"time of {other} ÷ time of {model}, batch {batch_size}, {threads}:")
+        click.echo(f"  {ratio.value:.4f}  (95 % interval {ratio.low:.4f} … {ratio.high:.4f})")
+        words = {
+            "faster": f"{other} is {1 / ratio.value:.2f}× faster",
+            "slower": f"{other} is {ratio.value:.2f}× slower",
+            "cannot tell": "cannot tell them apart",
+        }
+        click.echo(f"verdict: {words[found.verdict]}")
+    if as_json:
+        click.echo(base.as_json(values))
 
 
 def _settings(

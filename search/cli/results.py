@@ -8,29 +8,39 @@ from shlex import quote
 
 import click
 
-from paretune.search.cli.study import study_argument
+from paretune.search.cli.study import json_option, study_argument
 from paretune.spaces.errors import ParetuneError
 
 
 @click.command()
 @study_argument
-def status(study: Path) -> None:
-    """Show the progress of STUDY: trials, failures, seconds per stage, hypervolume."""
-    from collections import Counter
+@json_option
+def status(study: Path, as_json: bool) -> None:
+    """Show the progress of STUDY: trials, time left, failures, seconds per stage, hypervolume.
 
+    A search may be running: the command only reads.
+    """
     from rich.markup import escape
 
+    from paretune.search.cli.values import base
+    from paretune.search.cli.values.status import status_values
     from paretune.search.record.words import format_metric
-    from paretune.search.review.console import console, failure_table
+    from paretune.search.review.console import clock, console, failure_table
     from paretune.search.review.earlier_text import published_text
     from paretune.search.study import api
 
+    values = status_values(study)
+    if as_json:
+        click.echo(base.as_json(values))
+        return
     history = api.status(study)
-    spent: Counter[str] = Counter()
-    times: Counter[str] = Counter()
-    for record in history.records:
-        spent.update(record.stage_seconds)
-        times.update(record.stage_seconds.keys())
+    if values.is_running:
+        left = values.time_left_s
+        about = "" if left is None else f", about {clock(left)} left"
+        console.print(
+            f"{values.state}: {escape(str(values.process))}; {values.trials} of "
+            f"{values.budget_trials} trials{about}"
+        )
     console.print(
         f"{len(history.records)} trials: {len(history.measured)} measured, "
         f"{len(history.skipped)} skipped, {len(history.failed)} failed, "
@@ -49,14 +59,13 @@ def status(study: Path) -> None:
         ends = zip(history.objectives, history.reference, strict=True)
         at = [f"{o.metric} {format_metric(o.metric, o.value(end))}" for o, end in ends]
         console.print(f"hypervolume {history.hypervolume:.4f} (log scale, from {', '.join(at)})")
-    for stage, seconds in spent.most_common():
-        count = times[stage]
-        console.print(f"  {stage:<14} {seconds:8.1f} s  ({count} ×, {seconds / count:.2f} s each)")
-    saved = sum(record.saved_seconds for record in history.records)
+    for stage, spent in values.stages.items():
+        each = spent.seconds / spent.times
+        console.print(f"  {stage:<14} {spent.seconds:8.1f} s  ({spent.times} ×, {each:.2f} s each)")
+    saved = values.saved_seconds
     console.print(f"stages found in the store instead of run again: {saved:.1f} s saved")
-    canaries = [record.measurement.canary_ms for record in history.measured if record.measurement]
-    if canaries:
-        drift = max(canaries) / min(canaries) - 1
+    if values.machine_drift is not None:
+        drift = values.machine_drift
         console.print(f"speed of the machine itself: {drift:.0%} slower at its slowest trial")
     if history.failed:
         console.print(failure_table(history))
@@ -71,6 +80,7 @@ def status(study: Path) -> None:
     default="table",
     help="How to print it.",
 )
+@json_option
 @click.option(
     "--searched", is_flag=True, help="Print the search's own frontier, by unconfirmed values."
 )
@@ -84,7 +94,12 @@ def status(study: Path) -> None:
     "--device B`), in one table.",
 )
 def frontier(
-    study: Path, form: str, searched: bool, plot: Path | None, for_each_device: bool
+    study: Path,
+    form: str,
+    as_json: bool,
+    searched: bool,
+    plot: Path | None,
+    for_each_device: bool,
 ) -> None:
     """Print the published frontier of STUDY, with each point's gains against the baseline.
 
@@ -93,8 +108,9 @@ def frontier(
     measurements, which is partly luck. All formats hold the same rows and values.
     """
     import csv
-    import json
 
+    from paretune.search.cli.values.base import as_json as as_text
+    from paretune.search.cli.values.frontier import FrontierPoint
     from paretune.search.review.frontier_rows import flat_values, frontier_rows, row_values
     from paretune.search.study import api
     from paretune.search.study.devices import device_files
@@ -117,9 +133,10 @@ def frontier(
         for device, history in histories.items()
         for row in frontier_rows(history, searched=searched)
     ]
-    if form == "json":
-        values = [on | row_values(row, history) for on, row, history in rows]
-        click.echo(json.dumps(values, indent=2))
+    if as_json or form == "json":
+        click.echo(
+            as_text([FrontierPoint(**on, **row_values(row, each)) for on, row, each in rows])
+        )
     elif form == "csv":
         flat = [on | flat_values(row, history) for on, row, history in rows]
         writer = csv.DictWriter(sys.stdout, list(flat[0]) if flat else ["trial"])
@@ -147,7 +164,7 @@ def frontier(
 @click.command()
 @study_argument
 @click.argument("number", type=click.IntRange(min=0))
-@click.option("--json", "as_json", is_flag=True, help="Print everything known about it as JSON.")
+@json_option
 def trial(study: Path, number: int, as_json: bool) -> None:
     """Show trial NUMBER of STUDY: what it was, its values, and why it failed or is not published.
 
@@ -155,8 +172,8 @@ def trial(study: Path, number: int, as_json: bool) -> None:
     paretune trial study.yaml 7
     paretune trial study.yaml 7 --json
     """
-    import json
-
+    from paretune.search.cli.values import base
+    from paretune.search.cli.values.frontier import TrialValues
     from paretune.search.review.trial_text import trial_lines, trial_values
     from paretune.search.study import api
     from paretune.spaces import StudyError
@@ -171,6 +188,6 @@ def trial(study: Path, number: int, as_json: bool) -> None:
             "(`paretune status` counts them)"
         )
     if as_json:
-        click.echo(json.dumps(trial_values(record, history), indent=2))
+        click.echo(base.as_json(TrialValues.model_validate(trial_values(record, history))))
     else:
         click.echo("\n".join(trial_lines(record, history)))

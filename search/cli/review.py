@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from paretune.search.cli.study import study_argument
+from paretune.search.cli.study import json_option, study_argument
 
 
 @click.command()
@@ -47,7 +47,8 @@ def sync(study: Path) -> None:
 
 @click.command()
 @study_argument
-def doctor(study: Path) -> None:
+@json_option
+def doctor(study: Path, as_json: bool) -> None:
     """Check everything that STUDY wrote for completeness and consistency; change nothing.
 
     The checks: every finished trial has its record and its files, no candidate was tried twice, the
@@ -61,7 +62,12 @@ def doctor(study: Path) -> None:
     from paretune.search.study import api
 
     checks = api.doctor(study)
-    for check in checks:
+    if as_json:
+        from paretune.search.cli.values import base
+        from paretune.search.cli.values.machine import doctor_values
+
+        click.echo(base.as_json(doctor_values(checks)))
+    for check in () if as_json else checks:
         click.echo(f"{'PROBLEM' if check.problems else 'ok':<8} {check.name:<11} {check.seen}")
         for problem in check.problems:
             click.echo(f"{'':<20} {problem}")

@@ -48,7 +48,7 @@ class ConsoleReporter:
         self._ends = [time.monotonic()]
         self._told_at = time.monotonic()
         self._before = 0
-        self._best = _Best()
+        self._best = Best()
         self._budget = Budget(1)
 
     def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
@@ -100,7 +100,7 @@ class ConsoleReporter:
         eta = self._eta(done)
         line = _trial_line(record, history, self._budget.trials, eta)
         if record.measurement:
-            line += self._best.so_far(history)
+            line += _best_text(self._best.update(history), history)
         self.console.print(line, soft_wrap=True)
         for text in shortfalls(record, history):
             self.console.print(f"    [yellow]{escape(text)}[/]", soft_wrap=True)
@@ -131,7 +131,7 @@ class ConsoleReporter:
         if self._budget.hours:
             spent = time.monotonic() - self._ends[0]
             left = min(left, max(self._budget.hours * 3600 - spent, 0))
-        return f"{_clock(left)} left"
+        return f"{clock(left)} left"
 
 
 def failure_table(history: History) -> Table:
@@ -194,31 +194,38 @@ def _trial_line(record: TrialRecord, history: History, total: int, eta: str) -> 
     return f"{head} → {values}{star}"
 
 
-class _Best:
+class Best:
     """The fastest trial whose quality is at most one percent below the baseline's."""
 
     def __init__(self) -> None:
         self._seen = 0
-        self._best: tuple[float, int] | None = None
+        self._best: tuple[float, int, TrialRecord] | None = None
 
-    def so_far(self, history: History) -> str:
-        """Return it in words, after including new trials."""
+    def update(self, history: History) -> TrialRecord | None:
+        """Return it, after including new trials; ``None`` without a measured baseline."""
         base, metric, quality = history.baseline, latency_metric(history), history.quality_metric
         if base is None:
-            return ""
+            return None
         floor = base.metrics[quality] - 0.01 * abs(base.metrics[quality])
         for record in history.feasible[self._seen :]:
             metrics = record.metrics
-            found = metrics[metric], record.number
-            if metrics[quality] >= floor and (self._best is None or found < self._best):
+            found = metrics[metric], record.number, record
+            if metrics[quality] >= floor and (self._best is None or found[:2] < self._best[:2]):
                 self._best = found
         self._seen = len(history.feasible)
-        latency, number = self._best or (base.metrics[metric], base.number)
-        gain = base.metrics[metric] / latency
-        return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {number})[/]"
+        return self._best[2] if self._best else base
 
 
-def _clock(seconds: float) -> str:
+def _best_text(best: TrialRecord | None, history: History) -> str:
+    if best is None or history.baseline is None:
+        return ""
+    metric = latency_metric(history)
+    gain = history.baseline.metrics[metric] / best.metrics[metric]
+    return f"  [dim]best within 1 %: {gain:.1f}× faster (trial {best.number})[/]"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as people read it: 3:20, or 1:03:20 with hours."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -19,6 +19,9 @@ from paretune.search.review.console import console
 _OPERATORS = 6
 """Operators that are printed, the slowest first."""
 
+_RAW = {"latency_ms", "end_to_end"}
+"""What a launch has for every single call or request."""
+
 
 def print_reports(reports: Sequence[ModelReport]) -> None:
     """Print a table of metrics with one column per batch size, then operators and bottleneck."""
@@ -54,8 +57,14 @@ def print_reports(reports: Sequence[ModelReport]) -> None:
             )
 
 
-def reports_as_json(reports: Sequence[ModelReport]) -> list[dict[str, Any]]:
-    """Return all measurements as plain values, raw samples included."""
+def reports_as_json(reports: Sequence[ModelReport], *, raw: bool = True) -> list[dict[str, Any]]:
+    """Return all measurements as plain values.
+
+    Args:
+        reports: The measurements.
+        raw: Whether launches have their raw samples: the time of every call and request.
+    """
+    left_out = set() if raw else _RAW
     return [
         {
             "model": str(each.model),
@@ -64,7 +73,10 @@ def reports_as_json(reports: Sequence[ModelReport]) -> list[dict[str, Any]]:
             "is_resolved": each.timing.is_resolved,
             "host_was_idle": each.timing.host_was_idle,
             "contaminated_launches": each.timing.contaminated,
-            "launches": [asdict(launch) for launch in each.timing.launches],
+            "launches": [
+                {name: value for name, value in asdict(launch).items() if name not in left_out}
+                for launch in each.timing.launches
+            ],
             "providers": {name: asdict(share) for name, share in each.providers.items()},
             "cost": asdict(each.timing.cost) | {"total_s": each.total_s},
             "operators": [asdict(operator) for operator in each.operators],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from paretune.spaces import Candidate, SearchSpace
 _DEFINITION = "paretune_definition"
 _ENDED = "paretune_ended"
 _WISH = "paretune_wish"
+_BUDGET = "paretune_budget"
 
 
 class StudyStorage(RunningTrials):
@@ -146,6 +148,15 @@ class StudyStorage(RunningTrials):
     def wish(self) -> dict[str, Any] | None:
         """The wish of the last search; ``None`` if there was none."""
         return self._attributes().get(_WISH)
+
+    def keep_budget(self, trials: int, hours: float | None) -> None:
+        """Store the budget of a search that begins now, so that others can tell how far it is."""
+        self._set_study(_BUDGET, {"trials": trials, "hours": hours, "since": time.time()})
+
+    @property
+    def budget(self) -> dict[str, Any] | None:
+        """The last search's ``trials``, ``hours`` and ``since`` when; ``None`` if not stored."""
+        return self._attributes().get(_BUDGET)
 
     def end(self, reason: str, status: Status) -> None:
         """Store why and how the study's search or confirmation ended."""

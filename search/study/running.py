@@ -132,6 +132,7 @@ def run_study(
         owning.enter_context(storage.owned(joins=joins))
         if storage.is_owner:
             storage.keep_wish(sought.as_dict())
+            storage.keep_budget(budget.trials, budget.hours)
         under_way = UnderWay(paths.under_way)
         unfinished = storage.recover(objectives, under_way.death(), *under_way.others_deaths())
         records = storage.records()

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import click
 
 from paretune.runners.metric import Percentile
-from paretune.search.cli.study import study_argument
+from paretune.search.cli.study import json_option, study_argument
 from paretune.spaces.errors import ParetuneError
 
 
@@ -92,9 +92,11 @@ from paretune.spaces.errors import ParetuneError
     help="Pick on every device that STUDY was searched on (`paretune search --device A --device "
     "B`), into a folder per device below --out.",
 )
+@json_option
 def pick(
     study: Path,
     for_each_device: bool,
+    as_json: bool,
     out: Path | None,
     maxima: Sequence[str],
     minima: Sequence[str],
@@ -127,8 +129,12 @@ def pick(
     if wish["alias"] is not None and wish["register"] is None:
         raise click.UsageError("--alias needs --register NAME: it names a registered version")
     if not for_each_device:
-        _pick(study, out, maxima, minima, triton, targets, wish)
+        _pick(study, out, maxima, minima, triton, targets, wish, as_json=as_json)
         return
+    if as_json:
+        raise click.UsageError(
+            "--json prints one point: give it with a device's own study, study.DEVICE.yaml"
+        )
     if triton or targets or wish["register"]:
         raise click.UsageError(
             "--triton, --target and --register take one model: give them with a device's own "
@@ -154,6 +160,8 @@ def _pick(
     triton: Path | None,
     targets: Sequence[tuple[str, Path]],
     wish: Mapping[str, Any],
+    *,
+    as_json: bool = False,
 ) -> None:
     """Pick from one study, and say what and why."""
     from paretune.search.deliver.choice import baseline, knee
@@ -169,6 +177,12 @@ def _pick(
     limits += [Constraint(name, minimum=value) for name, value in map(_limit, minima)]
     exported = dict([*([("triton", triton)] if triton else []), *targets])
     picked = api.pick(study, out=out, limits=limits, targets=exported, **wish)
+    if as_json:
+        from paretune.search.cli.values.base import as_json as as_text
+        from paretune.search.cli.values.pick import pick_values
+
+        click.echo(as_text(pick_values(picked)))
+        return
     record, asked = picked.record, picked.wish
     for reason in picked.broken:
         click.echo(f"not taken: {reason}")

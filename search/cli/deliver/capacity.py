@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +98,10 @@ def capacity(source: Path, as_json: bool, **question: Any) -> None:
     question["batch_sizes"] = question["batch_sizes"] or SIZES
     found = find(source, told=lambda line: click.echo(line, err=True), **question)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        from paretune.search.cli.values import base
+        from paretune.search.cli.values.serving import capacity_values
+
+        click.echo(base.as_json(capacity_values(found)))
         return
     console.print(ways_table(found))
     for line in capacity_lines(found):

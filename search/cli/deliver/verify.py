@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from paretune.search.cli.deliver.pairs import headers_of
+from paretune.search.cli.study import json_option
 
 
 @click.command()
@@ -81,7 +82,10 @@ from paretune.search.cli.deliver.pairs import headers_of
     is_flag=True,
     help="Save the service's times in BUNDLE (live.json), for later verifications to compare with.",
 )
-def verify(bundle: Path, plugins: Sequence[Path], url: str | None, **live: Any) -> None:
+@json_option
+def verify(
+    bundle: Path, plugins: Sequence[Path], url: str | None, as_json: bool, **live: Any
+) -> None:
     """Check whether BUNDLE keeps its manifest's promises, on this machine or as a service.
 
     Without --url, the file is checked, run on the bundle's samples, compared with the answers it
@@ -113,7 +117,7 @@ def verify(bundle: Path, plugins: Sequence[Path], url: str | None, **live: Any) 
     if url is not None:
         if plugins:
             raise click.UsageError("--plugin is for a check on this machine: leave it or --url out")
-        _verify_service(bundle, url, **live)
+        _verify_service(bundle, url, as_json, **live)
         return
     if given := [f"--{name.replace('_', '-')}" for name, value in live.items() if value]:
         names = {"--max-latency-ms": "--max-p99-ms", "--saves": "--save", "--headers": "--header"}
@@ -121,6 +125,12 @@ def verify(bundle: Path, plugins: Sequence[Path], url: str | None, **live: Any) 
         told = ", ".join(names.get(each, each) for each in given)
         raise click.UsageError(f"{told}: for a check of a service: pass its address as --url")
     found = api.verify(bundle, plugins)
+    if as_json:
+        from paretune.search.cli.values.base import as_json as as_text
+        from paretune.search.cli.values.verify import verify_values
+
+        click.echo(as_text(verify_values(found)))
+        sys.exit(int(found.verdict))
     for name, now in found.measured.items():
         then = found.promised[name]
         click.echo(
@@ -135,6 +145,7 @@ def verify(bundle: Path, plugins: Sequence[Path], url: str | None, **live: Any) 
 def _verify_service(
     bundle: Path,
     url: str,
+    as_json: bool,
     protocol: str | None,
     model: str | None,
     headers: Sequence[str],
@@ -159,6 +170,12 @@ def _verify_service(
         metrics_url=metrics_url or "",
         wish=LiveWish(**wish),
     )
+    if as_json:
+        from paretune.search.cli.values.base import as_json as as_text
+        from paretune.search.cli.values.verify import service_values
+
+        click.echo(as_text(service_values(found)))
+        sys.exit(int(found.verdict))
     for line in live_lines(found):
         click.echo(line)
     click.echo(f"{found.verdict.words}: {found.reason}")
