@@ -123,7 +123,7 @@ def test_a_running_search_is_seen_and_a_second_one_refused(tmp_path: Path) -> No
         with anyio.fail_after(60), pytest.raises(Refused) as refused:
             while status["is_running"]:
                 status = await call("status", study=study)
-                assert status["state"] == "starting" and status["process"]
+                assert status["state"] == "starting" and status["budget_trials"] == 3
                 await anyio.sleep(0.2)
         assert "ended before its first trial, with exit code" in str(refused.value)
         assert "no data here" in str(refused.value)  # the end of the log has the reason

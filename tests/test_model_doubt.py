@@ -5,7 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from paretune.search.propose.model_doubt import doubts, least_losses, surprises, training_of
+from paretune.search.propose.surrogates.model_doubt import (
+    doubts,
+    least_losses,
+    surprises,
+    training_of,
+)
 from paretune.search.record.objective import Objective, default_objectives
 from paretune.spaces import Candidate, SearchSpace
 

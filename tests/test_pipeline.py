@@ -22,7 +22,7 @@ from paretune.runners.runtimes.launched.request.serving import same
 from paretune.runners.workload.offered_pipeline import OfferedPipeline
 from paretune.search.configure.study_file import read_study_file
 from paretune.search.deliver.choice import choose
-from paretune.search.propose.forecast import Forecast
+from paretune.search.propose.surrogates.forecast import Forecast
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective
 from paretune.search.record.request_time import RequestTime, movers, request_text

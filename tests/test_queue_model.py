@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from paretune.runners.measure.load.arrivals import Arrivals
-from paretune.runners.measure.load.call_times import CallTimes, Rest
+from paretune.runners.measure.load.call_times import CallTimes, Pace
 from paretune.runners.measure.load.checked_capacity import crossing_rate, over_launches
 from paretune.runners.measure.load.queue_model import (
     Batching,
@@ -49,10 +49,24 @@ def test_a_queue_delay_ends_when_the_batch_is_full() -> None:
     assert found.tolist() == pytest.approx([7.0, 6.0, 8.0])
 
 
-def test_a_call_after_a_pause_has_its_own_time() -> None:
-    calls = CallTimes({1: [np.full(20, 4.0)]}, rest=Rest(1.5, (0.25,)))
-    found = simulate(np.array([1.0, 2.0, 2.001]), calls, Batching())
-    assert found.tolist() == pytest.approx([6.25, 6.25, 9.25])
+def paced(*ratios: float, late_ms: float = 0.0) -> CallTimes:
+    """Calls of 4 ms, and one ratio per 10 ms."""
+    at_s = 0.010 * np.arange(len(ratios) + 1)
+    pace = Pace(at_s, np.array([*ratios, 1.0]), np.array([late_ms]))
+    return CallTimes({1: [np.full(20, 4.0)]}, paces=[pace])
+
+
+def test_an_instance_that_slept_wakes_late() -> None:
+    found = simulate(np.array([1.0, 2.0, 2.001]), paced(1.5, late_ms=0.25), Batching())
+    assert found.tolist() == pytest.approx([6.25, 6.25, 11.25])
+
+
+def test_slow_calls_come_in_groups() -> None:
+    times_s = Arrivals.poisson(100.0, 100.0, seed=1).times_s
+    ratios = np.where(np.arange(1000) % 100 < 90, 1.0, 3.0)  # 100 ms of every second
+    together = simulate(times_s, paced(*ratios), Batching())
+    apart = simulate(times_s, paced(*np.random.default_rng(0).permutation(ratios)), Batching())
+    assert np.percentile(together, 99) > 1.5 * np.percentile(apart, 99)
 
 
 def test_one_server_as_in_theory() -> None:

@@ -113,6 +113,11 @@ def test_few_files_import_mlflow_and_two_the_samplers() -> None:
     assert sampling == ["frontier_sampler.py", "strategy.py"]
 
 
+def test_only_the_server_imports_the_mcp_sdk() -> None:
+    importing = {path.parent.name for _, path in files() if {"mcp", "mcp_types"} & libraries(path)}
+    assert importing == {"mcp_server"}
+
+
 def test_locks_and_onnx_sessions_are_made_in_one_way() -> None:
     texts = {path: path.read_text("utf-8") for _, path in files()}
     locking = {path.name for path, text in texts.items() if "fcntl.flock(" in text}

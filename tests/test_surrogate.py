@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import SMALL_SPACE
 
-from paretune.search.propose.surrogate import Surrogate, encode
+from paretune.search.propose.surrogates.surrogate import Surrogate, encode
 from paretune.spaces import Candidate, SearchSpace
 
 LARGE = {
@@ -103,28 +103,29 @@ def test_hyperparameters_are_kept_until_the_data_have_grown(rng: np.random.Gener
     points = rng.random((40, 2))
     surrogate = Surrogate()
     surrogate.fit(points[:20], product(points[:20]))
-    first = surrogate._kernel
+    first = surrogate._hyperparameters
     surrogate.fit(points[:22], product(points[:22]))
-    assert surrogate._kernel is first
+    assert surrogate._hyperparameters is first
     # The new points count at once all the same.
     means, _ = surrogate.predict(points[20:22])
     assert means == pytest.approx(product(points[20:22]), abs=0.05)
     surrogate.fit(points, product(points))
-    assert surrogate._kernel is not first
+    assert surrogate._hyperparameters is not first
 
 
 def test_one_seed_gives_one_model(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Hyperparameters are sought on some of many points, which are drawn.
-    monkeypatch.setattr("paretune.search.propose.surrogate._FITTED_ON", 20)
+    monkeypatch.setattr("paretune.search.propose.surrogates.surrogate._FITTED_ON", 20)
     points = rng.random((40, 2))
     values = product(points) + rng.normal(0, 0.1, 40)
 
     def kernel(seed: int) -> list[float]:
         surrogate = Surrogate(seed)
         surrogate.fit(points, values)
-        return [float(value) for value in surrogate._kernel.theta]
+        assert surrogate._hyperparameters is not None
+        return [float(value) for value in surrogate._hyperparameters.logarithms]
 
     assert kernel(1) == kernel(1)
     assert kernel(1) != kernel(2)

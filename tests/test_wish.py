@@ -13,8 +13,8 @@ from test_strategy import LARGE, metrics, try_out
 
 from paretune.search.configure.study_file import read_study_file
 from paretune.search.propose.frontier_strategy import FrontierStrategy
-from paretune.search.propose.model_doubt import doubts
 from paretune.search.propose.strategy import OptunaStrategy
+from paretune.search.propose.surrogates.model_doubt import doubts
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective, default_objectives, reference_point

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.propose.surrogate import encode, kernel
+from paretune.search.propose.surrogates.surrogate import encode, kernel
 from paretune.spaces import Axis, Candidate
 from paretune.spaces.axis import BUILD_AXES
 

@@ -14,7 +14,6 @@ SHORTLIST = 64
 draws.
 """
 
-
 DRAWS = 16
 """Draws per candidate of the shortlist; a power of two, as Sobol's sequence asks for."""
 

@@ -15,9 +15,9 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from paretune.search.propose.acquisition import Outlook, standard_draws
-from paretune.search.propose.forecast import log_chance_below
 from paretune.search.propose.parameter_space import Array, ParameterSpace
-from paretune.search.propose.surrogate import Surrogate
+from paretune.search.propose.surrogates.forecast import log_chance_below
+from paretune.search.propose.surrogates.surrogate import Surrogate
 from paretune.search.record.pareto import non_dominated
 
 _STARTUP = 10
@@ -43,6 +43,9 @@ _USUAL = 0.9
 """Share of all trials whose values the reference point is beyond, too: measured from the frontier's
 own worst values, a small first frontier would never be extended. Chosen by judgement.
 """
+
+_Rows = dict[int, tuple[dict[str, Any], list[float]]]
+"""Parameters and row of a trial, by its number."""
 
 
 class FrontierSampler(BaseSampler):
@@ -99,6 +102,7 @@ class FrontierSampler(BaseSampler):
         self._rng = np.random.default_rng(seed)
         self._known_space = IntersectionSearchSpace()
         self._surrogates: dict[tuple[str, int], Surrogate] = {}
+        self._kept: tuple[ParameterSpace | None, _Rows] = (None, {})
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -119,7 +123,7 @@ class FrontierSampler(BaseSampler):
         if len(measured) < self.n_startup_trials:
             return {}
         space = ParameterSpace(search_space)
-        rows = {t.number: space.row(t.params) for t in trials if t.number != trial.number}
+        rows = self._rows(space, [t for t in trials if t.number != trial.number])
         losses = self._losses(study, measured)
         feasible = np.array([all(v <= 0 for v in t.constraints.values()) for t in measured])
         front = _front(losses, feasible)
@@ -164,6 +168,23 @@ class FrontierSampler(BaseSampler):
         self._random.reseed_rng()
         self._rng = np.random.default_rng()
 
+    def _rows(self, space: ParameterSpace, trials: Sequence[FrozenTrial]) -> dict[int, list[float]]:
+        """Return the trials' rows by number; rows of finished trials are kept."""
+        # Workers may ask at the same time: a space and its rows are replaced together.
+        known_space, kept = self._kept
+        if known_space != space:
+            kept = {}
+            self._kept = (space, kept)
+        rows = {}
+        for trial in trials:
+            params = trial.params
+            known = kept.get(trial.number)
+            # A finished trial's parameters stay the same object; another study has others.
+            if known is None or known[0] is not params:
+                known = kept[trial.number] = (params, space.row(params))
+            rows[trial.number] = known[1]
+        return rows
+
     def _losses(self, study: Study, trials: Sequence[FrozenTrial]) -> Array:
         """Return the trials' values, lower is better: shape (trials, objectives)."""
         values = np.array([t.values for t in trials], dtype=np.float64)
@@ -195,7 +216,7 @@ class FrontierSampler(BaseSampler):
         self, space: ParameterSpace, taken: Sequence[Sequence[float]], front: Sequence[Any]
     ) -> Array:
         """Return the points to score: (points, parameters), none of which was tried if possible."""
-        tried = set(map(tuple, taken))
+        tried = {row.tobytes() for row in np.array(taken, dtype=np.float64)}
         if space.is_listed:
             pool = _free(space.everything(), tried)
             if len(pool) <= 2 * _SCORED:
@@ -272,9 +293,10 @@ def _is_finite(trial: FrozenTrial) -> bool:
     return trial.values is not None and all(map(math.isfinite, trial.values))
 
 
-def _free(rows: Array, tried: Set[tuple[float, ...]]) -> Array:
-    """Return the rows that were not tried; all of them if there are no others."""
-    free = np.array([tuple(row) not in tried for row in rows])
+def _free(rows: Array, tried: Set[bytes]) -> Array:
+    """Return the rows whose bytes are not among those tried; all if there are no others."""
+    rows = np.ascontiguousarray(rows, dtype=np.float64)
+    free = np.array([row.tobytes() not in tried for row in rows])
     return rows[free] if free.any() else rows
 
 

@@ -11,10 +11,15 @@ import numpy as np
 
 from paretune.search.propose.acquisition import Outlook, standard_draws
 from paretune.search.propose.candidate_pool import CandidatePool
-from paretune.search.propose.forecast import Forecast, limit_losses, log_chance_below
 from paretune.search.propose.improvement import Array
 from paretune.search.propose.initial_design import first_candidates, run_ends
-from paretune.search.propose.model_doubt import doubts, least_losses, surprises, training_of
+from paretune.search.propose.surrogates.forecast import Forecast, limit_losses, log_chance_below
+from paretune.search.propose.surrogates.model_doubt import (
+    doubts,
+    least_losses,
+    surprises,
+    training_of,
+)
 from paretune.search.record.objective import Constraint, Objective, losses
 from paretune.search.record.pareto import non_dominated
 from paretune.search.record.wish import ANYTHING, Wish

@@ -19,7 +19,6 @@ _MOST_LEVELS = 48
 many points on the frontier the improvement is exact; beyond it, how the rounding acts is untested.
 """
 
-
 _BOXES = 3
 """Objectives up to which cells are used: with more, their number explodes."""
 
@@ -77,12 +76,23 @@ class Boxes:
 
     def _of(self, points: Array) -> Array:
         points = _three(points, 0.0)
-        widths = [
-            np.clip(edges[1:] - np.maximum(edges[:-1], points[:, axis, None]), 0.0, None)
+        result = np.zeros(len(points))
+        inside = np.flatnonzero((points < self.reference).all(axis=1))
+        # Of the cells that a point reaches, its own is the highest.
+        own = [
+            np.searchsorted(edges, points[inside, axis], side="right") - 1
             for axis, edges in enumerate(self.edges)
         ]
-        gained = np.clip(self.heights[None] - points[:, 2, None, None], 0.0, None)
-        result: Array = np.einsum("pi,pj,pij->p", widths[0], widths[1], gained, optimize=True)
+        inside = inside[self.heights[own[0], own[1]] > points[inside, 2]]
+        points = points[inside]
+        widths = [
+            np.maximum(edges[1:] - np.maximum(edges[:-1], points[:, axis, None]), 0.0)
+            for axis, edges in enumerate(self.edges)
+        ]
+        gained = self.heights[None] - points[:, 2, None, None]
+        np.maximum(gained, 0.0, out=gained)
+        areas = (gained @ widths[1][:, :, None])[:, :, 0]
+        result[inside] = np.einsum("pi,pi->p", widths[0], areas)
         return result
 
 
@@ -150,5 +160,10 @@ def _levels(values: Array) -> Array:
 
 
 def _three(points: Array, fill: float) -> Array:
+    """Return points with three coordinates; those added are the second and the third, or the third.
+
+    With two, the heights are the second: cells in two coordinates would be many for nothing.
+    """
     missing = _BOXES - points.shape[1]
-    return np.hstack([points, np.full((len(points), missing), fill)])
+    padded = np.hstack([points, np.full((len(points), missing), fill)])
+    return padded[:, [0, 2, 1]] if missing == 1 else padded

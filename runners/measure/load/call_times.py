@@ -17,20 +17,27 @@ decide the p99 of requests, because all that arrive meanwhile wait. Chosen by ju
 
 
 @dataclass(frozen=True)
-class Rest:
-    """What is different in a call whose instance slept before it.
+class Pace:
+    """How fast calls were over time, while a load was served.
 
-    Caches are cold by then, and the clock may be low; but other instances may be asleep too, and
-    leave it the memory's whole bandwidth. So such a call can be slower or faster.
+    Slow calls come in groups: whatever takes a core for 50 ms slows all calls of that time, in
+    every instance. Times that are drawn one by one would miss the queue that grows meanwhile.
 
     Attributes:
-        ratio: Median time of such a call ÷ median time of a call in the closed loop, both of one
-            request.
-        late_ms: How late sleeping instances woke, a sample.
+        at_s: When each call began, sorted, in seconds from the start of the load.
+        ratio: The time of each call ÷ the median of calls with as many requests in the closed loop.
+        late_ms: How late instances woke that had slept until a request was due.
     """
 
-    ratio: float = 1.0
-    late_ms: Sequence[float] = (0.0,)
+    at_s: NDArray[np.float64]
+    ratio: NDArray[np.float64]
+    late_ms: NDArray[np.float64]
+
+    def per_ms(self) -> NDArray[np.float64]:
+        """Return the ratio of the latest call in each millisecond."""
+        at = np.arange(self.at_s[0], self.at_s[-1], 1e-3)
+        found: NDArray[np.float64] = self.ratio[np.searchsorted(self.at_s, at, side="right") - 1]
+        return found if len(found) else self.ratio
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,12 @@ class CallTimes:
         by_size: For each number of requests that was measured, the milliseconds of each call, an
             array for each launch.
         is_filled: Whether each call is filled up to the largest number of requests.
-        rest: What is different after a pause.
+        paces: How fast calls were while a load was served, by launch; empty if none was.
     """
 
     by_size: Mapping[int, Sequence[NDArray[np.float64]]]
     is_filled: bool = False
-    rest: Rest = Rest()
+    paces: Sequence[Pace] = ()
 
     @property
     def sizes(self) -> list[int]:
@@ -59,8 +66,9 @@ class CallTimes:
         return min(map(len, self.by_size.values()))
 
     def of_launch(self, place: int) -> CallTimes:
-        """Return the times of one launch of each size."""
-        return replace(self, by_size={size: [all_[place]] for size, all_ in self.by_size.items()})
+        """Return the times of one launch of each size, with the pace of one load."""
+        by_size = {size: [all_[place]] for size, all_ in self.by_size.items()}
+        return replace(self, by_size=by_size, paces=self.paces[place : place + 1])
 
     def up_to(self, size: int) -> CallTimes:
         """Return the times for calls with at most so many requests."""
@@ -75,6 +83,10 @@ class CallTimes:
     def mean_ms(self, size: int) -> float:
         """Return the mean time of a call of a measured size."""
         return float(np.mean([np.mean(times) for times in self.by_size[size]]))
+
+    def medians_ms(self, max_batch: int) -> NDArray[np.float64]:
+        """Return the median time of a call with 1 to ``max_batch`` requests."""
+        return np.array([1e3 * row[len(row) // 2] for row in self.table(max_batch)[1:]])
 
     def highest_rate_per_s(self, instances: int, max_batch: int) -> float:
         """Return the rate at which the instances have no pause: no queue keeps up with more."""

@@ -1,9 +1,10 @@
 """The queue model: what latency requests would have, by the measured times of calls.
 
 A discrete-event simulation of one queue, several instances and dynamic batching, by the rule of
-``launched/load/served.py``. Times of calls are drawn from those that were measured with the same
-number of instances at work; the model knows nothing else, and has no parameter to fit. There is no
-formula for this: an M/G/c queue with batches has none, and its approximations miss the p99.
+``launched/load/served.py``. Times of calls are those that were measured with the same number of
+instances at work: drawn one by one, or, where a load was served at another rate, by how fast calls
+were over time (:class:`Pace`). The model knows nothing else, and has no parameter to fit. There is
+no formula for this: an M/G/c queue with batches has none, and its approximations miss the p99.
 """
 
 from __future__ import annotations
@@ -72,9 +73,13 @@ class Simulator:
         self._batching = batching
         self._table = calls.table(batching.max_batch)
         self._draws: list[int] = random.integers(len(self._table[1]), size=requests).tolist()
-        late_s = random.choice(calls.rest.late_ms, requests) / 1e3
+        self._medians_s: list[float] = (calls.medians_ms(batching.max_batch) / 1e3).tolist()
+        paces = calls.paces
+        self._per_ms = np.concatenate([pace.per_ms() for pace in paces]).tolist() if paces else []
+        self._start_ms = int(random.integers(max(len(self._per_ms), 1)))
+        late = np.concatenate([np.zeros(1), *(pace.late_ms for pace in paces)])
+        late_s = random.choice(late[1:] if len(late) > 1 else late, requests) / 1e3
         self._late_s: list[float] = late_s.tolist()
-        self._ratio = calls.rest.ratio
         self._unit_s = np.cumsum(random.exponential(1.0, requests))
 
     def __call__(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -82,6 +87,7 @@ class Simulator:
         due: list[float] = times_s.tolist()
         count, most = len(due), self._batching.max_batch
         delay_s, table, draws = self._batching.queue_delay_ms / 1e3, self._table, self._draws
+        per_ms = self._per_ms
         free = [0.0] * self._batching.instances
         ends: list[float] = []
         sizes: list[int] = []
@@ -91,13 +97,17 @@ class Simulator:
             ready = due[head] + delay_s
             if last < count and due[last] < ready:
                 ready = due[last]
-            now, ratio = free[0], 1.0
+            now = free[0]
             if now < ready:  # it slept until then
-                now, ratio = ready + self._late_s[call], self._ratio
+                now = ready + self._late_s[call]
             size = 1
             while size < most and head + size < count and due[head + size] <= now:
                 size += 1
-            end = now + ratio * table[size][draws[call]]
+            if per_ms:
+                ratio = per_ms[(int(1e3 * now) + self._start_ms) % len(per_ms)]
+                end = now + ratio * self._medians_s[size - 1]
+            else:
+                end = now + table[size][draws[call]]
             heapq.heapreplace(free, end)
             ends.append(end)
             sizes.append(size)

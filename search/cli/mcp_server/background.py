@@ -27,10 +27,12 @@ class Started:
     Attributes:
         process: Its process.
         log: What it prints.
+        options: The options it was started with.
     """
 
     process: subprocess.Popen[bytes]
     log: Path
+    options: Mapping[str, Any]
 
 
 class BackgroundSearches:
@@ -68,7 +70,7 @@ class BackgroundSearches:
                 # A client ends the server with all processes of its group.
                 start_new_session=True,
             )
-        self._started[paths.study_file] = started = Started(process, log)
+        self._started[paths.study_file] = started = Started(process, log, options)
         return started
 
     def status(self, study: Path) -> StatusValues:
@@ -91,7 +93,7 @@ class BackgroundSearches:
                     f"the search ended before its first trial, with exit code {code}; the end of "
                     f"{started.log}:\n{end}"
                 ) from None
-        return _starting(study, started.process.pid)
+        return _starting(study, started)
 
     def _refuse_second(self, paths: StudyPaths) -> None:
         started = self._started.get(paths.study_file)
@@ -106,7 +108,7 @@ class BackgroundSearches:
                 pass
 
 
-def _starting(study: Path, pid: int) -> StatusValues:
+def _starting(study: Path, started: Started) -> StatusValues:
     """Return the progress of a search whose process has not yet begun the study."""
     config = read_study_file(study)
     return StatusValues(
@@ -114,10 +116,10 @@ def _starting(study: Path, pid: int) -> StatusValues:
         name=config.name,
         state="starting",
         is_running=True,
-        process=f"process {pid}",
+        process=f"process {started.process.pid}",
         ended=None,
-        budget_trials=config.budget.trials,
-        budget_hours=config.budget.hours,
+        budget_trials=started.options.get("trials") or config.budget.trials,
+        budget_hours=started.options.get("hours") or config.budget.hours,
         time_left_s=None,
         trials=0,
         measured=0,

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from paretune.runners.measure.load.call_times import CallTimes, Rest
+from paretune.runners.measure.load.arrivals import Arrivals
+from paretune.runners.measure.load.call_times import CallTimes, Pace
 from paretune.runners.measure.load.checked_capacity import (
     PERCENTILES,
     check_capacity,
@@ -40,14 +41,21 @@ from paretune.search.deliver.capacity.ways import (
 _REQUESTS = 20_000
 """Requests of a simulation whose capacity is told: its p99 rests on 200 of them."""
 
-_RESTED_SHARE = 0.2
-"""Share of the predicted capacity at which most calls come after a pause. Chosen by judgement."""
+_FIRST_SHARE = 0.5
+"""Share of the rate predicted from calls alone at which the first pilot load is served: that
+prediction is too high where slow calls come in groups. Chosen by judgement.
+"""
 
-_RESTED_S = 2.0
-"""Seconds of such a load. Chosen by judgement."""
+_PILOT_SHARE = 0.8
+"""Share of the rate predicted by the first pilot load at which the others are served: nearly as
+many instances sleep, and nearly as many requests wait, as at the capacity. Chosen by judgement.
+"""
 
-_FEWEST_RESTED = 8
-"""Requests of such a load at least, however slow the model is. Chosen by judgement."""
+_PILOT_REQUESTS = 600
+"""Requests of a pilot load, if it does not take too long. Chosen by judgement."""
+
+_PILOT_S = (6.0, 12.0)
+"""Fewest and most seconds of a pilot load. Chosen by judgement."""
 
 _TIMED_S = 2.0
 """Seconds for which each launch of the best way is timed: rare stalls are in the p99 of requests,
@@ -119,8 +127,11 @@ def find_capacity(
     brief = capacity_per_s(times, batching, budget, q, BRIEF, question.seed)
     if brief <= 0:
         raise breaks_budget(best, question)
-    started, rested = _rested(served, batching, brief, times, question, progress)
-    times = replace(times, rest=rested)
+    _, first = _piloted(served, batching, _FIRST_SHARE * brief, times, question, progress, 1)
+    near = capacity_per_s(replace(times, paces=first), batching, budget, q, BRIEF, question.seed)
+    rate = _PILOT_SHARE * near or _FIRST_SHARE * brief
+    started, paces = _piloted(served, batching, rate, times, question, progress, question.launches)
+    times = replace(times, paces=paces)
     told("predicting the capacity")
     each = [
         capacity_per_s(times.of_launch(n), batching, budget, q, _REQUESTS, question.seed + n)
@@ -192,35 +203,34 @@ class _Started:
         self.memory_bytes = float(np.mean(memory_bytes))
 
 
-def _rested(
+def _piloted(
     served: ServedModel,
     batching: Batching,
-    capacity: float,
+    rate: float,
     times: CallTimes,
     question: CapacityQuestion,
     progress: Progress,
-) -> tuple[_Started, Rest]:
-    """Serve a low rate: most calls come after a pause, and have one request."""
-    rate = _RESTED_SHARE * capacity
-    count = max(_FEWEST_RESTED, int(rate * _RESTED_S))
-    gaps = np.random.default_rng(question.seed).exponential(1 / rate, count)
+    launches: int,
+) -> tuple[_Started, list[Pace]]:
+    """Serve pilot loads below the capacity, to see how fast calls are over time."""
+    seconds = float(np.clip(_PILOT_REQUESTS / rate, *_PILOT_S))
     settings = ServeSettings(batching.max_batch, batching.queue_delay_ms)
-    starts, memory, late, rested = [], [], [], []
-    progress.begin(question.launches)
-    for _ in range(question.launches):
-        progress.step("a start, and calls after pauses")
-        launch = or_stop(served.serve([np.cumsum(gaps)], batching, settings))
+    medians_ms = times.medians_ms(batching.max_batch)
+    starts, memory, paces = [], [], []
+    progress.begin(launches)
+    for place in range(launches):
+        progress.step("a start, and a pilot load")
+        due_s = Arrivals.poisson(rate, seconds, question.seed + place).times_s
+        launch = or_stop(served.serve([due_s], batching, settings))
         starts.append(launch.start_ms)
         memory.append(launch.peak_memory_bytes)
         (load,) = launch.loads
-        slept = (load.late_ms > 0) & (load.call_sizes == 1)
-        late += load.late_ms[slept].tolist()
-        rested += load.call_ms[slept].tolist()
-    if not rested:
-        return _Started(starts, memory), Rest()
-    size = batching.max_batch if times.is_filled else times.sizes[0]
-    ratio = float(np.median(rested)) / times.percentile_ms(size, 50)
-    return _Started(starts, memory), Rest(ratio, tuple(late))
+        if len(load.call_sizes):
+            first = np.cumsum(load.call_sizes) - load.call_sizes
+            at_s = due_s[first] + load.waiting_ms[first] / 1e3
+            ratio = load.call_ms / medians_ms[load.call_sizes - 1]
+            paces.append(Pace(at_s, ratio, load.late_ms[load.late_ms > 0]))
+    return _Started(starts, memory), paces
 
 
 def _usual(plan: ServingPlan, question: CapacityQuestion) -> float:

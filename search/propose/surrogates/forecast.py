@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.propose.surrogate import Surrogate, encode, features_of
+from paretune.search.propose.surrogates.surrogate import Surrogate, encode, features_of
 from paretune.search.record.objective import Constraint, Objective
 from paretune.spaces import AXES, Axis, Candidate, SearchSpace
 from paretune.spaces.axis import BUILD_AXES

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.search.propose.surrogates.gaussian_process import (
+    GaussianProcess,
+    Hyperparameters,
+    fitted,
+)
 from paretune.spaces import Axis, Candidate
 
 Array = NDArray[np.float64]
@@ -94,9 +98,9 @@ class Surrogate:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self._kernel: Any = None
+        self._hyperparameters: Hyperparameters | None = None
         self._fitted_on = 0
-        self._process: Any = None
+        self._process: GaussianProcess | None = None
 
     def fit(self, points: Array, values: Array, variances: Array | None = None) -> None:
         """Learn values at points.
@@ -107,28 +111,34 @@ class Surrogate:
             variances: The variance of each value's own error, beside the noise that all share:
                 shape (points,).
         """
-        from sklearn.gaussian_process import GaussianProcessRegressor
-
-        own = np.full(len(points), 1e-8)
-        if variances is not None:
-            own += variances / (float(np.var(values)) or 1.0)  # as the values, which are normalized
-        if self._kernel is None or len(points) >= _REFIT_GROWTH * self._fitted_on:
+        if self._hyperparameters is None or len(points) >= _REFIT_GROWTH * self._fitted_on:
             rows = np.random.default_rng(self.seed).permutation(len(points))[:_FITTED_ON]
-            search = GaussianProcessRegressor(
-                self._kernel or kernel(points.shape[1]), alpha=own[rows], normalize_y=True
+            start, bounds = _start(points.shape[1])
+            self._hyperparameters = fitted(
+                self._hyperparameters or start,
+                bounds,
+                points[rows],
+                values[rows],
+                None if variances is None else variances[rows],
             )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of hyperparameters at their bounds
-                self._kernel = search.fit(points[rows], values[rows]).kernel_
             self._fitted_on = len(points)
-        self._process = GaussianProcessRegressor(
-            self._kernel, alpha=own, optimizer=None, normalize_y=True
-        ).fit(points, values)
+        self._process = GaussianProcess(self._hyperparameters, points, values, variances)
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Return means and standard deviations, each of shape (points,)."""
-        means, deviations = self._process.predict(points, return_std=True)
-        return means, deviations
+        assert self._process is not None
+        return self._process.predict(points)
+
+
+def _start(features: int) -> tuple[Hyperparameters, Array]:
+    """Return where hyperparameters are searched from, and the bounds of their logarithms.
+
+    They are those of :func:`kernel`.
+    """
+    # A knob that seems to change nothing where it was tried may still matter elsewhere.
+    start = Hyperparameters(1.0, 1.0, 0.5, 1e-3, np.ones(features))
+    ends = [(1e-3, 1e3), (1e-2, 1e2), (1e-3, 1e2), (_LEAST_NOISE, _MOST_NOISE)]
+    return start, np.log([*ends, *[_LENGTHS] * features])
 
 
 def kernel(features: int, most_noise: float = _MOST_NOISE) -> Any:
@@ -145,7 +155,6 @@ def kernel(features: int, most_noise: float = _MOST_NOISE) -> Any:
         WhiteKernel,
     )
 
-    # A knob that seems to change nothing where it was tried may still matter elsewhere.
     linear = ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
     smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), _LENGTHS, nu=2.5)
     return linear + smooth + WhiteKernel(1e-3, (_LEAST_NOISE, most_noise))

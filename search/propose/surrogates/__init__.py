@@ -1,0 +1,1 @@
+"""Surrogates: what is believed of candidates that were not measured yet."""
