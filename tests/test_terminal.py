@@ -21,6 +21,7 @@ from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.trial import Skip, TrialRecord
 from paretune.search.record.wish import Wish
+from paretune.search.review.frontier_table import frontier_table
 from paretune.search.review.terminal.best import Best, best_text, best_with_quality
 from paretune.search.review.terminal.live_lines import Row, bar_line, row_lines
 from paretune.search.review.terminal.live_reporter import LiveReporter
@@ -152,6 +153,27 @@ def test_a_bar_leaves_out_what_does_not_fit() -> None:
     assert bar_line(2.0, ["x"], 10).plain == "━━━━━━━  x"
 
 
+@pytest.mark.parametrize(("width", "left_out"), [(200, ""), (100, "× smaller"), (60, "student")])
+def test_the_table_fits_and_names_what_it_leaves_out(
+    make_record: Make, monkeypatch: pytest.MonkeyPatch, width: int, left_out: str
+) -> None:
+    known = history(make_record)
+    records = [replace(known.records[1], number=1, candidate=HALF), *known.records[2:]]
+    known = History(GOALS, records=[known.records[0], *records])
+    out = StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr("paretune.search.review.frontier_table.console", console)
+    console.print(frontier_table(known, searched=True))
+    told = out.getvalue()
+    assert ("Left out, because the terminal is narrow: " in told) == bool(left_out)
+    assert left_out in told.partition("Left out")[2]
+    assert "…" not in told and "accuracy ↑" in told and "× faster" in told
+    assert all(len(line.rstrip()) <= width for line in told.splitlines())
+    monkeypatch.setattr(console, "_force_terminal", False)
+    assert "Left out" not in str(frontier_table(known, searched=True).caption)
+    console.print(frontier_table(History(GOALS)))
+
+
 class Now:
     """A clock that a test sets."""
 
@@ -182,7 +204,7 @@ def test_the_search_shows_who_does_what_and_for_how_long(make_record: Make) -> N
     stages[:] = [OngoingStage("export", "half", "seven"), OngoingStage("qat", "", "another")]
     failed = replace(known.records[1], number=4, outcome=Failure("x", FailureKind.CRASH, "no"))
     known.add(failed)
-    phase.ended(failed, known)
+    phase.count(known)
     phase.working(work[:1], TimeLeft(100.0, 20.0))
     text = "\n".join(line.plain for line in phase.lines(159))
     assert re.search(r"trial 7 +export +half .* 0:00", text) and "qat" not in text

@@ -66,7 +66,7 @@ class LiveReporter(SilentReporter):
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """Print the trial's line."""
         if isinstance(self._phase, Searching):
-            self._phase.ended(record, history)
+            self._phase.count(history)
         label = self._label(record.candidate)
         self.console.print(short_line(record, history, label, self.console.width - 1))
 

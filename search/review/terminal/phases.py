@@ -11,7 +11,6 @@ from rich.text import Text
 from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.search.confirm.pace import ConfirmationProgress
 from paretune.search.record.history import History
-from paretune.search.record.trial import TrialRecord
 from paretune.search.review.terminal.best import Best, best_with_quality
 from paretune.search.review.terminal.live_lines import Row, bar_line, row_lines
 from paretune.search.review.terminal.trial_line import clock, short_label
@@ -77,17 +76,14 @@ class Searching:
         self._best = Best()
         self._done = self._failed = 0
         self._best_words = ""
-        self._count(history)
+        self.count(history)
 
     def working(self, work: Sequence[Work], left: TimeLeft) -> None:
         """Note what is being done, and the time left from now on."""
         self._work, self._left, self._told_at = work, left, self._clock()
 
-    def ended(self, record: TrialRecord, history: History) -> None:
-        """Note that a trial has ended."""
-        self._count(history)
-
-    def _count(self, history: History) -> None:
+    def count(self, history: History) -> None:
+        """Note which trials have ended."""
         self._done, self._failed = len(history.records), len(history.failed)
         best = self._best.update(history)
         self._best_words = best_with_quality(best, history)
