@@ -41,8 +41,8 @@ class Axis:
         record = AXES.get(known_axis(self.name))
         if self.name not in AXIS_NAMES and (record.is_build or record.baseline is None):
             raise SpaceError(
-                f"axis {self.name} must say how an artifact is run, and have a baseline: other "
-                f"axes than Paretune's own cannot decide what is built"
+                f"axis {self.name} must have a baseline and `is_build=False`: an axis of another "
+                "package can say how a file is run, but not what is built"
             )
         values = self.values
         if self.name == "execution_provider":

@@ -263,7 +263,7 @@ def test_a_search_that_was_cut_short_is_taken_up_again(study: Path) -> None:
 @pytest.mark.slow
 def test_too_little_time_publishes_nothing(study: Path) -> None:
     before = [point.as_dict() for point in paretune.status(study).confirmed]
-    with pytest.raises(StudyError, match="not enough time"):
+    with pytest.raises(StudyError, match="the time was too short"):
         paretune.run(study, again=True, hours=1e-6)
     assert [point.as_dict() for point in paretune.status(study).confirmed] == before
 
@@ -285,7 +285,7 @@ def test_another_machine_is_refused(study: Path, monkeypatch: pytest.MonkeyPatch
 
     here = remeasuring.fingerprint() | {"processor": "Another Processor"}
     monkeypatch.setattr(remeasuring, "fingerprint", lambda: here)
-    with pytest.raises(StudyError, match=r"are of another machine .*warm_start: study\.yaml"):
+    with pytest.raises(StudyError, match=r"values are from another: .*warm_start: study\.yaml"):
         paretune.run(study, again=True)
 
 

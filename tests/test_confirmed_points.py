@@ -9,9 +9,10 @@ import pytest
 from conftest import BUILT_SPACE, QUICK_CONFIRMATION, write_study
 
 import paretune
+from paretune.search.confirm.pace import ConfirmationProgress
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.trial import TrialRecord
-from paretune.search.review.console import ConsoleReporter
+from paretune.search.review.terminal.plain_reporter import PlainReporter
 from paretune.search.storage.confirmed_points import ConfirmedPoints
 
 Make = Callable[..., TrialRecord]
@@ -81,15 +82,15 @@ def test_what_was_cut_short_replaces_only_what_it_covers(
     assert cut.may_replace(ConfirmedPoints())
 
 
-class Impatient(ConsoleReporter):
+class Impatient(PlainReporter):
     """Presses Ctrl-C when a round of confirmation begins."""
 
     def __init__(self, until: int) -> None:
         super().__init__()
         self.until = until
 
-    def confirming(self, round_number: int, left: int, points: int) -> None:
-        if round_number == self.until:
+    def confirming(self, progress: ConfirmationProgress) -> None:
+        if progress.round == self.until:
             raise KeyboardInterrupt
 
 

@@ -215,5 +215,5 @@ def test_a_helper_ends_if_the_owner_measures_with_other_versions(
 def test_sqlite_is_for_one(tmp_path: Path) -> None:
     done = run_paretune("search", "--join", write_study(tmp_path))
     assert done.returncode == 1
-    assert "because it is in SQLite" in done.stderr and "postgresql+psycopg://" in done.stderr
+    assert "is in SQLite" in done.stderr and "postgresql+psycopg://" in done.stderr
     assert not (tmp_path / "results" / "optuna.db").exists()

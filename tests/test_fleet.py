@@ -23,13 +23,13 @@ from paretune.runners.execute.build_pool import BuildPool
 from paretune.runners.execute.executor import BUILD
 from paretune.runners.execute.job import Build, Missing
 from paretune.runners.execute.local_executor import LocalExecutor, what_builds_depend_on
-from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.dask_executor import DaskExecutor
 from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.fleet.fleet import Fleet, connected
 from paretune.runners.fleet.fleet_host import FleetHost, as_plugin
-from paretune.runners.fleet.training_events import TrainingsElsewhere, TrainingsHere
+from paretune.runners.fleet.stage_events import StagesElsewhere, StagesHere
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.workload.learning.progress import Epoch
@@ -157,8 +157,8 @@ def test_hosts_are_shown() -> None:
         assert "no hosts yet" in run_paretune("fleet", "--scheduler", address).stdout
 
 
-def test_a_search_hears_how_far_trainings_on_other_hosts_are(tmp_path: Path) -> None:
-    training = OngoingTraining("distill", "small", Epoch(2, 5, 0.25, None, 12.0))
+def test_a_search_hears_which_stages_run_on_other_hosts(tmp_path: Path) -> None:
+    stage = OngoingStage("distill", "small", "trial 7", Epoch(2, 5, 0.25, None, 12.0))
     with (
         distributed.LocalCluster(
             n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0"
@@ -166,13 +166,13 @@ def test_a_search_hears_how_far_trainings_on_other_hosts_are(tmp_path: Path) -> 
         connected(cluster.scheduler_address) as client,
     ):
         [worker] = cluster.workers.values()
-        here = TrainingsHere(worker)
-        heard, others = (TrainingsElsewhere(client, tmp_path / name) for name in ("a", "b"))
+        here = StagesHere(worker)
+        heard, others = (StagesElsewhere(client, tmp_path / name) for name in ("a", "b"))
 
         def is_heard() -> bool:  # the subscription takes a moment
             here.tell({})
-            here.tell({tmp_path / "a": [training]})
-            return list(heard()) == [training]
+            here.tell({tmp_path / "a": [stage]})
+            return list(heard()) == [stage]
 
         wait_until(is_heard)
         here.tell({})
@@ -200,7 +200,7 @@ def test_what_several_devices_need_is_said(tmp_path: Path) -> None:
         paretune.run(study, scheduler="tcp://127.0.0.1:1")
     for command in ("frontier", "pick"):
         done = run_paretune(command, study, "--for-each-device")
-        assert done.returncode == 2 and "was not searched on several devices" in done.stderr
+        assert done.returncode == 2 and "was not searched on several devices yet" in done.stderr
     with pytest.raises(ConfigError, match="cannot be part of a file's name"):
         write_device_files(study, ["a/b"])
     files = write_device_files(study, ["left", "right", "left"])
@@ -232,7 +232,7 @@ def test_a_study_is_built_and_measured_by_hosts_and_confirmed(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_host_refuses_to_build_something_else(tmp_path: Path) -> None:
     other = assigned(write_study(tmp_path))
-    refuses = pytest.raises(WorkloadError, match="the host here would build something else")
+    refuses = pytest.raises(WorkloadError, match="the host here has another workload")
     with closing(Studies("here", 1)) as studies, refuses:
         studies.executor(other)
 

@@ -1,13 +1,21 @@
 """Gains: which way each ratio points, and which latency is compared."""
 
+import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from conftest import TESTS
 
 from paretune.search.record.gains import gains, latency_metric
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective, default_objectives
 from paretune.search.record.trial import TrialRecord
+
+sys.path.append(str(TESTS.parent / "experiments"))
+
+import before_and_after
 
 BASELINE = {
     "accuracy": 0.90,
@@ -55,3 +63,40 @@ def test_the_baseline_gains_nothing_on_itself(make_record: Callable[..., TrialRe
     found = gains(record.metrics, record.metrics, History(default_objectives("accuracy")))
     assert (found.times_faster, found.throughput_ratio, found.times_smaller) == (1.0, 1.0, 1.0)
     assert found.quality_change == 0.0
+
+
+def test_what_a_pick_gained_is_told_in_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {
+        "latency_p95_ms": 3.859,
+        "throughput_samples_per_s": 265.4,
+        "accuracy": 0.9208,
+        "size_bytes": 3_163_737.0,
+    }
+    after = {
+        "latency_p95_ms": 0.7843,
+        "throughput_samples_per_s": 1365.0,
+        "accuracy": 0.9235,
+        "size_bytes": 889_107.0,
+    }
+    manifest = {
+        "metrics": {name: {"value": value} for name, value in after.items()},
+        "baseline": before,
+        "quality": {"metric": "accuracy"},
+        "model": {"file": "model.xml"},
+        "run": {
+            "runner": "openvino",
+            "execution_provider": "CPU",
+            "session_options": {"intra_op_num_threads": 2},
+        },
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    before_and_after.main(tmp_path)
+    told = capsys.readouterr().out.splitlines()
+    assert told[1].split("  ")[-1].strip() == "4.9 times faster" and "3.86 ms" in told[1]
+    assert "1,365" in told[2] and told[2].endswith("5.1 times as many")
+    assert told[3].endswith("+0.0027") and told[4].endswith("3.6 times smaller")
+    assert "with 2 threads" in told[7] and told[-1] == f"next: paretune verify {tmp_path}"
+    assert before_and_after.times(1.04, "faster", "slower") == "the same"
+    assert before_and_after.times(0.5, "faster", "slower") == "2.0 times slower"

@@ -314,7 +314,7 @@ def test_a_rate_is_offered(bundle: Path) -> None:
     found = verified(bundle, v2(bundle), wish=replace(wish, max_latency_ms=1e-4))
     assert found.verdict in (Verdict.NOT_AT_RATE, Verdict.CANNOT_TELL)
     assert "requests per second the p99 is" in found.reason
-    with pytest.raises(StudyError, match=r"takes at least 200 requests.*pass --seconds 200"):
+    with pytest.raises(StudyError, match=r"needs at least 200 requests.*pass --seconds 200"):
         verified(bundle, v2(bundle), wish=LiveWish(rate_per_s=10.0, max_latency_ms=1, seconds=1))
     with pytest.raises(StudyError, match="pass --max-p99-ms"):
         verified(bundle, v2(bundle), wish=LiveWish(rate_per_s=10.0))

@@ -114,7 +114,7 @@ def test_what_was_built_is_still_there_and_what_is_new_is_built_anew(
 def test_the_study_goes_on(study: Path, tmp_path: Path) -> None:
     published = [record.number for record in load_history(study).published]
     done = run_paretune("search", study, "--trials", "12")
-    assert done.returncode == 0 and "of an earlier version" in done.stderr, done.stderr
+    assert done.returncode == 0 and "by an earlier version" in done.stderr, done.stderr
     assert published and set(published) <= {r.number for r in load_history(study).records}
     for command in (
         ["doctor", study],

@@ -298,7 +298,7 @@ def test_time_is_not_taken_for_samples(
     study = paretune.onnx_study(model, data, folder=tmp_path / "study")
     with pytest.raises(WorkloadError) as error:
         described(study, tmp_path)
-    assert "does not give its own answers: 'tags' differs by" in str(error.value)
+    assert "gives a sample other answers in another batch: 'tags' differs by" in str(error.value)
     assert "it is called 'seq'; 'batch' is axis 1): add --batch-axis frames=1" in str(error.value)
     study = paretune.onnx_study(model, data, batch_axes={"frames": 1}, folder=tmp_path / "study")
     info = described(study, tmp_path)
@@ -413,7 +413,7 @@ def test_labels_of_text_are_looked_up_in_the_file(tmp_path: Path, data: Path) ->
     answers = answers_of(model, workload.data.test.all_inputs, workload.layout)
     assert np.mean(answers["probabilities"].argmax(axis=1) == targets) > 0.9
     np.savez(data, X=values, y=np.where(names == "owl", "bat", names))
-    with pytest.raises(WorkloadError, match="no list of names with all of them"):
+    with pytest.raises(WorkloadError, match="no list of class names that holds them all"):
         loaded(tmp_path / "study" / "study.yaml")
 
 

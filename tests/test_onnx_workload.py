@@ -149,7 +149,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, rng: np.random.Generator) -> 
     np.savez(data, **given)
     (tmp_path / "study" / "results").mkdir()
     (tmp_path / "study" / "results" / "study.db").touch()
-    with pytest.raises(StudyError, match="holds a study of other files"):
+    with pytest.raises(StudyError, match="holds another study already"):
         paretune.onnx_study(model, data, metric="accuracy", folder=tmp_path / "study")
 
 
@@ -165,7 +165,7 @@ def test_a_study_with_the_imports_of_an_earlier_version_is_the_same_study(
     (study.parent / "results" / "study.db").touch()
     assert paretune.onnx_study(model, data, folder=study.parent) == study
     assert workload.read_text("utf-8") == old
-    with pytest.raises(StudyError, match="holds a study of other files"):
+    with pytest.raises(StudyError, match="holds another study already"):
         paretune.onnx_study(model, data, metric="mse", folder=study.parent)
 
 

@@ -140,7 +140,7 @@ def test_a_bundle_of_each_runtime_names_its_file(study: Path, tmp_path: Path) ->
         (
             "Misserved",
             ["accuracy"],
-            ["turns the requests into other values than the validation inputs"],
+            ["must turn requests('validation') into the validation inputs, but its values differ"],
         ),
     ],
 )
@@ -166,4 +166,4 @@ def test_a_cards_metric_without_a_card_stops_before_the_search(tmp_path: Path) -
 def test_energy_without_a_counter_stops_before_the_search(tmp_path: Path) -> None:
     path = write_study(tmp_path, objectives=[{"metric": "accuracy"}, {"metric": "energy_mj"}])
     done = run_paretune("search", path)
-    assert done.returncode == 1 and "no readable one on cpu" in done.stderr
+    assert done.returncode == 1 and "can read none on cpu" in done.stderr

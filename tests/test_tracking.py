@@ -11,7 +11,7 @@ import pytest
 from conftest import SMALL_SPACE, place_mlflow
 from mlflow.entities import Run
 
-from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.execute.ongoing_stage import OngoingTraining
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.learning.progress import Epoch

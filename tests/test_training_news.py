@@ -1,6 +1,7 @@
 """How far a training is, told while it goes on."""
 
 import threading
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -10,24 +11,26 @@ from rich.console import Console
 
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.job import Train
-from paretune.runners.execute.training_file import OngoingTraining, TrainingFile
+from paretune.runners.execute.ongoing_stage import OngoingStage, OngoingTraining, StageFile
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.workload.learning.progress import Epoch
 from paretune.search.record.tracking import NoTracking
-from paretune.search.review.console import ConsoleReporter
+from paretune.search.review.terminal.plain_reporter import PlainReporter
+from paretune.search.run.news import TrainingNews
 from paretune.search.run.reporter import SilentReporter
-from paretune.search.run.training_news import TrainingNews
 from paretune.spaces import BuildSpec, Quantization
 
 HALF = OngoingTraining("distill", "half", Epoch(3, 30, 0.41237, 130.0, 0.9))
 NEXT = OngoingTraining("distill", "half", Epoch(4, 30, 0.4, None, None))
+STAGES = [OngoingStage("distill", "half", "trial 7", each.epoch) for each in (HALF, NEXT)]
+EXPORT = OngoingStage("export", "half", "trial 7")
 
 
-def test_the_file_is_there_while_something_trains(tmp_path: Path) -> None:
-    file = TrainingFile(tmp_path / "a.training")
+def test_the_file_is_there_while_a_stage_runs(tmp_path: Path) -> None:
+    file = StageFile(tmp_path / "a.stage")
     assert file.read() is None
-    for each in (HALF, NEXT):
-        file.write(each.stage, each.candidate, each.epoch)
+    for each in (*STAGES, EXPORT):
+        file.write(each)
         assert file.read() == each
     file.remove()
     file.remove()
@@ -52,16 +55,17 @@ class Heard(SilentReporter, NoTracking):
 
 
 def test_each_epoch_is_told_once() -> None:
-    heard, now = Heard(), [[HALF], [HALF], [], [NEXT]]
+    half, following = STAGES
+    heard, now = Heard(), [[half], [half], [], [EXPORT], [EXPORT, following]]
     news = TrainingNews(lambda: now.pop(0), heard, heard)
-    for _ in range(4):
+    for _ in range(5):
         news()
     assert heard.told == heard.logged == [HALF, NEXT]
 
 
-def test_without_a_bar_a_line_is_printed_now_and_then() -> None:
+def test_in_a_pipe_a_line_is_printed_now_and_then() -> None:
     out = StringIO()
-    reporter = ConsoleReporter(Console(file=out, width=200))
+    reporter = PlainReporter(Console(file=out, width=200))
     reporter._told_at -= 60
     for each in (HALF, NEXT):
         reporter.training([each])
@@ -91,19 +95,22 @@ def test_a_study_sees_the_epochs_of_its_workers(tmp_path: Path) -> None:
         "waiting.py:Waiting", tmp_path, tmp_path / "store", tmp_path / "log.txt", timeout_s=100
     )
     spec = BuildSpec("small", 0.0, Quantization.FP32)
-    seen: list[OngoingTraining] = []
+    seen: list[OngoingStage] = []
     with BuildWorker(settings) as worker:
-        assert worker.training() is None
+        assert worker.stage() is None
 
         def watch() -> None:
             while not seen:
-                found = worker.training()
-                if found is not None and found not in seen:
-                    seen.append(found)
+                found = worker.stage()
+                if found is not None and found.epoch is not None:
+                    worker.suspend()
+                    seen.extend([found, replace(worker.stage() or found, stage="suspended")])
+                    worker.resume()
                     (tmp_path / "go").touch()
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
-        worker.perform(Train(spec, "distill-short"))
-        assert worker.training() is None
-    assert seen[0] == OngoingTraining("reference", "small", Epoch(1, 20, 0.5))
+        worker.perform(Train(spec, "distill-short", occasion="trial 3"))
+        assert worker.stage() is None
+    assert seen[0] == OngoingStage("reference", "small", "trial 3", Epoch(1, 20, 0.5))
+    assert seen[1] == replace(seen[0], stage="suspended", is_suspended=True)

@@ -35,8 +35,8 @@ from simulated_study import loop_of
 
 from paretune.runners.execute.executor import BUILD, Site
 from paretune.runners.execute.job import Job
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
-from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.dask_executor import DaskExecutor
 from paretune.runners.fleet.fleet import Fleet, connected
@@ -75,8 +75,8 @@ class AtOnce:
         future.set_result(self._work.do(job))
         return future
 
-    def trainings(self) -> Sequence[OngoingTraining]:
-        """Return nothing: trainings take no time (see Executor)."""
+    def stages(self) -> Sequence[OngoingStage]:
+        """Return nothing: stages take no time (see Executor)."""
         return ()
 
     def wait(self, timeout_s: float | None = None) -> None:

@@ -42,9 +42,9 @@ from paretune.search.propose.strategy import OptunaStrategy, Strategy
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.trial import Skip, TrialRecord
-from paretune.search.review.console import ConsoleReporter
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
+from paretune.search.review.terminal.plain_reporter import PlainReporter
 from paretune.search.run.budget import Budget
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import SCHEMES, Candidate, SearchSpace, digest
@@ -131,7 +131,7 @@ class SimulatedStudy:
         storage, history = self.open()
         gate, cost = Gate(history), CostModel(history, Recipe())
         strategy, tracking = self.make_strategy(cost), self.track("mlflow.db", history)
-        reporter = ConsoleReporter(Console(file=io.StringIO()))
+        reporter = PlainReporter(Console(file=io.StringIO()))
         reporter.started("simulated", self.space, history, Budget(trials))
         print(f"{'trial':>6}" + "".join(f"{part:>10}" for part in PARTS) + "     total   frontier")
         for done in range(1, trials + 1):

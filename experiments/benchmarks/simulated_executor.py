@@ -14,8 +14,8 @@ from paretune.runners.build.built import Built, Training
 from paretune.runners.build.plan import TRAINING_STAGES, plan
 from paretune.runners.execute.executor import BUILD, Site
 from paretune.runners.execute.job import Build, Job, Launch, Measure, Missing, Score, Train
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
-from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
@@ -85,8 +85,8 @@ class SimulatedExecutor:
         self._futures[key] = future
         return future
 
-    def trainings(self) -> Sequence[OngoingTraining]:
-        """Return nothing: trainings take no time (see Executor)."""
+    def stages(self) -> Sequence[OngoingStage]:
+        """Return nothing: stages take no time (see Executor)."""
         return ()
 
     def wait(self, timeout_s: float | None = None) -> None:

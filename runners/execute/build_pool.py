@@ -14,8 +14,8 @@ from paretune.runners.cores import available_cores
 from paretune.runners.execute.build_worker import BuildWorker
 from paretune.runners.execute.held_cores import HeldCores
 from paretune.runners.execute.job import Job
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
-from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.workload.loaded import WorkloadInfo
 
@@ -117,9 +117,9 @@ class BuildPool:
         workers = zip(self._builders, self._devices, strict=True)
         return any(worker in self._busy for worker, own in workers if own == device)
 
-    def trainings(self) -> list[OngoingTraining]:
-        """Return how far the trainings are that are under way."""
-        found = [worker.training() for worker in self._builders if worker in self._busy]
+    def stages(self) -> list[OngoingStage]:
+        """Return the stages that are under way; callable from any thread."""
+        found = [worker.stage() for worker in self._builders if worker in self._busy]
         return [each for each in found if each is not None]
 
     @property

@@ -25,9 +25,9 @@ from joblib.externals.loky.process_executor import ShutdownExecutorError
 
 from paretune.runners.execute import worker_jobs
 from paretune.runners.execute.job import Job
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
-from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.execute.worker_jobs import WorkerSettings
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.judged import Judged
@@ -130,9 +130,10 @@ class BuildWorker:
         except _DiedError as end:
             return end.failure
 
-    def training(self) -> OngoingTraining | None:
-        """Return how far the training is that is under way, if one is."""
-        return self.settings.training.read()
+    def stage(self) -> OngoingStage | None:
+        """Return the stage that is under way, if one is; callable from any thread."""
+        found = self.settings.stage.read()
+        return found and replace(found, is_suspended=not self._going.is_set())
 
     def stop(self, *, kill: bool = False) -> None:
         """End the process, after its job or (``kill``) at once."""
@@ -190,7 +191,7 @@ class BuildWorker:
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         settings.log.write_bytes(b"")
         settings.waiting.unlink(missing_ok=True)  # of a worker that was killed
-        settings.training.remove()
+        settings.stage.remove()
         try:
             try:
                 future = self._submit(job, *arguments)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from paretune.runners.execute.job import Job, Launch, Measure, Score
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
-from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.formats import format_for
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.spaces import BuildSpec, RunSpec
@@ -89,8 +89,8 @@ class Executor(Protocol):
             DeviceBusyError: If another process holds the machine until the deadline.
         """
 
-    def trainings(self) -> Sequence[OngoingTraining]:
-        """Return how far the trainings are that are under way, as far as known."""
+    def stages(self) -> Sequence[OngoingStage]:
+        """Return the stages that are under way, as far as known; callable from any thread."""
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until a job has ended, or for so many seconds.

@@ -12,9 +12,9 @@ from paretune.runners import environment
 from paretune.runners.build.stages import stage_versions
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.job import Job, Launch, Measure, Score
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
-from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.lease import CPU
@@ -104,9 +104,9 @@ class LocalExecutor:
         future.add_done_callback(lambda _: self._under_way.pop(key, None))
         return future
 
-    def trainings(self) -> Sequence[OngoingTraining]:
-        """Return how far the trainings are that are under way (see :class:`Executor`)."""
-        return self._pool.trainings()
+    def stages(self) -> Sequence[OngoingStage]:
+        """Return the stages that are under way (see :class:`Executor`)."""
+        return self._pool.stages()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Do the next measurement, or else wait for a build (see :class:`Executor`)."""

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 from paretune.runners.execute.job import Job
-from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.execute.ongoing_stage import OngoingStage
 
 
 class NoBuilds:
@@ -32,8 +32,8 @@ class NoBuilds:
         """Wait for so many seconds: no build will end."""
         time.sleep(timeout_s or 0.0)
 
-    def trainings(self) -> Sequence[OngoingTraining]:
-        """Return nothing: nothing trains."""
+    def stages(self) -> Sequence[OngoingStage]:
+        """Return nothing: nothing is built."""
         return ()
 
     def builds_on(self, device: str) -> bool:

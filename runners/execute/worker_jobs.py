@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ import numpy as np
 
 from paretune.runners.build.builder import Builder
 from paretune.runners.execute.job import Build, Job, Missing, Train
+from paretune.runners.execute.ongoing_stage import OngoingStage, StageFile
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
-from paretune.runners.execute.training_file import TrainingFile
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
@@ -86,9 +86,9 @@ class WorkerSettings:
         return self.log.with_suffix(".waiting")
 
     @property
-    def training(self) -> TrainingFile:
-        """The file that says how far the worker's training is."""
-        return TrainingFile(self.log.with_suffix(".training"))
+    def stage(self) -> StageFile:
+        """The file that says which stage the worker runs, and how far it is."""
+        return StageFile(self.log.with_suffix(".stage"))
 
 
 class _State:
@@ -98,7 +98,7 @@ class _State:
     fingerprint: str | None = None
     builder: Builder | None = None
     plugin_error: WorkloadError | None = None
-    stage: str = ""
+    stage: OngoingStage = OngoingStage("")
 
 
 def start(settings: WorkerSettings, fingerprint: str | None, parent: int) -> None:
@@ -145,8 +145,15 @@ def _builder() -> Builder:
 
 
 def _announce(stage: str) -> None:
-    _State.stage = stage
+    _tell(replace(_State.stage, stage=stage, epoch=None))
     print(STAGE_MARK + stage, flush=True)
+
+
+def _tell(stage: OngoingStage) -> None:
+    """Let the study know which stage runs, and how far it is."""
+    _State.stage = stage
+    with suppress(OSError):  # a full disk shows where something is kept
+        _State.settings.stage.write(stage)
 
 
 @contextmanager
@@ -243,14 +250,14 @@ def put_requests(split: str, most: int | None = None) -> str:
 
 def perform(job: Job) -> Outcome:
     """Return the outcome of a build job; do the job unless its outcome is kept."""
-    file, spec = _State.settings.training, getattr(job, "spec", None)
-    name = getattr(spec, "student", "")
-    with _captured(), listening(lambda epoch: file.write(_State.stage, name, epoch)):
+    student = getattr(getattr(job, "spec", None), "student", "")
+    _State.stage = OngoingStage("", student, job.occasion)
+    with _captured(), listening(lambda epoch: _tell(replace(_State.stage, epoch=epoch))):
         builder = _builder()
         try:
             return Outcomes(builder.store).once(job, lambda: _value(builder, job))
         finally:
-            file.remove()
+            _State.settings.stage.remove()
 
 
 def _value(builder: Builder, job: Job) -> Any:

@@ -21,16 +21,16 @@ from uuid import uuid4
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Site
 from paretune.runners.execute.job import Build, Job, Train
 from paretune.runners.execute.local_executor import what_builds_depend_on
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
-from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.fleet import fleet_host
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.device.evaluator_setup import EvaluatorSetup
 from paretune.runners.fleet.fleet import GONE_S, Fleet
 from paretune.runners.fleet.fleet_host import Done, slot_of
-from paretune.runners.fleet.training_events import TrainingsElsewhere
+from paretune.runners.fleet.stage_events import StagesElsewhere
 from paretune.runners.measure.evaluator import Evaluator
 from paretune.spaces import ParetuneError, RunSpec, StudyError
 
@@ -95,7 +95,7 @@ class DaskExecutor:
         self._ended = threading.Event()
         self._sending = threading.Lock()
         self._missing_since: dict[str, float] = {}
-        self._trainings = TrainingsElsewhere(fleet.client, self._assignment.study)
+        self._stages = StagesElsewhere(fleet.client, self._assignment.study)
 
     def site(self, run: RunSpec) -> Site:
         """Return where candidates with this run are built and measured (see :class:`Executor`)."""
@@ -161,9 +161,9 @@ class DaskExecutor:
         )
         pending.task.add_done_callback(lambda done: self._take(done, pending))
 
-    def trainings(self) -> Sequence[OngoingTraining]:
-        """Return how far the trainings are that are under way (see :class:`Executor`)."""
-        return self._trainings()
+    def stages(self) -> Sequence[OngoingStage]:
+        """Return the stages that are under way (see :class:`Executor`)."""
+        return self._stages()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until a job has ended, or for so many seconds (see :class:`Executor`)."""

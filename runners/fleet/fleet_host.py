@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from paretune.runners import environment
 from paretune.runners.execute.executor import BUILD, ON_DEVICE, Executor, Site
 from paretune.runners.execute.job import Job
+from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
-from paretune.runners.execute.training_file import OngoingTraining
 from paretune.runners.failure import Failure
 from paretune.runners.fleet.assignment import Assignment
 from paretune.runners.fleet.device import description
 from paretune.runners.fleet.device.description import DeviceDescription
-from paretune.runners.fleet.training_events import TrainingsHere
+from paretune.runners.fleet.stage_events import StagesHere
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.runner_setup import RunnerSetup
@@ -84,7 +84,7 @@ class FleetHost:
         self._executors: dict[str, Executor] = {}
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pending: dict[Future[Outcome], _Pending] = {}
-        self.news: TrainingsHere | None = None
+        self.news: StagesHere | None = None
         self._thread = threading.Thread(target=self._work, name="fleet-host", daemon=True)
         self._thread.start()
 
@@ -170,9 +170,9 @@ class FleetHost:
             for executor in working - self._working:
                 executor.wait(0.0)  # it releases what it held for its last job
             if self.news is not None:
-                found: dict[Path, list[OngoingTraining]] = {}
+                found: dict[Path, list[OngoingStage]] = {}
                 for study, executor in {(p.study, p.executor) for p in self._pending.values()}:
-                    found.setdefault(study, []).extend(executor.trainings())
+                    found.setdefault(study, []).extend(executor.stages())
                 self.news.tell(found)
 
     def _fail(self, executor: Executor, error: Exception) -> None:
@@ -218,7 +218,7 @@ def as_plugin(host: FleetHost) -> WorkerPlugin:
             self.host = host
 
         def setup(self, worker: Worker) -> None:
-            host.news = TrainingsHere(worker)
+            host.news = StagesHere(worker)
 
     return HostPlugin()
 

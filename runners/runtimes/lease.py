@@ -104,8 +104,8 @@ def _wait_for(path: Path, device: str, held: ExitStack) -> int:
         except PermissionError as error:
             closed, mode = (path, "666") if path.exists() else (path.parent, "1777")
             raise DeviceBusyError(
-                f"{closed} belongs to another user, and is closed to all others, so it cannot be "
-                f"told whether the device {device} is in use: ask its owner to run "
+                f"cannot tell whether the device {device} is in use, because {closed} belongs to "
+                "another user and is closed to all others: ask its owner to run "
                 f"`chmod {mode} {closed}`, or set PARETUNE_LEASES to a folder that all users share"
             ) from error
         except BlockingIOError:

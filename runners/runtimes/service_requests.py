@@ -46,8 +46,9 @@ def checked_requests(loaded: LoadedWorkload, split: str) -> NDArray[Any] | Seque
     made = _prepared(loaded.pipeline, requests, {}, want, split)
     if not np.allclose(made, want, rtol=1e-3, atol=1e-5):
         raise WorkloadError(
-            f"{loaded.pipeline.name}: preprocess() turns the requests into other values than the "
-            f"{split} inputs: quality and end-to-end latency would belong to different inputs"
+            f"{loaded.pipeline.name}: preprocess() must turn requests({split!r}) into the {split} "
+            "inputs, but its values differ: quality and end-to-end latency would be of different "
+            "inputs. Make the two agree"
         )
     for axis, values in loaded.offered.axes.items():
         for value in values[1:]:

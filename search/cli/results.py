@@ -25,8 +25,9 @@ def status(study: Path, as_json: bool) -> None:
     from paretune.search.cli.values import base
     from paretune.search.cli.values.status import status_values
     from paretune.search.record.words import format_metric
-    from paretune.search.review.console import clock, console, failure_table
+    from paretune.search.review.console import console, failure_table
     from paretune.search.review.earlier_text import published_text
+    from paretune.search.review.terminal.trial_line import clock
     from paretune.search.study import api
 
     values = status_values(study)

@@ -124,8 +124,9 @@ def write_onnx_study(
         files = {name: text for name, text in files.items() if name not in there}
     elif any(WRITTEN not in text for text in there.values()) or _is_started(folder):
         raise StudyError(
-            f"{folder} holds a study of other files or of another metric: continue it with "
-            f"`paretune search {folder / 'study.yaml'}`, or write this one elsewhere with --out DIR"
+            f"{folder} holds another study already, of other files or of another metric: write "
+            "this one elsewhere with --out DIR, or continue that one with "
+            f"`paretune search {folder / 'study.yaml'}`"
         )
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():

@@ -28,6 +28,7 @@ from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.runtimes.lease import waiting_until
 from paretune.search.confirm.fresh_points import FreshPoints, Point
+from paretune.search.confirm.pace import ConfirmationPace, ConfirmationProgress, rounds_after
 from paretune.search.confirm.plausible import plausible
 from paretune.search.confirm.publication import (
     Verdict,
@@ -56,8 +57,8 @@ _LARGEST_SHARE = 0.35
 
 _LOG = logging.getLogger("paretune")
 
-Progress = Callable[[int, int, int], None]
-"""Called with the round, the points that need more launches, and all points."""
+Progress = Callable[[ConfirmationProgress], None]
+"""Called whenever a measurement begins."""
 
 
 class Confirmation:
@@ -67,7 +68,7 @@ class Confirmation:
         history: The study.
         evaluator: Summarizes launches on the test split, with the careful settings.
         executor: Does the jobs on that split, with those settings.
-        progress: Called for each round.
+        progress: Called for each measurement.
         only: The trials to measure, instead of all plausible ones.
 
     Attributes:
@@ -93,6 +94,7 @@ class Confirmation:
         self._trials = -1
         self._baseline_answers = ""
         self._expected_s = 0.0
+        self._pace = self._new_pace(0)
 
     def seconds(self, budget_s: float) -> float:
         """Return the seconds of a budget to keep for confirmation: at most about a third."""
@@ -120,10 +122,10 @@ class Confirmation:
                 self.left_out = len(wanted) - most
             wanted = wanted[:most]
         points: list[Point] = []
+        self._pace = self._new_pace(len(wanted), deadline)
         try:
             with waiting_until(deadline):
-                for done, record in enumerate(wanted):
-                    self.progress(0, len(wanted) - done, len(wanted))
+                for record in wanted:
                     if (point := self._point(record)) is not None:
                         points.append(point)
                         self._campaign.entries.append(point.entry)
@@ -145,23 +147,33 @@ class Confirmation:
             points = [each for each in plausible(history) if history.is_of_interest(each)]
         return points if base is None else [base, *(each for each in points if each is not base)]
 
+    def _new_pace(self, points: int, deadline: float | None = None) -> ConfirmationPace:
+        settings = self.evaluator.settings
+        rounds = min(settings.launches + _STABLE_ROUNDS, settings.max_launches)
+        launch_s = self._launch_s() + settings.min_seconds
+        return ConfirmationPace(self.progress, points, launch_s, rounds, deadline)
+
     def _seconds_a_point(self) -> float:
         """Return the expected seconds per point, from the search's launches."""
+        settings, launch_s = self.evaluator.settings, self._launch_s()
+        return (settings.launches + _STABLE_ROUNDS) * (launch_s + settings.min_seconds) + launch_s
+
+    def _launch_s(self) -> float:
+        """Return the median seconds of a launch in the search."""
         spent = [
             record.stage_seconds["measure"] / record.measurement.launches
             for record in self.history.measured
             if record.measurement and "measure" in record.stage_seconds
         ]
-        launch_s = float(np.median(spent)) if spent else _UNKNOWN_LAUNCH_S
-        settings = self.evaluator.settings
-        return (settings.launches + _STABLE_ROUNDS) * (launch_s + settings.min_seconds) + launch_s
+        return float(np.median(spent)) if spent else _UNKNOWN_LAUNCH_S
 
     def _point(self, record: TrialRecord) -> Point | None:
         """Return a point with its quality on the test split, or ``None`` if that fails."""
         artifact = record.measurement.artifact if record.measurement else ""
         run = record.candidate.run
         job = Score(artifact, run, self.evaluator.samples)
-        scored: Scored | Failure = done(self.executor, job, run)
+        with self._pace.timing("quality", record):
+            scored: Scored | Failure = done(self.executor, job, run)
         if isinstance(scored, Failure):
             self._drop(record, scored.message)
             return None
@@ -176,10 +188,11 @@ class Confirmation:
             scored.answers,
         )
 
-    def _launch(self, entry: Entry) -> Launched | Failure:
+    def _launch(self, record: TrialRecord, entry: Entry) -> Launched | Failure:
         samples, number = self.evaluator.samples, next(self._numbers)
         job = Launch(entry.artifact, entry.run, samples, number, occasion=self._occasion)
-        launched: Launched | Failure = done(self.executor, job, entry.run)
+        with self._pace.timing("launch", record):
+            launched: Launched | Failure = done(self.executor, job, entry.run)
         return launched
 
     def _drop(self, record: TrialRecord, reason: str) -> None:
@@ -192,14 +205,18 @@ class Confirmation:
         Clearly dominated points are left out of further rounds.
         """
         settings, campaign = self.evaluator.settings, self._campaign
-        entries = campaign.entries
+        records = {point.entry: point.record for point in points}
         out: list[Entry] = []
         number, stable, before = 0, 0, None
         while stable < _STABLE_ROUNDS:
             number += 1
-            left = sum(not (e.failure or e in out or campaign.is_settled(e)) for e in entries)
-            self.progress(number, left, len(entries))
-            if not campaign.round(self._launch, out, deadline):
+            going = [e for e in campaign.entries if not e.failure and e not in out]
+            unsettled = sum(not campaign.is_settled(entry) for entry in going)
+            more = rounds_after(
+                number, stable, settings.launches, settings.max_launches, _STABLE_ROUNDS
+            )
+            self._pace.begin_round(number, unsettled, len(going), more)
+            if not campaign.round(lambda e: self._launch(records[e], e), out, deadline):
                 return
             if number >= settings.launches:
                 running = [p for p in points if p.entry.launches and not p.entry.failure]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.execute.ongoing_stage import OngoingTraining
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import StudyError

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.table import Table
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import metric_of
 from paretune.search.record.gains import SHOWN_GAINS
 from paretune.search.record.history import History
+from paretune.search.record.objective import Objective
 from paretune.search.record.request_time import request_lines
 from paretune.search.record.words import close_calls_text, gain_texts
 from paretune.search.review.console import WIDE, console
@@ -24,44 +26,81 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     """Return the published frontier as a table, or the search's own if none is published.
 
     The baseline is always a row. On a wide terminal, objectives have the half-width of their 95 %
-    interval. Axes with the same value in all rows are listed below the table.
+    interval; on a narrow one, columns are left out, and named below. Axes with the same value in
+    all rows are listed below the table.
     """
     rows = frontier_rows(history, searched=searched)
     is_published = any(row.kind == "published" for row in rows)
-    is_wide = console.width >= WIDE
     all_knobs = [knobs(row) for row in rows]
     alike = alike_in(all_knobs)
+    known = all_knobs[0] if all_knobs else {}
+    columns = _columns(history, rows, [name for name in known if name not in alike])
+    left_out = _left_out(columns, history, console.width) if console.is_terminal else []
     table = Table(
         title=_title(history, is_published),
-        caption=_caption(history, rows, alike),
+        caption=_caption(history, rows, alike, left_out),
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    names = [name for name in (all_knobs[0] if all_knobs else {}) if name not in alike]
-    for name in names:
-        table.add_column(name, justify="right" if is_count(name) else "left", no_wrap=True)
-    goals = [f"{metric_of(goal.metric).head} {goal.arrow}" for goal in history.objectives]
-    gained = [gain.title(history.quality_metric) for gain in SHOWN_GAINS]
-    for name in [*goals, *gained, *(["P"] if is_published else [])]:
-        table.add_column(name, justify="right", no_wrap=True)
-    of_baseline = ["baseline", *[""] * (len(gained) - 1)]
-    has_ties = any(row.ties for row in rows)
-    if has_ties:
-        table.add_column("ties", overflow="fold", min_width=5)
-    for row, knob in zip(rows, all_knobs, strict=True):
-        cells = [knob[name] for name in names]
-        for goal in history.objectives:
-            cells.append(value_text(goal.metric, row.statistics[goal.metric], is_wide=is_wide))
-        cells += gain_texts(row.gains) if row.gains and row.number else of_baseline
-        if is_published:
-            cells.append(row.probability_text)
-        if has_ties:
-            cells.append(row.ties_text)
+    for name in (name for name in columns if name not in left_out):
+        if name == "ties":
+            table.add_column(name, overflow="fold", min_width=5)
+            continue
+        is_text = name in known and not is_count(name)
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
+    for place, row in enumerate(rows):
+        cells = [cells[place] for name, cells in columns.items() if name not in left_out]
         is_aside = row.kind == "baseline"
         table.add_row(*cells, style="dim" if is_aside else "", end_section=is_aside)
     return table
+
+
+def _columns(
+    history: History, rows: Sequence[FrontierRow], names: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the cells of each column: knobs, objectives, gains, how sure the row is."""
+    is_wide = console.width >= WIDE
+    all_knobs = [knobs(row) for row in rows]
+    columns = {name: [knob[name] for knob in all_knobs] for name in names}
+    for goal in history.objectives:
+        columns[_goal_title(goal)] = [
+            value_text(goal.metric, row.statistics[goal.metric], is_wide=is_wide) for row in rows
+        ]
+    of_baseline = ["baseline", *[""] * (len(SHOWN_GAINS) - 1)]
+    gained = [gain_texts(row.gains) if row.gains and row.number else of_baseline for row in rows]
+    for place, gain in enumerate(SHOWN_GAINS):
+        columns[gain.title(history.quality_metric)] = [texts[place] for texts in gained]
+    if any(row.kind == "published" for row in rows):
+        columns["P"] = [row.probability_text for row in rows]
+    if any(row.ties for row in rows):
+        columns["ties"] = [row.ties_text for row in rows]
+    return columns
+
+
+def _left_out(columns: Mapping[str, Sequence[str]], history: History, width: int) -> list[str]:
+    """Return the columns that do not fit, those that matter least first.
+
+    What a row is, its first two objectives, how much faster it is and what it loses stay.
+    """
+    smaller = SHOWN_GAINS[-1].title(history.quality_metric)
+    goals = [_goal_title(goal) for goal in history.objectives]
+    knob_names = list(columns)[: list(columns).index(goals[0])]
+    order = ["ties", "P", smaller, *reversed(goals[2:])]
+    order += [name for name in reversed(knob_names) if name not in ("trial", "quantization")]
+    widths = {name: max(map(cell_len, [name, *cells])) + 1 for name, cells in columns.items()}
+    left_out: list[str] = []
+    for name in (name for name in order if name in widths):
+        if sum(widths.values()) - 1 <= width:
+            break
+        left_out.append(name)
+        del widths[name]
+    return left_out
+
+
+def _goal_title(goal: Objective) -> str:
+    return f"{metric_of(goal.metric).head} {goal.arrow}"
 
 
 def _title(history: History, is_published: bool) -> str:
@@ -74,20 +113,29 @@ def _title(history: History, is_published: bool) -> str:
     )
 
 
-def _caption(history: History, rows: Sequence[FrontierRow], alike: dict[str, str]) -> str:
+def _caption(
+    history: History,
+    rows: Sequence[FrontierRow],
+    alike: dict[str, str],
+    left_out: Collection[str],
+) -> str:
     """Return the notes below the table."""
     lines = ["Gains are against the baseline, trial 0."]
     if any(row.kind == "published" for row in rows):
-        lines = [
-            f"Gains are against the baseline, trial 0. P is the probability that no confirmed "
-            f"point dominates the row ({len(history.confirmed)} were confirmed).",
-            "A row cannot be told apart from its ties." if any(row.ties for row in rows) else "",
-            close_calls_text(history),
-        ]
+        if "P" not in left_out:
+            lines[0] += (
+                " P is the probability that no confirmed "
+                f"point dominates the row ({len(history.confirmed)} were confirmed)."
+            )
+        if any(row.ties for row in rows) and "ties" not in left_out:
+            lines.append("A row cannot be told apart from its ties.")
+        lines.append(close_calls_text(history))
     lines += request_lines([row.record for row in rows], history)
     if alike:
         shared = ", ".join(f"{name} {value}" for name, value in alike.items())
         lines.insert(0, f"All rows: {shared}.")
+    if left_out:
+        lines.append(f"Left out, because the terminal is narrow: {', '.join(left_out)}.")
     return "\n".join(line for line in lines if line)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.execute.ongoing_stage import OngoingTraining
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Phase, Status, Tracking, UnusableTrackingError
 from paretune.search.record.trial import TrialRecord

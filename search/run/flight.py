@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from paretune.runners.execute.executor import Site
+from paretune.runners.execute.job import Job
 from paretune.runners.execute.outcome import Outcome
 from paretune.search.record.unfinished import Unfinished
 from paretune.search.run.attempt import Jobs
@@ -23,6 +24,9 @@ class Flight:
         jobs: Its remaining jobs.
         slot: The slot of the job that it waits for.
         future: The outcome of that job, once it is done.
+        job: That job.
+        began: When the trial began, on the loop's clock.
+        expected_s: Seconds that it is expected to take in all; ``None`` if unknown.
     """
 
     trial: Unfinished
@@ -30,6 +34,9 @@ class Flight:
     jobs: Jobs
     slot: str = ""
     future: Future[Outcome] | None = None
+    job: Job | None = None
+    began: float = 0.0
+    expected_s: float | None = None
 
     @property
     def is_ready(self) -> bool:

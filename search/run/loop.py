@@ -30,6 +30,7 @@ from paretune.search.record.unfinished import Unfinished
 from paretune.search.run.attempt import Attempt
 from paretune.search.run.budget import Budget
 from paretune.search.run.flight import Flight, at_work
+from paretune.search.run.news import WorkNews
 from paretune.search.run.others import Others
 from paretune.search.run.record_keeper import RecordKeeper
 from paretune.search.run.reporter import Reporter
@@ -96,6 +97,7 @@ class Loop:
     _flights: list[Flight] = field(default_factory=list, init=False)
     _has_inherited: bool = field(default=False, init=False)
     _learned_at: float = field(default=float("-inf"), init=False)
+    _budget: Budget = field(default=Budget(0), init=False)
 
     def __post_init__(self) -> None:
         self._gate = Gate(self.history)
@@ -111,6 +113,14 @@ class Loop:
         )
         self._others = Others(self._keeper, self.under_way, self.comparable)
         self._started = self.clock() if self.started is None else self.started
+        self._news = WorkNews(
+            self.reporter,
+            self.history,
+            self.cost,
+            self.clock,
+            self.reserve,
+            self.executor.stages,
+        )
         self._uid = str((self.storage.definition or {}).get("uid"))
 
     def run(self, budget: Budget) -> SearchResult:
@@ -122,7 +132,8 @@ class Loop:
         if self.storage.is_owner:
             self.storage.begin()
         self.tracking.start("searching", self.history)
-        self.reporter.started(self.name, self.space, self.history, budget)
+        self._budget = budget
+        self.reporter.started(self.name, self.space, self.history, budget, self.executor.stages)
         try:
             with self.under_way:
                 reason = self._try_candidates(budget)
@@ -239,6 +250,7 @@ class Loop:
         occasion = f"trial {trial.number} of {self._uid}"
         attempt = Attempt(trial, site, self._gate, self.cost, self.latency_first, occasion)
         flight = Flight(trial, site, attempt.jobs())
+        self._news.begun(flight)
         self._flights.append(flight)
         self._go_on(flight, None)
 
@@ -266,20 +278,39 @@ class Loop:
             job = next(flight.jobs) if outcome is None else flight.jobs.send(outcome)
         except StopIteration as end:
             self._flights.remove(flight)
-            self._note_under_way()
+            self._news.ended(flight)
+            self._note_under_way(ending=1)
             self._keeper.keep(end.value)
             return
         # Slots serve in order of submission, so flights are kept in that order.
         self._flights.remove(flight)
         self._flights.append(flight)
-        flight.slot = flight.site.slot(job)
+        flight.job, flight.slot = job, flight.site.slot(job)
         flight.future = self.executor.submit(job, flight.slot)
         self._note_under_way()
 
-    def _note_under_way(self) -> None:
-        """Record which trials are being built or measured; waiting trials are not included."""
+    def _note_under_way(self, ending: int = 0, *, is_full: bool = False) -> None:
+        """Record which trials are being built or measured, and tell it; not those that wait.
+
+        Args:
+            ending: Trials that have ended and are not in the history yet.
+            is_full: Whether as many trials are under way as can be.
+        """
         busy = at_work(self._flights, self.executor.capacity)
         self.under_way.note([flight.trial.number for flight in busy])
+        elsewhere = len(self._others.under_way)
+        total = min(self._budget.trials, self.space.size)
+        known = len(self.history.records) + ending + len(self._flights) + elsewhere
+        hours = self._budget.hours
+        self._news.tell(
+            self._flights,
+            busy,
+            max(total - known, 0),
+            elsewhere=elsewhere,
+            budget_s=None if hours is None else hours * 3600,
+            deadline=self._deadline(self._budget),
+            is_full=is_full,
+        )
 
     def _wait(self, left_s: float | None) -> None:
         """Wait for the end of a job, the deadline, or the next check of who owns the study.
@@ -288,7 +319,7 @@ class Loop:
             StudyError: If another process has taken the study over.
         """
         self.storage.check_owner()
-        self._note_under_way()
+        self._note_under_way(is_full=True)
         self.executor.wait(BEAT_S if left_s is None else min(left_s, BEAT_S))
         self.beat()
         self.storage.check_owner()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.execute.ongoing_stage import OngoingTraining
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Phase, Status, Tracking
 from paretune.search.record.trial import TrialRecord

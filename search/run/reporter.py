@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.execute.ongoing_stage import OngoingStage, OngoingTraining
+from paretune.search.confirm.pace import ConfirmationProgress
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.run.budget import Budget
+from paretune.search.run.time_left import TimeLeft
+from paretune.search.run.work import Work
 from paretune.spaces import Candidate, SearchSpace
 
 
 class Reporter(Protocol):
     """Receives the progress of a search."""
 
-    def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
-        """The search begins, with the trials of earlier runs in the history."""
+    def preparing(self, what: str) -> None:
+        """Something begins that takes a while, before or after the trials."""
+
+    def started(
+        self,
+        name: str,
+        space: SearchSpace,
+        history: History,
+        budget: Budget,
+        stages: Callable[[], Sequence[OngoingStage]] = tuple,
+    ) -> None:
+        """The search begins, with the trials of earlier runs in the history.
+
+        Args:
+            name: The study's name.
+            space: Its space.
+            history: Its trials.
+            budget: When it ends.
+            stages: Returns the stages of builds that are under way, at any time, in any thread.
+        """
 
     def noted(self, text: str) -> None:
         """Something that a person should know before the first trial."""
 
     def trial_started(self, number: int, candidate: Candidate) -> None:
         """A trial begins."""
+
+    def working(self, work: Sequence[Work], left: TimeLeft) -> None:
+        """Other jobs are being done than before, or the time left is another."""
 
     def training(self, trainings: Sequence[OngoingTraining]) -> None:
         """Trainings are under way, of which one has finished another epoch."""
@@ -33,20 +57,33 @@ class Reporter(Protocol):
     def gave_up(self, reason: str) -> None:
         """A part of the space is excluded from now on."""
 
-    def confirming(self, round_number: int, left: int, points: int) -> None:
-        """A round of confirmation begins: some of the points need more launches."""
+    def confirming(self, progress: ConfirmationProgress) -> None:
+        """The next measurement of a confirmation begins."""
 
 
 class SilentReporter:
     """Ignores everything; a base class for reporters that need few of the calls."""
 
-    def started(self, name: str, space: SearchSpace, history: History, budget: Budget) -> None:
+    def preparing(self, what: str) -> None:
+        """Do nothing."""
+
+    def started(
+        self,
+        name: str,
+        space: SearchSpace,
+        history: History,
+        budget: Budget,
+        stages: Callable[[], Sequence[OngoingStage]] = tuple,
+    ) -> None:
         """Do nothing."""
 
     def noted(self, text: str) -> None:
         """Do nothing."""
 
     def trial_started(self, number: int, candidate: Candidate) -> None:
+        """Do nothing."""
+
+    def working(self, work: Sequence[Work], left: TimeLeft) -> None:
         """Do nothing."""
 
     def training(self, trainings: Sequence[OngoingTraining]) -> None:
@@ -58,5 +95,5 @@ class SilentReporter:
     def gave_up(self, reason: str) -> None:
         """Do nothing."""
 
-    def confirming(self, round_number: int, left: int, points: int) -> None:
+    def confirming(self, progress: ConfirmationProgress) -> None:
         """Do nothing."""

@@ -43,9 +43,8 @@ def refuse_changed(
             changed.append(f"{CODE} ({', '.join(parts)})")
     if changed:
         raise StudyError(
-            f"the study {name!r} in {url} was started with another "
-            f"{', '.join(changed)}; set a new `name` for the changed study (its builds are still "
-            "reused), or undo the change"
+            f"the study {name!r} in {url} was started with another {', '.join(changed)}: undo the "
+            "change, or give the changed study another `name` (builds are reused)"
         )
 
 
@@ -60,8 +59,8 @@ def renewed(
     if not isinstance(existing.get(CODE), str):
         return None
     _LOG.warning(
-        "the study %r is of an earlier version of Paretune, whose builds cannot be looked up: its "
-        "trials and published points stay, and what further trials need is built again",
+        "the study %r was made by an earlier version of Paretune. Its trials and published points "
+        "stay. Its builds cannot be reused: new trials build what they need again",
         name,
     )
     return {**existing, CODE: definition[CODE]}

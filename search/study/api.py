@@ -24,8 +24,8 @@ from paretune.search.deliver.verification import verify as verify_bundle
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint
 from paretune.search.record.wish import Preference, Wish
-from paretune.search.review.console import ConsoleReporter
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.search.review.terminal.reporters import reporting
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.search_result import SearchResult
 from paretune.search.storage.confirmed_points import ConfirmedPoints
@@ -90,8 +90,7 @@ def run(
         "batch_size": batch_size,
     }
     wish = {name: value for name, value in told.items() if value is not None}
-    with fleet_of(Path(study), scheduler, device) as fleet:
-        told_to = reporter or ConsoleReporter()
+    with fleet_of(Path(study), scheduler, device) as fleet, reporting(reporter) as told_to:
         if again:
             return search_again(Path(study), told_to, trials, hours, wish, fleet)
         return run_study(Path(study), told_to, trials, hours, wish, fleet, joins=join)
@@ -158,8 +157,8 @@ def confirm(
     Raises:
         ParetuneError: See :func:`confirm_study`.
     """
-    with fleet_of(Path(study), scheduler, device) as fleet:
-        return confirm_study(Path(study), reporter or ConsoleReporter(), hours, fleet)
+    with fleet_of(Path(study), scheduler, device) as fleet, reporting(reporter) as told_to:
+        return confirm_study(Path(study), told_to, hours, fleet)
 
 
 def status(study: str | Path) -> History:

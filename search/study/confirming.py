@@ -53,6 +53,7 @@ def confirm_study(
     storage = study.storage
     with study.owned(), StoreUse(study.store), BuildPool(worker_settings(study)) as pool:
         history = study.history()  # once more: another process may have searched until now
+        reporter.preparing("loading the workload")
         info = pool.describe()
         study.pins.replace(needed_files(history))
         evaluator = study_evaluator(study, pool.service, info, fleet=fleet)
@@ -65,7 +66,7 @@ def confirm_study(
         confirmation = study_confirmation(study, history, evaluator, pool, progress, fleet)
         storage.begin()
         with ending(storage, tracking, history, "the confirmation is done"):
-            confirm_and_publish(study, confirmation, tracking, deadline)
+            confirm_and_publish(study, confirmation, tracking, reporter, deadline)
     return history
 
 
@@ -96,7 +97,11 @@ def study_confirmation(
 
 
 def confirm_and_publish(
-    study: OpenStudy, confirmation: Confirmation, tracking: Tracking, deadline: float | None
+    study: OpenStudy,
+    confirmation: Confirmation,
+    tracking: Tracking,
+    reporter: Reporter,
+    deadline: float | None,
 ) -> None:
     """Confirm and publish; if interrupted, publish the points so far, to be confirmed again.
 
@@ -109,6 +114,7 @@ def confirm_and_publish(
     history, earlier = confirmation.history, study.storage.confirmed()
     tracking.start("confirming", history)
     if points := confirmation.run(deadline):
+        reporter.preparing("publishing the frontier")
         trials = 0 if confirmation.interruption else len(history.records)
         samples = confirmation.evaluator.samples.as_dict()
         found = ConfirmedPoints(points, trials, samples)
@@ -116,7 +122,7 @@ def confirm_and_publish(
         is_cut = confirmation.interruption is not None or found.fewest_launches < launches
         if is_cut and not found.may_replace(earlier):
             _LOG.warning(
-                "the confirmation was interrupted at %s, so the last one, of %s, remains. Run "
+                "the confirmation was interrupted at %s. The earlier one, of %s, is kept. Run "
                 "`paretune confirm` again",
                 found,
                 earlier,

@@ -47,8 +47,8 @@ def write_device_files(file: Path, devices: Sequence[str]) -> dict[str, Path]:
         found[device] = made = file.with_suffix(f".{device}.yaml")
         if made.exists() and not _is_made_from(file, made):
             raise ConfigError(
-                f"{made} is a study file of your own, and has the name that the study of the "
-                f"device {device} gets: rename it, or the device"
+                f"the study of the device {device} would be written to {made}, but that is your "
+                "own study file: rename the file or the device"
             )
         made.write_text(f"{_mark(file)}\n{text}", "utf-8")
     return found
@@ -67,8 +67,8 @@ def device_files(file: Path) -> dict[str, Path]:
             found[device] = path
     if not found:
         raise ConfigError(
-            f"{file} was not searched on several devices: paretune search {file} --scheduler "
-            "ADDRESS --device NAME --device NAME"
+            f"{file} was not searched on several devices yet: run `paretune search {file} "
+            "--scheduler ADDRESS --device NAME --device NAME` first"
         )
     return found
 

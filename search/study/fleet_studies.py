@@ -108,9 +108,9 @@ class Studies:
         opened = self._open[file]
         if opened.building != assignment.building:
             raise WorkloadError(
-                f"the host {self._name} would build something else: the workload of {file} has "
-                "changed, or differs there in its code, its data or its packages, or Paretune has "
-                "another version. Make them equal, and start the host again"
+                f"the host {self._name} has another workload than this search: the code, the data "
+                f"or the packages of {file} differ there, or Paretune's version does. Make them "
+                "equal, then start the host again"
             )
         return opened
 

@@ -57,9 +57,9 @@ def register_point(
     models = _log_models(study, tracking.client, {run_id: record})
     if run_id not in models:
         raise StudyError(
-            f"MLflow's ONNX flavor runs ONNX files in ONNX Runtime; trial {record.number} is for "
-            f"{record.candidate.run.runner}, was not confirmed, or left the store: pick another "
-            "with `--runner onnxruntime`"
+            f"MLflow cannot register trial {record.number}: it takes confirmed ONNX files for ONNX "
+            f"Runtime that are in the store (this trial ran in {record.candidate.run.runner}). "
+            "Pick another with `--runner onnxruntime`"
         )
     return register_model(tracking.client, models[run_id], run_id, name, alias)
 

@@ -76,7 +76,8 @@ def study_space(
     space = SearchSpace.from_values(values, rules)
     if next(islice(space.candidates(), 1, None), None) is None:
         raise StudyError(
-            "rules and this machine's cores leave only the baseline to try: widen the space"
+            "there is nothing to try but the baseline: the rules and this machine's cores exclude "
+            "all other candidates. Add values to `space`, or relax `rules`"
         )
     return space
 

@@ -39,11 +39,11 @@ from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
 from paretune.search.run.ending import ending
 from paretune.search.run.loop import Loop
+from paretune.search.run.news import TrainingNews
 from paretune.search.run.owners_tracking import OwnersTracking
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.search_result import SearchResult
 from paretune.search.run.store_limit import StoreLimit
-from paretune.search.run.training_news import TrainingNews
 from paretune.search.storage.database import is_for_one
 from paretune.search.storage.study_versions import check_versions
 from paretune.search.study.build_workers import default_workers, worker_settings
@@ -96,10 +96,9 @@ def run_study(
     config, paths, store = study.config, study.paths, study.store
     if joins and is_for_one(paths.storage_url):
         raise StudyError(
-            f"only one process can search the study {study.name!r}, because it is in SQLite "
-            f"({paths.storage_url}), which is for one writer; to search with several, set "
-            "`storage: postgresql+psycopg://USER@HOST/DATABASE` in the study file (a new "
-            "study), or leave out `--join`"
+            f"--join needs a database for several writers, but the study {study.name!r} is in "
+            f"SQLite ({paths.storage_url}), which is for one writer: leave out --join, or set "
+            "`storage: postgresql+psycopg://USER@HOST/DATABASE` in the study file (a new study)"
         )
     sought = config.wish.to_wish(config.space.batch_size, wish or {})
     if limits := limits_in_words(min(config.space.intra_op_threads)):
@@ -118,6 +117,7 @@ def run_study(
         StoreUse(store) as use,
         BuildPool(worker_settings(study), workers, cards) as pool,
     ):
+        reporter.preparing("loading the workload")
         info = pool.describe()
         check_names(path, info)
         machine = fleet.machine() if fleet else fingerprint()
@@ -142,6 +142,7 @@ def run_study(
         check_versions(history.measured, evaluator, space, fleet.device if fleet else None)
         _check_counters(evaluator, space, [*objectives, *constraints], fleet)
         deadline = None if budget.hours is None else started + budget.hours * 3600
+        reporter.preparing("timing an epoch of each model")
         with waiting_until(deadline), lease(CPU):
             epoch_seconds = pool.service.epoch_seconds()
         cost = CostModel(history, info.recipe, epoch_seconds, is_file=info.is_file)
@@ -157,6 +158,7 @@ def run_study(
         limit = StoreLimit(store, config.budget.store_gb, history, study.pins, use, cost)
         if storage.is_owner:
             limit.pin()
+        reporter.preparing("bringing MLflow up to date")
         tracking = OwnersTracking(guarded_tracking(study), lambda: storage.is_owner)
         tracking.bring_up_to_date(history)
         if not storage.is_owner:
@@ -188,7 +190,7 @@ def run_study(
             store_limit=limit,
             completed=lambda record: beside_baseline(record, history, store),
             comparable=lambda record: check_versions([record], evaluator, space),
-            beat=TrainingNews(executor.trainings, reporter, tracking),
+            beat=TrainingNews(executor.stages, reporter, tracking),
         ).run(budget)
         if not storage.is_owner:
             return replace(result, owner=str(storage.owner or "another process, which has ended"))
@@ -197,7 +199,7 @@ def run_study(
         is_new = len(history.records) > confirmed.trials
         with ending(storage, tracking, history, result.reason):
             if confirmation and history.frontier and is_new:
-                confirm_and_publish(study, confirmation, tracking, deadline)
+                confirm_and_publish(study, confirmation, tracking, reporter, deadline)
         limit.pin()
         store.sweep()  # of other processes of this search, if some were killed
         return replace(result, wants_confirmation=confirmation is not None)
@@ -225,10 +227,10 @@ def _check_counters(
     if without := on_the_device(fleet, without_energy, sorted(devices)):
         where = f" of the device {fleet.device}" if fleet else ""
         raise StudyError(
-            f"energy_mj needs an energy counter, but there is no readable one on "
-            f"{', '.join(without)}{where}: the processor's (RAPL) is read from "
-            "/sys/class/powercap, often by root only; a card's from its driver. Make it readable "
-            "for this user, or drop the metric"
+            "energy_mj needs an energy counter, but this user can read none on "
+            f"{', '.join(without)}{where}. A processor's (RAPL) is in /sys/class/powercap, often "
+            "for root only; a card's is in its driver. Make it readable, or remove the metric from "
+            "the study file"
         )
 
 

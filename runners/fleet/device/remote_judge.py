@@ -96,9 +96,9 @@ class RemoteJudge:
                 seen = time.monotonic()
             elif time.monotonic() - seen > self._gone_s:
                 raise StudyError(
-                    "outputs wait to be judged, but no host of the fleet at "
-                    f"{self._scheduler} offers builds, which have the workload's metrics. Start "
-                    f"one: paretune worker --scheduler {self._scheduler} --builds 1"
+                    f"no host of the fleet at {self._scheduler} can judge outputs: only hosts that "
+                    "build have the workload's metrics. Start one: "
+                    f"`paretune worker --scheduler {self._scheduler} --builds 1`"
                 )
 
     def _submitted(

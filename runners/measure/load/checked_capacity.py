@@ -114,9 +114,10 @@ def check_capacity(
         if not isinstance(crossing, float):
             if moves == _MOVES:
                 raise StudyError(
-                    f"after {moves} moves, {'all' if crossing else 'none'} of the rates around "
-                    f"{expected_per_s:.4g} per second keep {max_latency_ms:g} ms, so the capacity "
-                    "was not found: is something else running? Try again, or give a larger budget"
+                    f"the capacity was not found in {moves} moves: "
+                    f"{'every rate' if crossing else 'no rate'} around {expected_per_s:.4g} per "
+                    f"second keeps {max_latency_ms:g} ms. Stop other work on this machine and try "
+                    "again, or give another budget"
                 )
             moves += 1
             expected_per_s *= SHARES[-1] / SHARES[0] if crossing else SHARES[0] / SHARES[-1]

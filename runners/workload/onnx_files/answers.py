@@ -100,10 +100,14 @@ class Original:
         for name, array in together.items():
             error = _difference(apart[name], array)
             if error > _MOST_ERROR:
-                sizes = f"1 and {count}" if self.fixed is None else f"{count}, in another order,"
+                batches = (
+                    f"batches of 1 and {count} samples"
+                    if self.fixed is None
+                    else f"batches of the same {count} samples in another order"
+                )
                 raise WorkloadError(
-                    f"{self.model} does not give its own answers: {name!r} differs by {error:.1%} "
-                    f"between batches of {sizes} samples. {self._suspect()}"
+                    f"{self.model} gives a sample other answers in another batch: {name!r} differs "
+                    f"by {error:.1%} between {batches}. {self._suspect()}"
                 )
 
     def answers(self, allocate: Allocate | None = None) -> dict[str, NDArray[Any]]:

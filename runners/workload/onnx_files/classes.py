@@ -34,8 +34,8 @@ def class_numbers(model: Path, labels: NDArray[Any]) -> NDArray[np.int64]:
             flat = [numbers[str(each)] for each in texts.ravel()]
             return np.array(flat, np.int64).reshape(texts.shape)
     raise WorkloadError(
-        f"the labels are text ({', '.join(sorted(wanted)[:5])}, …), and {model} has no list of "
-        "names with all of them: give the number of each sample's class"
+        f"the labels are text ({', '.join(sorted(wanted)[:5])}, …), but {model} has no list of "
+        "class names that holds them all: give the number of each sample's class instead"
     )
 
 

@@ -94,10 +94,10 @@ def scaled(
         found[_name(broad, deep)] = inheriting(student) if inherit else student
     if len(found) == 1:
         raise WorkloadError(
-            f"cannot derive students: the model takes {', '.join(given) or 'no integer'}, but "
-            f"neither a width ({', '.join(WIDTHS)}) nor a depth ({', '.join(DEPTHS)}), and has no "
-            "run of similar blocks; name the arguments, scaled(..., width=ARGUMENT, "
-            "depth=ARGUMENT), or write the students' constructors into models()"
+            "scaled() cannot derive students: the model has no run of similar blocks, and none of "
+            f"its whole numbers ({', '.join(given) or 'it takes none'}) is known as a width "
+            f"({', '.join(WIDTHS)}) or a depth ({', '.join(DEPTHS)}). Name the arguments, "
+            "scaled(..., width=ARGUMENT, depth=ARGUMENT), or write the students into models()"
         )
     return found
 

@@ -13,7 +13,7 @@ from paretune.search.cli.values.base import Values
 from paretune.search.record.gains import gains
 from paretune.search.record.history import History
 from paretune.search.record.search_time import seconds_per_trial
-from paretune.search.review.console import Best
+from paretune.search.review.terminal.best import Best
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.study.open_study import OpenStudy
 
@@ -37,7 +37,10 @@ class CauseValues(Values):
 
 
 class BestValues(Values):
-    """The fastest trial whose quality is at most 1 % below the baseline's."""
+    """What a pick would take: the best trial within the limits of the search's `wish`.
+
+    Without limits, it is the fastest whose quality is at most 1 % below the baseline's.
+    """
 
     trial: int = Field(description="Its number; 0 is the baseline.")
     candidate: str = Field(description="What it is, in words.")
@@ -74,7 +77,8 @@ class StatusValues(Values):
     published: int = Field(description="Those of them on the published frontier.")
     quality_metric: str = Field(description="What quality is measured by, such as `accuracy`.")
     best: BestValues | None = Field(
-        description="The best so far, by published values if there are any; null without baseline."
+        description="The best so far, by published values if there are any; null if no trial "
+        "keeps the limits."
     )
     hypervolume: float | None = Field(
         description="Of the search's frontier, on a log scale: higher is better; null at first."

@@ -288,8 +288,8 @@ def _offer(
     arrivals = Arrivals.poisson(rate_per_s, seconds, settings.seed)
     if len(arrivals.times_s) < calls_for(percentile):
         raise StudyError(
-            f"a p{percentile} takes at least {calls_for(percentile)} requests, and {seconds:g} s "
-            f"at {rate_per_s:g} per second have {len(arrivals.times_s)}: pass --seconds "
+            f"a p{percentile} needs at least {calls_for(percentile)} requests, but {seconds:g} s "
+            f"at {rate_per_s:g} per second give only {len(arrivals.times_s)}: pass --seconds "
             f"{seconds_for(rate_per_s, percentile):.0f}"
         )
     messages = requests.messages(service, size)
@@ -347,8 +347,8 @@ def _rate(
     rate = plan.capacity_per_s.ends[0] if wish.at_capacity and plan else wish.rate_per_s
     if rate is not None and budget is None:
         raise StudyError(
-            f"a rate is held within a latency budget, and {folder} has no serving plan that has "
-            "one: pass --max-p99-ms"
+            f"a rate needs a latency budget to be checked against, but {folder} has no serving "
+            "plan with one: pass --max-p99-ms"
         )
     return rate
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paretune.runners.execute.training_file import OngoingTraining
+from paretune.runners.execute.ongoing_stage import OngoingTraining
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Phase, Status
 from paretune.search.record.trial import TrialRecord

@@ -114,9 +114,9 @@ def search_again(
         reporter.noted("moved: it had moved before, and the search after that was cut short")
     if versions:
         raise StudyError(
-            f"the frontier moved, and its fresh values are published, but {versions} To search "
-            "with what is installed now, copy the study file, with another `name` and "
-            f"`strategy: {{warm_start: {path.name}}}`: it begins with this frontier"
+            "the frontier moved, and its new values are published; but the search cannot go on: "
+            f"{versions} To search with what is installed now, copy the study file and set another "
+            f"`name` and `strategy: {{warm_start: {path.name}}}`. It begins with this frontier"
         )
     further = math.ceil(_FURTHER * study.config.budget.trials)
     most = trials or max(study.config.budget.trials, len(history.records) + further)
@@ -134,8 +134,8 @@ def _published(study: OpenStudy, wish: Wish) -> History:
     history.wish = wish
     if not history.published:
         raise StudyError(
-            f"the study {study.name!r} has published nothing yet that could be measured again: run "
-            "`paretune search`, without --again, first"
+            f"the study {study.name!r} has published nothing yet, so there is nothing to measure "
+            "again: run `paretune search` without --again first"
         )
     return history
 
@@ -151,9 +151,9 @@ def _check_machine(study: OpenStudy, fleet: Fleet | None) -> None:
     if known is None or list(known) == [here["processor"], here["cores"]]:
         return
     raise StudyError(
-        f"the published values are of another machine ({known[0]}, {known[1]} cores) than this one "
-        f"({here['processor']}, {here['cores']} cores): --again tells what changed on one machine. "
-        "Run it there, or search here: copy the study file, with another `name` and `strategy: "
+        "--again shows what changed on one machine, but the published values are from another: "
+        f"{known[0]} with {known[1]} cores; this one is {here['processor']} with {here['cores']}. "
+        "Run it there. Or search here: copy the study file and set another `name` and `strategy: "
         f"{{warm_start: {study.file.name}}}`; builds are reused"
     )
 
@@ -182,6 +182,7 @@ def _measuring(
                 f"{study.store.root}, and --again builds nothing: restore them, or search under a "
                 "new `name`, which rebuilds only missing files"
             )
+        reporter.preparing("loading the workload")
         info = pool.describe()
         study.pins.replace(needed_files(history))
         evaluator = study_evaluator(study, pool.service, info, fleet=fleet)
@@ -208,8 +209,8 @@ def _complete(confirmation: Confirmation, deadline: float | None) -> list[Confir
     fewest = min((point.measurement.launches for point in points), default=0)
     if fewest < confirmation.evaluator.settings.launches or confirmation.left_out:
         raise StudyError(
-            "there was not enough time to measure the published frontier again: what is published "
-            "stays as it was. Give more --hours, or none"
+            "the time was too short to measure the published frontier again, so the published "
+            "values stay. Give more --hours, or leave --hours out"
         )
     return points
 
