@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import run_paretune
 from mlflow.tracking import MlflowClient
+from study_checks import numbers
 
 import paretune
 from paretune.search.record.words import format_metric
@@ -95,7 +96,7 @@ def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.published = 'true'")
     in_mlflow = {
-        int(run.data.tags["paretune.trial"]): [run.data.metrics[f"confirmed_{g}"] for g in GOALS]
+        int(run.data.tags["paretune.trial"]): [numbers(run)[f"confirmed_{g}"] for g in GOALS]
         for run in runs
     }
     assert set(in_mlflow) == set(want)

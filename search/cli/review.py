@@ -32,12 +32,17 @@ def ui(study: Path, port: int, live: bool) -> None:
     from paretune.search.configure.schema import StudyPaths
     from paretune.search.configure.study_file import read_study_file
 
-    paths = StudyPaths(read_study_file(study), study)
+    config = read_study_file(study)
+    paths = StudyPaths(config, study)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     if paths.tracking_uri.startswith("http"):
         click.echo(f"the study's runs are on {paths.tracking_uri}")
         return
-    click.echo(f"MLflow UI of {study}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    from paretune.search.review.mlflow.experiment import view_address
+
+    address = f"http://127.0.0.1:{port}"
+    place = view_address(paths.tracking_uri, config.name) if paths.output.is_dir() else ""
+    click.echo(f"MLflow UI of {study}: {address}{place} (Ctrl-C ends it)")
     command += ["--backend-store-uri", paths.tracking_uri]
     command += ["--default-artifact-root", str(paths.artifacts)]
     sys.stdout.flush()

@@ -208,7 +208,7 @@ function start() {
     update();
   });
   for (const button of document.querySelectorAll("[data-compare]")) button.addEventListener("click", () => compareWith(Number(button.dataset.compare)));
-  for (const kind of Object.values(KINDS)) at("legend").append(html("li", {}, svg("svg", {viewBox: "-10 -10 20 20", class: kind.look, "aria-hidden": true}, svg("path", {d: SHAPES[kind.shape]})), ` ${kind.name}`));
+  for (const kind of Object.values(KINDS).filter(kind => data.points.some(p => kindOf(p) === kind))) at("legend").append(html("li", {}, svg("svg", {viewBox: "-10 -10 20 20", class: kind.look, "aria-hidden": true}, svg("path", {d: SHAPES[kind.shape]})), ` ${kind.name}`));
   let width = 0;
   new ResizeObserver(([entry]) => {
     if (entry.contentRect.width === width) return;
