@@ -17,6 +17,7 @@ import html5lib
 import pytest
 from conftest import run_paretune, wait_until
 
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.search.deliver.choice import points
 from paretune.search.deliver.report.html_report import report_html
@@ -42,7 +43,11 @@ def elements(tree: Element, *names: str) -> list[Element]:
 
 def data_in(tree: Element) -> dict[str, Any]:
     [found] = [each for each in elements(tree, "script") if each.get("id") == "data"]
-    return dict(json.loads(found.text or ""))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"no browser reads {constant}")
+
+    return dict(json.loads(found.text or "", parse_constant=refuse))
 
 
 def test_a_report_is_one_file_with_everything_in_it(iris_study: Path, tmp_path: Path) -> None:
@@ -202,3 +207,14 @@ def test_a_live_report_is_served_until_the_command_ends(iris_study: Path) -> Non
         finally:
             process.terminate()
     wait_until(lambda: process.poll() is not None)
+
+
+def test_a_number_that_is_none_does_not_break_the_page(make_record: Make) -> None:
+    odd = make_record(1, {"size_bytes": float("nan")})
+    assert odd.measurement is not None
+    wide = {"latency_p50_ms": Statistic(1.0, 0.5, float("inf"))}
+    outcome = replace(odd.measurement, statistics={**odd.measurement.statistics, **wide})
+    records = [make_record(0, {}), replace(odd, outcome=outcome)]
+    data = data_in(parsed(report_html(History(default_objectives("accuracy"), records=records), "x")))
+    assert data["points"][1]["values"]["size_bytes"][0] is None
+    assert data["points"][1]["values"]["latency_p50_ms"] == [1.0, 0.5, None]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from paretune.runners.metric import metric_of
@@ -37,7 +39,7 @@ def page_data(history: History, study: str, layers: Layers | None = None) -> dic
     shown, metrics = history.as_published(), shown_metrics(history)
     choice = {record.number for record in points(history)}
     told = {record.number for record in shown.frontier} | {0}
-    return {
+    found = {
         "study": study,
         "quality": history.quality_metric,
         "latency": latency_metric(history),
@@ -65,6 +67,16 @@ def page_data(history: History, study: str, layers: Layers | None = None) -> dic
         ],
         "hypervolume": hypervolumes(history),
     }
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with ``None`` in place of NaN and infinities, which JSON lacks."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _point(record: TrialRecord, history: History, metrics: list[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ and what MLflow holds, while a study runs and in ``paretune sync``; ``paretune d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,35 +222,6 @@ def study_run(
     elif state is not None:
         status, tags = "RUNNING", tags | {STATUS_TAG: state, _ENDED_TAG: ""}
     return RunState(status, params | {"objectives": ", ".join(goals)}, tags)
-
-
-def progress(
-    record: TrialRecord, history: History, names: MetricNames = GROUPED_NAMES
-) -> list[Value]:
-    """Return the values of a study's run after a trial, over trials."""
-    values = {
-        "trials": float(len(history.records)),
-        "failed_trials": float(len(history.failed)),
-        "skipped_trials": float(len(history.skipped)),
-        "frontier_size": float(len(history.frontier)),
-    }
-    if history.hypervolume is not None:
-        values["hypervolume"] = history.hypervolume
-    at_ms = int(record.finished_at * 1000)
-    return [
-        Value(names.within("search", name), value, at_ms, record.number)
-        for name, value in values.items()
-    ]
-
-
-def replayed_progress(
-    history: History, names: MetricNames = GROUPED_NAMES
-) -> Iterator[tuple[TrialRecord, list[Value]]]:
-    """Yield each trial with the values of a study's run after it, as they were at the time."""
-    replayed = history.empty_copy()
-    for record in sorted(history.records, key=lambda record: record.finished_at):
-        replayed.add(record)
-        yield record, progress(record, replayed, names)
 
 
 def trial_params(record: TrialRecord) -> dict[str, str | int | float]:

@@ -21,8 +21,6 @@ from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.review.mlflow.desired_runs import (
     TRIAL_TAG,
     DesiredRuns,
-    progress,
-    replayed_progress,
     study_run,
 )
 from paretune.search.review.mlflow.experiment import (
@@ -35,6 +33,7 @@ from paretune.search.review.mlflow.metric_names import GROUPED, NAMES_TAG, Metri
 from paretune.search.review.mlflow.origin import git_tags, log_splits
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_state import HISTOGRAM, RunState, Value
+from paretune.search.review.mlflow.study_progress import progress, replayed_progress
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

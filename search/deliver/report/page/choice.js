@@ -19,7 +19,7 @@ function pick(rule, wish) {
     .filter(p => wish.runner == null || p.runner === wish.runner)
     // A compressed model that is slower than the reference is not worth its quality.
     .filter(p => !percentile.slower.includes(p.number))
-    .filter(p => wish.max_latency_ms == null || p.worst[percentile.metric] <= wish.max_latency_ms)
+    .filter(p => wish.max_latency_ms == null || (p.worst[percentile.metric] ?? Infinity) <= wish.max_latency_ms)
     .filter(p => p.values[quality] >= floor);
   if (!fitting.length) return {reason: "No measured point fits."};
   const limitsOnlyQuality = floors.length > 0 && wish.max_latency_ms == null;

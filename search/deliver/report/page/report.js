@@ -79,7 +79,7 @@ function isShown(p) {
 function draw(picked) {
   const [across, up] = [at("across").value, at("up").value];
   const order = Object.values(KINDS);
-  const points = data.points.filter(p => isShown(p) && p.values[across] && p.values[up]).sort((a, b) => order.indexOf(kindOf(a)) - order.indexOf(kindOf(b)));
+  const points = data.points.filter(p => isShown(p) && p.values[across]?.[0] != null && p.values[up]?.[0] != null).sort((a, b) => order.indexOf(kindOf(a)) - order.indexOf(kindOf(b)));
   for (const row of document.querySelectorAll("tr[data-number]")) row.hidden = !isShown(byNumber.get(Number(row.dataset.number)));
   if (!points.length) return at("frontier").replaceChildren("No point has all of these.");
   const metric = data.rule.percentiles[at("percentile").value]?.metric;
