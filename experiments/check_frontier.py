@@ -70,7 +70,10 @@ def _load(path: Path) -> None:
 
 def _beats(one: Run, other: Run) -> bool:
     """Tell whether one run is no worse in accuracy, p95 and throughput, and better in one."""
-    a, b = one.data.metrics, other.data.metrics
+    a, b = (
+        {name.rpartition("/")[2]: value for name, value in run.data.metrics.items()}
+        for run in (one, other)
+    )
     gains = (
         a["accuracy"] - b["accuracy"],
         b["latency_p95_ms"] - a["latency_p95_ms"],

@@ -11,6 +11,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from paretune.runners.store.artifact_store import ArtifactStore
+from paretune.search.review.mlflow.metric_names import plain_name
 from paretune.search.study.open_study import load_history
 
 
@@ -22,6 +23,13 @@ def mlflow_runs(study: Path, role: str = "trial") -> list[Run]:
     return sorted(runs, key=lambda run: int(run.data.tags.get("paretune.trial", -1)))
 
 
+def numbers(run: Run) -> dict[str, float]:
+    """Return the metrics of a run in MLflow by Paretune's own names: without their groups."""
+    found = {plain_name(name): value for name, value in run.data.metrics.items()}
+    assert len(found) == len(run.data.metrics)
+    return found
+
+
 def view(study: Path) -> list[dict[str, Any]]:
     """Return MLflow's view of each trial, without values that differ between runs."""
     return [
@@ -31,7 +39,7 @@ def view(study: Path) -> list[dict[str, Any]]:
             "frontier": run.data.tags["frontier"],
             "published": run.data.tags.get("published"),
             "params": run.data.params,
-            "metrics": run.data.metrics,
+            "metrics": numbers(run),
         }
         for run in mlflow_runs(study)
     ]
@@ -53,7 +61,7 @@ def check_consistency(study: Path, trials: int) -> None:
         assert run.data.tags["frontier"] == str(record.number in frontier).lower()
         assert run.data.tags["search_frontier"] == str(record.number in searched).lower()
         for name, value in record.metrics.items():
-            assert run.data.metrics[name] == pytest.approx(value, rel=1e-12)
+            assert numbers(run)[name] == pytest.approx(value, rel=1e-12)
 
 
 def check_nothing_ran_twice(study: Path) -> None:

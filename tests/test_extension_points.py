@@ -105,7 +105,7 @@ def test_it_is_tracked(study: Path, history: History) -> None:
     wanted = [r for r in history.records if r.candidate.build.quantization == "int8-rounded"]
     assert len(toys) == len(wanted) > 0
     assert {run.data.params["row_block"] for run in toys} <= {"1", "4"}
-    assert all(run.data.metrics["weight_bits"] == 8 for run in toys)
+    assert all(run.data.metrics["knob/weight_bits"] == 8 for run in toys)
     done = run_paretune("doctor", study)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -16,6 +16,7 @@ from conftest import copy_study, run_paretune, wait_until
 
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.review.mlflow.logged_model import register_model
+from paretune.search.review.mlflow.metric_names import plain_name
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_the_registered_model_is_a_logged_model_of_its_trial(registered: tuple[s
     assert [m.model_id for m in run.outputs.model_outputs] == [version.tags["paretune.model_id"]]
     model = client.get_logged_model(version.tags["paretune.model_id"])
     assert model.tags["artifact"] == manifest["model"]["artifact"]
-    fresh = {metric.key: metric.value for metric in model.metrics}
+    fresh = {plain_name(metric.key): metric.value for metric in model.metrics}
     name = "latency_p95_ms"
     assert fresh[f"confirmed_{name}"] == pytest.approx(manifest["metrics"][name]["value"])
 

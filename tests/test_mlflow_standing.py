@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.entities import Run
+from study_checks import numbers
 from test_tracking import opened, runs, tagged
 
 from paretune.runners.measure.statistic import Statistic
@@ -38,7 +39,7 @@ SLOW = QUICK | {"accuracy": 0.89, "latency_p95_ms": 3.0, "throughput_samples_per
 
 def gains_of(run: Run, prefix: str = "") -> list[float]:
     names = ("speedup_vs_baseline", "throughput_ratio_vs_baseline", "size_ratio_vs_baseline")
-    return [run.data.metrics[f"{prefix}{name}"] for name in (*names, "quality_drop")]
+    return [numbers(run)[f"{prefix}{name}"] for name in (*names, "quality_drop")]
 
 
 def confirmed(record: TrialRecord, *, accuracy: float, verdict: Mapping[str, object]) -> Confirmed:
@@ -105,16 +106,16 @@ def test_a_confirmed_point_says_its_fresh_gains_intervals_and_verdict(
     by_trial = runs(tracking)
     # The search's values in the plain names; the fresh ones of both in the others.
     assert gains_of(by_trial[1])[3] == gains_of(by_trial[1], "confirmed_")[3] == pytest.approx(0.02)
-    assert by_trial[3].data.metrics["quality_drop"] == pytest.approx(0.01)
-    assert by_trial[3].data.metrics["confirmed_quality_drop"] == pytest.approx(0.04)
-    metrics = by_trial[1].data.metrics
+    assert by_trial[3].data.metrics["gain/quality_drop"] == pytest.approx(0.01)
+    assert by_trial[3].data.metrics["gain/confirmed_quality_drop"] == pytest.approx(0.04)
+    metrics = numbers(by_trial[1])
     for name in ("accuracy", "latency_p95_ms", "throughput_samples_per_s", "size_bytes"):
         value = metrics[f"confirmed_{name}"]
         ends = metrics[f"confirmed_{name}_low"], metrics[f"confirmed_{name}_high"]
         assert ends == pytest.approx((0.9 * value, 1.1 * value))
     assert "confirmed_latency_p50_ms_low" not in metrics  # neither sought nor limited
     assert (metrics["probability_non_dominated"], metrics["row_probability"]) == (0.9, 0.95)
-    assert "row_probability" not in by_trial[3].data.metrics
+    assert "row_probability" not in numbers(by_trial[3])
     verdicts = {
         number: {
             name: run.data.tags.get(name) for name in ("published", "same_as", "why_not_published")
@@ -174,9 +175,9 @@ def test_points_judged_again_by_the_same_samples_are_reported_again(
         assert by_trial[1].data.tags["same_as"] == "2"
         assert by_trial[2].data.tags["same_as"] == ""
         assert by_trial[3].data.tags["why_not_published"] == ""
-        assert math.isnan(by_trial[1].data.metrics["row_probability"])
-        assert by_trial[1].data.metrics["probability_non_dominated"] == 0.4
-        assert by_trial[2].data.metrics["row_probability"] == 0.7
+        assert math.isnan(numbers(by_trial[1])["row_probability"])
+        assert numbers(by_trial[1])["probability_non_dominated"] == 0.4
+        assert numbers(by_trial[2])["row_probability"] == 0.7
         assert audit(tracking, history) == []
 
 
@@ -187,11 +188,11 @@ def test_a_point_that_is_confirmed_no_more_says_so(tmp_path: Path, history: Hist
     assert opened(tmp_path, history).runs == tracking.runs
     run = runs(tracking)[1]
     assert run.data.tags["published"] == "" and run.data.tags["frontier"] == "false"
-    assert math.isnan(run.data.metrics["confirmed_latency_p95_ms"])
-    assert run.data.metrics["latency_p95_ms"] == QUICK["latency_p95_ms"]
+    assert math.isnan(numbers(run)["confirmed_latency_p95_ms"])
+    assert numbers(run)["latency_p95_ms"] == QUICK["latency_p95_ms"]
     assert audit(tracking, history) == []
     # A filter on published points does not see a value that is no more.
-    wish = "tags.published = 'true' and metrics.confirmed_latency_p95_ms < 2"
+    wish = "tags.published = 'true' and metrics.`latency/confirmed_latency_p95_ms` < 2"
     assert tracking.client.search_runs([tracking.experiment_id], wish) == []
 
 
@@ -207,12 +208,12 @@ def test_the_audit_sees_each_and_the_next_start_puts_it_right(
         "published": "true",
         "same_as": "0",
         "why_not_published": "it rained",
-        "speedup_vs_baseline": 99.0,
-        "quality_drop": -1.0,
-        "confirmed_accuracy_low": 0.0,
-        "confirmed_speedup_vs_baseline": 99.0,
-        "probability_non_dominated": 1.0,
-        "row_probability": 1.0,
+        "gain/speedup_vs_baseline": 99.0,
+        "gain/quality_drop": -1.0,
+        "quality/confirmed_accuracy_low": 0.0,
+        "gain/confirmed_speedup_vs_baseline": 99.0,
+        "publication/probability_non_dominated": 1.0,
+        "publication/row_probability": 1.0,
     }
     for name, value in wrong.items():
         assert audit(tracking, history) == []

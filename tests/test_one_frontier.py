@@ -4,15 +4,17 @@ import csv
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import html5lib
 import pytest
 from conftest import run_paretune
 from mlflow.tracking import MlflowClient
+from study_checks import numbers
 
 import paretune
+from paretune.runners.metric import metric_of
 from paretune.search.record.words import format_metric
 from paretune.search.review.frontier_rows import frontier_rows
 from paretune.search.study.open_study import load_history
@@ -20,29 +22,10 @@ from paretune.search.study.open_study import load_history
 GOALS = ("accuracy", "latency_p95_ms", "throughput_samples_per_s")
 
 
-class _Cells(HTMLParser):
-    """Collects the cells of the first table of a page, row by row."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self._is_done = False
-        self._is_cell = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "tr" and not self._is_done:
-            self.rows.append([])
-        self._is_cell = tag in ("td", "th") and not self._is_done
-        if self._is_cell:
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._is_cell = False
-        self._is_done |= tag == "table"
-
-    def handle_data(self, data: str) -> None:
-        if self._is_cell:
-            self.rows[-1][-1] += data
+def first_table(page: str) -> list[list[str]]:
+    """Return the texts of the cells of a page's first table, row by row."""
+    tree = html5lib.parse(page, namespaceHTMLElements=False)
+    return [["".join(cell.itertext()) for cell in row] for row in tree.find(".//table").iter("tr")]
 
 
 def published(rows: list[dict[str, Any]]) -> dict[int, list[float]]:
@@ -81,13 +64,10 @@ def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path
 
     page = tmp_path / "story.html"
     paretune.report(iris_study, page)
-    parser = _Cells()
-    parser.feed(page.read_text("utf-8").split("<script", 1)[0] + "</table>")
-    if not parser.rows:
-        parser.feed(page.read_text("utf-8"))
-    head, *rows = parser.rows
-    places = [head.index(goal) for goal in GOALS]
-    on_page = {int(row[0].split()[0]): [row[i] for i in places] for row in rows}
+    head, *rows = first_table(page.read_text("utf-8"))
+    places = [head.index(f"{goal.head} {arrow}") for goal, arrow in zip(map(metric_of, GOALS), "↑↓↑", strict=True)]
+    # Each value is followed by the half-width of its interval.
+    on_page = {int(row[0].split()[0]): [row[i].split()[0] for i in places] for row in rows}
     assert {n: values for n, values in on_page.items() if n in shown} == shown
 
     client = MlflowClient(tracking_uri=f"sqlite:///{iris_study.parent}/results/mlflow.db")
@@ -95,7 +75,7 @@ def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.published = 'true'")
     in_mlflow = {
-        int(run.data.tags["paretune.trial"]): [run.data.metrics[f"confirmed_{g}"] for g in GOALS]
+        int(run.data.tags["paretune.trial"]): [numbers(run)[f"confirmed_{g}"] for g in GOALS]
         for run in runs
     }
     assert set(in_mlflow) == set(want)

@@ -1,5 +1,6 @@
 """Proof of execution: what may run elsewhere than asked for, and what may not."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -102,3 +103,16 @@ def test_a_launch_keeps_its_proof_in_a_record_and_old_records_have_none() -> Non
     launch = Launch.from_result({**old, "proof": plain, "device_latency_ms": 0.5})
     assert launch.proof == proof(("culprit", "Det", CPU))
     assert Launch.from_result(asdict(launch)) == launch
+
+
+def test_shares_say_what_each_operator_took() -> None:
+    nodes = [node("a", "Conv", CPU) | {"ms_per_call": 3.0}, node("b", "Relu", CPU)]
+    nodes += [node("c", "Relu", CPU), node("d", "Conv", CPU) | {"ms_per_call": 5.0}]
+    shares = prove(nodes, CPU, 0.0)
+    assert not isinstance(shares, Failure)
+    assert shares[CPU].operators == (("Conv", 2, 0.8), ("Relu", 2, 0.2))
+    # JSON has lists, and records of earlier versions lack them.
+    plain = json.loads(json.dumps(asdict(shares[CPU])))
+    assert ProviderShare(**plain) == shares[CPU]
+    del plain["operators"]
+    assert ProviderShare(**plain).operators == ()

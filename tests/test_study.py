@@ -16,7 +16,7 @@ from conftest import (
 )
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from study_checks import check_consistency, mlflow_runs
+from study_checks import check_consistency, mlflow_runs, numbers
 
 import paretune
 from paretune.runners.workload.data import Data
@@ -34,7 +34,7 @@ def test_frontier_equals_brute_force_over_mlflow_alone(iris_study: Path) -> None
     done = [r for r in mlflow_runs(iris_study) if r.data.tags["outcome"] == "measured"]
 
     def beats(a: Run, b: Run) -> bool:
-        x, y = a.data.metrics, b.data.metrics
+        x, y = numbers(a), numbers(b)
         gains = [
             x["accuracy"] - y["accuracy"],
             y["latency_p95_ms"] - x["latency_p95_ms"],
@@ -53,8 +53,8 @@ def test_mlflow_has_what_a_reviewer_wants(iris_study: Path) -> None:
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["paretune.status"] == "done"
     assert "## Published frontier" in parent.data.tags["mlflow.note.content"]
-    assert parent.data.metrics["trials"] == 10
-    assert parent.data.metrics["hypervolume"] > 0
+    assert parent.data.metrics["search/trials"] == 10
+    assert parent.data.metrics["search/hypervolume"] > 0
     client = MlflowClient(tracking_uri=f"sqlite:///{iris_study.parent}/results/mlflow.db")
     artifacts = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"pareto.html", "frontier.json", "study.yaml"} <= artifacts
@@ -62,7 +62,7 @@ def test_mlflow_has_what_a_reviewer_wants(iris_study: Path) -> None:
     assert "latency_p95_ms" in page and "cdn.plot.ly" not in page.split("</script>")[0][:500]
     child = mlflow_runs(iris_study)[0]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert child.data.metrics["batch_size"] == 1
+    assert child.data.metrics["knob/batch_size"] == 1
     assert child.data.tags["environment.onnxruntime"] == onnxruntime.__version__
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import SMALL_SPACE, place_mlflow
 from mlflow.entities import Run
+from study_checks import numbers
 
 from paretune.runners.execute.ongoing_stage import OngoingTraining
 from paretune.runners.measure.statistic import Statistic
@@ -98,9 +99,11 @@ def test_frontier_tags_are_true_after_every_trial(
         sizes.add(len(history.frontier))
     assert len(sizes) > 2
     tracking.finish(history, "done", "FINISHED")
-    steps = [m.step for m in tracking.client.get_metric_history(tracking.parent_id, "trials")]
+    steps = [
+        m.step for m in tracking.client.get_metric_history(tracking.parent_id, "search/trials")
+    ]
     assert sorted(steps) == list(range(12))
-    parent = tracking.client.get_run(tracking.parent_id).data.metrics
+    parent = numbers(tracking.client.get_run(tracking.parent_id))
     assert (parent["trials"], parent["failed_trials"], parent["skipped_trials"]) == (12, 1, 1)
     assert parent["hypervolume"] == pytest.approx(history.hypervolume)
 
@@ -109,7 +112,7 @@ def test_each_outcome_is_reported(tmp_path: Path, records: list[TrialRecord]) ->
     history = History(GOALS, [Constraint("accuracy", minimum=0.0)], records=records)
     by_trial = runs(opened(tmp_path, history))
     for number, run in by_trial.items():
-        tags, metrics = run.data.tags, run.data.metrics
+        tags, metrics = run.data.tags, numbers(run)
         outcome = {SKIPPED: "skipped", FAILED: "failed"}.get(number, "measured")
         assert tags["outcome"] == outcome
         assert run.info.status == ("FAILED" if outcome == "failed" else "FINISHED")
@@ -149,11 +152,12 @@ def test_intervals_of_what_is_sought_are_numbers_and_the_others_in_the_note(
     statistics = {name: Statistic(8.0, 7.5, 8.25) for name in record.metrics}
     record = replace(record, outcome=replace(record.measurement, statistics=statistics))
     history = History(GOALS[:1], [Constraint("latency_p50_ms", maximum=9.0)], records=[record])
-    numbers = trial_numbers(record, history)
-    intervals = {name for name in numbers if name.endswith(("_low", "_high"))}
-    sought = ("accuracy", "latency_p50_ms")
+    told = trial_numbers(record, history)
+    intervals = {name for name in told if name.endswith(("_low", "_high"))}
+    sought = ("quality/accuracy", "latency/latency_p50_ms")
     assert intervals == {f"{name}_{end}" for name in sought for end in ("low", "high")}
-    assert (numbers["accuracy_low"], numbers["accuracy_high"]) == (7.5, 8.25)
+    ends = told["quality/accuracy_low"], told["quality/accuracy_high"]
+    assert ends == (7.5, 8.25)
     assert "| latency_p99_ms | 8 | 7.5 … 8.25 |" in trial_markdown(record, history)
 
 
@@ -182,7 +186,7 @@ def test_whatever_the_audit_finds_is_put_right_and_notes_of_people_stay(
     client, before = tracking.client, runs(tracking)
     client.set_tag(before[0].info.run_id, "mlflow.note.content", "look at this one")
     client.set_tag(before[0].info.run_id, "mine", "yes")
-    client.log_metric(before[1].info.run_id, "latency_p95_ms", -1.0)
+    client.log_metric(before[1].info.run_id, "latency/latency_p95_ms", -1.0)
     client.set_tag(before[2].info.run_id, "artifact", "another")
     twice = dict(before[6].data.tags)
     client.create_run(tracking.experiment_id, tags=twice, start_time=0)
@@ -195,7 +199,7 @@ def test_whatever_the_audit_finds_is_put_right_and_notes_of_people_stay(
     found = disagreements(uri, "study", tracking.definition, history, None)
     assert [text.split(" is ")[0] for text in found] == [
         "2 runs of trial 6",
-        "trial 1: metric latency_p95_ms",
+        "trial 1: metric latency/latency_p95_ms",
         "trial 2: tag artifact",
         "trial 4: param student",
     ]
@@ -214,7 +218,7 @@ def test_a_long_training_is_logged_in_as_many_requests_as_mlflow_takes(
     record = replace(make_record(0, {}), train_losses={"fine-tune": losses})
     history = History(GOALS, records=[record])
     tracking = opened(tmp_path, history)
-    curve = tracking.client.get_metric_history(tracking.runs[0], "train_loss_fine_tune")
+    curve = tracking.client.get_metric_history(tracking.runs[0], "training/train_loss_fine_tune")
     assert [each.value for each in sorted(curve, key=lambda each: each.step)] == losses
 
 

@@ -40,15 +40,21 @@ class ProviderShare:
             again: the profile has the times in which kernels were launched, not those in which
             they ran.
         host_nodes: Those of them, by name and operator, that compute shapes on the host for a card.
+        operators: Each type of operator with its number of nodes and its share of the time of all
+            nodes, in [0, 1], the slowest first. Empty on a card, whose times the profile lacks,
+            and in records of earlier versions.
     """
 
     nodes: int
     node_share: float
     time_share: float
     host_nodes: tuple[str, ...] = ()
+    operators: tuple[tuple[str, int, float], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host_nodes", tuple(self.host_nodes))  # JSON has lists
+        operators = tuple((str(name), int(nodes), share) for name, nodes, share in self.operators)
+        object.__setattr__(self, "operators", operators)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,8 @@ def prove(
         by_node = len(group) / len(nodes)
         by_time = by_node if on_card or not total_ms else group_ms / total_ms
         host = [_named(node) for node in group if on_card and _computes_shapes(node)]
-        shares[name] = ProviderShare(len(group), by_node, by_time, tuple(host))
+        operators = () if on_card or not total_ms else _by_operator(group, total_ms)
+        shares[name] = ProviderShare(len(group), by_node, by_time, tuple(host), operators)
     elsewhere = [
         node
         for node in nodes
@@ -144,6 +151,17 @@ def prove(
         share = f"{lost:.0%} of the {'nodes' if on_card else 'time'}"
         return _fallback("evaluate", elsewhere, len(nodes), share, provider, tolerance)
     return shares
+
+
+def _by_operator(
+    nodes: Sequence[Mapping[str, Any]], total_ms: float
+) -> tuple[tuple[str, int, float], ...]:
+    """Return each type of operator with its nodes and its share of a time, the slowest first."""
+    times: dict[str, list[float]] = {}
+    for node in nodes:
+        times.setdefault(node["operator"], []).append(node["ms_per_call"])
+    shares = [(name, len(each), round(sum(each) / total_ms, 4)) for name, each in times.items()]
+    return tuple(sorted(shares, key=lambda each: -each[2]))
 
 
 def _computes_shapes(node: Mapping[str, Any]) -> bool:

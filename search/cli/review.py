@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -13,23 +14,60 @@ from paretune.search.cli.study import json_option, study_argument
 @click.command()
 @study_argument
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
-def ui(study: Path, port: int) -> None:
-    """Open the MLflow UI with STUDY's runs, on this machine only (127.0.0.1)."""
+@click.option(
+    "--live", is_flag=True, help="Serve the report instead; it reloads whenever a trial ends."
+)
+def ui(study: Path, port: int, live: bool) -> None:
+    """Open the MLflow UI with STUDY's runs, on this machine only (127.0.0.1).
+
+    --live shows a search while it runs, as the report of `paretune report`: with intervals, the
+    published frontier and the rule of `paretune pick`. It only reads.
+    """
     import os
+
+    if live:
+        _live(study, port)
+        return
 
     from paretune.search.configure.schema import StudyPaths
     from paretune.search.configure.study_file import read_study_file
 
-    paths = StudyPaths(read_study_file(study), study)
+    config = read_study_file(study)
+    paths = StudyPaths(config, study)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     if paths.tracking_uri.startswith("http"):
         click.echo(f"the study's runs are on {paths.tracking_uri}")
         return
-    click.echo(f"MLflow UI of {study}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    from paretune.search.review.mlflow.experiment import view_address
+
+    address = f"http://127.0.0.1:{port}"
+    place = view_address(paths.tracking_uri, config.name) if paths.output.is_dir() else ""
+    click.echo(f"MLflow UI of {study}: {address}{place} (Ctrl-C ends it)")
     command += ["--backend-store-uri", paths.tracking_uri]
     command += ["--default-artifact-root", str(paths.artifacts)]
     sys.stdout.flush()
     os.execv(sys.executable, command)
+
+
+def _live(study: Path, port: int) -> None:
+    # Not Optuna Dashboard (0.21, which opens the storage of Optuna 5): it shows one value per
+    # objective, of the search alone, without intervals, gains and what was published, and whoever
+    # opens its page can delete the study. The report only reads, and needs no package.
+    from paretune.search.deliver.report.live_report import live_server
+    from paretune.search.study.open_study import OpenStudy
+    from paretune.search.study.serving.live import live_report
+    from paretune.spaces import StudyError
+
+    report = live_report(OpenStudy(study))
+    try:
+        server = live_server(report, port)
+    except OSError as error:
+        raise StudyError(f"cannot serve at port {port}: {error}; take another --port") from error
+    with server:
+        click.echo(f"live report of {study}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 @click.command()
@@ -88,8 +126,9 @@ def doctor(study: Path, as_json: bool) -> None:
 def report(study: Path, out: Path) -> None:
     """Write STUDY as one HTML report, for readers who know nothing of it.
 
-    It shows the frontier (hover, filter by a budget), two points side by side, intervals, failures,
-    and where the time went. The file needs no network.
+    It picks a point under a budget by the rule of `paretune pick`, and shows every point with its
+    intervals (filters: device, batch size, quantization), two points side by side with their
+    operators and layers, failures, and where the time went. The file needs no network.
     """
     from paretune.search.study import api
 

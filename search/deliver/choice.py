@@ -154,11 +154,12 @@ def excess(record: TrialRecord, limit: Constraint) -> float:
     test split every time. Its interval is about other samples, and with a few hundred of them so
     wide that the baseline itself would break a limit of a small drop.
     """
-    worst = _worst(record, limit)
+    worst = worst_end(record, limit)
     return np.inf if worst is None else limit.violation(worst)
 
 
-def _worst(record: TrialRecord, limit: Constraint) -> float | None:
+def worst_end(record: TrialRecord, limit: Constraint) -> float | None:
+    """Return the value that is compared with a limit (see :func:`excess`), if there is one."""
     measured = record.measurement.statistics if record.measurement else {}
     statistic = measured.get(limit.metric)
     if statistic is None:
@@ -193,10 +194,10 @@ def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> 
     """Describe how far away the nearest point is, for each limit."""
     lines = ["no measured point fits; the nearest point per limit:"]
     for limit in limits:
-        having = [r for r in pool if _worst(r, limit) is not None]
+        having = [r for r in pool if worst_end(r, limit) is not None]
         asked = f"  {limit.metric}: limit {format_metric(limit.metric, limit.bound)}"
         if len(having) < len(pool):
-            without = [r for r in pool if _worst(r, limit) is None]
+            without = [r for r in pool if worst_end(r, limit) is None]
             runners = ", ".join(sorted({r.candidate.run.target for r in without}))
             lines.append(
                 f"  {limit.metric} was not recorded for {len(without)} of {len(pool)} points "
@@ -207,7 +208,7 @@ def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> 
         others = [c for c in limits if c is not limit]
         near = [r for r in having if all(excess(r, c) <= 0 for c in others)]
         best = min(near or having, key=lambda r: excess(r, limit))
-        value = format_metric(limit.metric, _worst(best, limit) or 0.0)
+        value = format_metric(limit.metric, worst_end(best, limit) or 0.0)
         kept = (
             ""
             if len(limits) == 1

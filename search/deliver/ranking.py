@@ -17,7 +17,8 @@ from paretune.search.record.trial import TrialRecord
 from paretune.search.record.wish import Preference
 from paretune.spaces import StudyError
 
-_METRICS = {"throughput": THROUGHPUT, "size": SIZE, "memory": PEAK_MEMORY}
+PREFERRED = {"throughput": THROUGHPUT, "size": SIZE, "memory": PEAK_MEMORY}
+"""The metric of each preference that is neither quality nor latency."""
 
 
 class Ranking:
@@ -61,7 +62,7 @@ class Ranking:
             raise StudyError(f"prefer must be one of {known}; got {preference!r}")
         quality, by_quality = history.quality_metric, preference == "accuracy"
         speed = [latency_metric, THROUGHPUT, SIZE]
-        metric = {"accuracy": quality, "latency": latency_metric, **_METRICS}[preference]
+        metric = {"accuracy": quality, "latency": latency_metric, **PREFERRED}[preference]
         second = latency_metric if by_quality else quality
         # Sorted, so that the best of the rest is always the first.
         self._pool = sorted(pool, key=lambda r: _key(r, [metric, second, *speed]))
@@ -69,7 +70,7 @@ class Ranking:
         self._keys = [_key(record, among_equals) for record in self._pool]
         values = [[_loss(r, name) for name in (metric, second)] for r in self._pool]
         self._losses = np.array(values, dtype=np.float64).reshape(len(self._pool), 2)
-        self._errors = _standard_errors(self._pool, metric, is_fresh=bool(history.confirmed))
+        self._errors = standard_errors(self._pool, metric, is_fresh=bool(history.confirmed))
         self._is_by_quality = by_quality
         self._draws = _paired(self._pool, history) if by_quality else None
 
@@ -96,9 +97,7 @@ class Ranking:
             return rows
         best = rows[0]
         if self._draws is not None:
-            error = np.std(self._draws[rows] - self._draws[best], axis=1, ddof=1)
-            # The relative standard error of a standard deviation of n draws is 1 / √(2 (n - 1)).
-            error *= 1 + 2 / (2 * (self._draws.shape[1] - 1)) ** 0.5
+            error = paired_errors(self._draws[rows], self._draws[best])
         elif self._is_by_quality:
             error = np.full(len(rows), self._errors[best])
         else:
@@ -111,6 +110,19 @@ class Ranking:
         return bool(((others <= own).all(axis=1) & (others < own).any(axis=1)).any())
 
 
+def paired_errors(draws: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard errors of the differences between points' qualities and another's.
+
+    Args:
+        draws: Qualities on bootstrap samples, of shape (points, samples).
+        best: Those of the other point, of shape (samples,).
+    """
+    # The relative standard error of a standard deviation of n draws is 1 / √(2 (n - 1)).
+    enlarged = 1 + 2 / (2 * (draws.shape[1] - 1)) ** 0.5
+    error: NDArray[np.float64] = np.std(draws - best, axis=1, ddof=1) * enlarged
+    return error
+
+
 def _key(record: TrialRecord, metrics: Sequence[str]) -> tuple[float, ...]:
     return (*(_loss(record, metric) for metric in metrics), record.number)
 
@@ -120,7 +132,7 @@ def _loss(record: TrialRecord, metric: str) -> float:
     return -value if metric_of(metric).higher_is_better else value
 
 
-def _standard_errors(
+def standard_errors(
     pool: Sequence[TrialRecord], metric: str, *, is_fresh: bool
 ) -> NDArray[np.float64]:
     """Return each value's standard error, from its 95 % interval; 0 without one."""

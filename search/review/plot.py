@@ -26,9 +26,10 @@ def pareto_figure(history: History, name: str, *, searched: bool = False) -> Fig
 
     After a confirmation, confirmed points have their fresh values and the frontier is the published
     one, unless the search's own is requested. The color is the quantization; a ring marks the
-    frontier over all objectives, a star the baseline; the line connects the best points in the two
-    objectives shown. After a confirmation the line runs through confirmed points only, and other
-    points are hollow: their values are the search's, with quality from the validation split.
+    frontier over all objectives, a star the baseline; bars are 95 % intervals; the line connects
+    the best points in the two objectives shown. After a confirmation the line runs through
+    confirmed points only, and other points are hollow: their values are the search's, with quality
+    from the validation split.
     """
     from plotly.graph_objects import Figure
 
@@ -133,7 +134,23 @@ def _points(
         text=[_hover(record, history) for record in records],
         hovertemplate="%{text}<extra></extra>",
         marker=marker,
+        error_x=_bars(records, x.metric, marker),
+        error_y=_bars(records, y.metric, marker),
     )
+
+
+def _bars(records: Sequence[TrialRecord], metric: str, marker: dict[str, Any]) -> dict[str, Any]:
+    """Return the bars of a metric's 95 % intervals; of length 0 where there is none."""
+    found = [r.measurement.statistics[metric] for r in records if r.measurement]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [each.ends[1] - each.value for each in found],
+        "arrayminus": [each.value - each.ends[0] for each in found],
+        "color": marker["color"],
+        "thickness": 1,
+        "width": 3,
+    }
 
 
 def _best_line(records: Sequence[TrialRecord], x: Objective, y: Objective) -> Any:

@@ -37,7 +37,9 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
         f"{goals_text(history)}."
         f"{measured_again if history.published else ''}",
         "",
-        "The interactive plot is the artifact `pareto.html`; the child runs of the frontier are "
+        "Interactive pictures are artifacts: `pareto.html` (the points with their intervals), and "
+        "at the end `importance.html` (what each axis is worth), `parallel.html` (which values "
+        "lead where) and `time.html` (where the time went). The child runs of the frontier are "
         f"those with `tags.{tag} = 'true'`.",
         "",
     ]

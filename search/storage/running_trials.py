@@ -103,6 +103,15 @@ class RunningTrials(OptunaStudy):
         """The process that owns the study, as far as known without watching."""
         return self._patiently(lambda: who_owns(self._database, self._study_id))
 
+    @property
+    def under_way(self) -> dict[int, Candidate]:
+        """The candidates of the trials that have begun and not ended, by number."""
+        return {
+            trial.number: Candidate.from_dict(trial.user_attrs[CANDIDATE])
+            for trial in self._trials()
+            if CANDIDATE in trial.user_attrs and not trial.state.is_finished()
+        }
+
     def claim(self, candidate: Candidate, most: int) -> int | None:
         """Begin a trial that no other process has begun.
 

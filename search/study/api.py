@@ -18,6 +18,7 @@ from paretune.search.deliver.live.live_verification import verify_service as ver
 from paretune.search.deliver.live.service import Endpoint
 from paretune.search.deliver.picked import Origin, Pick
 from paretune.search.deliver.report.html_report import write_report
+from paretune.search.deliver.report.layers import Layers
 from paretune.search.deliver.target import TARGETS, ExportSettings
 from paretune.search.deliver.verification import Verification
 from paretune.search.deliver.verification import verify as verify_bundle
@@ -265,7 +266,7 @@ def report(study: str | Path, out: str | Path) -> None:
     history = opened.history()
     if not history.measured:
         raise StudyError("nothing was measured yet, so there is nothing to report")
-    write_report(history, opened.name, Path(out))
+    write_report(history, opened.name, Path(out), str(study), Layers(opened.store))
 
 
 def pick(

@@ -12,6 +12,7 @@ from paretune.search.record.tracking import NoTracking, Tracking, UnusableTracki
 from paretune.search.record.trial import TrialRecord
 from paretune.search.review.guarded_tracking import GuardedTracking
 from paretune.search.review.mlflow.logged_model import log_model, register_model
+from paretune.search.review.mlflow.origin import log_test_split
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
 from paretune.search.study.open_study import OpenStudy
@@ -116,7 +117,9 @@ def _log_models(
         return {}
     inputs = replace(samples, pipeline=None).files(study.store, study.paths.folder)
     models = {}
+    files = (*samples.inputs, samples.targets)
     for run_id, record in points.items():
+        log_test_split(client, run_id, study.name, str(study.definition["workload"]), files)
         runner = study_runner(study, record.candidate.run.runner)
         artifact = record.measurement.artifact if record.measurement else ""
         model = study.store.get(artifact)

@@ -13,6 +13,7 @@ from paretune.search.record.tracking import Status
 from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.review.mlflow.desired_runs import TRIAL_TAG, DesiredRuns, study_run
 from paretune.search.review.mlflow.experiment import place_before_move, study_runs, trial_runs
+from paretune.search.review.mlflow.metric_names import MetricNames
 from paretune.search.review.mlflow.run_state import RunState
 
 
@@ -55,7 +56,7 @@ def disagreements(
     counts = Counter(run.data.tags[TRIAL_TAG] for run in runs)
     found += [f"{count} runs of trial {number}" for number, count in counts.items() if count > 1]
     by_number = {run.data.tags[TRIAL_TAG]: RunState.of(run) for run in runs}
-    desired = DesiredRuns(history, uid)
+    desired = DesiredRuns(history, uid, MetricNames.of(parents[0].data.tags))
     for record in history.records:
         had = by_number.pop(str(record.number), None)
         if had is None:

@@ -6,7 +6,7 @@ and what MLflow holds, while a study runs and in ``paretune sync``; ``paretune d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from paretune.search.record.history import History
 from paretune.search.record.tracking import ENDINGS, Phase, Status
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import trial_markdown, with_interval
-from paretune.search.review.mlflow.run_state import CONFIRMED, HISTOGRAM, RunState, Value
+from paretune.search.review.mlflow.metric_names import CONFIRMED, MetricNames
+from paretune.search.review.mlflow.run_state import HISTOGRAM, RunState, Value
 from paretune.search.review.shortfall import shortfalls
 
 STUDY_TAG = "paretune.study_uid"
@@ -28,6 +29,9 @@ _ENDED_TAG = "paretune.ended"
 
 _TAG_CHARACTERS = 4000
 """MLflow allows twice as many; nobody reads that many."""
+
+GROUPED_NAMES = MetricNames()
+"""The names of numbers in a study that begins now."""
 
 _SOURCE = {"mlflow.source.name": "paretune search"}
 
@@ -59,10 +63,12 @@ class DesiredRuns:
     Args:
         history: The study.
         uid: Distinguishes the study from others of its name.
+        names: The names of its numbers.
     """
 
-    def __init__(self, history: History, uid: str) -> None:
+    def __init__(self, history: History, uid: str, names: MetricNames = GROUPED_NAMES) -> None:
         self.history = history
+        self.names = names
         self.uid = uid
         self.search_frontier = {record.number for record in history.frontier}
         self._confirmed = {point.number: point for point in history.confirmed}
@@ -73,7 +79,7 @@ class DesiredRuns:
     def trial(self, record: TrialRecord) -> RunState:
         """Return the whole state of a trial's run."""
         standing = self.standing(record)
-        numbers = trial_numbers(record, self.history)
+        numbers = trial_numbers(record, self.history, self.names)
         return RunState(
             "FAILED" if record.failure else "FINISHED",
             {name: str(value) for name, value in trial_params(record).items()},
@@ -92,7 +98,12 @@ class DesiredRuns:
             at_ms,
             {NOTE_TAG: trial_markdown(record, self.history)},
             tuple(
-                Value(f"train_loss_{stage.replace('-', '_')}", loss, at_ms, epoch)
+                Value(
+                    self.names.within("training", f"train_loss_{stage.replace('-', '_')}"),
+                    loss,
+                    at_ms,
+                    epoch,
+                )
                 for stage, losses in record.train_losses.items()
                 for epoch, loss in enumerate(losses, start=1)
             ),
@@ -104,8 +115,9 @@ class DesiredRuns:
 
         The tag ``frontier`` is the published frontier once the study was confirmed, and the
         search's own until then; ``search_frontier`` is always the search's own. Metrics that begin
-        with ``confirmed_`` hold fresh values. Gains against the baseline use the search's values
-        under plain names, and the fresh values of both under ``confirmed_`` names.
+        with ``confirmed_``, after their group, hold fresh values. Gains against the baseline use
+        the search's values under plain names, and the fresh values of both under ``confirmed_``
+        names.
         """
         baseline = self.history.baseline
         tags = {
@@ -116,7 +128,7 @@ class DesiredRuns:
             tags["shortfall"] = text
         metrics: dict[str, float] = {}
         if record.measurement and baseline is not None:
-            metrics |= self._gains(record.metrics, baseline.metrics)
+            metrics |= self.names.of_metrics(self._gains(record.metrics, baseline.metrics))
         if (point := self._confirmed.get(record.number)) is not None:
             tags |= _verdict(point)
             metrics |= self._fresh(point)
@@ -177,11 +189,12 @@ class DesiredRuns:
         if baseline is not None:
             fresh |= self._gains(point.metrics, baseline.metrics)
         fresh |= _sought_intervals(point.measurement.statistics, self.history)
-        metrics = {f"{CONFIRMED}{name}": value for name, value in fresh.items()}
-        metrics["probability_non_dominated"] = point.probability
+        fresh = {f"{CONFIRMED}{name}": value for name, value in fresh.items()}
+        chances = {"probability_non_dominated": point.probability}
         if point.row_probability is not None:
-            metrics["row_probability"] = point.row_probability
-        return metrics
+            chances["row_probability"] = point.row_probability
+        told = {self.names.within("publication", name): p for name, p in chances.items()}
+        return self.names.of_metrics(fresh) | told
 
     def _gains(
         self, metrics: Mapping[str, float], baseline: Mapping[str, float]
@@ -211,28 +224,6 @@ def study_run(
     return RunState(status, params | {"objectives": ", ".join(goals)}, tags)
 
 
-def progress(record: TrialRecord, history: History) -> list[Value]:
-    """Return the values of a study's run after a trial, over trials."""
-    values = {
-        "trials": float(len(history.records)),
-        "failed_trials": float(len(history.failed)),
-        "skipped_trials": float(len(history.skipped)),
-        "frontier_size": float(len(history.frontier)),
-    }
-    if history.hypervolume is not None:
-        values["hypervolume"] = history.hypervolume
-    at_ms = int(record.finished_at * 1000)
-    return [Value(name, value, at_ms, record.number) for name, value in values.items()]
-
-
-def replayed_progress(history: History) -> Iterator[tuple[TrialRecord, list[Value]]]:
-    """Yield each trial with the values of a study's run after it, as they were at the time."""
-    replayed = history.empty_copy()
-    for record in sorted(history.records, key=lambda record: record.finished_at):
-        replayed.add(record)
-        yield record, progress(record, replayed)
-
-
 def trial_params(record: TrialRecord) -> dict[str, str | int | float]:
     """Return the candidate's value on each axis and derived values, by name."""
     quantization = record.candidate.build.quantization
@@ -244,20 +235,23 @@ def trial_params(record: TrialRecord) -> dict[str, str | int | float]:
     }
 
 
-def trial_numbers(record: TrialRecord, history: History) -> dict[str, float]:
+def trial_numbers(
+    record: TrialRecord, history: History, names: MetricNames = GROUPED_NAMES
+) -> dict[str, float]:
     """Return every number of a trial by name: metrics, intervals, knobs and seconds.
 
     Knobs are included because MLflow compares params as texts. Intervals are those of objectives
     and limits: logging a number takes a third of a millisecond, and :func:`trial_markdown` has the
     others.
     """
-    numbers = {k: float(v) for k, v in trial_params(record).items() if not isinstance(v, str)}
-    numbers |= record.metrics
+    params = {k: float(v) for k, v in trial_params(record).items() if not isinstance(v, str)}
+    numbers = {names.within("knob", name): value for name, value in params.items()}
+    numbers |= names.of_metrics(record.metrics)
     if record.measurement:
-        numbers |= _sought_intervals(record.measurement.statistics, history)
+        numbers |= names.of_metrics(_sought_intervals(record.measurement.statistics, history))
     for stage, seconds in record.stage_seconds.items():
-        numbers[f"stage_{stage.replace('-', '_')}_seconds"] = seconds
-    return numbers | {"seconds": record.seconds}
+        numbers[names.within("time", f"stage_{stage.replace('-', '_')}_seconds")] = seconds
+    return numbers | {names.within("time", "seconds"): record.seconds}
 
 
 def _sought_intervals(statistics: Mapping[str, Any], history: History) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from paretune.runners.runtimes.runner import Samples
 from paretune.search.record.trial import TrialRecord
 from paretune.search.review.mlflow.desired_runs import trial_params
+from paretune.search.review.mlflow.metric_names import CONFIRMED, MetricNames
 from paretune.search.review.mlflow.saved_model import save_onnx_model
 from paretune.spaces import StudyError
 
@@ -79,11 +80,18 @@ def log_model(
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    names = MetricNames(any("/" in name for name in run.data.metrics))
     # As metrics of the run, linked to the model, so that MLflow lists them with both.
     client.log_batch(
         run_id,
         metrics=[
-            Metric(f"confirmed_{key}", value, run.info.start_time, 0, model_id=logged.model_id)
+            Metric(
+                names.of_metric(f"{CONFIRMED}{key}"),
+                value,
+                run.info.start_time,
+                0,
+                model_id=logged.model_id,
+            )
             for key, value in record.metrics.items()
         ],
     )

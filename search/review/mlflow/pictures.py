@@ -16,6 +16,7 @@ from paretune.search.review.frontier_rows import flat_values, frontier_rows
 from paretune.search.review.histogram import write_histogram
 from paretune.search.review.importance import importance_figure
 from paretune.search.review.mlflow.desired_runs import NOTE_TAG
+from paretune.search.review.mlflow.figures import parallel_figure, time_figure
 from paretune.search.review.mlflow.run_state import HISTOGRAM, HISTOGRAM_TAG
 from paretune.search.review.plot import pareto_figure, write_html
 from paretune.search.review.study_markdown import study_markdown
@@ -23,6 +24,14 @@ from paretune.search.review.study_markdown import study_markdown
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
     from plotly.graph_objects import Figure
+
+
+_PICTURES: Mapping[str, Callable[[History, str], Figure | None]] = {
+    "importance.html": importance_figure,
+    "parallel.html": parallel_figure,
+    "time.html": time_figure,
+}
+"""What is drawn once, at the end of a search, by the name of its file."""
 
 
 class MlflowReview:
@@ -64,13 +73,12 @@ class MlflowReview:
         }
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def log_importance(
-        self, client: MlflowClient, run_id: str, history: History, name: str
-    ) -> None:
-        """Log which axes decide the objectives, once there are enough trials."""
-        figure = importance_figure(history, name)
-        if figure is not None:
-            _log_figure(client, run_id, figure, "importance.html")
+    def log_pictures(self, client: MlflowClient, run_id: str, history: History, name: str) -> None:
+        """Log what each axis is worth, which values lead where, and the time spent, if known."""
+        for file, draw in _PICTURES.items():
+            figure = draw(history, name)
+            if figure is not None:
+                _log_figure(client, run_id, figure, file)
 
     def log_published(
         self, client: MlflowClient, runs: Mapping[int, str], history: History

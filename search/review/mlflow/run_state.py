@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from paretune.search.record.gains import GAINS
+from paretune.search.review.mlflow.metric_names import is_standing
 from paretune.spaces import OPTIONAL_AXES
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 HISTOGRAM = "latency.png"
 HISTOGRAM_TAG = "paretune.histogram_of"
 
-CONFIRMED = "confirmed_"
-_GAINS = {gain.mlflow for gain in GAINS}
-PROBABILITIES = ("probability_non_dominated", "row_probability")
 STANDING_TAGS = (
     "frontier",
     "search_frontier",
@@ -98,8 +95,3 @@ class RunState:
             mine, theirs = getattr(self, f"{kind}s"), getattr(wanted, f"{kind}s")
             for name in getattr(changes, f"{kind}s"):
                 yield f"{kind} {name} is {mine.get(name)!r} instead of {theirs.get(name)!r}"
-
-
-def is_standing(metric: str) -> bool:
-    """Tell whether a metric comes and goes while a study runs."""
-    return metric.startswith(CONFIRMED) or metric in _GAINS or metric in PROBABILITIES

@@ -21,17 +21,19 @@ from paretune.search.review.mlflow.client import mlflow_client
 from paretune.search.review.mlflow.desired_runs import (
     TRIAL_TAG,
     DesiredRuns,
-    progress,
-    replayed_progress,
     study_run,
 )
 from paretune.search.review.mlflow.experiment import (
+    set_view,
     study_experiment,
     study_runs,
     trial_runs,
 )
+from paretune.search.review.mlflow.metric_names import GROUPED, NAMES_TAG, MetricNames
+from paretune.search.review.mlflow.origin import git_tags, log_splits
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_state import HISTOGRAM, RunState, Value
+from paretune.search.review.mlflow.study_progress import progress, replayed_progress
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -85,7 +87,10 @@ class MlflowTracking:
         self.definition = definition
         self.uid: str = definition["uid"]
         self.experiment_id = study_experiment(self.client, name, artifacts)
+        self.names = MetricNames()
         self.parent_id = self._parent(study_file)
+        goals = [str(goal["metric"]) for goal in definition["objectives"]]
+        set_view(self.client, self.experiment_id, self.names, goals)
         self.runs: dict[int, str] = {}
         self._said: dict[int, RunState] = {}
         self._drawn: dict[int, Mapping[str, str]] = {}
@@ -102,7 +107,7 @@ class MlflowTracking:
         for run in trial_runs(self.client, self.experiment_id, self.parent_id):
             if known.setdefault(run.data.tags[TRIAL_TAG], run) is not run:
                 self.client.delete_run(run.info.run_id)  # its trial has a run already
-        desired = DesiredRuns(history, self.uid)
+        desired = DesiredRuns(history, self.uid, self.names)
         for record in history.records:
             found = known.get(str(record.number))
             if found is None or not self._repaired(found, record, desired):
@@ -125,10 +130,10 @@ class MlflowTracking:
 
     def log_trial(self, record: TrialRecord, history: History) -> None:
         """Log a finished trial as a child run, and its effect on the study."""
-        desired = DesiredRuns(history, self.uid)
+        desired = DesiredRuns(history, self.uid, self.names)
         self._create(record, desired)
         self._tell(desired.concerned(record, self._frontier), desired)
-        self._note_progress(progress(record, history))
+        self._note_progress(progress(record, history, self.names))
         new = len(history.records) - self._pictured
         if new >= max(_PICTURES_AFTER, _PICTURES_GROWTH * self._pictured):
             self._log_study(history)
@@ -154,14 +159,14 @@ class MlflowTracking:
 
     def log_confirmed(self, history: History) -> None:
         """Log the confirmation, and the new standing of every trial."""
-        self._tell(history.records, DesiredRuns(history, self.uid))
+        self._tell(history.records, DesiredRuns(history, self.uid, self.names))
 
     def finish(self, history: History, reason: str, status: Status) -> None:
         """Log tables, pictures and models, and end the study's run."""
         self._flush_progress()
         self._log_study(history)
-        self.review.log_importance(self.client, self.parent_id, history, self.name)
-        desired = DesiredRuns(history, self.uid)
+        self.review.log_pictures(self.client, self.parent_id, history, self.name)
+        desired = DesiredRuns(history, self.uid, self.names)
         for record in history.measured:
             self._draw(record, desired.artifacts(record))
         self.review.log_published(self.client, self.runs, history)
@@ -173,13 +178,16 @@ class MlflowTracking:
         found = study_runs(self.client, self.experiment_id, self.uid)
         if found:
             run_id: str = found[0].info.run_id
+            self.names = MetricNames.of(found[0].data.tags)
             state = RunState.of(found[0])
             changes = state.changes_to(wanted)
             missing = {n: v for n, v in changes.params.items() if n not in state.params}
             self._write(run_id, replace(changes, params=missing))
             return run_id
-        run = self.client.create_run(self.experiment_id, tags=dict(wanted.tags), run_name=self.name)
+        tags = {**wanted.tags, NAMES_TAG: GROUPED, **git_tags(study_file.parent)}
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=self.name)
         self._write(run.info.run_id, RunState(params=wanted.params))
+        log_splits(self.client, run.info.run_id, self.name, self.definition)
         self.client.log_artifact(run.info.run_id, str(study_file))
         return str(run.info.run_id)
 
@@ -272,9 +280,10 @@ class MlflowTracking:
 
     def _log_missing_progress(self, history: History) -> None:
         """Log the study's missing metrics over trials, with their values at the time."""
-        logged = {m.step for m in self.client.get_metric_history(self.parent_id, "trials")}
+        trials = self.names.within("search", "trials")
+        logged = {m.step for m in self.client.get_metric_history(self.parent_id, trials)}
         if any(record.number not in logged for record in history.records):
-            for record, values in replayed_progress(history):
+            for record, values in replayed_progress(history, self.names):
                 if record.number not in logged:
                     self._note_progress(values)
             self._flush_progress()

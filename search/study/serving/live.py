@@ -1,0 +1,51 @@
+"""The report of a study that may be running now."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from paretune.search.deliver.report.html_report import report_html
+from paretune.search.deliver.report.layers import Layers
+from paretune.search.deliver.report.live_report import LiveReport
+from paretune.search.study.open_study import OpenStudy
+
+
+def live_report(study: OpenStudy) -> LiveReport:
+    """Return a study's report as it is whenever it is asked for; nothing is written.
+
+    Raises:
+        StudyError: If the study has not been started.
+    """
+    _ = study.definition
+    return LiveReport(partial(_revision, study), partial(_html, study, Layers(study.store)))
+
+
+def _revision(study: OpenStudy) -> str:
+    """Return a text that changes with each trial that begins or ends, and each confirmation."""
+    storage, confirmed = study.storage, study.storage.confirmed()
+    under_way = " ".join(map(str, storage.under_way))
+    return f"{len(storage.records())} {under_way}; {confirmed.at}; {storage.ended}"
+
+
+def _html(study: OpenStudy, layers: Layers) -> str:
+    return report_html(
+        study.history(),
+        study.name,
+        str(study.file),
+        layers,
+        revision=_revision(study),
+        state=_state(study),
+    )
+
+
+def _state(study: OpenStudy) -> str:
+    """Return what the study is doing, in words."""
+    if (ended := study.storage.ended) is not None:
+        return f"The search has ended: {ended[0]}."
+    owner = study.storage.owner
+    if owner is None or owner.is_gone():
+        return "Nobody is searching this study now."
+    done = len(study.storage.records())
+    now = [f"trial {number} ({each.label})" for number, each in study.storage.under_way.items()]
+    under_way = f"; under way: {', '.join(now)}" if now else ""
+    return f"The search is running: {done} trials done{under_way}. This page reloads by itself."
