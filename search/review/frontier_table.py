@@ -19,6 +19,9 @@ from paretune.search.review.console import WIDE, console
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
 from paretune.spaces import AXES
 
+_GAP = 2
+"""Spaces between two columns of the table."""
+
 _COUNTS = ("trial", "prune", "batch", "threads")
 
 
@@ -89,10 +92,10 @@ def _left_out(columns: Mapping[str, Sequence[str]], history: History, width: int
     knob_names = list(columns)[: list(columns).index(goals[0])]
     order = ["ties", "P", smaller, *reversed(goals[2:])]
     order += [name for name in reversed(knob_names) if name not in ("trial", "quantization")]
-    widths = {name: max(map(cell_len, [name, *cells])) + 1 for name, cells in columns.items()}
+    widths = {name: max(map(cell_len, [name, *cells])) + _GAP for name, cells in columns.items()}
     left_out: list[str] = []
     for name in (name for name in order if name in widths):
-        if sum(widths.values()) - 1 <= width:
+        if sum(widths.values()) - _GAP <= width:
             break
         left_out.append(name)
         del widths[name]
