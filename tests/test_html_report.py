@@ -215,6 +215,8 @@ def test_a_number_that_is_none_does_not_break_the_page(make_record: Make) -> Non
     wide = {"latency_p50_ms": Statistic(1.0, 0.5, float("inf"))}
     outcome = replace(odd.measurement, statistics={**odd.measurement.statistics, **wide})
     records = [make_record(0, {}), replace(odd, outcome=outcome)]
-    data = data_in(parsed(report_html(History(default_objectives("accuracy"), records=records), "x")))
+    data = data_in(
+        parsed(report_html(History(default_objectives("accuracy"), records=records), "x"))
+    )
     assert data["points"][1]["values"]["size_bytes"][0] is None
     assert data["points"][1]["values"]["latency_p50_ms"] == [1.0, 0.5, None]

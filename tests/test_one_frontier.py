@@ -65,7 +65,10 @@ def test_six_ways_to_the_frontier_give_the_same(iris_study: Path, tmp_path: Path
     page = tmp_path / "story.html"
     paretune.report(iris_study, page)
     head, *rows = first_table(page.read_text("utf-8"))
-    places = [head.index(f"{goal.head} {arrow}") for goal, arrow in zip(map(metric_of, GOALS), "↑↓↑", strict=True)]
+    places = [
+        head.index(f"{goal.head} {arrow}")
+        for goal, arrow in zip(map(metric_of, GOALS), "↑↓↑", strict=True)
+    ]
     # Each value is followed by the half-width of its interval.
     on_page = {int(row[0].split()[0]): [row[i].split()[0] for i in places] for row in rows}
     assert {n: values for n, values in on_page.items() if n in shown} == shown
