@@ -322,6 +322,11 @@ def part_of(name: str) -> str:
     return found["part"] if found else ""
 
 
+def without_end(name: str) -> str:
+    """Return the name of a metric, also from the name of an end of its interval."""
+    return name.removesuffix("_low").removesuffix("_high")
+
+
 def is_quality(name: str) -> bool:
     """Tell whether a metric is a workload's quality."""
     return name not in METRICS and not part_of(name)

@@ -115,7 +115,9 @@ class SimulatedRig:
         return [(begin, end) for own, begin, end in self.executor.spans if own == slot]
 
 
-@pytest.fixture(scope="module", params=["local", "fleet", "simulated"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("local", marks=pytest.mark.slow), "fleet", "simulated"]
+)
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One executor for all tests: each has an occasion of its own."""
     if request.param == "simulated":

@@ -228,7 +228,7 @@ def test_outputs_that_nobody_can_judge_are_said(
     board = FleetHost(never, "board")
     with (
         own_hosts(board=({"device:board": 1}, board, {})) as address,
-        pytest.raises(StudyError, match=r"no host of the fleet at .* offers builds, which have"),
+        pytest.raises(StudyError, match=r"no host of the fleet at .* can judge outputs"),
     ):
         RemoteJudge(address, assignment, gone_s=0.0)(outputs, *ARGUMENTS)
     assert not store.names()

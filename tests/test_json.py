@@ -91,6 +91,7 @@ def test_devices_are_listed() -> None:
     assert works["CPUExecutionProvider"] and not works["DmlExecutionProvider"]
 
 
+@pytest.mark.slow
 def test_files_are_compared_with_the_first(tmp_path: Path, rng: np.random.Generator) -> None:
     files = [tmp_path / name for name in ("a.onnx", "b.onnx", "c.onnx")]
     for file in files:

@@ -110,6 +110,7 @@ def test_tools_teach_measure_and_refuse_in_the_words_of_the_command_line(
     converse(tmp_path, talk)
 
 
+@pytest.mark.slow
 def test_a_running_search_is_seen_and_a_second_one_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('no data here')\n", "utf-8")
     study = write_study(tmp_path, workload="broken.py:Nothing")

@@ -208,6 +208,7 @@ def test_the_layer_behind_an_outlier_is_the_most_sensitive(rng: np.random.Genera
     assert rounding_errors(collapsing, feeds, only_weights)["layer2"] < after["layer2"] / 2
 
 
+@pytest.mark.slow
 def test_a_collapse_is_repaired_and_the_layer_named(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:

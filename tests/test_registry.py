@@ -109,7 +109,7 @@ def test_other_packages_offer_records_by_entry_points(
 def test_an_axis_of_others_says_how_to_run_and_has_a_baseline(wrong: dict[str, Any]) -> None:
     with AXES.restored():
         AXES.register(AxisRecord("streams", "streams at once", **{"baseline": 1, **wrong}))
-        with pytest.raises(SpaceError, match="axis streams must say how"):
+        with pytest.raises(SpaceError, match="axis streams must have a baseline"):
             Axis("streams", (1, 2))
 
 

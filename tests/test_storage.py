@@ -126,7 +126,8 @@ def test_a_held_failure_is_tried_again(url: str, space: SearchSpace, make_record
 def test_a_changed_study_needs_a_new_name(url: str, space: SearchSpace) -> None:
     opened(url, space)
     with pytest.raises(
-        StudyError, match="another workload; set a new `name` for the changed study"
+        StudyError,
+        match="another workload: undo the change, or give the changed study another `name`",
     ):
         StudyStorage(url, "study").create({"workload": "other"}, GOALS, space)
 

@@ -99,7 +99,7 @@ def test_every_other_block_is_kept() -> None:
 
 
 def test_what_cannot_be_scaled_is_said() -> None:
-    with pytest.raises(WorkloadError, match="the model takes bins, but neither a width"):
+    with pytest.raises(WorkloadError, match=r"none of its whole numbers \(bins\) is known"):
         scaled(lambda bins=3: nn.Linear(bins, 2))
     with pytest.raises(WorkloadError, match="no integer 'size', given or as a default"):
         scaled(Perceptron, width="size")

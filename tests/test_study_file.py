@@ -175,7 +175,7 @@ def test_names_are_checked_against_the_workload(
             1,
         ),
         ({"tracking_uri": "nonsense://x"}, "tracking: false", 1),
-        ({"space": {**SMALL_SPACE, "intra_op_threads": [4096]}}, "widen the space", 1),
+        ({"space": {**SMALL_SPACE, "intra_op_threads": [4096]}}, "Add values to `space`", 1),
     ],
 )
 def test_a_search_says_what_is_wrong_before_it_begins(

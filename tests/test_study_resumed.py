@@ -125,6 +125,7 @@ def test_mlflow_failing_in_the_middle_does_not_end_the_study(tmp_path: Path) -> 
     check_consistency(study, 5)
 
 
+@pytest.mark.slow
 def test_two_searches_of_one_study_are_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     command = [sys.executable, "-m", "paretune", "search", str(study)]

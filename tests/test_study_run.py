@@ -191,6 +191,7 @@ def test_a_study_runs_from_its_own_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_python_calls_are_short(tmp_path: Path) -> None:
     limit = {"metric": "accuracy", "min": 0.3}

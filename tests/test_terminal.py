@@ -313,6 +313,7 @@ def test_lines_in_a_pipe_have_the_time_left(make_record: Make) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_a_quiet_search_prints_the_table_and_the_next_step(tmp_path: Path) -> None:
     study = write_study(

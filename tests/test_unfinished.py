@@ -43,6 +43,7 @@ def untried(history: History, space: SearchSpace) -> Iterator[Candidate]:
     return (candidate for candidate in space.candidates() if candidate not in tried)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_what_cannot_be_afforded_is_passed_over_and_kept_for_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,9 @@ class ShareValues(Values):
     node_share: float = Field(description="Their share of all nodes, in [0, 1].")
     time_share: float = Field(description="Their share of the time, in [0, 1].")
     host_nodes: list[str] = Field(description="Those that compute shapes on the host for a card.")
+    operators: list[tuple[str, int, float]] = Field(
+        description="Each operator type, its nodes and its share of the time; empty on a card."
+    )
 
 
 class OperatorValues(Values):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from paretune.runners.metric import FIRST_CALL, FLIPPED, LOADING, is_quality, metric_of
+from paretune.runners.metric import FIRST_CALL, FLIPPED, LOADING, is_quality, metric_of, without_end
 from paretune.search.record.gains import GAINS
 
 NAMES_TAG = "paretune.names"
@@ -44,7 +44,7 @@ class MetricNames:
         if plain in _GAINS:
             return self.within("gain", name)
         if is_quality(plain):  # or an end of an interval
-            plain = plain.removesuffix("_low").removesuffix("_high")
+            plain = without_end(plain)
         return self.within(_group(plain), name)
 
     def of_metrics(self, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -5,6 +5,7 @@
 // Return {picked, equals, fitting} as points, or {reason} if no point fits.
 function pick(rule, wish) {
   const percentile = rule.percentiles[wish.percentile];
+  if (!percentile) return {reason: "Not every point has this percentile."};
   const quality = rule.quality;
   const floors = [];
   if (wish.min_quality != null) floors.push(wish.min_quality);
