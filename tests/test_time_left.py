@@ -83,7 +83,7 @@ def test_nothing_is_said_before_anything_is_known() -> None:
 
 
 class Listener(SilentReporter):
-    """Notes what is told, at the end of each trial of a simulated study."""
+    """Records the time left that is told when a trial of a simulated study ends."""
 
     def __init__(self, executor: SimulatedExecutor) -> None:
         self.executor = executor

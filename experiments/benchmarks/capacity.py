@@ -7,7 +7,7 @@ call of one request with one thread; a p99 of three times that is broken by this
 own stalls at nearly any rate): the capacity by the queue model, the one by serving load for
 real, and their ratio. At the middle budget also the table of instances × threads × batch on this
 machine's cores, and the latency under bursts of three times the usual rate with and without
-batches. Needs a quiet machine, and about ten minutes a model. Writes everything as JSON beside it.
+batches. Needs a quiet machine, and more than six minutes per budget. Writes all as JSON (`--out`).
 """
 
 import argparse

@@ -77,10 +77,6 @@ class CallTimes:
         """Return the mean time of a call of a measured size."""
         return float(np.mean([np.mean(times) for times in self.by_size[size]]))
 
-    def medians_ms(self, max_batch: int) -> NDArray[np.float64]:
-        """Return the median time of a call with 1 to ``max_batch`` requests."""
-        return np.array([1e3 * row[len(row) // 2] for row in self.table(max_batch)[1:]])
-
     def highest_rate_per_s(self, instances: int, max_batch: int) -> float:
         """Return the rate at which the instances have no pause: no queue keeps up with more."""
         sizes = [max_batch] if self.is_filled else [s for s in self.sizes if s <= max_batch]
@@ -108,3 +104,8 @@ class CallTimes:
             row = (1 - share) * rows[low] + share * rows[high]
             found.append([float(each) / 1e3 for each in row])
         return found
+
+
+def medians_s(table: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return the median seconds of a call with one request, two, … by :meth:`CallTimes.table`."""
+    return np.array([row[len(row) // 2] for row in table[1:]])

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.runners.measure.load.call_times import CallTimes
+from paretune.runners.measure.load.call_times import CallTimes, medians_s
 from paretune.runners.runtimes.launch import percentile
 
 _GRID = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02)
@@ -74,7 +74,7 @@ class Simulator:
         self._batching = batching
         self._table = calls.table(batching.max_batch)
         self._draws: list[int] = random.integers(len(self._table[1]), size=requests).tolist()
-        self._medians_s: list[float] = (calls.medians_ms(batching.max_batch) / 1e3).tolist()
+        self._medians_s: list[float] = medians_s(self._table).tolist()
         paces = calls.paces
         ratios = np.concatenate([pace.ratio for pace in paces]) if paces else np.zeros(0)
         ratios = np.roll(ratios, -int(random.integers(max(len(ratios), 1))))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from paretune.runners.measure.load.arrivals import Arrivals
-from paretune.runners.measure.load.call_times import CallTimes, Pace
+from paretune.runners.measure.load.call_times import CallTimes, Pace, medians_s
 from paretune.runners.measure.load.checked_capacity import (
     PERCENTILES,
     check_capacity,
@@ -215,7 +215,7 @@ def _piloted(
     """Serve pilot loads below the capacity, to see how fast calls are over time."""
     seconds = float(np.clip(_PILOT_REQUESTS / rate, *_PILOT_S))
     settings = ServeSettings(batching.max_batch, batching.queue_delay_ms)
-    medians_ms = times.medians_ms(batching.max_batch)
+    medians_ms = 1e3 * medians_s(times.table(batching.max_batch))
     starts, memory, paces = [], [], []
     progress.begin(launches)
     for place in range(launches):
