@@ -24,7 +24,7 @@ from s3_server import s3_server
 from study_checks import check_consistency, check_nothing_ran_twice, view
 
 import paretune
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter
 from paretune.search.study.open_study import OpenStudy, load_history
 from paretune.spaces import SearchSpace, StudyError
 
@@ -198,7 +198,7 @@ def test_a_helper_ends_if_the_owner_measures_with_other_versions(
     storage = OpenStudy(study).storage
     storage.create(definition, history.objectives, SearchSpace.from_values(SMALL_SPACE))
 
-    class Finishes(SilentReporter):
+    class Finishes(Reporter):
         """Finishes the owner's baseline once the helper waits for it."""
 
         def noted(self, text: str) -> None:

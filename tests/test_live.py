@@ -25,12 +25,7 @@ from paretune.search.deliver.live.bundle_requests import BundleRequests
 from paretune.search.deliver.live.live_record import LiveRecord
 from paretune.search.deliver.live.live_settings import LiveSettings
 from paretune.search.deliver.live.live_text import live_lines
-from paretune.search.deliver.live.live_verification import (
-    LiveVerification,
-    LiveWish,
-    seconds_for,
-    verify_service,
-)
+from paretune.search.deliver.live.live_verification import LiveVerification, LiveWish
 from paretune.search.deliver.live.one_client import OneClient, mean_parts
 from paretune.search.deliver.live.open_loop import OfferedLoad, offer, percentile_interval
 from paretune.search.deliver.live.protocols.triton_facts import (
@@ -38,12 +33,18 @@ from paretune.search.deliver.live.protocols.triton_facts import (
     statistics_counters,
 )
 from paretune.search.deliver.live.service import PROTOCOLS, Endpoint
+from paretune.search.deliver.live.service_check import seconds_for, verify_service
 from paretune.search.deliver.live.verdict import Budget, judge_client, judge_load
 from paretune.search.deliver.verification import Verdict
 from paretune.spaces import ServiceError, SpaceError, StudyError
 
 QUICK = LiveSettings(
-    connections=2, warmup_seconds=0.05, min_seconds=0.02, min_calls=40, max_connections=8
+    connections=2,
+    warmup_seconds=0.05,
+    min_seconds=0.02,
+    min_calls=40,
+    max_connections=8,
+    pause_seconds=0.0,
 )
 NAME = "Toy-study"  # the default: the study's name, as it is exported
 Routes = dict[tuple[str, str], Route]

@@ -28,12 +28,9 @@ from paretune.runners.runtimes.interpreter import interpreter
 from paretune.runners.store.artifact import file_digest
 from paretune.search.deliver.export import export_bundle
 from paretune.search.deliver.live.live_settings import LiveSettings
-from paretune.search.deliver.live.live_verification import (
-    LiveVerification,
-    LiveWish,
-    verify_service,
-)
+from paretune.search.deliver.live.live_verification import LiveVerification, LiveWish
 from paretune.search.deliver.live.service import Endpoint
+from paretune.search.deliver.live.service_check import verify_service
 from paretune.search.deliver.target import TARGETS, ExportSettings
 from paretune.search.deliver.verification import Verdict
 from paretune.spaces import ParetuneError
@@ -42,7 +39,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="server and client need two cores"),
 ]
-SETTINGS = LiveSettings(connections=5, warmup_seconds=1.0, min_seconds=0.5)
+SETTINGS = LiveSettings(connections=5, warmup_seconds=1.0, min_seconds=0.5, pause_seconds=10.0)
 FEWER = replace(SETTINGS, min_calls=40, min_seconds=0.1)  # which suffice for a p95
 LAYERS = 24
 """Of the model: it works longer than a scheduler lets a woken process go first."""

@@ -20,7 +20,7 @@ from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import Death, UnderWay
 from paretune.search.run.others import Others
 from paretune.search.run.record_keeper import RecordKeeper
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter
 from paretune.search.storage import ownership
 from paretune.search.storage.members import TURN
 from paretune.search.storage.owner import Owner
@@ -95,7 +95,7 @@ def keeper(storage: StudyStorage, space: SearchSpace) -> RecordKeeper:
         history=history,
         strategy=ExhaustiveStrategy(space),
         tracking=NoTracking(),
-        reporter=SilentReporter(),
+        reporter=Reporter(),
         given_up=GivenUp(history, space, 3),
         identical_failures=9,
         completed=lambda record: record,

@@ -13,7 +13,7 @@ from paretune.search.confirm.pace import ConfirmationPace, ConfirmationProgress,
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.run.budget import Budget
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter
 from paretune.search.run.time_left import Pace, Running, TimeLeft
 from paretune.search.run.work import Work
 
@@ -82,7 +82,7 @@ def test_nothing_is_said_before_anything_is_known() -> None:
     assert Pace(0.0, [30.0, 30.0]).seconds_left([Running(10.0)], 3, 2) == pytest.approx(60.0)
 
 
-class Listener(SilentReporter):
+class Listener(Reporter):
     """Records the time left that is told when a trial of a simulated study ends."""
 
     def __init__(self, executor: SimulatedExecutor) -> None:

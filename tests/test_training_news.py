@@ -17,7 +17,7 @@ from paretune.runners.workload.learning.progress import Epoch
 from paretune.search.record.tracking import NoTracking
 from paretune.search.review.terminal.plain_reporter import PlainReporter
 from paretune.search.run.news import TrainingNews
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter
 from paretune.spaces import BuildSpec, Quantization
 
 HALF = OngoingTraining("distill", "half", Epoch(3, 30, 0.41237, 130.0, 0.9))
@@ -42,7 +42,7 @@ def test_in_words() -> None:
     assert NEXT.words == "distill of half: epoch 4/30, loss 0.4"
 
 
-class Heard(SilentReporter, NoTracking):
+class Heard(Reporter, NoTracking):
     def __init__(self) -> None:
         self.told: list[OngoingTraining] = []
         self.logged: list[OngoingTraining] = []

@@ -5,9 +5,11 @@
 For each model, on random samples in ONNX Runtime, at three budgets (6, 12 and 24 times the p95 of a
 call of one request with one thread; a p99 of three times that is broken by this virtual machine's
 own stalls at nearly any rate): the capacity by the queue model, the one by serving load for
-real, and their ratio. At the middle budget also the table of instances × threads × batch on this
-machine's cores, and the latency under bursts of three times the usual rate with and without
-batches. Needs a quiet machine, and more than six minutes per budget. Writes all as JSON (`--out`).
+real, and their ratio; and the ratio of prediction and measurement within one launch, in which the
+changes of the machine from launch to launch are not. At the middle budget also the table of
+instances × threads × batch on this machine's cores, and the latency under bursts of three times the
+usual rate with and without batches. Needs a quiet machine, and more than six minutes per budget.
+Writes all as JSON (`--out`).
 """
 
 import argparse
@@ -69,12 +71,13 @@ def row(model: Path, multiple: int, found: Capacity) -> float:
     """Print predicted and measured capacity, and return their ratio."""
     assert found.checked is not None
     predicted, measured = found.predicted_per_s, found.checked.rate_per_s
-    ratio = predicted.value / measured.value
+    ratio, own = predicted.value / measured.value, found.checked.model_ratio
     print(
         f"{model.name}, p99 ≤ {found.plan.max_latency_ms:.4g} ms ({multiple} × a call's p95), "
         f"{found.best.words}: predicted {predicted.value:.4g}/s "
         f"({predicted.ends[0]:.4g} … {predicted.ends[1]:.4g}), measured {measured.value:.4g}/s "
-        f"({measured.ends[0]:.4g} … {measured.ends[1]:.4g}), ratio {ratio:.3f}"
+        f"({measured.ends[0]:.4g} … {measured.ends[1]:.4g}), ratio {ratio:.3f}; from the same "
+        f"launch's calls {own.value:.3f} ({own.ends[0]:.3f} … {own.ends[1]:.3f})"
         + (" [disturbed]" if found.is_disturbed else "")
     )
     return ratio

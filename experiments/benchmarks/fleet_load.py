@@ -46,7 +46,7 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.run.budget import Budget
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter
 from paretune.spaces import RunSpec
 
 QUARTERS = 4
@@ -147,7 +147,7 @@ class Stated:
     versions: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Meter(SilentReporter):
+class Meter(Reporter):
     """Notes processor time and memory after each quarter of the trials.
 
     Args:

@@ -20,12 +20,12 @@ from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import UnderWay
 from paretune.search.run.budget import Budget
 from paretune.search.run.loop import Loop
-from paretune.search.run.reporter import Reporter, SilentReporter
+from paretune.search.run.reporter import Reporter
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import Candidate
 
 
-class Night(SilentReporter):
+class Night(Reporter):
     """The results of a simulated study.
 
     Args:

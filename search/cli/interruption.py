@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from paretune.spaces.errors import ParetuneError
 
 if TYPE_CHECKING:
-    from paretune.search.review.terminal.reporters import TerminalReporter
+    from paretune.search.run.reporter import Reporter
 
 
 class _TerminatedError(KeyboardInterrupt):
@@ -21,7 +21,7 @@ class _TerminatedError(KeyboardInterrupt):
 
 
 @contextmanager
-def interruptible(study: Path, reporter: TerminalReporter) -> Iterator[None]:
+def interruptible(study: Path, reporter: Reporter) -> Iterator[None]:
     """On Ctrl-C or SIGTERM drop the trials in flight, print the current frontier, and exit."""
 
     def terminate(number: int, frame: FrameType | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from paretune.runners.execute.ongoing_stage import OngoingStage, OngoingTraining
 from paretune.search.confirm.pace import ConfirmationProgress
@@ -15,8 +14,8 @@ from paretune.search.run.work import Work
 from paretune.spaces import Candidate, SearchSpace
 
 
-class Reporter(Protocol):
-    """Receives the progress of a search."""
+class Reporter:
+    """Receives the progress of a search, and ignores it; a subclass takes what it needs."""
 
     def preparing(self, what: str) -> None:
         """Something begins that takes a while, before or after the trials."""
@@ -60,40 +59,5 @@ class Reporter(Protocol):
     def confirming(self, progress: ConfirmationProgress) -> None:
         """The next measurement of a confirmation begins."""
 
-
-class SilentReporter:
-    """Ignores everything; a base class for reporters that need few of the calls."""
-
-    def preparing(self, what: str) -> None:
-        """Do nothing."""
-
-    def started(
-        self,
-        name: str,
-        space: SearchSpace,
-        history: History,
-        budget: Budget,
-        stages: Callable[[], Sequence[OngoingStage]] = tuple,
-    ) -> None:
-        """Do nothing."""
-
-    def noted(self, text: str) -> None:
-        """Do nothing."""
-
-    def trial_started(self, number: int, candidate: Candidate) -> None:
-        """Do nothing."""
-
-    def working(self, work: Sequence[Work], left: TimeLeft) -> None:
-        """Do nothing."""
-
-    def training(self, trainings: Sequence[OngoingTraining]) -> None:
-        """Do nothing."""
-
-    def trial_finished(self, record: TrialRecord, history: History) -> None:
-        """Do nothing."""
-
-    def gave_up(self, reason: str) -> None:
-        """Do nothing."""
-
-    def confirming(self, progress: ConfirmationProgress) -> None:
-        """Do nothing."""
+    def stop(self) -> None:
+        """It is over: remove what is drawn again and again. May be called twice."""

@@ -14,8 +14,8 @@ from paretune.search.configure.study_of_onnx import write_onnx_study
 from paretune.search.deliver.choice import equals, rank, wished_limits
 from paretune.search.deliver.fresh_check import first_that_keeps
 from paretune.search.deliver.live.live_verification import LiveVerification, LiveWish
-from paretune.search.deliver.live.live_verification import verify_service as verify_served
 from paretune.search.deliver.live.service import Endpoint
+from paretune.search.deliver.live.service_check import verify_service as verify_served
 from paretune.search.deliver.picked import Origin, Pick
 from paretune.search.deliver.report.html_report import write_report
 from paretune.search.deliver.report.layers import Layers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,11 @@ _MOVES = 4
 _MOST = 4.0
 """Times the budget from which on it does not matter how much more it was. Chosen by judgement."""
 
+_LEAST = 0.02
+"""Prediction ÷ measured capacity below which it does not matter how much less it was: the model may
+say that no rate keeps the budget. Chosen by judgement.
+"""
+
 _DISTURBED_EXTRA = 3
 """Launches that may replace disturbed ones, as in a search."""
 
@@ -46,6 +52,9 @@ class CheckedCapacity:
             served.
         loads: All loads that were served.
         is_disturbed: Whether disturbed launches count: there were too few without disturbance.
+        model_ratio: The capacity that the queue model predicts from the calls of the same launch at
+            its lowest rate, ÷ the measured one, over launches. How the machine's speed differs from
+            launch to launch is not in it.
     """
 
     rate_per_s: Statistic
@@ -54,6 +63,16 @@ class CheckedCapacity:
     disturbed: int
     loads: int
     is_disturbed: bool
+    model_ratio: Statistic
+
+
+class _Launch(NamedTuple):
+    """One launch's capacity, the prediction from its own calls ÷ that, latency, disturbed loads."""
+
+    rate_per_s: float
+    model_ratio: float
+    latency_ms: dict[int, float]
+    disturbed: int
 
 
 def check_capacity(
@@ -63,6 +82,7 @@ def check_capacity(
     max_latency_ms: float,
     q: float,
     settings: ServeSettings,
+    predict: Callable[[Served], float],
     *,
     launches: int,
     seconds: float,
@@ -86,6 +106,7 @@ def check_capacity(
         max_latency_ms: The budget.
         q: The percentile that keeps it.
         settings: How loads are served.
+        predict: Returns the capacity that the queue model predicts from the calls of a load.
         launches: Launches that count.
         seconds: Seconds of each load.
         seed: Of the arrivals.
@@ -95,7 +116,7 @@ def check_capacity(
         StudyError: If it is nowhere near, after some moves.
     """
     random = np.random.default_rng(seed)
-    found: list[tuple[float, dict[int, float], int]] = []
+    found: list[_Launch] = []
     moves = disturbed = loads = 0
     while len(found) < launches + _DISTURBED_EXTRA:
         rates = [expected_per_s * SHARES[place] for place in random.permutation(len(SHARES))]
@@ -123,20 +144,26 @@ def check_capacity(
             expected_per_s *= SHARES[-1] / SHARES[0] if crossing else SHARES[0] / SHARES[-1]
             told(f"the capacity is elsewhere: looking around {expected_per_s:.4g} per second")
             continue
-        found.append((crossing, _latency_at(by_rate, crossing), upset))
+        ratio = max(predict(by_rate[0][1]) / crossing, _LEAST)
+        found.append(_Launch(crossing, ratio, _latency_at(by_rate, crossing), upset))
         told(f"launch {len(found)}: {crossing:.4g} requests per second")
-        if sum(not each[2] for each in found) >= launches:
+        if sum(not each.disturbed for each in found) >= launches:
             break
     # The least disturbed ones, if there are too few without disturbance.
-    kept = sorted(found, key=lambda each: each[2])[:launches]
-    latency = {p: float(np.mean([each[1][p] for each in kept])) for p in PERCENTILES}
-    rate = over_launches([each[0] for each in kept])
-    is_disturbed = any(each[2] for each in kept)
-    return CheckedCapacity(rate, latency, len(kept), disturbed, loads, is_disturbed)
+    kept = sorted(found, key=lambda each: each.disturbed)[:launches]
+    return CheckedCapacity(
+        over_launches([each.rate_per_s for each in kept]),
+        {p: float(np.mean([each.latency_ms[p] for each in kept])) for p in PERCENTILES},
+        len(kept),
+        disturbed,
+        loads,
+        any(each.disturbed for each in kept),
+        over_launches([each.model_ratio for each in kept]),
+    )
 
 
 def over_launches(rates_per_s: Sequence[float]) -> Statistic:
-    """Return the geometric mean of one rate per launch, with its interval.
+    """Return the geometric mean of one rate (or ratio) per launch, with its interval.
 
     It is Student's interval of the logarithms, because a rate is above 0 however few launches there
     are, with the resolution of times as in :meth:`Statistic.over_launches`.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from paretune.runners.onnx_session import cpu_session, is_numeric
 from paretune.runners.workload.model_file import model_inputs
+from paretune.runners.workload.onnx_files.advice import command_to_cut, suspect
 from paretune.runners.workload.onnx_files.inputs import GivenInputs, fixed_batch
 from paretune.runners.workload.onnx_files.layout import Axis, Layout, unplaced
 from paretune.runners.workload.onnx_files.normal_form import normal_form
@@ -107,7 +108,7 @@ class Original:
                 )
                 raise WorkloadError(
                     f"{self.model} gives a sample other answers in another batch: {name!r} differs "
-                    f"by {error:.1%} between {batches}. {self._suspect()}"
+                    f"by {error:.1%} between {batches}. {suspect(self.model, self.layout)}"
                 )
 
     def answers(self, allocate: Allocate | None = None) -> dict[str, NDArray[Any]]:
@@ -206,56 +207,18 @@ class Original:
                 lacking.append(name)
         if lacking and (is_chosen or not found):
             rows = single[lacking[0]].shape
+            cut = command_to_cut(self.model, self._inputs, lacking[0])
             raise WorkloadError(
                 f"{self.model}: the output {lacking[0]!r} has the shape {list(rows)} for one "
                 f"sample and {list(many[lacking[0]].shape)} for {count}: it has no axis for the "
                 f"sample, so samples cannot be judged one by one. Judge another output with "
-                f"--output, or what it is made from: {self._before(lacking[0])}"
+                f"--output, or what it is made from: {cut}"
             )
         if lacking:
             self.remarks.append(
                 f"not judged, because they have no axis for the sample: {_list(lacking)}"
             )
         return found
-
-    def _before(self, output: str) -> str:
-        """Return a command that cuts a model before the operator of an output."""
-        graph = onnx.load(self.model, load_external_data=False).graph
-        constants = {tensor.name for tensor in graph.initializer}
-        constants |= {n.output[0] for n in graph.node if n.op_type == "Constant"}
-        made = {name: node for node in graph.node for name in node.output}
-        node = made.get(output)
-        while node is not None and node.op_type in _PASSING and node.input[0] in made:
-            node = made[node.input[0]]
-        names = [name for name in (node.input if node else ()) if name and name not in constants]
-        return (
-            f"`onnx.utils.extract_model({self.model.name!r}, 'before.onnx', {self._inputs}, "
-            f"{names})` writes the model without its {node.op_type if node else 'end'}"
-        )
-
-    def _suspect(self) -> str:
-        """Return what may be the reason that samples depend on each other."""
-        for each in model_inputs(self.model):
-            axis = self.layout.inputs.get(each.name)
-            named = [place for place, size in enumerate(each.shape) if _names_batch(size)]
-            if named and axis not in named:
-                first, other = each.shape[axis or 0], each.shape[named[0]]
-                called = f" (it is called {first!r}; {other!r} is axis {named[0]})"
-                return (
-                    f"The first axis of {each.name!r} is not the batch{called}: add "
-                    f"--batch-axis {each.name}={named[0]}"
-                )
-        for node in onnx.load(self.model, load_external_data=False).graph.node:
-            training = [each.i for each in node.attribute if each.name == "training_mode"]
-            if node.op_type == "BatchNormalization" and any(training):
-                return (
-                    f"{node.name or 'BatchNormalization'} is in training mode: export the model "
-                    "after model.eval()"
-                )
-        return (
-            "The first axis of an input may not be the batch (then add --batch-axis NAME=AXIS), or "
-            "an operator mixes samples: export the model so that each sample has its own answer"
-        )
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -265,9 +228,6 @@ class Original:
         except Exception as error:
             raise WorkloadError(f"ONNX Runtime cannot run {self.model}: {error}") from error
 
-
-_PASSING = ("Identity", "Cast", "Squeeze", "Unsqueeze", "Gather", "Slice", "Reshape", "Transpose")
-"""Operators behind the one that decides how many rows an output has."""
 
 _ADVICE = (
     "judge other outputs with --output, or cut {!r} before the operator that decides their number"
@@ -319,10 +279,6 @@ def _batch_axes(one: tuple[int, ...], many: tuple[int, ...], single: int, count:
     axes = [axis for axis in range(len(one)) if (one[axis], many[axis]) == (single, count)]
     rest = [axis for axis in range(len(one)) if one[axis] != many[axis]]
     return axes if not rest or rest == axes[:1] or rest == axes else []
-
-
-def _names_batch(size: int | str) -> bool:
-    return isinstance(size, str) and size.lower() in ("batch", "batch_size", "batchsize", "n", "bs")
 
 
 def _difference(one: NDArray[Any], other: NDArray[Any]) -> float:

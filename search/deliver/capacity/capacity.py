@@ -23,7 +23,7 @@ from paretune.runners.measure.load.served_model import ServedModel
 from paretune.runners.measure.statistic import RESOLUTION, Statistic
 from paretune.runners.metric import latency
 from paretune.runners.runtimes.launch import percentile
-from paretune.runners.runtimes.serving.served import ServeSettings
+from paretune.runners.runtimes.serving.served import Served, ServeSettings
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.deliver.capacity.answer import Capacity, Load
 from paretune.search.deliver.capacity.bursts import headroom, latency_under
@@ -56,6 +56,9 @@ _PILOT_REQUESTS = 600
 
 _PILOT_S = (6.0, 12.0)
 """Fewest and most seconds of a pilot load. Chosen by judgement."""
+
+_DISTURBED_EXTRA = 3
+"""Pilot loads that may replace disturbed ones, as in a search."""
 
 _TIMED_S = 2.0
 """Seconds for which each launch of the best way is timed: rare stalls are in the p99 of requests,
@@ -152,6 +155,7 @@ def find_capacity(
                 budget,
                 q,
                 settings,
+                lambda load: _predicted_by(load, times, batching, question),
                 launches=question.launches,
                 seconds=seconds,
                 seed=question.seed,
@@ -215,10 +219,9 @@ def _piloted(
     """Serve pilot loads below the capacity, to see how fast calls are over time."""
     seconds = float(np.clip(_PILOT_REQUESTS / rate, *_PILOT_S))
     settings = ServeSettings(batching.max_batch, batching.queue_delay_ms)
-    medians_ms = 1e3 * medians_s(times.table(batching.max_batch))
-    starts, memory, paces = [], [], []
+    starts, memory, kept = [], [], []
     progress.begin(launches)
-    for place in range(launches):
+    for place in range(launches + _DISTURBED_EXTRA):
         progress.step("a start, and a pilot load")
         due_s = Arrivals.poisson(rate, seconds, question.seed + place).times_s
         launch = or_stop(served.serve([due_s], batching, settings))
@@ -226,9 +229,28 @@ def _piloted(
         memory.append(launch.peak_memory_bytes)
         (load,) = launch.loads
         if len(load.call_sizes):
-            ratio = load.call_ms / medians_ms[load.call_sizes - 1]
-            paces.append(Pace(ratio, load.late_ms[load.late_ms > 0]))
+            kept.append((load.is_disturbed, _pace(load, times, batching)))
+        if sum(not is_disturbed for is_disturbed, _ in kept) >= launches:
+            break
+    # The least disturbed ones, if there are too few without disturbance.
+    paces = [pace for _, pace in sorted(kept, key=lambda each: each[0])[:launches]]
     return _Started(starts, memory), paces
+
+
+def _pace(load: Served, times: CallTimes, batching: Batching) -> Pace:
+    """Return how fast the calls of a load were, one after the other."""
+    medians_ms = 1e3 * medians_s(times.table(batching.max_batch))
+    ratio = load.call_ms / medians_ms[load.call_sizes - 1]
+    return Pace(ratio, load.late_ms[load.late_ms > 0])
+
+
+def _predicted_by(
+    load: Served, times: CallTimes, batching: Batching, question: CapacityQuestion
+) -> float:
+    """Return the capacity that the queue model predicts from the calls of a served load."""
+    known = replace(times, paces=[_pace(load, times, batching)])
+    budget, q = question.max_latency_ms, question.percentile
+    return capacity_per_s(known, batching, budget, q, _REQUESTS, question.seed)
 
 
 def _usual(plan: ServingPlan, question: CapacityQuestion) -> float:

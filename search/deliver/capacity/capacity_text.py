@@ -58,6 +58,11 @@ def capacity_lines(capacity: Capacity) -> list[str]:
             f"  predicted from times of calls: {_rate(capacity.predicted_per_s)}, "
             f"{ratio:.2f} × the measured one"
         )
+        own = capacity.checked.model_ratio
+        lines.append(
+            f"  predicted from calls of the same launch: {own.value:.2f} × ({_ends(own)}): what "
+            "the model of the queue is off by, without the machine's changes between launches"
+        )
     at = ", ".join(f"p{p} {value:.3g} ms" for p, value in plan.latency_ms.items())
     lines.append(f"  latency at that rate: {at}")
     knee = capacity.knee

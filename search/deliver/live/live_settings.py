@@ -15,6 +15,8 @@ class LiveSettings:
         min_seconds: Fewest seconds of timed requests per connection.
         min_calls: Fewest timed requests per connection; 200 claim a p99.
         max_calls: Most timed requests per connection.
+        pause_seconds: Seconds between the two rounds of times that are saved, or that are not the
+            saved ones.
         max_connections: Most requests under way at once, at a rate.
         seed: Of the arrivals.
     """
@@ -24,5 +26,6 @@ class LiveSettings:
     min_seconds: float = 1.0
     min_calls: int = 200
     max_calls: int = 3000
+    pause_seconds: float = 20.0
     max_connections: int = 64
     seed: int = 0

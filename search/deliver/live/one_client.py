@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -58,6 +58,15 @@ class OneClient:
     client_ms: float
     cpu_shares: tuple[float, ...]
     parts_ms: Mapping[str, float]
+
+    def joined(self, later: OneClient) -> OneClient:
+        """Return the times of both rounds of the same requests as one measurement."""
+        return replace(
+            later,
+            times_ms=self.times_ms + later.times_ms,
+            ping_ms=self.ping_ms + later.ping_ms,
+            cpu_shares=self.cpu_shares + later.cpu_shares,
+        )
 
     def latency(self, q: int) -> Statistic | None:
         """Return a percentile with its interval over connections; ``None`` with too few requests.

@@ -61,7 +61,7 @@ def judge_client(
         measured_batch: Samples of such a call.
     """
     if record is not None:
-        return _against_record(clients, record)
+        return judge_record(clients, record)
     if budget is not None:
         first = clients[0]
         now = first.latency(budget.percentile)
@@ -89,7 +89,8 @@ def judge_client(
     )
 
 
-def _against_record(clients: Sequence[OneClient], record: LiveRecord) -> tuple[Verdict, str]:
+def judge_record(clients: Sequence[OneClient], record: LiveRecord) -> tuple[Verdict, str]:
+    """Return whether the times of one client are the saved ones, and why not."""
     found = (Verdict.AS_PROMISED, f"times are those of {record.measured_at}, when they were saved")
     for each in clients:
         then = record.latencies.get(each.size)

@@ -17,13 +17,13 @@ from paretune.search.review.terminal.phases import Confirming, Phase, Preparing,
 from paretune.search.review.terminal.plain_reporter import beginning, confirmation_beginning
 from paretune.search.review.terminal.trial_line import short_label, short_line
 from paretune.search.run.budget import Budget
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter
 from paretune.search.run.time_left import TimeLeft
 from paretune.search.run.work import Work
 from paretune.spaces import Candidate, SearchSpace
 
 
-class LiveReporter(SilentReporter):
+class LiveReporter(Reporter):
     """Prints one line per trial, and shows below what is being done now.
 
     Args:

@@ -18,7 +18,7 @@ from paretune.search.review.shortfall import shortfalls
 from paretune.search.review.terminal.best import Best, best_text
 from paretune.search.review.terminal.trial_line import clock, plain_line
 from paretune.search.run.budget import Budget
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter
 from paretune.search.run.time_left import TimeLeft
 from paretune.search.run.work import Work
 from paretune.spaces import SearchSpace
@@ -27,7 +27,7 @@ _TRAINING_EVERY_S = 30.0
 """Seconds between two lines about trainings. Chosen by judgement."""
 
 
-class PlainReporter(SilentReporter):
+class PlainReporter(Reporter):
     """Prints one line per trial, and now and then one about trainings.
 
     Args:
@@ -99,9 +99,6 @@ class PlainReporter(SilentReporter):
                 f"  round {progress.round}: {progress.unsettled} of {progress.points} are not "
                 "settled yet"
             )
-
-    def stop(self) -> None:
-        """Do nothing: what is printed stays."""
 
 
 def beginning(name: str, space: SearchSpace, history: History, budget: Budget) -> list[str]:

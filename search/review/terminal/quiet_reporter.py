@@ -9,10 +9,10 @@ from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
 from paretune.search.review.console import console as usual_console
 from paretune.search.review.terminal.trial_line import plain_line
-from paretune.search.run.reporter import SilentReporter
+from paretune.search.run.reporter import Reporter
 
 
-class QuietReporter(SilentReporter):
+class QuietReporter(Reporter):
     """Prints trials that failed, and what is excluded because of it.
 
     Args:
@@ -31,6 +31,3 @@ class QuietReporter(SilentReporter):
     def gave_up(self, reason: str) -> None:
         """Print what is excluded from now on."""
         self.console.print(f"[yellow]no longer tried:[/] {escape(reason)}", soft_wrap=True)
-
-    def stop(self) -> None:
-        """Do nothing: what is printed stays."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from paretune.search.review.console import console
 from paretune.search.review.terminal.live_reporter import LiveReporter
@@ -13,14 +12,7 @@ from paretune.search.review.terminal.quiet_reporter import QuietReporter
 from paretune.search.run.reporter import Reporter
 
 
-class TerminalReporter(Reporter, Protocol):
-    """A reporter that prints, and has to be stopped at the end."""
-
-    def stop(self) -> None:
-        """Remove what is drawn again and again."""
-
-
-def terminal_reporter(*, quiet: bool = False) -> TerminalReporter:
+def terminal_reporter(*, quiet: bool = False) -> Reporter:
     """Return what prints the progress of a study on standard output.
 
     A terminal that can move its cursor has a live view; a pipe, a file and a notebook have lines.
