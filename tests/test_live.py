@@ -287,6 +287,8 @@ def test_saved_times_are_compared_with(bundle: Path, monkeypatch: pytest.MonkeyP
         slower = with_times(1e-3)
         assert slower.verdict is Verdict.SLOWER, slower.reason
         assert "× the saved value" in slower.reason and slower.record is not None
+        for twice in (found, slower):  # what is saved, and what is not as saved
+            assert len(twice.clients[0].times_ms) == 2 * careful.connections
         with monkeypatch.context() as busy:
             busy.setattr(one_client, "cpu_share", lambda: 0.5)
             unknown = with_times(1e-3)
@@ -300,6 +302,7 @@ def test_saved_times_are_compared_with(bundle: Path, monkeypatch: pytest.MonkeyP
     with served(v2(bundle)) as url:  # another address
         found = verify_service(bundle, Endpoint(url), settings=careful)
         assert found.record is None and any("not compared" in note for note in found.notes)
+        assert len(found.clients[0].times_ms) == careful.connections
     (bundle / "live.json").write_text('{"live_version": 99}', "utf-8")
     with pytest.raises(StudyError, match=r"its version is 99.*--save"):
         verify_service(bundle, Endpoint("http://127.0.0.1:1"))

@@ -26,6 +26,9 @@ from paretune.search.deliver.capacity.capacity_text import capacity_lines, ways_
 BUDGETS = (6, 12, 24)
 """Budgets as multiples of the p95 of a single call alone."""
 
+MIDDLE = 12
+"""The budget with the table and the bursts."""
+
 SPIKE = 3.0
 """Times the usual rate in a burst."""
 
@@ -40,17 +43,17 @@ def main(arguments: argparse.Namespace) -> int:
     for model in arguments.models:
         report = measure(model, careful=False)
         call_ms = report.statistics["latency_p95_ms"].value
-        for place, multiple in enumerate(BUDGETS):
+        for multiple in arguments.budgets:
             found = capacity(
                 model,
                 max_latency_ms=multiple * call_ms,
                 batch_sizes=arguments.batch,
                 launches=arguments.launches,
                 seconds=arguments.seconds,
-                spike=SPIKE if place == 1 else None,
+                spike=SPIKE if multiple == MIDDLE else None,
                 told=lambda line: print(line, file=sys.stderr),
             )
-            if place == 1:
+            if multiple == MIDDLE:
                 table(model, found)
             ratio = row(model, multiple, found)
             worst = max(worst, abs(ratio - 1))
@@ -90,6 +93,7 @@ def _sizes(text: str) -> list[int]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--budgets", type=_sizes, default=BUDGETS, help="multiples, such as 6,24")
     parser.add_argument("--batch", type=_sizes, default="1,2,4,8")
     parser.add_argument("--launches", type=int, default=5)
     parser.add_argument("--seconds", type=float, help="of each load that is served")

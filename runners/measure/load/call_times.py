@@ -78,9 +78,15 @@ class CallTimes:
         return float(np.mean([np.mean(times) for times in self.by_size[size]]))
 
     def highest_rate_per_s(self, instances: int, max_batch: int) -> float:
-        """Return the rate at which the instances have no pause: no queue keeps up with more."""
+        """Return the rate at which the instances have no pause: no queue keeps up with more.
+
+        If calls under load were faster than those in the closed loop, their times count.
+        """
+        ratios = [ratio for pace in self.paces for ratio in pace.ratio]
+        pace = float(np.mean(ratios)) if ratios else float("inf")
         sizes = [max_batch] if self.is_filled else [s for s in self.sizes if s <= max_batch]
-        return max(instances * size / self.mean_ms(size) * 1e3 for size in sizes)
+        call_ms = {s: min(self.mean_ms(s), pace * self.percentile_ms(s, 50)) for s in sizes}
+        return max(instances * size / ms * 1e3 for size, ms in call_ms.items())
 
     def table(self, max_batch: int) -> list[list[float]]:
         """Return quantiles of the time of a call in seconds, by the number of requests.

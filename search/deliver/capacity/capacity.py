@@ -18,6 +18,7 @@ from paretune.runners.measure.load.queue_model import (
     Batching,
     Simulator,
     capacity_per_s,
+    highest_rate,
 )
 from paretune.runners.measure.load.served_model import ServedModel
 from paretune.runners.measure.statistic import RESOLUTION, Statistic
@@ -67,6 +68,12 @@ and fewer seconds would miss them. Chosen by judgement.
 
 _MOST_CALLS = 50_000
 """Calls of such a launch at most. Chosen by judgement."""
+
+_SHORT_LOADS = 9
+"""Simulations of a load as short as a served one, whose median counts. Chosen by judgement."""
+
+_ABOVE = 1.25
+"""Times the rate without pauses that a short load may have. Chosen by judgement."""
 
 _USUAL_SHARE = 0.5
 """Share of the capacity that counts as the usual rate if none is given. Chosen by judgement."""
@@ -247,10 +254,20 @@ def _pace(load: Served, times: CallTimes, batching: Batching) -> Pace:
 def _predicted_by(
     load: Served, times: CallTimes, batching: Batching, question: CapacityQuestion
 ) -> float:
-    """Return the capacity that the queue model predicts from the calls of a served load."""
+    """Return the capacity that the queue model predicts from the calls of a served load.
+
+    It is that of loads as short as the served one, in which a queue may grow until the end.
+    """
     known = replace(times, paces=[_pace(load, times, batching)])
-    budget, q = question.max_latency_ms, question.percentile
-    return capacity_per_s(known, batching, budget, q, _REQUESTS, question.seed)
+    count, seeds = len(load.latency_ms), range(question.seed, question.seed + _SHORT_LOADS)
+    simulators = [Simulator(known, batching, count, seed) for seed in seeds]
+
+    def keeps(rate_per_s: float) -> bool:
+        found = [percentile(each.poisson(rate_per_s), question.percentile) for each in simulators]  # type: ignore[arg-type]
+        return float(np.median(found)) <= question.max_latency_ms
+
+    top = known.highest_rate_per_s(batching.instances, batching.max_batch)
+    return highest_rate(keeps, _ABOVE * top)
 
 
 def _usual(plan: ServingPlan, question: CapacityQuestion) -> float:
