@@ -103,3 +103,11 @@ def test_intervals_hold_a_campaign_on_a_machine_that_is_slower_by_then(
             low, high = spread.statistic(wider).for_repetition().ends
             held.append(low <= again.mean() <= high)
     assert 0.94 < np.mean(held) <= 1.0
+
+
+def test_a_geometric_mean_is_above_zero_however_few_launches() -> None:
+    few = Statistic.geometric([100.0, 400.0], 0.01)
+    many = Statistic.geometric([190.0, 200.0, 210.0] * 3, 0.01)
+    assert few.value == pytest.approx(200.0) and 0 < few.ends[0] < 100 < 400 < few.ends[1]
+    assert 0.9 < many.ends[0] / many.value < 1 < many.ends[1] / many.value < 1.1
+    assert Statistic.geometric([3.0]).ends == pytest.approx((3.0, 3.0))

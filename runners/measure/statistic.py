@@ -23,7 +23,7 @@ class Statistic:
     """A value with its interval.
 
     Attributes:
-        value: Mean over launches.
+        value: Mean over launches: the arithmetic or the geometric one.
         low: Lower end of the 95 % interval; ``None`` with fewer than two launches.
         high: Upper end of the interval.
     """
@@ -74,6 +74,26 @@ class Statistic:
         half = student_quantile(degrees, (1 + CONFIDENCE) / 2) * standard_error
         half = float(np.hypot(half, resolution * mean))
         return cls(mean, mean - half, mean + half)
+
+    @classmethod
+    def geometric(cls, values: Sequence[float], resolution: float = 0.0) -> Statistic:
+        """Return the geometric mean of one value per launch, with its interval.
+
+        It is the t interval of the logarithms, for values above zero that differ by factors: its
+        lower end is above zero, however few launches there are.
+
+        Args:
+            values: One value per launch, above zero.
+            resolution: As in :meth:`over_launches`.
+        """
+        logs = np.log(values)
+        mean = float(np.mean(logs))
+        if len(logs) < 2:
+            return cls(float(np.exp(mean)))
+        error = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
+        half = student_quantile(len(logs) - 1, (1 + CONFIDENCE) / 2) * error
+        half = float(np.hypot(half, resolution))
+        return cls(*(float(np.exp(each)) for each in (mean, mean - half, mean + half)))
 
     def for_repetition(self) -> Statistic:
         """Return the value with its prediction interval for a repeat of the measurement.

@@ -12,8 +12,7 @@ from paretune.runners.failure import Failure
 from paretune.runners.measure.load.arrivals import Arrivals
 from paretune.runners.measure.load.queue_model import Batching
 from paretune.runners.measure.load.served_model import ServedModel
-from paretune.runners.measure.statistic import CONFIDENCE, RESOLUTION, Statistic
-from paretune.runners.measure.student import student_quantile
+from paretune.runners.measure.statistic import RESOLUTION, Statistic
 from paretune.runners.runtimes.serving.served import Served, ServeSettings
 from paretune.spaces import StudyError
 
@@ -152,28 +151,14 @@ def check_capacity(
     # The least disturbed ones, if there are too few without disturbance.
     kept = sorted(found, key=lambda each: each.disturbed)[:launches]
     return CheckedCapacity(
-        over_launches([each.rate_per_s for each in kept]),
+        Statistic.geometric([each.rate_per_s for each in kept], RESOLUTION),
         {p: float(np.mean([each.latency_ms[p] for each in kept])) for p in PERCENTILES},
         len(kept),
         disturbed,
         loads,
         any(each.disturbed for each in kept),
-        over_launches([each.model_ratio for each in kept]),
+        Statistic.geometric([each.model_ratio for each in kept], RESOLUTION),
     )
-
-
-def over_launches(rates_per_s: Sequence[float]) -> Statistic:
-    """Return the geometric mean of one rate (or ratio) per launch, with its interval.
-
-    It is Student's interval of the logarithms, because a rate is above 0 however few launches there
-    are, with the resolution of times as in :meth:`Statistic.over_launches`.
-    """
-    logs = np.log(rates_per_s)
-    error = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
-    quantile = student_quantile(len(logs) - 1, (1 + CONFIDENCE) / 2)
-    half = float(np.hypot(quantile * error, RESOLUTION))
-    mean = float(np.mean(logs))
-    return Statistic(*(float(np.exp(each)) for each in (mean, mean - half, mean + half)))
 
 
 def crossing_rate(

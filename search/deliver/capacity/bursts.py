@@ -126,7 +126,7 @@ def _under(
     answered = [each for each in found if each is not None]
     measured = None
     if len(answered) == len(found):
-        measured = Statistic.over_launches(answered, RESOLUTION)
+        measured = Statistic.geometric(answered, RESOLUTION)
     return LatencyUnder(arrivals.name, batching, predicted, measured)
 
 

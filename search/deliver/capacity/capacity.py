@@ -12,7 +12,6 @@ from paretune.runners.measure.load.call_times import CallTimes, Pace, medians_s
 from paretune.runners.measure.load.checked_capacity import (
     PERCENTILES,
     check_capacity,
-    over_launches,
 )
 from paretune.runners.measure.load.queue_model import (
     Batching,
@@ -149,7 +148,7 @@ def find_capacity(
     ]
     if min(each) <= 0:
         raise breaks_budget(best, question)
-    predicted = over_launches(each)
+    predicted = Statistic.geometric(each, RESOLUTION)
     checked, settings = None, ServeSettings(batching.max_batch, batching.queue_delay_ms)
     if question.checks:
         seconds = question.seconds_at(predicted.value)
@@ -210,7 +209,7 @@ class _Started:
     """What the launches at a low rate showed of a replica's start and memory."""
 
     def __init__(self, start_ms: list[float], memory_bytes: list[int]) -> None:
-        self.start_ms = Statistic.over_launches(start_ms, RESOLUTION)
+        self.start_ms = Statistic.geometric(start_ms, RESOLUTION)
         self.memory_bytes = float(np.mean(memory_bytes))
 
 
