@@ -1,14 +1,16 @@
 """Does `paretune watch` find a slow-down of 20 %, soon, and nothing else?
 
     python experiments/benchmarks/watch.py [--runs 200] [--real 5] [--record 8000]
+        [--learn 500] [--series FILE]
 
 1. A real service (a process that runs a model in ONNX Runtime behind HTTP) is probed as `paretune
    watch --url` does, every 0.2 s: 15 timed requests a second, for nine minutes. The recorded series
    has its own tails and dependence, and real time: a neighbour's second is a second.
 2. Simulated runs are resampled from that series in pieces of 500 consecutive requests (the moving
-   block bootstrap, H. Kuensch, 1989). In each, the first 500 requests are the reference. Then
-   nothing happens, or all latencies are 1.2 times as long, or 60 requests are 3 times as long (a
-   spike), or the service is away for 5 s and its first 15 answers are cold (a restart).
+   block bootstrap, H. Kuensch, 1989). In each, the first 500 requests (`--learn`) are the
+   reference. Then nothing happens, or all latencies are 1.2 times as long, or 60 requests are 3
+   times as long (a spike), or the service is away for 5 s and its first 15 answers are cold (a
+   restart).
 3. The same runs with the usual method, Page's CUSUM of the blocks' log medians, whose threshold is
    calibrated by a bootstrap of the reference for the same rate of false alarms.
 4. Real runs: a fresh process each; in each, the service does 20 % more work from a request on, is
@@ -28,6 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,7 +43,7 @@ from paretune.search.deliver.watch.sources.probe import Probe, Reply
 from paretune.search.deliver.watch.watcher import Watcher
 
 LEARN = 500
-"""Requests of the reference."""
+"""Requests of the reference of the real runs, and by default of the simulated ones."""
 
 PAUSE_S = 0.2
 """Seconds from one group of requests to the next; of each five, three are timed."""
@@ -211,7 +214,7 @@ def watched(
     settings: WatchSettings, reference: Series, rest: Series, away: tuple[int, int] | None = None
 ) -> Run:
     """Run the watch; ``away`` is a request and for how many it is unanswered from then on."""
-    watcher, run = Watcher(settings, learn=LEARN), Run(None, [])
+    watcher, run = Watcher(settings, learn=len(reference)), Run(None, [])
     warm = np.concatenate([reference[: settings.warm_up], reference])
     for place, latency in enumerate(warm):
         watcher.see(Request(place * PACE_S, float(latency)))
@@ -257,7 +260,7 @@ def spread(found: list[int]) -> str:
     return f"{np.median(found):.0f}, {np.quantile(found, 0.95):.0f}, {max(found)}"
 
 
-def simulated(series: Series, runs: int) -> list[tuple[str, ...]]:
+def simulated(series: Series, runs: int, learn: int) -> list[tuple[str, ...]]:
     """Run everything on resampled series; return rows of the table."""
     usual = WatchSettings()
     strict = replace(usual, false_alarm_every=20_000)
@@ -273,7 +276,7 @@ def simulated(series: Series, runs: int) -> list[tuple[str, ...]]:
         false, seen, found, missed = 0, 0, [], 0
         for seed in range(runs):
             rng = np.random.default_rng(seed)
-            reference, calm = resampled(series, LEARN, rng), resampled(series, 2 * CALM, rng)
+            reference, calm = resampled(series, learn, rng), resampled(series, 2 * CALM, rng)
             run = detector(reference, calm)
             false += run.alarm is not None
             seen += len(calm) if run.alarm is None else run.alarm + 1
@@ -287,14 +290,14 @@ def simulated(series: Series, runs: int) -> list[tuple[str, ...]]:
     return rows
 
 
-def told_apart(series: Series, runs: int) -> list[tuple[str, ...]]:
+def told_apart(series: Series, runs: int, learn: int) -> list[tuple[str, ...]]:
     """Return how often spikes and restarts were told as such, and how often as alarms."""
     settings, rows = WatchSettings(), []
     for what in (Kind.SPIKE, Kind.RESTART):
         right = alarms = 0
         for seed in range(runs):
             rng = np.random.default_rng(1000 + seed)
-            reference, rest = resampled(series, LEARN, rng), resampled(series, CALM, rng)
+            reference, rest = resampled(series, learn, rng), resampled(series, CALM, rng)
             away = None
             if what is Kind.SPIKE:
                 rest[500:560] *= 3
@@ -374,15 +377,22 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=200, help="simulated runs of each kind")
     parser.add_argument("--real", type=int, default=5, help="real runs")
     parser.add_argument("--record", type=int, default=8_000, help="timed requests to record")
+    parser.add_argument("--learn", type=int, default=LEARN, help="requests of a reference")
+    parser.add_argument("--series", type=Path, help="file to keep the recorded series in, or read")
     parser.add_argument("--port", type=int, default=8755)
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
         serve(options.serve)
-    with service(options.port) as running:
-        running.median_ms(500)
-        probe = Probe(running, PAUSE_S, most=round(options.record / TIMED))
-        series = np.asarray([one.latency_ms for one in probe if one.counts], np.float64)
+    if options.series is not None and options.series.exists():
+        series = np.loadtxt(options.series)
+    else:
+        with service(options.port) as running:
+            running.median_ms(500)
+            probe = Probe(running, PAUSE_S, most=round(options.record / TIMED))
+            series = np.asarray([one.latency_ms for one in probe if one.counts], np.float64)
+        if options.series is not None:
+            np.savetxt(options.series, series, fmt="%.5g")
     logs = np.log(series)
     lag = [float(np.corrcoef(logs[:-k], logs[k:])[0, 1]) for k in (1, 20, 100)]
     p50, p95, p99 = np.quantile(series, (0.5, 0.95, 0.99))
@@ -392,7 +402,7 @@ def main() -> int:
         f"{lag[2]:.2f}"
     )
     rows = [("", f"{SLOWER - 1:.0%} slower", "requests until then", "false alarms")]
-    rows += simulated(series, options.runs)
+    rows += simulated(series, options.runs, options.learn)
     real = [real_run(options.port + 1 + k, WatchSettings()) for k in range(options.real)]
     if real:
         found = [run.found for run in real if run.found is not None]
@@ -405,7 +415,7 @@ def main() -> int:
                 f"{false} in {seen:,}",
             )
         )
-    rows += [("median, 95th, most", "", "", ""), *told_apart(series, options.runs)]
+    rows += [("median, 95th, most", "", "", ""), *told_apart(series, options.runs, options.learn)]
     for what in (Kind.SPIKE, Kind.RESTART):
         right = sum(what in run.events for run in real)
         rows.append((f"a {what}, real", f"{right} of {len(real)} told as one", "", ""))
