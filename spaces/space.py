@@ -85,6 +85,11 @@ class SearchSpace:
         records = [AXES.get(axis.name) for axis in self.axes]
         return {each.name: each.baseline for each in records if each.baseline is not None}
 
+    @cached_property
+    def _values(self) -> dict[str, frozenset[Value]]:
+        """The values of each axis, by its name: asked for thousands of candidates per proposal."""
+        return {axis.name: frozenset(axis.values) for axis in self.axes}
+
     @property
     def size(self) -> int:
         """Number of combinations before rules."""
@@ -101,12 +106,12 @@ class SearchSpace:
 
         The baseline is exempt from rules, because everything else is compared with it.
         """
-        params, axes = candidate.params, {axis.name: axis for axis in self.axes}
-        if set(params) != set(axes):
-            return f"it has the axes {', '.join(params)}; the space has {', '.join(axes)}"
+        params, known = candidate.params, self._values
+        if params.keys() != known.keys():
+            return f"it has the axes {', '.join(params)}; the space has {', '.join(known)}"
         for name, value in params.items():
-            if value not in axes[name].values:
-                return f"{name} = {value!r} is outside the space: {list(axes[name].values)}"
+            if value not in known[name]:
+                return f"{name} = {value!r} is outside the space: {list(self.axis(name).values)}"
         if candidate == self.baseline:
             return None
         return next((reason for rule in self.rules if (reason := rule(candidate))), None)

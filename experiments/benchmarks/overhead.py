@@ -4,62 +4,64 @@
 
 Runs a study whose trials are simulated, with everything else real and on disk: the strategy, the
 Optuna storage, the gate, the history, MLflow and the console, called in the order of the study
-loop. Prints the milliseconds that each of them takes per trial, as the study grows, then the
-seconds to resume the study and to log it to an empty MLflow.
+loop. Prints the mean milliseconds that each of them takes per trial, in the 50 trials before each
+mark, with the median and the longest proposal among them; then the seconds to resume the study and
+to log it to an empty MLflow; then the seconds of the commands that read it, before and after a
+confirmation whose values are simulated. The process has imported everything by then: imports, the
+loading of a workload and the timing of its epochs are not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import math
-import random
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import yaml
 from rich.console import Console
+from simulated_trials import SPACE, observed, simulate
 
 from paretune.runners.environment import fingerprint
-from paretune.runners.failure import Failure, FailureKind
-from paretune.runners.measure.measurement import Measurement
-from paretune.runners.measure.statistic import Statistic
-from paretune.runners.metric import METRICS
-from paretune.runners.runtimes.proof import ProviderShare
-from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.recipe import Recipe
+from paretune.search.cli.main import main as paretune
+from paretune.search.confirm.plausible import plausible
+from paretune.search.confirm.publication import publish
 from paretune.search.propose.cost import CostModel
+from paretune.search.propose.exclusions import GivenUp
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.gate import Gate
 from paretune.search.propose.strategy import OptunaStrategy, Strategy
+from paretune.search.propose.time_limit import Affordable
+from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
-from paretune.search.record.objective import default_objectives
-from paretune.search.record.trial import Skip, TrialRecord
+from paretune.search.record.objective import default_objectives, losses
 from paretune.search.review.mlflow.pictures import MlflowReview
 from paretune.search.review.mlflow.run_tracking import MlflowTracking
 from paretune.search.review.terminal.plain_reporter import PlainReporter
 from paretune.search.run.budget import Budget
+from paretune.search.storage.confirmed_points import ConfirmedPoints
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.spaces import SCHEMES, Candidate, SearchSpace, digest
+from paretune.search.study.open_study import OpenStudy
+from paretune.spaces import SearchSpace
 
 MARKS = (100, 500, 1000, 2000, 5000)
 WINDOW = 50
 LIMIT_MS = 100.0
+DRAWS = 200
 PARTS = ("strategy", "storage", "gate", "history", "tracking", "console")
-SPACE: dict[str, list[Any]] = {
-    "student": ["reference", "large", "medium", "small", "tiny"],
-    "pruning_ratio": [round(0.05 * step, 2) for step in range(19)],
-    "quantization": list(SCHEMES.names),
-    "batch_size": [1, 2, 4, 8, 16, 32, 64, 128],
-    "execution_provider": ["CPUExecutionProvider", "openvino/CPU"],
-    "intra_op_threads": [1, 2, 4],
+COMMANDS: dict[str, list[str]] = {
+    "status": [],
+    "frontier": [],
+    "pick": ["--no-measure", "--max-accuracy-drop", "0.02"],
+    "report": ["--out", "report.html"],
 }
 
 
@@ -76,6 +78,10 @@ def main() -> int:
         totals = study.run(arguments.trials)
         print(f"{arguments.trials} trials in {time.perf_counter() - began:.1f} s", flush=True)
         study.show_resume()
+        print(f"{'seconds':<12}" + "".join(f"{name:>10}" for name in COMMANDS) + "  report.html")
+        study.show_commands("searched")
+        study.confirm()
+        study.show_commands("confirmed")
     judged = [total for mark, total in totals.items() if mark <= 1000]
     return 0 if judged and judged[-1] <= LIMIT_MS else 1
 
@@ -114,7 +120,7 @@ class SimulatedStudy:
     """A study that is real in everything but its measurements.
 
     Args:
-        folder: The folder for its databases.
+        folder: The study's folder.
         strategy: Name of the strategy.
     """
 
@@ -123,24 +129,30 @@ class SimulatedStudy:
         self.strategy = strategy
         self.space = SearchSpace.from_values(SPACE)
         self.goals = default_objectives("accuracy")
-        (folder / "study.yaml").write_text("name: simulated\n", "utf-8")
+        (folder / "workload.py").write_text("", "utf-8")
+        self.file = folder / "study.yaml"
+        written = {"name": "simulated", "workload": "workload.py:Simulated", "space": SPACE}
+        self.file.write_text(yaml.safe_dump(written), "utf-8")
+        OpenStudy(self.file).paths.output.mkdir()
 
     def run(self, trials: int) -> dict[int, float]:
         """Run it, print a line at each mark, and return the total milliseconds at each."""
         watch, totals = Stopwatch(), {}
         storage, history = self.open()
         gate, cost = Gate(history), CostModel(history, Recipe())
-        strategy, tracking = self.make_strategy(cost), self.track("mlflow.db", history)
+        strategy, tracking = self.make_strategy(history, cost), self.track("mlflow.db", history)
         reporter = PlainReporter(Console(file=io.StringIO()))
         reporter.started("simulated", self.space, history, Budget(trials))
-        print(f"{'trial':>6}" + "".join(f"{part:>10}" for part in PARTS) + "     total   frontier")
+        heads = "".join(f"{part:>10}" for part in PARTS)
+        print(f"{'trial':>6}{heads}     total   frontier   median and longest proposal")
         for done in range(1, trials + 1):
             with watch.time("strategy"):
                 candidate = strategy.propose()
             if candidate is None:
                 break
             with watch.time("storage"):
-                number = storage.start(candidate)
+                number = storage.claim(candidate, trials)
+            assert number is not None
             record = simulate(number, candidate)
             with watch.time("gate"):
                 cost.seconds(candidate)
@@ -151,6 +163,7 @@ class SimulatedStudy:
                 _ = history.frontier, history.hypervolume, history.common_cause
             with watch.time("storage", again=True):
                 storage.finish(record, self.goals)
+            asked = watch.ms["strategy"][-WINDOW:]
             with watch.time("strategy", again=True):
                 strategy.observe(candidate, observed(record))
             with watch.time("tracking"):
@@ -161,8 +174,8 @@ class SimulatedStudy:
                 spent = watch.around(done)
                 totals[done] = sum(spent.values())
                 cells = "".join(f"{spent[part]:10.1f}" for part in PARTS)
-                size = len(history.frontier)
-                print(f"{done:6}{cells}{totals[done]:10.1f}{size:11}", flush=True)
+                line = f"{done:6}{cells}{totals[done]:10.1f}{len(history.frontier):11}"
+                print(f"{line}{np.median(asked):10.1f}{max(asked):10.1f}", flush=True)
         print(f"medians over all trials: {watch.medians()}", flush=True)
         return totals
 
@@ -173,112 +186,102 @@ class SimulatedStudy:
             _, history = self.open()
             _ = history.hypervolume
         with watch.time("strategy"):
-            strategy = self.make_strategy(CostModel(history, Recipe()))
+            strategy = self.make_strategy(history, CostModel(history, Recipe()))
             for record in history.records:
                 strategy.observe(record.candidate, observed(record))
             strategy.propose()
         with watch.time("tracking"):
             self.track("mlflow.db", history)
+        seconds = {part: ms / 1e3 for part, [ms] in watch.ms.items()}
+        spent = ", ".join(f"{part} {each:.1f}" for part, each in seconds.items())
+        total = sum(seconds.values())
+        print(f"to resume after {len(history.records)} trials: {total:.1f} s ({spent})")
         with watch.time("tracking from nothing"):
             self.track("other.db", history)
-        spent = ", ".join(f"{part} {ms / 1e3:.1f} s" for part, [ms] in watch.ms.items())
-        print(f"to resume after {len(history.records)} trials: {spent}", flush=True)
+        print(f"to log all to an empty MLflow: {watch.ms['tracking from nothing'][0] / 1e3:.1f} s")
+
+    def show_commands(self, state: str) -> None:
+        """Print the seconds of each command, and the size of the report."""
+        spent = []
+        report = self.folder / "report.html"
+        for name, options in COMMANDS.items():
+            given = [str(report) if each == report.name else each for each in options]
+            for _ in range(2):  # The first call may import something.
+                began = time.perf_counter()
+                with redirect_stdout(io.StringIO()):
+                    paretune([name, str(self.file), *given], standalone_mode=False)
+                seconds = time.perf_counter() - began
+            spent.append(seconds)
+        cells = "".join(f"{seconds:10.1f}" for seconds in spent)
+        print(f"{state:<12}{cells}{report.stat().st_size / 1e6:10.1f} MB", flush=True)
+
+    def confirm(self) -> None:
+        """Publish what is plausible, as if it had been measured again with the same values."""
+        storage, history = self.open()
+        began = time.perf_counter()
+        records = plausible(history)
+        print(
+            f"{len(records)} points are plausible, which took {time.perf_counter() - began:.1f} s "
+            "to find"
+        )
+        values = losses([record.metrics for record in records], self.goals)
+        noise = np.random.default_rng(0).normal(0.0, 0.01, (DRAWS, *values.shape))
+        points = []
+        for place, verdict in enumerate(publish(values, values + noise)):
+            measurement = records[place].measurement
+            assert measurement is not None
+            is_published = verdict.is_published and verdict.row == place
+            points.append(
+                Confirmed(
+                    number=records[place].number,
+                    measurement=measurement,
+                    probability=verdict.probability,
+                    is_published=is_published,
+                    row_probability=verdict.row_probability if is_published else None,
+                    why_not="" if is_published else "the simulation says so",
+                    resampled=measurement.resampled,
+                )
+            )
+        storage.confirm(ConfirmedPoints(points, len(history.records), samples={}))
 
     def open(self) -> tuple[StudyStorage, History]:
         """Open the storage as a search does."""
-        storage = StudyStorage(f"sqlite:///{self.folder}/optuna.db", "simulated")
-        storage.create({"workload": "simulated"}, self.goals, self.space)
+        storage = OpenStudy(self.file).storage
+        machine = fingerprint()
+        definition = {
+            "workload": "simulated",
+            "quality_metric": "accuracy",
+            "space": SPACE,
+            "objectives": [asdict(goal) for goal in self.goals],
+            "constraints": [],
+            "machine": [machine["processor"], machine["cores"]],
+        }
+        storage.create(definition, self.goals, self.space)
         storage.recover(self.goals)
         return storage, History(self.goals, records=storage.records())
 
-    def make_strategy(self, cost: CostModel) -> Strategy:
-        """Return the requested strategy, with the extras of a search with an hour budget."""
+    def make_strategy(self, history: History, cost: CostModel) -> Strategy:
+        """Return the requested strategy, with the rules of a search that has an hour budget."""
+        given_up, affordable = GivenUp(history, self.space, least=3), Affordable(cost)
+        affordable.deadline = time.monotonic() + 1e6
+        space = self.space.with_rules(given_up, affordable)
         if self.strategy == "frontier":
-            return FrontierStrategy(self.space, self.goals, cost=cost.seconds)
-        return OptunaStrategy(self.space, self.goals, sampler=self.strategy)
+            return FrontierStrategy(space, self.goals, cost=cost.seconds)
+        return OptunaStrategy(space, self.goals, sampler=self.strategy)
 
     def track(self, database: str, history: History) -> MlflowTracking:
         """Return MLflow's view of the study, brought up to date."""
+        study = OpenStudy(self.file)
         tracking = MlflowTracking(
             f"sqlite:///{self.folder / database}",
             name="simulated",
-            definition={
-                "uid": "simulated",
-                "space": SPACE,
-                "objectives": [asdict(goal) for goal in self.goals],
-            },
+            definition=study.definition,
             artifacts=self.folder / "mlartifacts",
-            study_file=self.folder / "study.yaml",
-            review=MlflowReview(ArtifactStore(self.folder / "store"), lambda *points: {}),
+            study_file=self.file,
+            review=MlflowReview(study.store, lambda *points: {}),
         )
         tracking.bring_up_to_date(history)
         return tracking
-
-
-def observed(record: TrialRecord) -> dict[str, float] | None:
-    """Return what the strategy observes of a trial."""
-    metrics = record.metrics
-    if record.skip:
-        metrics |= {"accuracy": record.skip.quality_bound}
-    return metrics or None
-
-
-def simulate(number: int, candidate: Candidate) -> TrialRecord:
-    """Return a trial's record: most are measured, some fail, some of the rest are skipped."""
-    chance = random.Random(candidate.digest)
-    measurement = measured(candidate, chance)
-    quality = measurement.statistics["accuracy"].value
-    outcome: Measurement | Failure | Skip = measurement
-    if number > 0 and chance.random() < 0.05:
-        text = f"layer {number} has no kernel for {candidate.build.quantization}"
-        outcome = Failure("measure", FailureKind.UNSUPPORTED, text, "a line of a log\n" * 50)
-    elif number > 0 and quality < 0.7 and chance.random() < 0.5:
-        rest = {k: v for k, v in measurement.statistics.items() if k != "accuracy"}
-        skeleton = Measurement(**{**vars(measurement), "statistics": rest})
-        outcome = Skip("fine-tune", f"at best accuracy {quality:.4g}", quality, skeleton)
-    stages = ("distill", "prune", "fine-tune", "export", "quantize")
-    return TrialRecord(
-        number,
-        candidate,
-        outcome,
-        started_at=1e9 + number,
-        finished_at=1e9 + number + 0.9,
-        stage_seconds={stage: chance.random() for stage in (*stages, "measure")},
-        lineage={stage: digest([stage, candidate.digest]) for stage in stages},
-        stage_quality={"distill": quality, "fine-tune": quality},
-    )
-
-
-def measured(candidate: Candidate, chance: random.Random) -> Measurement:
-    """Return a measurement as full as a real one, by an analytic trade-off with noise."""
-    build, run = candidate.build, candidate.run
-    size = 0.4 ** SPACE["student"].index(build.student)
-    work = size * (1 - build.pruning_ratio) ** 1.5
-    bits = build.quantization.weight_bits
-    noise = math.exp(chance.gauss(0, 0.08))
-    latency_ms = noise * (0.05 + 10 * work * (bits / 32) ** 0.7 * run.batch_size**0.85)
-    latency_ms /= run.intra_op_threads**0.6
-    accuracy = 0.99 - 0.25 * (1 - work) ** 4 - 0.4 / bits**1.2 + chance.gauss(0, 0.004)
-    values = dict.fromkeys(METRICS, latency_ms) | {
-        "latency_p95_ms": latency_ms * 1.1,
-        "throughput_samples_per_s": 1000 * run.batch_size / latency_ms,
-        "size_bytes": 4e6 * work * bits / 32,
-        "accuracy": accuracy,
-    }
-    return Measurement(
-        run=run,
-        artifact=digest(candidate.as_dict()["build"]),
-        statistics={k: Statistic(v, v * 0.99, v * 1.01) for k, v in values.items()},
-        launches=5,
-        contaminated_launches=0,
-        is_steady=True,
-        is_resolved=True,
-        host_was_idle=True,
-        canary_ms=0.1,
-        providers={run.execution_provider: ProviderShare(40, 1.0, 1.0)},
-        samples=candidate.digest,
-        environment=fingerprint(),
-    )
 
 
 if __name__ == "__main__":

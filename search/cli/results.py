@@ -23,18 +23,19 @@ def status(study: Path, as_json: bool) -> None:
     from rich.markup import escape
 
     from paretune.search.cli.values import base
-    from paretune.search.cli.values.status import status_values
+    from paretune.search.cli.values.status import values_of
     from paretune.search.record.words import format_metric
     from paretune.search.review.console import console, failure_table
     from paretune.search.review.earlier_text import published_text
     from paretune.search.review.terminal.trial_line import clock
-    from paretune.search.study import api
+    from paretune.search.study.open_study import OpenStudy
 
-    values = status_values(study)
+    opened = OpenStudy(study)
+    history = opened.history()
+    values = values_of(opened, history)
     if as_json:
         click.echo(base.as_json(values))
         return
-    history = api.status(study)
     if values.is_running:
         left = values.time_left_s
         about = "" if left is None else f", about {clock(left)} left"
@@ -51,7 +52,7 @@ def status(study: Path, as_json: bool) -> None:
         console.print(
             f"{len(history.confirmed)} points measured again, {len(history.published)} published"
         )
-        for earlier in api.published_before(study):
+        for earlier in opened.storage.published_before():
             console.print(f"  {escape(published_text(earlier, history))}", soft_wrap=True)
     elif history.frontier:
         path = escape(quote(str(study)))

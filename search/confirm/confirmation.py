@@ -9,6 +9,7 @@ the careful protocol, and with quality from the test split, which the search nev
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -55,6 +56,12 @@ _UNKNOWN_LAUNCH_S = 2.0
 _LARGEST_SHARE = 0.35
 """Largest share of a budget in hours that is kept for the confirmation. Chosen by judgement."""
 
+_REST_AFTER_ASKING = 100.0
+"""Times its own duration that an estimate of the seconds holds: a search asks several times per
+trial, and the answer compares all trials with each other. Chosen by judgement: it takes at most one
+percent of a search.
+"""
+
 _LOG = logging.getLogger("paretune")
 
 Progress = Callable[[ConfirmationProgress], None]
@@ -91,17 +98,18 @@ class Confirmation:
         self.interruption: KeyboardInterrupt | None = None
         self._campaign = Campaign(evaluator.runners, evaluator.settings, [])
         self._occasion, self._numbers = f"confirmation {uuid4().hex}", count()
-        self._trials = -1
+        self._trials, self._ask_at = -1, -math.inf
         self._baseline_answers = ""
         self._expected_s = 0.0
         self._pace = self._new_pace(0)
 
     def seconds(self, budget_s: float) -> float:
         """Return the seconds of a budget to keep for confirmation: at most about a third."""
-        # The loop asks often, and in a long study the answer takes a while.
-        if len(self.history.records) != self._trials:
+        now = time.monotonic()
+        if len(self.history.records) != self._trials and now >= self._ask_at:
             self._trials = len(self.history.records)
             self._expected_s = len(self._wanted()) * self._seconds_a_point()
+            self._ask_at = now + (1 + _REST_AFTER_ASKING) * (time.monotonic() - now)
         return min(self._expected_s, _LARGEST_SHARE * budget_s)
 
     def run(self, deadline: float | None = None) -> list[Confirmed]:

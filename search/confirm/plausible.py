@@ -30,23 +30,37 @@ def plausible(history: History) -> list[TrialRecord]:
     values = losses([record.metrics for record in records], history.objectives)
     beaten = dominance(values[None])[0].sum(axis=0)
     resampled = _resampled(records, history)
+    everyone, front = np.arange(len(records)), np.flatnonzero(beaten == 0)
     kept = []
     for row, record in enumerate(records):
-        no_worse, better = bad <= good[row], bad < good[row]
-        if resampled is not None:
-            column, qualities = resampled
-            # Only trials that are no worse in everything else can dominate: a shortcut for long
-            # studies.
-            rivals = np.flatnonzero(np.delete(no_worse, column, axis=1).all(axis=1))
-            no_worse[:, column] = better[:, column] = False
-            own, others = qualities[row], qualities[rivals]
-            no_worse[rivals, column] = (others >= own).mean(axis=1) >= CONFIDENCE
-            better[rivals, column] = (others > own).mean(axis=1) >= CONFIDENCE
-        clearly = no_worse.all(axis=1) & better.any(axis=1)
-        clearly[row] = False
-        if not clearly.any():
+        # Most trials are clearly dominated by one of the frontier, which is quick to see.
+        if not any(
+            _is_dominated(row, rivals, good, bad, resampled) for rivals in (front, everyone)
+        ):
             kept.append((int(beaten[row]), record.number, record))
     return [record for _, _, record in sorted(kept, key=lambda each: each[:2])]
+
+
+def _is_dominated(
+    row: int,
+    rivals: NDArray[np.intp],
+    good: NDArray[np.float64],
+    bad: NDArray[np.float64],
+    resampled: tuple[int, NDArray[np.float64]] | None,
+) -> bool:
+    """Tell whether one of the rivals clearly dominates a trial; all are given by their places."""
+    rivals = rivals[rivals != row]
+    no_worse, better = bad[rivals] <= good[row], bad[rivals] < good[row]
+    if resampled is None:
+        return bool((no_worse.all(axis=1) & better.any(axis=1)).any())
+    column, qualities = resampled
+    no_worse, better = (np.delete(each, column, axis=1) for each in (no_worse, better))
+    # Only trials that are no worse in everything else can dominate: a shortcut for long studies.
+    near = no_worse.all(axis=1)
+    own, others = qualities[row], qualities[rivals[near]]
+    is_no_worse = (others >= own).mean(axis=1) >= CONFIDENCE
+    is_better = (others > own).mean(axis=1) >= CONFIDENCE
+    return bool((is_no_worse & (is_better | better[near].any(axis=1))).any())
 
 
 def _resampled(

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.record.pareto import dominance
+from paretune.search.record.pareto import dominance, non_dominated
 
 LEAST_MEAN_PROBABILITY = 0.96
 """Minimum expected share of published rows that hold a truly non-dominated point.
@@ -107,7 +107,7 @@ def publish(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[Ver
     if not len(values):
         return []
     beats = dominance(values[None])[0]
-    is_best: NDArray[np.bool_] = np.logical_not(dominance(draws).any(axis=1))  # (draws, points)
+    is_best = np.array([non_dominated(draw) for draw in draws])  # (draws, points)
     chances = calibrated(is_best.mean(axis=0))
     likeliest = sorted(range(len(values)), key=lambda place: (-chances[place], place))
     rows: dict[int, list[int]] = {}
@@ -177,7 +177,7 @@ def probability_non_dominated(draws: NDArray[np.float64]) -> NDArray[np.float64]
     Returns:
         Probabilities of shape (points,), see :func:`calibrated`.
     """
-    return calibrated(np.logical_not(dominance(draws).any(axis=1)).mean(axis=0))
+    return calibrated(np.mean([non_dominated(draw) for draw in draws], axis=0))
 
 
 def is_tie(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

@@ -74,10 +74,10 @@ def choose(history: History, wish: Wish) -> TrialRecord:
     Raises:
         StudyError: If none fits, with the nearest one and what to relax.
     """
-    return rank(history, wish)[0]
+    return rank(history, wish, 1)[0]
 
 
-def rank(history: History, wish: Wish) -> list[TrialRecord]:
+def rank(history: History, wish: Wish, most: int | None = None) -> list[TrialRecord]:
     """Return the points that keep a wish, beginning with the one to pick.
 
     Every feasible point is considered, including the baseline, and ordered by preference
@@ -86,19 +86,24 @@ def rank(history: History, wish: Wish) -> list[TrialRecord]:
     interval, a limit on quality with the value (see :func:`excess`). A compressed model that is
     slower than the reference is not considered (:class:`ReferenceSpeed`).
 
+    Args:
+        history: The study.
+        wish: The wish.
+        most: How many to return; all by default.
+
     Raises:
         StudyError: If none fits, with the nearest one and what to relax.
     """
-    fitting = _fitting(history, wish)
-    return Ranking(fitting, history, wish.preference, compared_latency(history, wish)).order()
+    pool = fitting(history, wish)
+    return Ranking(pool, history, wish.preference, compared_latency(history, wish)).order(most)
 
 
-def equals(fitting: Sequence[TrialRecord], history: History, wish: Wish) -> list[TrialRecord]:
+def equals(pool: Sequence[TrialRecord], history: History, wish: Wish) -> list[TrialRecord]:
     """Return the best fitting point by its value, then those that cannot be told apart from it.
 
     One of them is picked.
     """
-    return Ranking(fitting, history, wish.preference, compared_latency(history, wish)).equals()
+    return Ranking(pool, history, wish.preference, compared_latency(history, wish)).equals()
 
 
 def compared_latency(history: History, wish: Wish) -> str:
@@ -112,8 +117,12 @@ def compared_latency(history: History, wish: Wish) -> str:
     return wish.latency_metric
 
 
-def _fitting(history: History, wish: Wish) -> list[TrialRecord]:
-    """Return the points that keep a wish, in no order."""
+def fitting(history: History, wish: Wish) -> list[TrialRecord]:
+    """Return the points that keep a wish, in no order.
+
+    Raises:
+        StudyError: If none fits, with the nearest one and what to relax.
+    """
     limits = wished_limits(history, wish)
     pool = points(history)
     if without := [record for record in pool if wish.latency_metric not in record.metrics]:
@@ -140,10 +149,10 @@ def _fitting(history: History, wish: Wish) -> list[TrialRecord]:
     pool = [record for record in pool if not reference.beats(record)]
     if not pool:
         raise StudyError("the study has no measured point yet that keeps its own constraints")
-    fitting = [r for r in pool if all(excess(r, c) <= 0 for c in limits)]
-    if not fitting:
+    kept = [r for r in pool if all(excess(r, c) <= 0 for c in limits)]
+    if not kept:
         raise StudyError(_nothing_fits(pool, limits))
-    return fitting
+    return kept
 
 
 def excess(record: TrialRecord, limit: Constraint) -> float:

@@ -78,13 +78,16 @@ class Ranking:
         """Return the best point by its value, then those that cannot be told apart from it."""
         return [self._pool[row] for row in self._equals(np.arange(len(self._pool)))]
 
-    def order(self) -> list[TrialRecord]:
-        """Return all points, beginning with the one to pick.
+    def order(self, most: int | None = None) -> list[TrialRecord]:
+        """Return the points, beginning with the one to pick.
 
         No point comes before one that beats it in both the preferred metric and the second.
+
+        Args:
+            most: How many to return; all by default, which takes long with thousands of points.
         """
-        left, found = np.arange(len(self._pool)), []
-        while len(left):
+        left, found = np.arange(len(self._pool)), list[TrialRecord]()
+        while len(left) and (most is None or len(found) < most):
             equal = sorted(self._equals(left), key=self._keys.__getitem__)
             first = next(row for row in equal if not self._is_beaten(row, left))
             found.append(self._pool[first])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from statistics import fmean
+from dataclasses import dataclass
 
 from paretune.runners.build.plan import plan
 from paretune.runners.formats import FORMATS
@@ -19,6 +19,32 @@ _UNKNOWN_SECONDS = 5.0
 
 Work = tuple[str, ...]
 """A stage and the parts of a build that it depends on."""
+
+
+@dataclass
+class Mean:
+    """The mean of some numbers, of which no more is kept: there is one per trial.
+
+    Attributes:
+        count: How many they are.
+        total: Their sum.
+    """
+
+    count: int = 0
+    total: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Take in another number."""
+        self.count += 1
+        self.total += value
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    @property
+    def value(self) -> float:
+        """The mean; there must be a number."""
+        return self.total / self.count
 
 
 class CostModel:
@@ -49,11 +75,11 @@ class CostModel:
         self.recipe = recipe
         self.is_file = is_file
         self.epoch_seconds = dict(epoch_seconds or {})
-        self._off: list[float] = []
+        self._off = Mean()
         self._seen = 0
         self._done: dict[Work, str | None] = {}
         self._gone: set[str] = set()
-        self._seconds: defaultdict[Work, list[float]] = defaultdict(list)
+        self._seconds: defaultdict[Work, Mean] = defaultdict(Mean)
         self._of_build: dict[BuildSpec, float] = {}
 
     def seconds(self, candidate: Candidate) -> float:
@@ -80,17 +106,18 @@ class CostModel:
     def stage_seconds(self, stage: str, student: str) -> float:
         """Return the expected wall-clock seconds of a stage for a student."""
         self._catch_up()
-        if self._seconds[(stage, student)]:
-            return fmean(self._seconds[(stage, student)])
+        if own := self._seconds[(stage, student)]:
+            return own.value
         if (expected := self._training_seconds(stage, student)) is not None:
-            return expected * (fmean(self._off) if self._off else 1.0)
-        if self._seconds[(stage,)]:
-            return fmean(self._seconds[(stage,)])
+            return expected * (self._off.value if self._off else 1.0)
+        if usual := self._seconds[(stage,)]:
+            return usual.value
         if stage.endswith("-short"):
             rest = self._seconds[(stage.removesuffix("-short"),)]
-            return fmean(rest) * self.recipe.short_share if rest else _UNKNOWN_SECONDS
-        if stage in ("distill", "fine-tune", "qat") and self._seconds[("reference",)]:
-            return fmean(self._seconds[("reference",)])
+            return rest.value * self.recipe.short_share if rest else _UNKNOWN_SECONDS
+        reference = self._seconds[("reference",)]
+        if stage in ("distill", "fine-tune", "qat") and reference:
+            return reference.value
         return _UNKNOWN_SECONDS
 
     def _training_seconds(self, stage: str, student: str) -> float | None:
@@ -139,12 +166,12 @@ class CostModel:
             self._done[_work(stage, build)] = output
             self._gone.discard(output)
         for stage, seconds in record.stage_seconds.items():
-            self._seconds[(stage,)].append(seconds)
-            self._seconds[(stage, build.student)].append(seconds)
+            self._seconds[(stage,)].add(seconds)
+            self._seconds[(stage, build.student)].add(seconds)
             expected = self._training_seconds(stage, build.student)
             # Epochs with simulated rounding take longer than the timed ones.
             if expected and build.pruning_ratio == 0 and not stage.startswith("qat"):
-                self._off.append(seconds / expected)
+                self._off.add(seconds / expected)
 
 
 def _work(stage: str, build: BuildSpec) -> Work:

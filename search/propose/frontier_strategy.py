@@ -96,6 +96,7 @@ class FrontierStrategy:
         self._pool = CandidatePool(space, wish.batch_size)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
+        self._trained: dict[tuple[str, float], list[Candidate]] = {}
         self._forecast = Forecast(space, seed, sizes)
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
@@ -120,6 +121,9 @@ class FrontierStrategy:
     def observe(self, candidate: Candidate, metrics: Mapping[str, float] | None) -> None:
         """Learn a candidate's metrics, or (``None``) that it cannot be built or measured."""
         self._metrics[candidate] = metrics
+        training = training_of(candidate)
+        if metrics and training != _UNTRAINED:
+            self._trained.setdefault(training, []).append(candidate)
 
     def _is_free(self, candidate: Candidate, taken: Collection[Candidate]) -> bool:
         return candidate not in taken and self.space.reason_against(candidate) is None
@@ -131,20 +135,16 @@ class FrontierStrategy:
         there. The first training is run at all ends of the run axes, because the gain of threads,
         for example, depends on the batch size.
         """
-        known = self._feasible() if self.cost is not None else {}
+        if self.cost is None or not self._trained:
+            return None
+        last, *others = next(reversed(self._trained.values()))
+        if any(other.build != last.build for other in others):
+            return None
+        known = self._feasible()
         known = {c: m for c, m in known.items() if self.wish.has_batch(c)} or known
-        first: dict[tuple[str, float], Candidate] = {}
-        for candidate, metrics in self._metrics.items():
-            if metrics:
-                first.setdefault(training_of(candidate), candidate)
-        first.pop(_UNTRAINED, None)
-        if not known or not first:
+        if not known:
             return None
-        trained, last = next(reversed(first.items()))
-        builds = {c.build for c, m in self._metrics.items() if m and training_of(c) == trained}
-        if len(builds) > 1:
-            return None
-        ways = self._ways if len(first) == 1 else []
+        ways = self._ways if len(self._trained) == 1 else []
         probes = [Candidate.from_params({**last.params, **way}) for way in ways]
         for goal in self.objectives:
             if not goal.is_of_file:

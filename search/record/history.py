@@ -190,8 +190,8 @@ class History:
     @property
     def common_cause(self) -> str | None:
         """The cause of failure that all trials so far share, if none was measured."""
-        causes = self.failures_by_cause
-        return causes[0][0] if len(causes) == 1 and len(self.failed) == len(self.records) else None
+        is_all = len(self._causes) == 1 and len(self.failed) == len(self.records)
+        return next(iter(self._causes)) if is_all else None
 
     def _rank(self, record: TrialRecord) -> None:
         """Put a feasible, non-dominated trial on the frontier, in place of those it dominates."""

@@ -48,6 +48,11 @@ def shortfalls(record: TrialRecord, history: History) -> list[str]:
     return found
 
 
+def is_parent(one: Candidate, other: Candidate) -> bool:
+    """Tell whether a candidate is what another, with the same run settings, came from."""
+    return one.run == other.run and one.build in _parents(other.build).values()
+
+
 def _parents(build: BuildSpec) -> dict[str, BuildSpec]:
     """Return the parents of a build, by the step that changed them."""
     found = {}

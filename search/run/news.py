@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from paretune.runners.execute.ongoing_stage import OngoingStage, OngoingTraining
@@ -14,11 +13,6 @@ from paretune.search.run.flight import Flight
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.time_left import Pace, Running, TimeLeft
 from paretune.search.run.work import Work
-
-_REST_AFTER_ASKING = 100.0
-"""Times its own duration that an estimate of the confirmation holds: a long study compares all its
-trials for it. Chosen by judgement: it takes at most one percent of a search.
-"""
 
 
 class TrainingNews:
@@ -73,8 +67,6 @@ class WorkNews:
         self._clock, self._reserve, self._stages = clock, reserve, stages
         self._pace = Pace(clock(), [record.seconds for record in history.records])
         self._at_once = 1
-        self._confirmation_s = 0.0
-        self._ask_at = -math.inf
 
     def begun(self, flight: Flight) -> None:
         """Note that a trial begins."""
@@ -130,9 +122,6 @@ class WorkNews:
 
     def _confirmation(self, budget_s: float | None) -> float:
         """Return the seconds that the confirmation is expected to take."""
-        now = time.monotonic()
-        if now >= self._ask_at and self._history.measured:
-            self._confirmation_s = self._reserve(math.inf if budget_s is None else budget_s)
-            spent = time.monotonic() - now
-            self._ask_at = now + _REST_AFTER_ASKING * spent
-        return self._confirmation_s
+        if not self._history.measured:
+            return 0.0
+        return self._reserve(math.inf if budget_s is None else budget_s)

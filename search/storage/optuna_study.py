@@ -7,11 +7,20 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import optuna
-from optuna.trial import FrozenTrial
+import sqlalchemy
+from optuna.trial import FrozenTrial, TrialState
 
 from paretune.search.storage.collector import collector_off
 from paretune.search.storage.database import open_database
 from paretune.search.storage.patience import patiently
+from paretune.search.storage.study_attribute import transaction
+
+_TRIALS = sqlalchemy.table(
+    "trials", *map(sqlalchemy.column, ("trial_id", "study_id", "number", "state"))
+)
+_ATTRIBUTES = sqlalchemy.table(
+    "trial_user_attributes", *map(sqlalchemy.column, ("trial_id", "key", "value_json"))
+)
 
 Result = TypeVar("Result")
 
@@ -41,6 +50,26 @@ class OptunaStudy:
             return self._patiently(
                 lambda: self._storage.get_all_trials(self._study_id, deepcopy=False)
             )
+
+    def _texts(self, key: str) -> list[tuple[TrialState, str]]:
+        """Return the JSON of an attribute of every trial that has it, with the trial's state.
+
+        They are in the order of the trials. To read whole trials takes Optuna many times as long,
+        because each parameter and value is a row.
+        """
+        same = _TRIALS.c.trial_id == _ATTRIBUTES.c.trial_id
+
+        def read() -> list[tuple[TrialState, str]]:
+            query = (
+                sqlalchemy.select(_TRIALS.c.state, _ATTRIBUTES.c.value_json)
+                .where(_TRIALS.c.study_id == self._study_id, same, _ATTRIBUTES.c.key == key)
+                .order_by(_TRIALS.c.number)
+            )
+            with transaction(self._database) as connection:
+                found = connection.execute(query).all()
+            return [(TrialState[state], text) for state, text in found]
+
+        return self._patiently(read)
 
     def _attributes(self) -> dict[str, Any]:
         return self._patiently(lambda: self._storage.get_study_user_attrs(self._study_id))

@@ -89,10 +89,15 @@ class StudyStorage(RunningTrials):
         """Return the records of finished trials in order, with those ``held`` on request."""
         with collector_off():
             return [
-                TrialRecord.from_dict(trial.user_attrs[RECORD])
-                for trial in self._trials()
-                if RECORD in trial.user_attrs and (held or trial.state.is_finished())
+                TrialRecord.from_dict(json.loads(text))
+                for state, text in self._texts(RECORD)
+                if held or state.is_finished()
             ]
+
+    @property
+    def trials_done(self) -> int:
+        """How many trials have ended: much quicker than to read their records each time."""
+        return sum(trial.state.is_finished() for trial in self._trials())
 
     def torn(self) -> list[str]:
         """Return the problems of finished trials: a missing record, or one that does not fit."""

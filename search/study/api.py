@@ -11,8 +11,8 @@ from typing import Any
 
 from paretune.runners.workload.onnx_files.input_settings import InputSettings
 from paretune.search.configure.study_of_onnx import write_onnx_study
-from paretune.search.deliver.choice import equals, rank, wished_limits
-from paretune.search.deliver.fresh_check import first_that_keeps
+from paretune.search.deliver.choice import equals, fitting, rank, wished_limits
+from paretune.search.deliver.fresh_check import MOST_TRIED, first_that_keeps
 from paretune.search.deliver.live.live_verification import LiveVerification, LiveWish
 from paretune.search.deliver.live.service import Endpoint
 from paretune.search.deliver.live.service_check import verify_service as verify_served
@@ -333,11 +333,13 @@ def pick(
         tuple(limits),
         prefer,
     )
-    ranked = rank(history, wish)
+    ranked = rank(history, wish, MOST_TRIED)
     record, kept = ranked[0], None
     if measure and history.confirmed and opened.is_of_this_machine:
         kept = first_that_keeps(ranked, wished_limits(history, wish), study_timer(opened))
         record = kept.record
+    broken = {each.number for each in ranked[: ranked.index(record)]}
+    left = [each for each in fitting(history, wish) if each.number not in broken]
     version = None
     if register is not None:
         with opened.owned():
@@ -356,7 +358,7 @@ def pick(
         record,
         history,
         wish,
-        tuple(equals(ranked[ranked.index(record) :], history, wish)),
+        tuple(equals(left, history, wish)),
         origin,
         checked=kept.measurement if kept else None,
         rechecks=kept.rechecks if kept else {},

@@ -104,11 +104,20 @@ def status_values(study: Path) -> StatusValues:
         StudyError: If the study has not been started.
     """
     opened = OpenStudy(study)
-    history = opened.history()
-    storage = opened.storage
+    return values_of(opened, opened.history())
+
+
+def values_of(study: OpenStudy, history: History) -> StatusValues:
+    """Return the progress of a study whose history is known.
+
+    Args:
+        study: The study.
+        history: Its history, just read.
+    """
+    storage = study.storage
     owner, ended = storage.owner, storage.ended
     budget = storage.budget or {}
-    trials = int(budget.get("trials", opened.config.budget.trials))
+    trials = int(budget.get("trials", study.config.budget.trials))
     is_searching = owner is not None and len(history.records) < trials
     state: State = "running" if owner else _STATES[ended[1]] if ended else "killed"
     spent: Counter[str] = Counter()
@@ -118,14 +127,14 @@ def status_values(study: Path) -> StatusValues:
         times.update(record.stage_seconds.keys())
     canaries = [record.measurement.canary_ms for record in history.measured if record.measurement]
     return StatusValues(
-        study=str(study),
-        name=opened.name,
+        study=str(study.file),
+        name=study.name,
         state=state,
         is_running=owner is not None,
         process=owner.process if owner else None,
         ended=None if owner or not ended else ended[0],
         budget_trials=trials,
-        budget_hours=budget.get("hours", opened.config.budget.hours),
+        budget_hours=budget.get("hours", study.config.budget.hours),
         time_left_s=_time_left(history, storage, trials) if is_searching else None,
         trials=len(history.records),
         measured=len(history.measured),

@@ -38,7 +38,8 @@ def page_data(history: History, study: str, layers: Layers | None = None) -> dic
     """
     shown, metrics = history.as_published(), shown_metrics(history)
     choice = {record.number for record in points(history)}
-    told = {record.number for record in shown.frontier} | {0}
+    frontier = {record.number for record in shown.frontier}
+    told = frontier | {0}
     found = {
         "study": study,
         "quality": history.quality_metric,
@@ -55,8 +56,9 @@ def page_data(history: History, study: str, layers: Layers | None = None) -> dic
         "rule": pick_rule(history),
         "others": "measured in the search only" if history.confirmed else "breaks a limit",
         "points": [
-            _point(record, shown, metrics)
+            _point(record, metrics)
             | {
+                "frontier": record.number in frontier,
                 "choice": record.number in choice,
                 "notes": shortfalls(record, history),
                 "layers": layers.of(record.measurement.artifact)
@@ -79,7 +81,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _point(record: TrialRecord, history: History, metrics: list[str]) -> dict[str, Any]:
+def _point(record: TrialRecord, metrics: list[str]) -> dict[str, Any]:
     measurement, run = record.measurement, record.candidate.run
     assert measurement is not None  # only measured trials are shown
     found = {name: each for name in metrics if (each := measurement.statistics.get(name))}
@@ -89,7 +91,6 @@ def _point(record: TrialRecord, history: History, metrics: list[str]) -> dict[st
         "scheme": record.candidate.build.quantization.value,
         "runner": run.runner,
         "batch_size": run.batch_size,
-        "frontier": record in history.frontier,
         "baseline": record.number == 0,
         "values": {name: [each.value, each.low, each.high] for name, each in found.items()},
         "texts": {
@@ -131,10 +132,11 @@ def frontier_cells(history: History) -> tuple[list[str], list[tuple[int, list[st
 
 def summary(history: History) -> list[str]:
     """Return the study in a few sentences: what was gained, what was done, what is published."""
-    rows = [row for row in frontier_rows(history) if row.gains and row.number]
+    rows = frontier_rows(history)
+    gained = [row for row in rows if row.gains and row.number]
     lines = []
-    if rows:
-        best = max(rows, key=lambda row: row.gains.times_faster if row.gains else 0.0)
+    if gained:
+        best = max(gained, key=lambda row: row.gains.times_faster if row.gains else 0.0)
         texts = gain_texts(best.gains) if best.gains else []
         titles = [gain.title(history.quality_metric) for gain in SHOWN_GAINS]
         told = [
@@ -161,7 +163,7 @@ def summary(history: History) -> list[str]:
             f"{count} {'point is' if count == 1 else 'points are'} on the search's own frontier; "
             "none is confirmed."
         )
-    return [*lines, *request_lines([row.record for row in frontier_rows(history)], history)]
+    return [*lines, *request_lines([row.record for row in rows], history)]
 
 
 def stage_seconds(history: History) -> dict[str, float]:

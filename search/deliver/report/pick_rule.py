@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import numpy as np
+
 from paretune.runners.metric import SIZE, THROUGHPUT, Percentile, metric_of
 from paretune.search.deliver.choice import (
     baseline,
@@ -94,12 +96,12 @@ def _pair_errors(pool: Sequence[TrialRecord], history: History) -> list[list[flo
     draws = [quality_draws(history, record.number) for record in pool]
     if not any(len(each) for each in draws):
         return []
-    return [
-        [
-            float(paired_errors(each[None], best)[0])
-            if len(each) == len(best) and len(each)
-            else None
-            for each in draws
-        ]
-        for best in draws
-    ]
+    found: list[list[float | None]] = []
+    for best in draws:
+        row: list[float | None] = [None] * len(draws)
+        alike = [place for place, each in enumerate(draws) if len(each) == len(best) > 0]
+        errors = paired_errors(np.array([draws[place] for place in alike]), best) if alike else ()
+        for place, error in zip(alike, errors, strict=True):
+            row[place] = float(error)
+        found.append(row)
+    return found

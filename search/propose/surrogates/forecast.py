@@ -69,7 +69,8 @@ class Forecast:
             axes = self._file_axes
             alike: defaultdict[object, list[Candidate]] = defaultdict(list)
             for candidate in data:
-                alike[tuple(candidate.params[axis.name] for axis in axes)].append(candidate)
+                params = candidate.params
+                alike[tuple(params[axis.name] for axis in axes)].append(candidate)
             learned = {
                 same[0]: float(np.mean([learned[c] for c in same])) for same in alike.values()
             }
@@ -84,7 +85,7 @@ class Forecast:
         end = 0
         for axis in self.space.axes:
             begin = end
-            end += len(features_of([self.space.baseline], axis, self.sizes))
+            end += len(features_of([self.space.baseline.params[axis.name]], axis, self.sizes))
             found += range(begin, end) if axis in axes else ()
         return found or [0]
 

@@ -14,6 +14,7 @@ from paretune.search.propose.surrogates.gaussian_process import (
     fitted,
 )
 from paretune.spaces import Axis, Candidate
+from paretune.spaces.axes import Value
 
 Array = NDArray[np.float64]
 
@@ -58,16 +59,20 @@ def encode(
         axes: The axes to encode, in order.
         sizes: A value that grows with a student's size, by student; another feature, if given.
     """
-    columns = [each for axis in axes for each in features_of(candidates, axis, sizes)]
+    params = [candidate.params for candidate in candidates]
+    columns = [
+        each
+        for axis in axes
+        for each in features_of([values[axis.name] for values in params], axis, sizes)
+    ]
     return np.column_stack(columns) if columns else np.zeros((len(candidates), 1))
 
 
 def features_of(
-    candidates: Sequence[Candidate], axis: Axis, sizes: Mapping[str, float] | None = None
+    values: Sequence[Value], axis: Axis, sizes: Mapping[str, float] | None = None
 ) -> list[Array]:
-    """Return the features of one axis, each of shape (candidates,); see :func:`encode`."""
+    """Return the features of values of one axis, each of shape (values,); see :func:`encode`."""
     columns: list[Array] = []
-    values = [candidate.params[axis.name] for candidate in candidates]
     apart = 1.0
     if axis.name == "student" and sizes and all(name in sizes for name in axis.values):
         ends = [float(np.log(end(sizes.values()))) for end in (min, max)]

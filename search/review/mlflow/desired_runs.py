@@ -18,7 +18,7 @@ from paretune.search.record.trial import TrialRecord
 from paretune.search.record.words import trial_markdown, with_interval
 from paretune.search.review.mlflow.metric_names import CONFIRMED, MetricNames
 from paretune.search.review.mlflow.run_state import HISTOGRAM, RunState, Value
-from paretune.search.review.shortfall import shortfalls
+from paretune.search.review.shortfall import is_parent, shortfalls
 
 STUDY_TAG = "paretune.study_uid"
 TRIAL_TAG = "paretune.trial"
@@ -146,8 +146,8 @@ class DesiredRuns:
     def concerned(self, record: TrialRecord, frontier: set[int]) -> list[TrialRecord]:
         """Return the trials whose standing a new one may have changed.
 
-        These are the trials that joined or left the frontier, those with the same run settings (the
-        new one may be their parent), and all trials if it is the baseline.
+        These are the trials that joined or left the frontier, those that the new one is a parent of
+        (see :func:`shortfalls`), and all trials if it is the baseline.
 
         Args:
             record: The new trial.
@@ -159,7 +159,7 @@ class DesiredRuns:
             for each in self.history.records
             if record.number == 0
             or each.number in moved
-            or (each.measurement and each.candidate.run == record.candidate.run)
+            or is_parent(record.candidate, each.candidate)
         ]
 
     def _tags(self, record: TrialRecord) -> dict[str, str]:

@@ -283,9 +283,8 @@ class MlflowTracking:
         trials = self.names.within("search", "trials")
         logged = {m.step for m in self.client.get_metric_history(self.parent_id, trials)}
         if any(record.number not in logged for record in history.records):
-            for record, values in replayed_progress(history, self.names):
-                if record.number not in logged:
-                    self._note_progress(values)
+            for values in replayed_progress(history, self.names, logged):
+                self._note_progress(values)
             self._flush_progress()
 
     def _log_study(self, history: History) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
@@ -28,10 +28,17 @@ def progress(record: TrialRecord, history: History, names: MetricNames) -> list[
 
 
 def replayed_progress(
-    history: History, names: MetricNames
-) -> Iterator[tuple[TrialRecord, list[Value]]]:
-    """Yield each trial with the values of a study's run after it, as they were at the time."""
+    history: History, names: MetricNames, logged: Collection[int] = ()
+) -> Iterator[list[Value]]:
+    """Yield the values of a study's run after each trial, as they were at the time.
+
+    Args:
+        history: The study.
+        names: The names of its numbers.
+        logged: Numbers of the trials that are left out.
+    """
     replayed = history.empty_copy()
     for record in sorted(history.records, key=lambda record: record.finished_at):
         replayed.add(record)
-        yield record, progress(record, replayed, names)
+        if record.number not in logged:
+            yield progress(record, replayed, names)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import permutations
 
-from paretune.search.deliver.choice import rank
+from paretune.search.deliver.choice import choose
 from paretune.search.record.confirmed import CLOSE_CALL, Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective
@@ -144,6 +144,6 @@ def _pick(history: History, points: Sequence[Confirmed]) -> int | None:
     seen = copy(history)
     seen.confirmed = list(points)
     try:
-        return rank(seen, history.wish)[0].number
+        return choose(seen, history.wish).number
     except StudyError:
         return None

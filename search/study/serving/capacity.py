@@ -25,7 +25,7 @@ from paretune.search.deliver.bundle_run import (
 from paretune.search.deliver.capacity.answer import Capacity
 from paretune.search.deliver.capacity.capacity import find_capacity
 from paretune.search.deliver.capacity.question import SIZES, CapacityQuestion
-from paretune.search.deliver.choice import rank
+from paretune.search.deliver.choice import choose
 from paretune.search.record.trial import TrialRecord
 from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.parts import study_runner
@@ -151,7 +151,7 @@ def _of_bundle(folder: Path, plugins: Sequence[Path]) -> ServedModel:
 def _of_study(file: Path, trial: int | None) -> ServedModel:
     opened = OpenStudy(file)
     history = opened.history()
-    record = rank(history, history.wish)[0] if trial is None else _record(history.records, trial)
+    record = choose(history, history.wish) if trial is None else _record(history.records, trial)
     if record.measurement is None:
         raise StudyError(
             f"trial {record.number} has no model that was measured; `paretune frontier {file}` "

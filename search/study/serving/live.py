@@ -24,7 +24,7 @@ def _revision(study: OpenStudy) -> str:
     """Return a text that changes with each trial that begins or ends, and each confirmation."""
     storage, confirmed = study.storage, study.storage.confirmed()
     under_way = " ".join(map(str, storage.under_way))
-    return f"{len(storage.records())} {under_way}; {confirmed.at}; {storage.ended}"
+    return f"{storage.trials_done} {under_way}; {confirmed.at}; {storage.ended}"
 
 
 def _html(study: OpenStudy, layers: Layers) -> str:
@@ -45,7 +45,7 @@ def _state(study: OpenStudy) -> str:
     owner = study.storage.owner
     if owner is None or owner.is_gone():
         return "Nobody is searching this study now."
-    done = len(study.storage.records())
+    done = study.storage.trials_done
     now = [f"trial {number} ({each.label})" for number, each in study.storage.under_way.items()]
     under_way = f"; under way: {', '.join(now)}" if now else ""
     return f"The search is running: {done} trials done{under_way}. This page reloads by itself."
