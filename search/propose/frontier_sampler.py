@@ -76,9 +76,8 @@ class FrontierSampler(BaseSampler):
         ratio_scale: For each objective, whether only its ratios matter, as with times and sizes:
             its values, which must be above zero, are then modelled by their logarithms. By default
             no objective is on a ratio scale.
-        cost: Expected seconds of a trial with given parameters, or the name of a trial's user
-            attribute with the seconds that it took, from which those of others are learned:
-            ``trial.set_user_attr("seconds", 12.3)``. Improvement per second is then what counts.
+        cost: Expected seconds of a trial with given parameters: improvement per second is then
+            what counts.
         deviations: Name of a trial's user attribute with the standard deviation of each value, if
             it was measured with noise: ``trial.set_user_attr("std", [0.01, 0.2])``. Trials without
             it count as exact, but for the noise that the models find themselves.
@@ -90,7 +89,7 @@ class FrontierSampler(BaseSampler):
         seed: int | None = None,
         n_startup_trials: int = _STARTUP,
         ratio_scale: Sequence[bool] | None = None,
-        cost: Callable[[dict[str, Any]], float] | str | None = None,
+        cost: Callable[[dict[str, Any]], float] | None = None,
         deviations: str | None = None,
     ) -> None:
         if n_startup_trials < 1:
@@ -147,9 +146,8 @@ class FrontierSampler(BaseSampler):
         believed = means[len(pool) :]
         means, deviations = means[: len(pool)], deviations[: len(pool)]
         reference = _reference(losses, losses[front])
-        told = [measured[at] for at in learned]
-        worth = self._log_chance(told, points, asked[: len(pool)])
-        worth = worth - self._log_cost(space, pool, told, points, asked[: len(pool)])
+        worth = self._log_chance([measured[at] for at in learned], points, asked[: len(pool)])
+        worth = worth - self._log_cost(space, pool)
         nearness = worth + log_chance_below(reference, means, deviations)
         outlook = Outlook(means, deviations, np.full_like(means, -np.inf), np.exp(worth), nearness)
         best = next(outlook.best(believed, reference, standard_draws(losses.shape[1], self._rng)))
@@ -284,31 +282,9 @@ class FrontierSampler(BaseSampler):
             chance += norm.logcdf(-mean / np.maximum(deviation, 1e-12))
         return chance
 
-    def _log_cost(
-        self,
-        space: ParameterSpace,
-        pool: Array,
-        trials: Sequence[FrozenTrial],
-        points: Array,
-        asked: Array,
-    ) -> Array:
-        """Return the logarithms of the expected seconds: shape (pool,).
-
-        Args:
-            space: What the pool is of.
-            pool: Rows that the cost is asked for.
-            trials: Finished trials, which may know what they took.
-            points: Their features.
-            asked: The features of the pool.
-        """
+    def _log_cost(self, space: ParameterSpace, pool: Array) -> Array:
         if self.cost is None:
             return np.zeros(len(pool))
-        if isinstance(self.cost, str):
-            told = [at for at, trial in enumerate(trials) if self.cost in trial.user_attrs]
-            if len(told) < 2:
-                return np.zeros(len(pool))
-            took = np.log(np.maximum([trials[at].user_attrs[self.cost] for at in told], 1e-9))
-            return self._forecast("cost", points[told], took, asked)[0]
         seconds = [self.cost(space.params(row)) for row in pool]
         return np.log(np.maximum(seconds, 1e-9))
 

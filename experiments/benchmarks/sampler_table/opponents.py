@@ -14,9 +14,6 @@ STARTUP = 10
 DEVIATIONS = "deviations"
 """User attribute of a trial with the standard deviations of its values, where it knows them."""
 
-SECONDS = "seconds"
-"""User attribute of a trial with the seconds that it took, where the problem knows them."""
-
 
 @dataclass(frozen=True)
 class Opponent:
@@ -54,10 +51,6 @@ def _ours(seed: int) -> BaseSampler:
     return Plain(seed=seed, n_startup_trials=STARTUP, deviations=DEVIATIONS)
 
 
-def _per_second(seed: int) -> BaseSampler:
-    return Plain(seed=seed, n_startup_trials=STARTUP, deviations=DEVIATIONS, cost=SECONDS)
-
-
 def _random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
@@ -80,7 +73,6 @@ constant liar) if one is. So it is the row ``gp`` on ``hpobench`` and ``mixint``
 
 OPPONENTS: dict[str, Opponent] = {
     **MAIN,
-    "ours-per-second": Opponent(_per_second),
     "ours-no-logarithms": Opponent(_ours, takes_logarithms=False),
     **{
         f"ours-{name}": Opponent(
@@ -94,4 +86,4 @@ OPPONENTS: dict[str, Opponent] = {
         }.items()
     },
 }
-"""All: the ablations too, and ours with improvement per second, where the seconds are known."""
+"""All, the ablations too."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from opponents import DEVIATIONS, OPPONENTS, SECONDS, STARTUP
+from opponents import DEVIATIONS, OPPONENTS, STARTUP
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats import qmc
 from suite import problem
@@ -65,7 +65,6 @@ def run(name: str, opponent: str, seed: int, trials: int, workers: int = 1) -> d
         truths.append(seen.truth)
         if seen.seconds is not None:
             seconds.append(seen.seconds)
-            trial.set_user_attr(SECONDS, seen.seconds)
         values = np.array(seen.values)
         deviations = None if seen.deviations is None else np.array(seen.deviations)
         if contestant.takes_logarithms:
