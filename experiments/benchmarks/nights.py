@@ -6,8 +6,8 @@ Builds of minutes and measurements of seconds on a simulated clock (simulated_ex
 everything else is real, including the study's loop. Each seed is a different problem (problem.py).
 `naive` is plain Optuna, which pays for every stage of every trial; `naive+cache` pays for a stage
 once. It prints the share of the true frontier's hypervolume (mean over seeds), how much sooner than
-`naive` a contestant reaches what `naive` has at the end (median over seeds), and the true fate of
-the skipped candidates.
+each of these two a contestant reaches what they have at the end (median over seeds), and the true
+fate of the skipped candidates.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from paretune.search.record.objective import losses
 from paretune.spaces import Candidate
 
 HOURS = (0.5, 1, 2, 4)
+RIVALS = ("naive", "naive+cache")
 
 
 def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
@@ -71,11 +72,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     head = "".join(f"{hours:>6g} h" for hours in HOURS)
-    print(f"{'':<12}{head}  sooner  trials  skipped")
-    ends: dict[int, float] = {}
+    head += "".join(f"  sooner than {name}" for name in RIVALS)
+    print(f"{'':<12}{head}  trials  skipped")
+    ends: dict[tuple[str, int], float] = {}
     for name in arguments.only:
         shares: list[list[float]] = []
-        nights, sooner = [], []
+        nights: list[Night] = []
+        sooner: dict[str, list[float]] = {rival: [] for rival in RIVALS}
         lost = 0
         for seed in range(arguments.seeds):
             problem = Problem(seed)
@@ -84,15 +87,19 @@ def main() -> None:
             known = [[m for at, m in night.found if at <= h * 3600] for h in HOURS]
             shares.append([problem.share_of_hypervolume(metrics) for metrics in known])
             lost += _on_frontier(problem, night)
-            if name == "naive":
-                ends[seed] = shares[-1][-1]
-            if seed in ends:
-                sooner.append(HOURS[-1] * 3600 / _reached(problem, night, ends[seed]))
+            if name in RIVALS:
+                ends[name, seed] = shares[-1][-1]
+            for rival in RIVALS:
+                if (rival, seed) in ends:
+                    there = _reached(problem, night, ends[rival, seed])
+                    sooner[rival].append(HOURS[-1] * 3600 / there)
         means = [statistics.fmean(column) for column in zip(*shares, strict=True)]
         trials = sum(night.trials for night in nights)
         skipped = sum(len(night.skipped) for night in nights)
         line = f"{name:<12}" + "".join(f"{mean:8.3f}" for mean in means)
-        line += f"{statistics.median(sooner):6.1f} ×" if sooner else " " * 8
+        for rival, times in sooner.items():
+            told = f"{statistics.median(times):.1f} ×" if times else ""
+            line += f"{told:>{len(rival) + 14}}"
         line += f"{trials / len(nights):8.0f}{skipped / trials:9.1%}"
         if skipped:
             saved = sum(night.saved_seconds for night in nights) / 3600 / len(nights)

