@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from paretune.search.study.models import compare, measure
     from paretune.search.study.serving.capacity import capacity
+    from paretune.search.study.serving.service import export, verify_service
     from paretune.search.study.study import Study
     from paretune.spaces.errors import ParetuneError
 
@@ -79,6 +80,7 @@ _HOMES = {
     "confirm": _API,
     "devices": "paretune.runners.runtimes.devices",
     "doctor": _API,
+    "export": "paretune.search.study.serving.service",
     "fit_with_lightning": "paretune.runners.workload.adapters.lightning_training",
     "from_timm": "paretune.runners.workload.adapters.models",
     "from_torchvision": "paretune.runners.workload.adapters.models",
@@ -97,6 +99,7 @@ _HOMES = {
     "sync": _API,
     "torch_loader": "paretune.runners.workload.learning.loader",
     "verify": _API,
+    "verify_service": "paretune.search.study.serving.service",
 }
 
 __all__ = [
@@ -121,6 +124,7 @@ __all__ = [
     "confirm",
     "devices",
     "doctor",
+    "export",
     "fit_with_lightning",
     "from_timm",
     "from_torchvision",
@@ -139,6 +143,7 @@ __all__ = [
     "sync",
     "torch_loader",
     "verify",
+    "verify_service",
 ]
 
 

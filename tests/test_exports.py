@@ -15,13 +15,14 @@ import yaml
 from conftest import copy_study, run_paretune
 from served_bundles import write_bundle, write_plan
 
+import paretune
 from paretune.search.deliver.export import export_bundle
 from paretune.search.deliver.service.notes import cache_words
 from paretune.search.deliver.service.point import ServicePoint
 from paretune.search.deliver.service.requirements import pinned
 from paretune.search.deliver.target import TARGETS, ExportSettings, TargetRecord
 from paretune.search.deliver.targets.mlflow_model import provider_words
-from paretune.spaces import StudyError
+from paretune.spaces import SpaceError, StudyError
 
 OVMS_MODEL_KEYS = {
     "name": str,
@@ -435,6 +436,11 @@ def test_mlflow_is_refused_where_it_would_drop_the_provider(tmp_path: Path) -> N
     other = write_bundle(tmp_path / "three", runtime="openvino")
     with pytest.raises(StudyError, match="measured on openvino: pick another"):
         export(other, "mlflow", tmp_path / "out")
+
+
+def test_a_setting_that_a_target_does_not_read_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match="mlflow does not read hit_rate; it reads rate_per_s"):
+        paretune.export(bundle, "mlflow", tmp_path / "out", hit_rate=0.5)
 
 
 def test_a_rate_needs_a_plan(bundle: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_ten_lines_without_yaml_search_what_the_command_line_searches(tmp_path: 
     numbers = [int(line.split(",")[0]) for line in listed[1:]]
     assert numbers == [row.number for row in study.published]
     assert f"{numbers} {len(numbers)} {list(range(4))}" in done.stdout
-    assert "latency_p95_ms" in repr(study.published)
+    assert "p95 ms ↓" in repr(study.published)
     assert "<table" in study.published._repr_html_()
     assert study.plot_frontier().data
     # The command line tries the same candidates with the same seed.
@@ -56,6 +56,17 @@ def test_ten_lines_without_yaml_search_what_the_command_line_searches(tmp_path: 
     assert run_paretune("search", again).returncode == 0
     ours, theirs = ({r.candidate for r in each.history.records} for each in (study, Study(again)))
     assert ours == theirs
+
+
+def test_results_print_in_words(iris_study: Path) -> None:
+    rows = public.frontier(iris_study)
+    for shown in (repr(rows), rows._repr_html_()):
+        assert "p95 ms ↓" in shown and "Gains are against the baseline" in shown
+    assert rows._repr_html_().count("<tr") == len(rows) + 1
+    picked = public.pick(iris_study, max_latency_ms=1000.0, measure=False)
+    wish = ["--max-latency-ms", "1000", "--no-measure"]
+    assert run_paretune("pick", iris_study, *wish).stdout == f"{picked}\n"
+    assert repr(picked.history) == "<History: 10 trials, 10 measured, 0 skipped, 0 failed>"
 
 
 def test_a_study_says_what_is_missing(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from paretune.runners.formats import FORMATS
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.protocol import Timing, time_model
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.metric import METRICS
 from paretune.runners.runtimes.lease import lease
 from paretune.runners.runtimes.proof import ProviderShare
 from paretune.runners.runtimes.runner import Runner, Samples
@@ -67,6 +68,26 @@ class ModelReport:
     operators: Sequence[OperatorTime]
     environment: Mapping[str, str]
     total_s: float
+
+    def text_of(self, metric: str) -> str:
+        """Return a metric's value, with the half-width of its interval if it has one."""
+        shown, statistic = METRICS[metric], self.statistics[metric]
+        text = shown.text(statistic.value)
+        if statistic.high is None or not statistic.value:
+            return text
+        return f"{text} {shown.half_width(statistic.value, statistic.high - statistic.value)}"
+
+    def __repr__(self) -> str:
+        """Return how it was run, the metrics and the bottleneck, a line each."""
+        run = self.run
+        lines = [
+            f"{self.model} on {run.runner}, {run.execution_provider}, {run.intra_op_threads} "
+            f"threads, batch {run.batch_size}"
+        ]
+        lines += [
+            f"  {name:<26} {self.text_of(name)}" for name in METRICS if name in self.statistics
+        ]
+        return "\n".join([*lines, f"bottleneck: {self.bottleneck}"])
 
     @property
     def bottleneck(self) -> str:

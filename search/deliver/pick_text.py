@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from paretune.runners.metric import metric_of
 from paretune.search.deliver.choice import baseline, compared_latency
@@ -10,9 +11,31 @@ from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.gains import gains
 from paretune.search.record.history import History
+from paretune.search.record.request_time import request_text
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.wish import Wish
-from paretune.search.record.words import shown_metrics
+from paretune.search.record.words import format_metric, shown_metrics
+from paretune.search.review.shortfall import shortfalls
+
+if TYPE_CHECKING:
+    from paretune.search.deliver.picked import Pick
+
+
+def pick_lines(picked: Pick) -> list[str]:
+    """Return what was picked and why, its gains, and the new measurement, a line each."""
+    record, history, wish = picked.record, picked.history, picked.wish
+    lines = [f"not taken: {reason}" for reason in picked.broken]
+    if not history.confirmed:
+        lines.append("the study is not confirmed: these are the search's own values")
+    lines.append(f"trial {record.number}: {record.candidate.label}")
+    base = baseline(history)
+    for name in shown_metrics(history):
+        compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
+        lines.append(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
+    told = [*gains_text(record, history), *reason_text(record, picked.equals, history, wish)]
+    told += [*shortfalls(record, history), request_text(record, history)]
+    lines += [f"  {text}" for text in told if text]
+    return [*lines, *recheck_text(picked.rechecks, history, wish)]
 
 
 def reason_text(

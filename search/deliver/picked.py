@@ -12,6 +12,7 @@ from paretune.runners.runtimes.process_runner import ProcessRunner
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.search.deliver.bundle import write_bundle
+from paretune.search.deliver.pick_text import pick_lines
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
@@ -71,6 +72,10 @@ class Pick:
     version: str | None = None
     tracking_uri: str = ""
     exports: Mapping[str, Path] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return it as `paretune pick` prints it."""
+        return "\n".join(pick_lines(self))
 
     @property
     def triton(self) -> Path | None:

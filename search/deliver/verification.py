@@ -28,6 +28,7 @@ from paretune.search.deliver.bundle_run import (
     load_bundle_plugins,
     read_manifest,
 )
+from paretune.search.record.words import format_metric, interval_text
 
 SETTINGS = replace(CAREFUL, idle_wait_s=10.0).claiming()
 
@@ -74,6 +75,16 @@ class Verification:
     reason: str
     promised: Mapping[str, Statistic] = field(default_factory=dict)
     measured: Mapping[str, Statistic] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return it as `paretune verify` prints it: the times, then the verdict."""
+        lines = [
+            f"{name:<18} promised {format_metric(name, self.promised[name].value)} "
+            f"({interval_text(name, self.promised[name])}), "
+            f"measured {format_metric(name, now.value)}"
+            for name, now in self.measured.items()
+        ]
+        return "\n".join([*lines, f"{self.verdict.words}: {self.reason}"])
 
 
 def verify(

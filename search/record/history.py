@@ -69,6 +69,11 @@ class History:
         for record in sorted(records, key=lambda record: record.number):
             self.add(record)
 
+    def __repr__(self) -> str:
+        counts = {"measured": self.measured, "skipped": self.skipped, "failed": self.failed}
+        told = ", ".join(f"{len(records)} {name}" for name, records in counts.items())
+        return f"<History: {len(self.records)} trials, {told}>"
+
     def empty_copy(self) -> History:
         """Return the same study without trials, to replay it."""
         return History(self.objectives, self.constraints, self.quality_metric, wish=self.wish)

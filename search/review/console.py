@@ -15,10 +15,11 @@ from paretune.search.record.history import History
 WIDE = 180
 """Minimum width of the terminal for tables with intervals."""
 
-console = Console(highlight=False)
+# In a notebook rich would make a block of each line; as plain text they stay together.
+console = Console(highlight=False, force_jupyter=False)
 if not console.is_terminal:
     # A file or a pipe has no width of its own: leave the tables whole.
-    console = Console(highlight=False, width=WIDE)
+    console = Console(highlight=False, force_jupyter=False, width=WIDE)
 
 
 def failure_table(history: History) -> Table:

@@ -34,14 +34,12 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     """
     rows = frontier_rows(history, searched=searched)
     is_published = any(row.kind == "published" for row in rows)
-    all_knobs = [knobs(row) for row in rows]
-    alike = alike_in(all_knobs)
-    known = all_knobs[0] if all_knobs else {}
-    columns = _columns(history, rows, [name for name in known if name not in alike])
+    known = knobs(rows[0]) if rows else {}
+    columns = frontier_columns(history, rows, is_wide=console.width >= WIDE)
     left_out = _left_out(columns, history, console.width) if console.is_terminal else []
     table = Table(
         title=_title(history, is_published),
-        caption=_caption(history, rows, alike, left_out),
+        caption=frontier_notes(history, rows, left_out),
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
@@ -60,12 +58,19 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     return table
 
 
-def _columns(
-    history: History, rows: Sequence[FrontierRow], names: Sequence[str]
+def frontier_columns(
+    history: History, rows: Sequence[FrontierRow], *, is_wide: bool
 ) -> dict[str, list[str]]:
-    """Return the cells of each column: knobs, objectives, gains, how sure the row is."""
-    is_wide = console.width >= WIDE
+    """Return the cells of each column: knobs that vary, objectives, gains, how sure the row is.
+
+    Args:
+        history: The study.
+        rows: Its frontier.
+        is_wide: Whether objectives have the half-width of their interval.
+    """
     all_knobs = [knobs(row) for row in rows]
+    alike = alike_in(all_knobs)
+    names = [name for name in (all_knobs[0] if rows else {}) if name not in alike]
     columns = {name: [knob[name] for knob in all_knobs] for name in names}
     for goal in history.objectives:
         columns[_goal_title(goal)] = [
@@ -116,13 +121,16 @@ def _title(history: History, is_published: bool) -> str:
     )
 
 
-def _caption(
-    history: History,
-    rows: Sequence[FrontierRow],
-    alike: dict[str, str],
-    left_out: Collection[str],
+def frontier_notes(
+    history: History, rows: Sequence[FrontierRow], left_out: Collection[str] = ()
 ) -> str:
-    """Return the notes below the table."""
+    """Return the notes below the table: what all rows share, and what columns mean.
+
+    Args:
+        history: The study.
+        rows: Its frontier.
+        left_out: Columns that the table does not have.
+    """
     lines = ["Gains are against the baseline, trial 0."]
     if any(row.kind == "published" for row in rows):
         if "P" not in left_out:
@@ -134,7 +142,7 @@ def _caption(
             lines.append("A row cannot be told apart from its ties.")
         lines.append(close_calls_text(history))
     lines += request_lines([row.record for row in rows], history)
-    if alike:
+    if alike := alike_in([knobs(row) for row in rows]):
         shared = ", ".join(f"{name} {value}" for name, value in alike.items())
         lines.insert(0, f"All rows: {shared}.")
     if left_out:

@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from paretune.runners.measure.model_report import ModelReport
-from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import METRICS
 from paretune.search.review.console import console
 
@@ -34,7 +33,7 @@ def print_reports(reports: Sequence[ModelReport]) -> None:
     for name in METRICS:
         if name not in reports[0].statistics:
             continue
-        cells = [_with_interval(name, each.statistics[name]) for each in reports]
+        cells = [each.text_of(name) for each in reports]
         table.add_row(name, *cells)
     table.add_row("launches", *(_launches(each) for each in reports))
     table.add_row("resolved", *("yes" if each.timing.is_resolved else "no" for each in reports))
@@ -126,11 +125,3 @@ def _cost(report: ModelReport) -> str:
         f"{cost.processes} processes, "
         f"{cost.waiting_s:.1f} waiting, {rest:.1f} for proof and profile"
     )
-
-
-def _with_interval(name: str, statistic: Statistic) -> str:
-    metric = METRICS[name]
-    text = metric.text(statistic.value)
-    if statistic.high is None or not statistic.value:
-        return text
-    return f"{text} {metric.half_width(statistic.value, statistic.high - statistic.value)}"

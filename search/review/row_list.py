@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from html import escape
 from typing import TYPE_CHECKING, get_args, overload
 
-from paretune.search.record.gains import SHOWN_GAINS
 from paretune.search.record.history import History
 from paretune.search.review.frontier_rows import FrontierRow, Kind, frontier_rows, row_values
+from paretune.search.review.frontier_table import frontier_columns, frontier_notes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,18 +57,19 @@ class FrontierRows(Sequence[FrontierRow]):
         return iter(self.rows)
 
     def __repr__(self) -> str:
-        return (
-            f"{len(self)} rows\n{self._shown().to_string(index=False)}" if self.rows else "no rows"
-        )
+        if not self.rows:
+            return "no rows"
+        return f"{self._shown().to_string(index=False)}\n{frontier_notes(self.history, self.rows)}"
 
     def _repr_html_(self) -> str:
-        html: str = self._shown().to_html(index=False) if self.rows else "no rows"
-        return html
+        if not self.rows:
+            return "no rows"
+        table = self._shown().to_html(index=False)
+        notes = escape(frontier_notes(self.history, self.rows)).replace("\n", "<br>")
+        return f"{table}<p>{notes}</p>"
 
     def _shown(self) -> DataFrame:
-        """Return the columns that fit a screen: axes that vary, objectives, gains."""
-        frame = self.to_frame()
-        axes = [axis for axis in self.rows[0].candidate.params if frame[axis].nunique() > 1]
-        objectives = [goal.metric for goal in self.history.objectives]
-        gained = [gain.name for gain in SHOWN_GAINS]
-        return frame[["trial", "kind", *axes, *objectives, *gained, "probability", "ties"]]
+        """Return what a wide terminal shows: texts, axes that vary, objectives, gains."""
+        from pandas import DataFrame
+
+        return DataFrame(frontier_columns(self.history, self.rows, is_wide=True))

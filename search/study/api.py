@@ -13,9 +13,6 @@ from paretune.runners.workload.onnx_files.input_settings import InputSettings
 from paretune.search.configure.study_of_onnx import write_onnx_study
 from paretune.search.deliver.choice import equals, fitting, rank, wished_limits
 from paretune.search.deliver.fresh_check import MOST_TRIED, first_that_keeps
-from paretune.search.deliver.live.live_verification import LiveVerification, LiveWish
-from paretune.search.deliver.live.service import Endpoint
-from paretune.search.deliver.live.service_check import verify_service as verify_served
 from paretune.search.deliver.picked import Origin, Pick
 from paretune.search.deliver.report.html_report import write_report
 from paretune.search.deliver.report.layers import Layers
@@ -25,7 +22,7 @@ from paretune.search.deliver.verification import verify as verify_bundle
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint
 from paretune.search.record.wish import Preference, Wish
-from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
+from paretune.search.review.row_list import FrontierRows
 from paretune.search.review.terminal.reporters import reporting
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.search_result import SearchResult
@@ -174,15 +171,18 @@ def published_before(study: str | Path) -> list[ConfirmedPoints]:
     return opened.storage.published_before()
 
 
-def frontier(study: str | Path, *, searched: bool = False) -> list[FrontierRow]:
+def frontier(study: str | Path, *, searched: bool = False) -> FrontierRows:
     """Return the published frontier of a study: the baseline, then the first objective's best.
 
     Args:
         study: The study file.
         searched: Return the search's own frontier, with unconfirmed values. It is also returned if
             the study has published nothing yet.
+
+    Returns:
+        A sequence of rows, which notebooks show as a table.
     """
-    return frontier_rows(load_history(Path(study)), searched=searched)
+    return FrontierRows(load_history(Path(study)), searched=searched)
 
 
 def verify(bundle: str | Path, plugins: Sequence[str | Path] = ()) -> Verification:
@@ -196,37 +196,6 @@ def verify(bundle: str | Path, plugins: Sequence[str | Path] = ()) -> Verificati
         StudyError: If there is no manifest that this version can read.
     """
     return verify_bundle(Path(bundle), plugins=[Path(file) for file in plugins])
-
-
-def verify_service(
-    bundle: str | Path,
-    url: str,
-    protocol: str = "v2",
-    *,
-    model: str = "",
-    headers: Mapping[str, str] | None = None,
-    timeout_s: float = 10.0,
-    metrics_url: str = "",
-    wish: LiveWish | None = None,
-) -> LiveVerification:
-    """Check whether a service keeps the promises of a bundle that it serves.
-
-    Args:
-        bundle: The folder that :func:`pick` wrote.
-        url: The service's address.
-        protocol: How it is asked: ``v2``, ``v2-grpc``, ``mlflow`` or ``json``.
-        model: The model's name there; the study's by default.
-        headers: Sent with every request.
-        timeout_s: Longest time to wait for an answer.
-        metrics_url: Where the server has ``/metrics``, if that is another port.
-        wish: The rate and the budget to hold, and whether to save the times.
-
-    Raises:
-        StudyError: If the bundle cannot be read, or lacks what the wish needs.
-        SpaceError: If the protocol is unknown.
-    """
-    endpoint = Endpoint(url, model, headers or {}, timeout_s, metrics_url)
-    return verify_served(Path(bundle), endpoint, protocol, wish)
 
 
 def sync(study: str | Path) -> History:

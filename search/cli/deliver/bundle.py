@@ -164,13 +164,10 @@ def _pick(
     as_json: bool = False,
 ) -> None:
     """Pick from one study, and say what and why."""
-    from paretune.search.deliver.choice import baseline, knee
-    from paretune.search.deliver.pick_text import gains_text, reason_text, recheck_text
+    from paretune.search.deliver.choice import knee
     from paretune.search.deliver.target import TARGETS
     from paretune.search.record.objective import Constraint
-    from paretune.search.record.request_time import request_text
-    from paretune.search.record.words import format_metric, shown_metrics
-    from paretune.search.review.shortfall import shortfalls
+    from paretune.search.record.words import format_metric
     from paretune.search.study import api
 
     limits = [Constraint(name, maximum=value) for name, value in map(_limit, maxima)]
@@ -183,26 +180,8 @@ def _pick(
 
         click.echo(as_text(pick_values(picked)))
         return
-    record, asked = picked.record, picked.wish
-    for reason in picked.broken:
-        click.echo(f"not taken: {reason}")
-    if not picked.history.confirmed:
-        click.echo("the study is not confirmed: these are the search's own values")
-    click.echo(f"trial {record.number}: {record.candidate.label}")
-    base = baseline(picked.history)
-    for name in shown_metrics(picked.history):
-        compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
-        click.echo(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
-    for text in gains_text(record, picked.history):
-        click.echo(f"  {text}")
-    for text in reason_text(record, picked.equals, picked.history, asked):
-        click.echo(f"  {text}")
-    for text in shortfalls(record, picked.history):
-        click.echo(f"  {text}")
-    if text := request_text(record, picked.history):
-        click.echo(f"  {text}")
-    for text in recheck_text(picked.rechecks, picked.history, asked):
-        click.echo(text)
+    asked = picked.wish
+    click.echo(str(picked))
     if wish["measure"] and picked.history.confirmed and not picked.rechecks:
         click.echo(
             "not measured again: the study's device is another machine; to check the model there, "
@@ -210,7 +189,7 @@ def _pick(
         )
     if asked.is_open:
         bend = knee(picked.history, asked)
-        if bend is not None and bend.number != record.number:
+        if bend is not None and bend.number != picked.record.number:
             told = [picked.history.quality_metric, asked.latency_metric]
             values = [f"{name} {format_metric(name, bend.metrics[name])}" for name in told]
             click.echo(

@@ -111,7 +111,6 @@ def verify(
                 busy; 9 the service cannot be reached; 10 it does not hold the rate within the
                 budget; 11 it serves another model; 12 it runs on another provider.
     """
-    from paretune.search.record.words import format_metric, interval_text
     from paretune.search.study import api
 
     if url is not None:
@@ -131,14 +130,7 @@ def verify(
 
         click.echo(as_text(verify_values(found)))
         sys.exit(int(found.verdict))
-    for name, now in found.measured.items():
-        then = found.promised[name]
-        click.echo(
-            f"{name:<18} promised {format_metric(name, then.value)} "
-            f"({interval_text(name, then)}), "
-            f"measured {format_metric(name, now.value)}"
-        )
-    click.echo(f"{found.verdict.words}: {found.reason}")
+    click.echo(str(found))
     sys.exit(int(found.verdict))
 
 
@@ -154,13 +146,11 @@ def _verify_service(
     **wish: Any,
 ) -> None:
     """Check a service, and say what was found."""
-    from paretune.search.deliver.live.live_text import live_lines
-    from paretune.search.deliver.live.live_verification import LiveWish
-    from paretune.search.study import api
+    from paretune.search.study.serving.service import verify_service
 
     if wish["at_capacity"] and wish["rate_per_s"] is not None:
         raise click.UsageError("--rate and --at-capacity are two rates: pass one of them")
-    found = api.verify_service(
+    found = verify_service(
         bundle,
         url,
         protocol or "v2",
@@ -168,7 +158,7 @@ def _verify_service(
         headers=headers_of(headers),
         timeout_s=timeout_s or 10.0,
         metrics_url=metrics_url or "",
-        wish=LiveWish(**wish),
+        **wish,
     )
     if as_json:
         from paretune.search.cli.values.base import as_json as as_text
@@ -176,7 +166,5 @@ def _verify_service(
 
         click.echo(as_text(service_values(found)))
         sys.exit(int(found.verdict))
-    for line in live_lines(found):
-        click.echo(line)
-    click.echo(f"{found.verdict.words}: {found.reason}")
+    click.echo(str(found))
     sys.exit(int(found.verdict))

@@ -119,6 +119,13 @@ class Capacity:
     under: Sequence[LatencyUnder]
     is_disturbed: bool
 
+    def __repr__(self) -> str:
+        """Return it as `paretune capacity` prints it, without the table of ways."""
+        # The module that words it imports this one.
+        from paretune.search.deliver.capacity.capacity_text import capacity_lines
+
+        return "\n".join(capacity_lines(self))
+
     @property
     def best_latency(self) -> Way:
         """The way with the lowest p95 of a call."""

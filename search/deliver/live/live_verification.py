@@ -71,6 +71,13 @@ class LiveVerification:
     notes: tuple[str, ...] = field(default=())
     saved: Path | None = None
 
+    def __repr__(self) -> str:
+        """Return it as `paretune verify --url` prints it: what was looked at, then the verdict."""
+        # The module that words it imports this one.
+        from paretune.search.deliver.live.live_text import live_lines
+
+        return "\n".join([*live_lines(self), f"{self.verdict.words}: {self.reason}"])
+
     def noted(self, note: str) -> LiveVerification:
         """Return it with one more note."""
         return replace(self, notes=(*self.notes, note))

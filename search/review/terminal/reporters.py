@@ -23,7 +23,7 @@ def terminal_reporter(*, quiet: bool = False) -> Reporter:
     if quiet:
         return QuietReporter()
     # rich takes a pipe for a terminal if FORCE_COLOR is set.
-    can_redraw = console.is_interactive and console.file.isatty() and not console.is_jupyter
+    can_redraw = console.is_interactive and console.file.isatty()
     return LiveReporter() if can_redraw else PlainReporter()
 
 
