@@ -251,7 +251,7 @@ def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
     assert not set(second.values()) & set(first.values())
     # What has time for fewer points says so, and does not replace more.
     hasty = run_paretune("confirm", study, "--hours", "0.0001")
-    assert re.search(r"time to confirm 1 of \d+ points", hasty.stdout + hasty.stderr)
+    assert re.search(r"time to confirm 2 of \d+ points", hasty.stdout + hasty.stderr)
     assert {each.number for each in load_history(study).confirmed} == set(first)
 
 

@@ -49,8 +49,10 @@ def status(study: Path, as_json: bool) -> None:
         f"{len(history.frontier)} on the frontier"
     )
     if history.confirmed:
+        count = len(history.confirmed)
         console.print(
-            f"{len(history.confirmed)} points measured again, {len(history.published)} published"
+            f"{count} {'point' if count == 1 else 'points'} measured again, "
+            f"{len(history.published)} published"
         )
         for earlier in opened.storage.published_before():
             console.print(f"  {escape(published_text(earlier, history))}", soft_wrap=True)

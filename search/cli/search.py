@@ -17,6 +17,7 @@ from paretune.search.cli.study import study_argument
 from paretune.search.cli.wish import wish_options
 
 if TYPE_CHECKING:
+    from paretune.search.record.wish import Wish
     from paretune.search.run.search_result import SearchResult
 
 _MAKES_A_STUDY = [
@@ -239,17 +240,28 @@ def _print_result(study: Path, result: SearchResult, *, quiet: bool) -> None:
             soft_wrap=True,
         )
         sys.exit(1)
-    _print_next(study)
+    _print_next(study, history.wish)
 
 
-def _print_next(study: Path) -> None:
+def _print_next(study: Path, wish: Wish) -> None:
+    """Print the command that picks what was wished for."""
     from rich.markup import escape
 
     from paretune.search.review.console import console
 
     path = escape(quote(str(study)))
+    limits = [
+        f"--{name} {value:g}"
+        for name, value in (
+            ("max-latency-ms", wish.max_latency_ms),
+            ("max-accuracy-drop", wish.max_quality_drop),
+            ("min-accuracy", wish.min_quality),
+        )
+        if value is not None
+    ]
+    wished = " ".join(limits) or "--max-latency-ms MS"
     console.print(
-        f"next: paretune pick {path} --max-latency-ms MS --out DIR   or   paretune ui {path}",
+        f"next: paretune pick {path} {wished} --out DIR   or   paretune ui {path}",
         soft_wrap=True,
     )
 
@@ -285,4 +297,4 @@ def confirm(
     console.print(frontier_table(history))
     if not history.published:
         sys.exit(1)
-    _print_next(study)
+    _print_next(study, history.wish)

@@ -77,6 +77,7 @@ class Confirmation:
         executor: Does the jobs on that split, with those settings.
         progress: Called for each measurement.
         only: The trials to measure, instead of all plausible ones.
+        best: Returns the trial that a pick would take: it comes first if time is short.
 
     Attributes:
         left_out: How many trials there was no time for.
@@ -91,8 +92,9 @@ class Confirmation:
         executor: Executor,
         progress: Progress = lambda *_: None,
         only: Collection[int] | None = None,
+        best: Callable[[History], TrialRecord | None] = lambda _: None,
     ) -> None:
-        self.history, self.progress, self.only = history, progress, only
+        self.history, self.progress, self.only, self.best = history, progress, only, best
         self.left_out = 0
         self.evaluator, self.executor = evaluator, executor
         self.interruption: KeyboardInterrupt | None = None
@@ -124,9 +126,16 @@ class Confirmation:
         """
         wanted = self._wanted()
         if deadline is not None:
-            most = max(1, int((deadline - time.monotonic()) / self._seconds_a_point()))
+            # A baseline alone would publish nothing.
+            most = max(2, int((deadline - time.monotonic()) / self._seconds_a_point()))
             if most < len(wanted):
-                _LOG.warning("there is time to confirm %s of %s points", most, len(wanted))
+                _LOG.warning(
+                    "there is time to confirm %s of %s points, without trials %s: `paretune "
+                    "confirm` measures all",
+                    most,
+                    len(wanted),
+                    ", ".join(str(each.number) for each in wanted[most:]),
+                )
                 self.left_out = len(wanted) - most
             wanted = wanted[:most]
         points: list[Point] = []
@@ -147,12 +156,14 @@ class Confirmation:
         return self._judge(whole)
 
     def _wanted(self) -> list[TrialRecord]:
-        """Return the trials to measure, first the baseline."""
+        """Return the trials to measure, first the baseline, then what a pick would take."""
         history, base = self.history, self.history.baseline
+        best = self.best(history)
         if self.only is not None:
             points = [each for each in history.measured if each.number in self.only]
         else:
             points = [each for each in plausible(history) if history.is_of_interest(each)]
+            points.sort(key=lambda each: each is not best)
         return points if base is None else [base, *(each for each in points if each is not base)]
 
     def _new_pace(self, points: int, deadline: float | None = None) -> ConfirmationPace:

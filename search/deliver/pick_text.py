@@ -29,6 +29,10 @@ def pick_lines(picked: Pick) -> list[str]:
         lines.append("the study is not confirmed: these are the search's own values")
     lines.append(f"trial {record.number}: {record.candidate.label}")
     base = baseline(history)
+    if base is not None and base.number == record.number:
+        lines.append(
+            "  this is your unchanged model: no other point that keeps the limits is better"
+        )
     for name in shown_metrics(history):
         compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
         lines.append(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")

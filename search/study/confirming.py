@@ -14,6 +14,7 @@ from paretune.runners.store.use import StoreUse
 from paretune.search.confirm.confirmation import Confirmation, Progress
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Tracking
+from paretune.search.review.terminal.best import Best
 from paretune.search.run.ending import ending
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.store_limit import needed_files
@@ -93,7 +94,7 @@ def study_confirmation(
     samples = split_samples(pool.service, "test", evaluator.samples.pipeline)
     careful = evaluator.on(samples, study.config.confirmation.settings(evaluator.settings))
     executor = study_executor(study, pool, careful, fleet)
-    return Confirmation(history, careful, executor, progress, only)
+    return Confirmation(history, careful, executor, progress, only, Best().update)
 
 
 def confirm_and_publish(
@@ -105,8 +106,9 @@ def confirm_and_publish(
 ) -> None:
     """Confirm and publish; if interrupted, publish the points so far, to be confirmed again.
 
-    An interrupted confirmation (by Ctrl-C, or by the deadline in the middle of a round) never
-    replaces a more complete one (see :meth:`ConfirmedPoints.may_replace`).
+    A confirmation that was cut short (by Ctrl-C, by the deadline in the middle of a round, or for
+    lack of time for all points) never replaces a more complete one (see
+    :meth:`ConfirmedPoints.may_replace`).
 
     Raises:
         KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
@@ -120,9 +122,10 @@ def confirm_and_publish(
         found = ConfirmedPoints(points, trials, samples)
         launches = confirmation.evaluator.settings.launches
         is_cut = confirmation.interruption is not None or found.fewest_launches < launches
-        if is_cut and not found.may_replace(earlier):
+        is_smaller = confirmation.left_out > 0 and len(points) < len(earlier.points)
+        if is_smaller or (is_cut and not found.may_replace(earlier)):
             _LOG.warning(
-                "the confirmation was interrupted at %s. The earlier one, of %s, is kept. Run "
+                "the confirmation was cut short at %s. The earlier one, of %s, is kept. Run "
                 "`paretune confirm` again",
                 found,
                 earlier,

@@ -34,6 +34,11 @@ from paretune.spaces import StudyError
 
 _BUSY = "the client's own machine was busy during the measurement"
 
+_OTHER_PROTOCOL = (
+    "; this server may not speak v2: exported services of LitServe, BentoML and Ray Serve need "
+    "--protocol json, and MLflow's --protocol mlflow"
+)
+
 _ENCODED = 20
 """Requests that are encoded and decoded to time the client's own work. Chosen by judgement."""
 
@@ -104,7 +109,8 @@ def verify_service(
     except UnreachableError as error:
         return replace(found, verdict=Verdict.UNREACHABLE, reason=str(error))
     except RefusedRequestError as error:
-        return replace(found, verdict=Verdict.DOES_NOT_RUN, reason=str(error))
+        hint = _OTHER_PROTOCOL if protocol == "v2" and error.status == "404" else ""
+        return replace(found, verdict=Verdict.DOES_NOT_RUN, reason=f"{error}{hint}")
     found = _judge(found)
     if wish.saves:
         if found.verdict in (Verdict.OTHER_PROVIDER, Verdict.CANNOT_TELL):
