@@ -17,14 +17,16 @@ from paretune.runners.runtimes.launch import Launch
 from paretune.runners.workload.data import Data
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.confirm.fresh_points import FreshPoints, Point
-from paretune.search.confirm.plausible import plausible
+from paretune.search.confirm.plausible import plausible, to_confirm
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import Wish
 from paretune.search.record.words import close_calls_text
 from paretune.search.review.frontier_table import frontier_table
 from paretune.search.review.study_markdown import study_markdown
+from paretune.search.review.terminal.best import Best
 from paretune.search.study.open_study import load_history
 
 Make = Callable[..., TrialRecord]
@@ -62,6 +64,23 @@ def test_what_is_dominated_only_within_its_interval_is_plausible(make_record: Ma
     ]
     history = History(GOALS, records=records)
     assert [r.number for r in plausible(history)] == [0, 3, 4, 1]
+
+
+def test_the_baseline_and_what_a_pick_would_take_are_confirmed_first(make_record: Make) -> None:
+    records = [
+        point(0, make_record, 0.90, 3.0),
+        point(1, make_record, 0.95, 4.0),
+        point(2, make_record, 0.93, 3.5),
+        point(3, make_record, 0.89, 1.0),
+    ]
+    history = History(GOALS, records=records)
+    assert [each.number for each in to_confirm(history)] == [0, 1, 2, 3]
+    best = Best().update(history)
+    assert best is records[0]  # 3 loses more than one percent
+    history = History(GOALS, records=records, wish=Wish(max_quality_drop=0.02))
+    best = Best().update(history)
+    assert best is records[3]
+    assert [each.number for each in to_confirm(history, best)] == [0, 3, 1, 2]
 
 
 def test_plausible_holds_the_frontier_and_nothing_that_is_clearly_beaten(

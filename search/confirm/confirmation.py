@@ -30,7 +30,7 @@ from paretune.runners.measure.statistic import Statistic
 from paretune.runners.runtimes.lease import waiting_until
 from paretune.search.confirm.fresh_points import FreshPoints, Point
 from paretune.search.confirm.pace import ConfirmationPace, ConfirmationProgress, rounds_after
-from paretune.search.confirm.plausible import plausible
+from paretune.search.confirm.plausible import to_confirm
 from paretune.search.confirm.publication import (
     Verdict,
     probability_non_dominated,
@@ -156,14 +156,11 @@ class Confirmation:
         return self._judge(whole)
 
     def _wanted(self) -> list[TrialRecord]:
-        """Return the trials to measure, first the baseline, then what a pick would take."""
-        history, base = self.history, self.history.baseline
-        best = self.best(history)
-        if self.only is not None:
-            points = [each for each in history.measured if each.number in self.only]
-        else:
-            points = [each for each in plausible(history) if history.is_of_interest(each)]
-            points.sort(key=lambda each: each is not best)
+        """Return the trials to measure, those first that must not be left out."""
+        if self.only is None:
+            return to_confirm(self.history, self.best(self.history))
+        base = self.history.baseline
+        points = [each for each in self.history.measured if each.number in self.only]
         return points if base is None else [base, *(each for each in points if each is not base)]
 
     def _new_pace(self, points: int, deadline: float | None = None) -> ConfirmationPace:

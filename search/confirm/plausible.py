@@ -41,6 +41,21 @@ def plausible(history: History) -> list[TrialRecord]:
     return [record for _, _, record in sorted(kept, key=lambda each: each[:2])]
 
 
+def to_confirm(history: History, best: TrialRecord | None = None) -> list[TrialRecord]:
+    """Return the trials to confirm: the baseline, what a pick would take, then the likeliest.
+
+    If time is short, the last ones are left out.
+
+    Args:
+        history: The study.
+        best: The trial that a pick would take, if it is known.
+    """
+    points = [each for each in plausible(history) if history.is_of_interest(each)]
+    points.sort(key=lambda each: each is not best)
+    base = history.baseline
+    return points if base is None else [base, *(each for each in points if each is not base)]
+
+
 def _is_dominated(
     row: int,
     rivals: NDArray[np.intp],
