@@ -266,6 +266,7 @@ class Short(module.LangId):
 """
 
 
+@pytest.mark.slow
 def test_pruning_removes_whole_heads_of_attention(tmp_path: Path) -> None:
     path = IRIS.parents[1] / "experiments" / "langid" / "workload.py"
     (tmp_path / "short.py").write_text(SHORT_LANGID.format(path=str(path)), "utf-8")
