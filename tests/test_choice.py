@@ -74,6 +74,16 @@ def test_nothing_fits_says_how_far_and_what_to_relax(history: History) -> None:
     assert "within the other limits (trial " in message
 
 
+def test_a_refusal_names_the_end_of_the_interval_that_counts(make_record: Make) -> None:
+    record, history = make_record(0, {"accuracy": 0.9}), History(default_objectives("accuracy"))
+    assert record.measurement is not None
+    statistics = {**record.measurement.statistics, "latency_p95_ms": Statistic(2.0, 1.0, 4.0)}
+    history.add(replace(record, outcome=replace(record.measurement, statistics=statistics)))
+    wide = r"limit 3, the best is 4, the end of the interval of 2, which counts \(trial 0"
+    with pytest.raises(StudyError, match=wide):
+        choose(history, Wish(max_latency_ms=3.0))
+
+
 def test_two_impossible_limits_are_each_reported_alone(history: History) -> None:
     with pytest.raises(StudyError) as caught:
         choose(history, Wish(max_latency_ms=0.001, min_quality=1.5))

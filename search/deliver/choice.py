@@ -217,7 +217,11 @@ def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> 
         others = [c for c in limits if c is not limit]
         near = [r for r in having if all(excess(r, c) <= 0 for c in others)]
         best = min(near or having, key=lambda r: excess(r, limit))
-        value = format_metric(limit.metric, worst_end(best, limit) or 0.0)
+        worst = worst_end(best, limit) or 0.0
+        value = format_metric(limit.metric, worst)
+        if worst != best.metrics[limit.metric]:
+            measured = format_metric(limit.metric, best.metrics[limit.metric])
+            value += f", the end of the interval of {measured}, which counts"
         kept = (
             ""
             if len(limits) == 1

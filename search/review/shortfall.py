@@ -37,9 +37,9 @@ def shortfalls(record: TrialRecord, history: History) -> list[str]:
         faults = ["no smaller"] * (not is_smaller) + _slowness(own, parent)
         if faults:
             values = ", ".join(
-                f"{format_metric(name, own.metrics[name])} against "
+                f"{what_of}{format_metric(name, own.metrics[name])} against "
                 f"{format_metric(name, parent.metrics[name])} {metric_of(name).unit}"
-                for name in (SIZE, MEDIAN_LATENCY)
+                for what_of, name in (("", SIZE), ("p50 ", MEDIAN_LATENCY))
             )
             found.append(
                 f"{what}, but {' and '.join(faults)} than trial {parent.number} in the search "

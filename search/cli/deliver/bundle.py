@@ -196,8 +196,9 @@ def _pick(
                 f"you gave no limits; the knee of the frontier is trial {bend.number} "
                 f"({', '.join(values)})"
             )
-    if picked.manifest:
-        click.echo(f"wrote {picked.model} and {picked.manifest}")
+    if picked.manifest and (model := picked.model):
+        others = sorted(each.name for each in model.parent.glob(f"{model.stem}.*") if each != model)
+        click.echo(f"wrote {', '.join([str(model), *others])} and {picked.manifest}")
     for name, written in picked.exports.items():
         hint = TARGETS.get(name).hint.format(out=exported[name])
         click.echo(f"wrote {written}" + (f"; {hint}" if hint else ""))
