@@ -71,8 +71,7 @@ class Statistic:
         cls, mean: float, standard_error: float, degrees: float, resolution: float
     ) -> Statistic:
         """Return a mean with its t interval; see :meth:`over_launches` for the resolution."""
-        half = student_quantile(degrees, (1 + CONFIDENCE) / 2) * standard_error
-        half = float(np.hypot(half, resolution * mean))
+        half = _half_width(standard_error, degrees, resolution * mean)
         return cls(mean, mean - half, mean + half)
 
     @classmethod
@@ -91,8 +90,7 @@ class Statistic:
         if len(logs) < 2:
             return cls(float(np.exp(mean)))
         error = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
-        half = student_quantile(len(logs) - 1, (1 + CONFIDENCE) / 2) * error
-        half = float(np.hypot(half, resolution))
+        half = _half_width(error, len(logs) - 1, resolution)
         return cls(*(float(np.exp(each)) for each in (mean, mean - half, mean + half)))
 
     def for_repetition(self) -> Statistic:
@@ -106,3 +104,9 @@ class Statistic:
             return self
         low, high = (self.value + 2**0.5 * (end - self.value) for end in (self.low, self.high))
         return Statistic(self.value, low, high)
+
+
+def _half_width(standard_error: float, degrees: float, between: float) -> float:
+    """Return the half-width of a t interval, with the variation between measurements added."""
+    within = student_quantile(degrees, (1 + CONFIDENCE) / 2) * standard_error
+    return float(np.hypot(within, between))

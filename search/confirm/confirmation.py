@@ -30,7 +30,7 @@ from paretune.runners.measure.statistic import Statistic
 from paretune.runners.runtimes.lease import waiting_until
 from paretune.search.confirm.fresh_points import FreshPoints, Point
 from paretune.search.confirm.pace import ConfirmationPace, ConfirmationProgress, rounds_after
-from paretune.search.confirm.plausible import to_confirm
+from paretune.search.confirm.plausible import baseline_first, to_confirm
 from paretune.search.confirm.publication import (
     Verdict,
     probability_non_dominated,
@@ -159,9 +159,8 @@ class Confirmation:
         """Return the trials to measure, those first that must not be left out."""
         if self.only is None:
             return to_confirm(self.history, self.best(self.history))
-        base = self.history.baseline
         points = [each for each in self.history.measured if each.number in self.only]
-        return points if base is None else [base, *(each for each in points if each is not base)]
+        return baseline_first(points, self.history)
 
     def _new_pace(self, points: int, deadline: float | None = None) -> ConfirmationPace:
         settings = self.evaluator.settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,8 +54,13 @@ def to_confirm(history: History, best: TrialRecord | None = None) -> list[TrialR
     """
     points = [each for each in plausible(history) if history.is_of_interest(each)]
     points.sort(key=lambda each: each is not best)
+    return baseline_first(points, history)
+
+
+def baseline_first(points: Sequence[TrialRecord], history: History) -> list[TrialRecord]:
+    """Return trials with the baseline before them, which everything is compared with."""
     base = history.baseline
-    return points if base is None else [base, *(each for each in points if each is not base)]
+    return [*([] if base is None else [base]), *(each for each in points if each is not base)]
 
 
 def _is_dominated(

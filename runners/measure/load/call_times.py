@@ -82,8 +82,8 @@ class CallTimes:
 
         If calls under load were faster than those in the closed loop, their times count.
         """
-        ratios = [ratio for pace in self.paces for ratio in pace.ratio]
-        pace = float(np.mean(ratios)) if ratios else float("inf")
+        ratios = np.concatenate([np.zeros(0), *(pace.ratio for pace in self.paces)])
+        pace = float(np.mean(ratios)) if len(ratios) else float("inf")
         sizes = [max_batch] if self.is_filled else [s for s in self.sizes if s <= max_batch]
         call_ms = {s: min(self.mean_ms(s), pace * self.percentile_ms(s, 50)) for s in sizes}
         return max(instances * size / ms * 1e3 for size, ms in call_ms.items())

@@ -32,7 +32,7 @@ _LEAST = 0.02
 say that no rate keeps the budget. Chosen by judgement.
 """
 
-_DISTURBED_EXTRA = 3
+DISTURBED_EXTRA = 3
 """Launches that may replace disturbed ones, as in a search."""
 
 PERCENTILES = (50, 95, 99)
@@ -117,7 +117,7 @@ def check_capacity(
     random = np.random.default_rng(seed)
     found: list[_Launch] = []
     moves = disturbed = loads = 0
-    while len(found) < launches + _DISTURBED_EXTRA:
+    while len(found) < launches + DISTURBED_EXTRA:
         rates = [expected_per_s * SHARES[place] for place in random.permutation(len(SHARES))]
         seeds = random.integers(2**31, size=len(rates))
         times = [

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paretune.runners.measure.load.arrivals import Arrivals
 from paretune.runners.measure.load.call_times import CallTimes, Pace, medians_s
 from paretune.runners.measure.load.checked_capacity import (
+    DISTURBED_EXTRA,
     PERCENTILES,
     check_capacity,
 )
@@ -17,7 +19,6 @@ from paretune.runners.measure.load.queue_model import (
     Batching,
     Simulator,
     capacity_per_s,
-    highest_rate,
 )
 from paretune.runners.measure.load.served_model import ServedModel
 from paretune.runners.measure.statistic import RESOLUTION, Statistic
@@ -56,9 +57,6 @@ _PILOT_REQUESTS = 600
 
 _PILOT_S = (6.0, 12.0)
 """Fewest and most seconds of a pilot load. Chosen by judgement."""
-
-_DISTURBED_EXTRA = 3
-"""Pilot loads that may replace disturbed ones, as in a search."""
 
 _TIMED_S = 2.0
 """Seconds for which each launch of the best way is timed: rare stalls are in the p99 of requests,
@@ -225,9 +223,10 @@ def _piloted(
     """Serve pilot loads below the capacity, to see how fast calls are over time."""
     seconds = float(np.clip(_PILOT_REQUESTS / rate, *_PILOT_S))
     settings = ServeSettings(batching.max_batch, batching.queue_delay_ms)
+    medians_ms = _medians_ms(times, batching)
     starts, memory, kept = [], [], []
     progress.begin(launches)
-    for place in range(launches + _DISTURBED_EXTRA):
+    for place in range(launches + DISTURBED_EXTRA):
         progress.step("a start, and a pilot load")
         due_s = Arrivals.poisson(rate, seconds, question.seed + place).times_s
         launch = or_stop(served.serve([due_s], batching, settings))
@@ -235,7 +234,7 @@ def _piloted(
         memory.append(launch.peak_memory_bytes)
         (load,) = launch.loads
         if len(load.call_sizes):
-            kept.append((load.is_disturbed, _pace(load, times, batching)))
+            kept.append((load.is_disturbed, _pace(load, medians_ms)))
         if sum(not is_disturbed for is_disturbed, _ in kept) >= launches:
             break
     # The least disturbed ones, if there are too few without disturbance.
@@ -243,9 +242,13 @@ def _piloted(
     return _Started(starts, memory), paces
 
 
-def _pace(load: Served, times: CallTimes, batching: Batching) -> Pace:
+def _medians_ms(times: CallTimes, batching: Batching) -> NDArray[np.float64]:
+    """Return the median milliseconds of a call with one request, two, …, in the closed loop."""
+    return 1e3 * medians_s(times.table(batching.max_batch))
+
+
+def _pace(load: Served, medians_ms: NDArray[np.float64]) -> Pace:
     """Return how fast the calls of a load were, one after the other."""
-    medians_ms = 1e3 * medians_s(times.table(batching.max_batch))
     ratio = load.call_ms / medians_ms[load.call_sizes - 1]
     return Pace(ratio, load.late_ms[load.late_ms > 0])
 
@@ -257,16 +260,17 @@ def _predicted_by(
 
     It is that of loads as short as the served one, in which a queue may grow until the end.
     """
-    known = replace(times, paces=[_pace(load, times, batching)])
-    count, seeds = len(load.latency_ms), range(question.seed, question.seed + _SHORT_LOADS)
-    simulators = [Simulator(known, batching, count, seed) for seed in seeds]
-
-    def keeps(rate_per_s: float) -> bool:
-        found = [percentile(each.poisson(rate_per_s), question.percentile) for each in simulators]  # type: ignore[arg-type]
-        return float(np.median(found)) <= question.max_latency_ms
-
-    top = known.highest_rate_per_s(batching.instances, batching.max_batch)
-    return highest_rate(keeps, _ABOVE * top)
+    known = replace(times, paces=[_pace(load, _medians_ms(times, batching))])
+    return capacity_per_s(
+        known,
+        batching,
+        question.max_latency_ms,
+        question.percentile,
+        len(load.latency_ms),
+        question.seed,
+        loads=_SHORT_LOADS,
+        above=_ABOVE,
+    )
 
 
 def _usual(plan: ServingPlan, question: CapacityQuestion) -> float:
