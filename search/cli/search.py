@@ -250,15 +250,13 @@ def _print_next(study: Path, wish: Wish) -> None:
     from paretune.search.review.console import console
 
     path = escape(quote(str(study)))
-    limits = [
-        f"--{name} {value:g}"
-        for name, value in (
-            ("max-latency-ms", wish.max_latency_ms),
-            ("max-accuracy-drop", wish.max_quality_drop),
-            ("min-accuracy", wish.min_quality),
-        )
-        if value is not None
-    ]
+    limits = []
+    if wish.max_latency_ms is not None:
+        limits.append(f"--max-latency-ms {wish.max_latency_ms:g} --percentile {wish.percentile}")
+    if wish.max_quality_drop is not None:
+        limits.append(f"--max-accuracy-drop {wish.max_quality_drop:g}")
+    if wish.min_quality is not None:
+        limits.append(f"--min-accuracy {wish.min_quality:g}")
     wished = " ".join(limits) or "--max-latency-ms MS"
     console.print(
         f"next: paretune pick {path} {wished} --out DIR   or   paretune ui {path}",
