@@ -33,6 +33,10 @@ def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+_FAR_APART = 1.5
+"""Upper end of an interval ÷ value from which on a percentage misleads. Chosen by judgement."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A recorded quantity.
@@ -91,9 +95,16 @@ class Metric:
         """Return a difference for people: with its sign, without the unit."""
         return ("-" if difference < 0 else "+") + self.text(abs(difference))
 
-    def half_width(self, value: float, half: float) -> str:
-        """Return an interval's half-width for people: a share of the value on a ratio scale."""
-        return f"±{half / value:.1%}" if self.is_ratio_scale and value else f"±{self.text(half)}"
+    def half_width(self, value: float, low: float, high: float) -> str:
+        """Return an interval's half-width for people.
+
+        On a ratio scale it is a share of the value, or a factor if the ends are far apart.
+        """
+        if not self.is_ratio_scale or not value:
+            return f"±{self.text((high - low) / 2)}"
+        # Intervals of older versions may end below zero.
+        factor = (high / low) ** 0.5 if low > 0 else 1 + (high - low) / 2 / value
+        return f"±{factor - 1:.1%}" if factor < _FAR_APART else f"×÷{factor:.1f}"
 
 
 THROUGHPUT = "throughput_samples_per_s"

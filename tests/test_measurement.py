@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -31,8 +32,13 @@ def test_interval_is_students_t_over_launches() -> None:
     statistic = Statistic.over_launches([1.0, 2.0, 3.0])
     # t(0.975, 2 degrees of freedom) = 4.302653, standard error = 1/√3.
     assert statistic.value == 2.0
-    assert statistic.high == pytest.approx(2.0 + 4.302653 / 3**0.5, rel=1e-6)
-    assert statistic.low == pytest.approx(2.0 - 4.302653 / 3**0.5, rel=1e-6)
+    half = 4.302653 / 3**0.5 / 2.0  # a share of the mean
+    assert statistic.high == pytest.approx(2.0 * math.exp(half), rel=1e-6)
+    assert statistic.low == pytest.approx(2.0 / math.exp(half), rel=1e-6)
+    few = Statistic.over_launches([1.0, 3.0])
+    assert few.low is not None and few.low > 0
+    assert few.for_repetition().low == pytest.approx(2.0 * (few.low / 2.0) ** 2**0.5)
+    assert Statistic.over_launches([0.0, 0.0]) == Statistic(0.0, 0.0, 0.0)
 
 
 def test_one_launch_has_no_interval() -> None:
@@ -80,9 +86,10 @@ def test_with_several_threads_the_quietest_launch_is_the_measure() -> None:
 
 def test_what_launches_cannot_show_widens_the_interval() -> None:
     narrow = Statistic.over_launches([1.0, 1.0, 1.0], resolution=0.01)
-    assert (narrow.low, narrow.high) == (pytest.approx(0.99), pytest.approx(1.01))
+    assert (narrow.low, narrow.high) == (pytest.approx(1 / math.exp(0.01)), math.exp(0.01))
     both = Statistic.over_launches([1.0, 2.0, 3.0], resolution=0.01)
-    assert both.high == pytest.approx(2 + ((4.302653 / 3**0.5) ** 2 + 0.02**2) ** 0.5, rel=1e-6)
+    half = math.hypot(4.302653 / 3**0.5 / 2, 0.01)
+    assert both.high == pytest.approx(2 * math.exp(half), rel=1e-6)
 
 
 def test_a_canary_that_drifts_tells_a_slower_machine() -> None:

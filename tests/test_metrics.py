@@ -60,8 +60,11 @@ def test_a_value_is_shown_alike_everywhere(name: str, value: float, text: str) -
 
 
 def test_an_interval_is_a_share_where_only_ratios_matter() -> None:
-    assert metric_of("latency_p50_ms").half_width(2.0, 0.1) == "±5.0%"
-    assert metric_of("accuracy").half_width(0.9, 0.01) == "±0.0100"
+    assert metric_of("latency_p50_ms").half_width(2.0, 2.0 / 1.05, 2.1) == "±5.0%"
+    assert metric_of("latency_p50_ms").half_width(2.0, 0.8, 5.0) == "×÷2.5"
+    # Earlier versions stored intervals that may end below zero.
+    assert metric_of("latency_p50_ms").half_width(2.0, -1.0, 5.0) == "×÷2.5"
+    assert metric_of("accuracy").half_width(0.9, 0.89, 0.91) == "±0.0100"
     assert interval_text("accuracy", Statistic(0.9, 0.89, 0.91)) == "0.8900 … 0.9100"
     assert interval_text("accuracy", Statistic(0.9)) == ""
     assert with_interval("size_bytes", Statistic(4.0)) == {

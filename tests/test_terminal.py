@@ -308,8 +308,8 @@ def test_lines_in_a_pipe_have_the_time_left(make_record: Make) -> None:
     assert "[4/10] trial 0: " in told[2] and "[4/10 · 2:00 left] trial 1: " in told[3]
     assert told[3].endswith("★ frontier  best within 1 %: 4.0× faster (trial 1)")
     assert told[-2:] == [
-        "confirming 5 plausible points: fresh processes, the test split",
-        "  round 1: 4 of 5 are not settled yet",
+        "confirming 5 plausible points: fresh processes, the test split, about 1:40",
+        "  round 1: 4 of 5 intervals are still too wide · about 1:40 left",
     ]
 
 

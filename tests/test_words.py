@@ -5,7 +5,7 @@ from paretune.runners.measure.measurement import Measurement
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import format_metric, trial_markdown
+from paretune.search.record.words import disturbance_text, format_metric, trial_markdown
 
 Make = Callable[..., TrialRecord]
 
@@ -25,3 +25,21 @@ def test_a_metric_that_the_baseline_lacks_is_shown_alone(make_record: Make) -> N
     ]
     [latency] = [line for line in lines if line.startswith("| latency_p50_ms")]
     assert latency.count(format_metric("latency_p50_ms", 1.0)) == 2
+
+
+def test_disturbed_measurements_are_told(make_record: Make) -> None:
+    history = History(default_objectives("accuracy"), (), "accuracy")
+
+    def add(number: int, disturbed: int) -> str:
+        record = make_record(number, {})
+        assert isinstance(record.outcome, Measurement)
+        outcome = replace(record.outcome, contaminated_launches=disturbed)
+        history.add(replace(record, outcome=outcome))
+        return disturbance_text(history)
+
+    # Three launches each: one trial says little, and three in ten launches are usual.
+    assert [add(0, 3), add(1, 1), add(2, 0)] == ["", "", ""]
+    assert add(3, 2) == ""
+    assert "5 launches of the last 3 trials were disturbed" in add(4, 3)
+    assert add(5, 0).startswith("something else uses the cores")
+    assert add(6, 0) == ""

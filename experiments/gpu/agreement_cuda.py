@@ -149,14 +149,13 @@ def device_p50_ms(launch: Launch) -> float | None:
 
 def ratio(ours: Sequence[float], plain: Sequence[float]) -> dict[str, Any]:
     """Return the runner's time ÷ the loop's, with a t interval over launches of its logarithm."""
-    logs = Statistic.over_launches([math.log(a / b) for a, b in zip(ours, plain, strict=True)])
-    ends = [None if end is None else math.exp(end) for end in (logs.low, logs.high)]
+    found = Statistic.geometric([a / b for a, b in zip(ours, plain, strict=True)])
     return {
         "runner_ms": float(np.median(ours)),
         "loop_ms": float(np.median(plain)),
-        "ratio": math.exp(logs.value),
-        "low": ends[0],
-        "high": ends[1],
+        "ratio": found.value,
+        "low": found.low,
+        "high": found.high,
     }
 
 

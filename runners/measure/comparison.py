@@ -83,9 +83,5 @@ def compare(
                 return ratios
             log = math.log(float(np.median(ratios)))
             logs.append(log if index % 2 == 0 else -log)
-    mean = Statistic.over_launches(logs)
-    if mean.low is None or mean.high is None:
-        ratio = Statistic(math.exp(mean.value))
-    else:
-        ratio = Statistic(math.exp(mean.value), math.exp(mean.low), math.exp(mean.high))
-    return Comparison(ratio, tuple(math.exp(log) for log in logs))
+    each = tuple(math.exp(log) for log in logs)
+    return Comparison(Statistic.geometric(each), each)

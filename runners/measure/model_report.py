@@ -75,7 +75,7 @@ class ModelReport:
         text = shown.text(statistic.value)
         if statistic.high is None or not statistic.value:
             return text
-        return f"{text} {shown.half_width(statistic.value, statistic.high - statistic.value)}"
+        return f"{text} {shown.half_width(statistic.value, *statistic.ends)}"
 
     def __repr__(self) -> str:
         """Return how it was run, the metrics and the bottleneck, a line each."""

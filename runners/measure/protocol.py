@@ -217,7 +217,7 @@ def is_tight(
     """Tell whether the intervals of p50 and p95 over launches are as narrow as asked for."""
     for values, tolerance in _judged(launches, settings):
         statistic = Statistic.over_launches(values, RESOLUTION, first)
-        if statistic.high is None or statistic.high - statistic.value > tolerance * statistic.value:
+        if statistic.high is None or math.log(statistic.high / statistic.value) > tolerance:
             return False
     return True
 

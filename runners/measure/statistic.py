@@ -48,10 +48,11 @@ class Statistic:
 
         The t interval over launches covers the variation between launches. Variation between
         measurements is added in quadrature, as the GUM adds uncertainties from other sources ("type
-        B"; JCGM 100:2008, 4.3 and 5.1).
+        B"; JCGM 100:2008, 4.3 and 5.1). Times and rates differ by factors, so its ends are as many
+        times above the mean as below it, and never below zero, however few launches there are.
 
         Args:
-            values: One value per launch.
+            values: One value per launch, 0 or above.
             resolution: Relative half-width of the variation that launches of one measurement do not
                 show.
             first: How many of the first values decided how many there are, if they did: then these
@@ -70,9 +71,11 @@ class Statistic:
     def of_mean(
         cls, mean: float, standard_error: float, degrees: float, resolution: float
     ) -> Statistic:
-        """Return a mean with its t interval; see :meth:`over_launches` for the resolution."""
-        half = _half_width(standard_error, degrees, resolution * mean)
-        return cls(mean, mean - half, mean + half)
+        """Return a mean, 0 or above, with its t interval; see :meth:`over_launches`."""
+        if mean == 0:
+            return cls(0.0, 0.0, 0.0)
+        factor = float(np.exp(_half_width(standard_error / mean, degrees, resolution)))
+        return cls(mean, mean / factor, mean * factor)
 
     @classmethod
     def geometric(cls, values: Sequence[float], resolution: float = 0.0) -> Statistic:
@@ -100,9 +103,9 @@ class Statistic:
         contains a second mean of as many launches in only 83 % of cases (Hahn and Meeker,
         Statistical Intervals, 1991).
         """
-        if self.low is None or self.high is None:
+        if self.low is None or self.high is None or self.low <= 0:
             return self
-        low, high = (self.value + 2**0.5 * (end - self.value) for end in (self.low, self.high))
+        low, high = (self.value * (end / self.value) ** 2**0.5 for end in (self.low, self.high))
         return Statistic(self.value, low, high)
 
 

@@ -67,7 +67,7 @@ def status(study: Path, as_json: bool) -> None:
         each = spent.seconds / spent.times
         console.print(f"  {stage:<14} {spent.seconds:8.1f} s  ({spent.times} ×, {each:.2f} s each)")
     saved = values.saved_seconds
-    console.print(f"stages found in the store instead of run again: {saved:.1f} s saved")
+    console.print(f"without the store, these trials would have taken {saved:.1f} s more")
     if values.machine_drift is not None:
         drift = values.machine_drift
         console.print(f"speed of the machine itself: {drift:.0%} slower at its slowest trial")

@@ -12,6 +12,12 @@ from paretune.search.record.trial import TrialRecord
 
 _BESIDE_POINTS: tuple[Place, ...] = ("frontier",)
 
+_DISTURBED_TRIALS = 3
+"""Last measured trials whose launches are looked at together. Chosen by judgement."""
+
+_DISTURBED_SHARE = 0.5
+"""Share of their launches that must have been disturbed to be told. Chosen by judgement."""
+
 
 def format_metric(name: str, value: float) -> str:
     """Return a value with its significant digits, in the unit of its name."""
@@ -35,6 +41,23 @@ def values_text(history: History, metrics: Mapping[str, float]) -> str:
     return ", ".join(
         f"{goal.metric} {format_metric(goal.metric, metrics[goal.metric])}"
         for goal in history.objectives
+    )
+
+
+def disturbance_text(history: History) -> str:
+    """Return that other work disturbs the measurements, in words; empty if it does not.
+
+    Disturbed launches are repeated, so nobody would see it in the values.
+    """
+    last = [each.measurement for each in history.measured[-_DISTURBED_TRIALS:] if each.measurement]
+    disturbed = sum(each.contaminated_launches for each in last)
+    launches = sum(each.launches for each in last)
+    if len(last) < _DISTURBED_TRIALS or disturbed < _DISTURBED_SHARE * launches:
+        return ""
+    return (
+        f"something else uses the cores of the measurement: {disturbed} launches of the last "
+        f"{len(last)} trials were disturbed. Such launches are repeated, so trials take longer, "
+        "and intervals are wider. If you can, end what else runs here"
     )
 
 

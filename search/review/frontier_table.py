@@ -185,4 +185,4 @@ def value_text(metric: str, statistic: Statistic, *, is_wide: bool) -> str:
     text = shown.text(statistic.value)
     if not is_wide or statistic.low is None or statistic.high is None:
         return text
-    return f"{text} {shown.half_width(statistic.value, (statistic.high - statistic.low) / 2)}"
+    return f"{text} {shown.half_width(statistic.value, *statistic.ends)}"

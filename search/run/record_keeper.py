@@ -10,6 +10,7 @@ from paretune.search.propose.strategy import Strategy
 from paretune.search.record.history import History
 from paretune.search.record.tracking import Tracking
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import disturbance_text
 from paretune.search.run.reporter import Reporter
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.spaces import StudyError
@@ -39,6 +40,7 @@ class RecordKeeper:
     identical_failures: int
     completed: Callable[[TrialRecord], TrialRecord]
     _held: list[TrialRecord] = field(default_factory=list, init=False)
+    _told_disturbed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._told = set(self.given_up.parts)
@@ -89,6 +91,9 @@ class RecordKeeper:
         self._teach(record)
         self.tracking.log_trial(record, self.history)
         self.reporter.trial_finished(record, self.history)
+        if not self._told_disturbed and (text := disturbance_text(self.history)):
+            self._told_disturbed = True
+            self.reporter.noted(text)
         self.given_up.learn()
         for part in [part for part in self.given_up.parts if part not in self._told]:
             self._told.add(part)

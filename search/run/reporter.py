@@ -39,7 +39,7 @@ class Reporter:
         """
 
     def noted(self, text: str) -> None:
-        """Something that a person should know before the first trial."""
+        """Something that a person should know."""
 
     def trial_started(self, number: int, candidate: Candidate) -> None:
         """A trial begins."""

@@ -27,6 +27,7 @@ _DEFINITION = "paretune_definition"
 _ENDED = "paretune_ended"
 _WISH = "paretune_wish"
 _BUDGET = "paretune_budget"
+_IS_CONFIRMING = "paretune_is_confirming"
 
 
 class StudyStorage(RunningTrials):
@@ -144,6 +145,16 @@ class StudyStorage(RunningTrials):
     def begin(self) -> None:
         """Clear how the study last ended: until it ends again, it is running or was killed."""
         self._set_study(_ENDED, None)
+        self._set_study(_IS_CONFIRMING, False)
+
+    def begin_to_confirm(self) -> None:
+        """Store that points are measured again, from now until the study ends or begins anew."""
+        self._set_study(_IS_CONFIRMING, True)
+
+    @property
+    def is_confirming(self) -> bool:
+        """Whether the last thing that the study began was a confirmation."""
+        return bool(self._attributes().get(_IS_CONFIRMING))
 
     def keep_wish(self, wish: Mapping[str, Any]) -> None:
         """Store the wish of a search (see ``Wish.as_dict``) in place of the last one."""

@@ -114,6 +114,7 @@ def confirm_and_publish(
         KeyboardInterrupt: Once it is published, if the confirmation was interrupted.
     """
     history, earlier = confirmation.history, study.storage.confirmed()
+    study.storage.begin_to_confirm()
     tracking.start("confirming", history)
     if points := confirmation.run(deadline):
         reporter.preparing("publishing the frontier")

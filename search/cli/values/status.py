@@ -17,7 +17,7 @@ from paretune.search.review.terminal.best import Best
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.study.open_study import OpenStudy
 
-State = Literal["starting", "running", "finished", "interrupted", "failed", "killed"]
+State = Literal["starting", "running", "confirming", "finished", "interrupted", "failed", "killed"]
 
 _STATES: dict[str, State] = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}
 
@@ -55,8 +55,9 @@ class StatusValues(Values):
     study: str = Field(description="The study file.")
     name: str = Field(description="The study's name.")
     state: State = Field(
-        description="`starting`, then `running` (trials, and the confirmation after them); then "
-        "`finished`, `interrupted`, `failed` (see `ended`), or `killed`: the same search continues."
+        description="`starting`, then `running` (trials), then `confirming` (points are measured "
+        "again); then `finished`, `interrupted`, `failed` (see `ended`), or `killed`: the same "
+        "search continues."
     )
     is_running: bool = Field(description="Whether a process searches or confirms it now.")
     process: str | None = Field(description="That process and its host; null if none.")
@@ -118,8 +119,9 @@ def values_of(study: OpenStudy, history: History) -> StatusValues:
     owner, ended = storage.owner, storage.ended
     budget = storage.budget or {}
     trials = int(budget.get("trials", study.config.budget.trials))
-    is_searching = owner is not None and len(history.records) < trials
-    state: State = "running" if owner else _STATES[ended[1]] if ended else "killed"
+    now: State = "confirming" if storage.is_confirming else "running"
+    state: State = now if owner else _STATES[ended[1]] if ended else "killed"
+    is_searching = state == "running" and len(history.records) < trials
     spent: Counter[str] = Counter()
     times: Counter[str] = Counter()
     for record in history.records:

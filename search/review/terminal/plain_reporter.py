@@ -95,10 +95,7 @@ class PlainReporter(Reporter):
         if progress.round == 0:
             self.console.print(f"\n{confirmation_beginning(progress)}")
         else:
-            self.console.print(
-                f"  round {progress.round}: {progress.unsettled} of {progress.points} are not "
-                "settled yet"
-            )
+            self.console.print(f"  round {progress.round}: {_round_text(progress)}")
 
 
 def beginning(name: str, space: SearchSpace, history: History, budget: Budget) -> list[str]:
@@ -116,4 +113,15 @@ def confirmation_beginning(progress: ConfirmationProgress) -> str:
     """Return what is measured again, in words."""
     count = progress.points
     which = "1 plausible point" if count == 1 else f"{count} plausible points"
-    return f"confirming {which}: fresh processes, the test split"
+    return (
+        f"confirming {which}: fresh processes, the test split, about {clock(progress.seconds_left)}"
+    )
+
+
+def _round_text(progress: ConfirmationProgress) -> str:
+    """Return which points are launched again, and how long all rounds may take."""
+    if progress.unsettled:
+        why = f"{progress.unsettled} of {progress.points} intervals are still too wide"
+    else:
+        why = "all intervals are narrow enough; the frontier must stay the same"
+    return f"{why} · about {clock(progress.seconds_left)} left"

@@ -23,8 +23,8 @@ def live_report(study: OpenStudy) -> LiveReport:
 def _revision(study: OpenStudy) -> str:
     """Return a text that changes with each trial that begins or ends, and each confirmation."""
     storage, confirmed = study.storage, study.storage.confirmed()
-    under_way = " ".join(map(str, storage.under_way))
-    return f"{storage.trials_done} {under_way}; {confirmed.at}; {storage.ended}"
+    trials = " ".join(map(str, [storage.trials_done, *storage.under_way]))
+    return f"{trials}; {storage.is_confirming}; {confirmed.at}; {storage.ended}"
 
 
 def _html(study: OpenStudy, layers: Layers) -> str:
@@ -47,5 +47,7 @@ def _state(study: OpenStudy) -> str:
         return "Nobody is searching this study now."
     done = study.storage.trials_done
     now = [f"trial {number} ({each.label})" for number, each in study.storage.under_way.items()]
+    if study.storage.is_confirming:
+        return f"The search of {done} trials is over; its frontier is measured again now."
     under_way = f"; under way: {', '.join(now)}" if now else ""
     return f"The search is running: {done} trials done{under_way}. This page reloads by itself."

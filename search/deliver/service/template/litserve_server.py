@@ -3,6 +3,7 @@
 Run it: python server.py [PORT]
 """
 
+import signal
 import sys
 
 import figures
@@ -17,13 +18,21 @@ class Api(litserve.LitAPI):
         """Make the session."""
         self.model = MeasuredModel()
 
+    def predict(self, x):
+        """Answer one request."""
+        return self.model.answer([x])[0]
+
+
+class BatchingApi(Api):
+    """An instance that answers several requests in one call."""
+
     def batch(self, inputs):
         """Keep the requests as they are: the model joins them."""
         return inputs
 
     def predict(self, x):
-        """Answer one request, or a list of them if LitServe batches."""
-        return self.model.answer(x) if isinstance(x, list) else self.model.answer([x])[0]
+        """Answer a list of requests."""
+        return self.model.answer(x)
 
     def unbatch(self, output):
         """Return the answers: one per request already."""
@@ -31,7 +40,10 @@ class Api(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    api = Api(max_batch_size=figures.MAX_BATCH, batch_timeout=figures.QUEUE_DELAY_S)
+    # LitServe ends its worker processes on Ctrl-C alone; `kill` and `docker stop` would leave them.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    kind = BatchingApi if figures.MAX_BATCH > 1 else Api
+    api = kind(max_batch_size=figures.MAX_BATCH, batch_timeout=figures.QUEUE_DELAY_S)
     server = litserve.LitServer(
         api, accelerator="cpu", workers_per_device=figures.INSTANCES, model_metadata=METADATA
     )
