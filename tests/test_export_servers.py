@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from conftest import wait_until
@@ -62,7 +63,9 @@ def asked(url: str, body: Any = None) -> Any:
 
 
 @contextmanager
-def served(command: Sequence[Any], folder: Path, ready: str, **variables: str) -> Iterator[None]:
+def served(
+    command: Sequence[Any], folder: Path, ready: str, **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until it has been asked; wait until ``ready`` answers."""
     path = f"{Path(str(command[0])).parent}{os.pathsep}{os.environ['PATH']}"
     log = folder / "server.log"
@@ -86,7 +89,7 @@ def served(command: Sequence[Any], folder: Path, ready: str, **variables: str) -
                 return False
 
         wait_until(is_up, 120)
-        yield
+        yield server
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
@@ -139,6 +142,28 @@ def test_a_json_service_answers_as_the_picked_file(
         check_answers(bundle, ask)
         told = asked(f"{url}/metadata")
     assert (told["provider"], told["threads"], told["instances"]) == ("CPUExecutionProvider", 1, 2)
+
+
+def test_litserve_ends_its_workers_and_has_nothing_to_warn_of(bundle: Path, tmp_path: Path) -> None:
+    write_plan(bundle, max_batch=1)
+    out = tmp_path / "out"
+    python, port = environment(exported(bundle, "litserve", out)), free_port()
+    url = f"http://127.0.0.1:{port}"
+    with served([python, "server.py", port], out, f"{url}/health") as server:
+        workers = psutil.Process(server.pid).children(recursive=True)
+        assert any(each.is_running() for each in workers)
+
+        def ask(samples: np.ndarray) -> Any:
+            return asked(f"{url}/predict", {"inputs": {"input": samples.tolist()}})["outputs"][
+                "output"
+            ]
+
+        check_answers(bundle, ask)
+        server.terminate()  # as `docker stop` does: the process alone, not its group
+        server.wait(30)
+        _, left = psutil.wait_procs(workers, 10)
+        assert not left
+    assert "max_batch_size" not in (out / "server.log").read_text("utf-8")
 
 
 GRPC = """

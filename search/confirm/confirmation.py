@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection
 from itertools import count
 from uuid import uuid4
 
@@ -22,23 +21,14 @@ from paretune.runners.execute.executor import Executor, done
 from paretune.runners.execute.job import Launch, Score
 from paretune.runners.failure import Failure
 from paretune.runners.measure.campaign import Campaign, Entry, Launched
-from paretune.runners.measure.evaluator import Evaluator, Scored, resampled_quality
-from paretune.runners.measure.flips import with_flips
-from paretune.runners.measure.launch_statistics import summarize
-from paretune.runners.measure.measurement import Measurement
-from paretune.runners.measure.statistic import Statistic
+from paretune.runners.measure.evaluator import Evaluator, Scored
 from paretune.runners.runtimes.lease import waiting_until
-from paretune.search.confirm.fresh_points import FreshPoints, Point
+from paretune.search.confirm.fresh_points import Point
+from paretune.search.confirm.judgement import Judgement
 from paretune.search.confirm.pace import ConfirmationPace, ConfirmationProgress, rounds_after
 from paretune.search.confirm.plausible import baseline_first, to_confirm
-from paretune.search.confirm.publication import (
-    Verdict,
-    probability_non_dominated,
-    publish,
-)
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
-from paretune.search.record.objective import losses
 from paretune.search.record.trial import TrialRecord
 from paretune.spaces import DeviceBusyError
 
@@ -99,9 +89,9 @@ class Confirmation:
         self.evaluator, self.executor = evaluator, executor
         self.interruption: KeyboardInterrupt | None = None
         self._campaign = Campaign(evaluator.runners, evaluator.settings, [])
+        self._judgement = Judgement(history, evaluator, self._campaign)
         self._occasion, self._numbers = f"confirmation {uuid4().hex}", count()
         self._trials, self._ask_at = -1, -math.inf
-        self._baseline_answers = ""
         self._expected_s = 0.0
         self._pace = self._new_pace(0)
 
@@ -153,7 +143,7 @@ class Confirmation:
             self.interruption = interruption
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
         whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]
-        return self._judge(whole)
+        return self._judgement.final(whole)
 
     def _wanted(self) -> list[TrialRecord]:
         """Return the trials to measure, those first that must not be left out."""
@@ -192,8 +182,6 @@ class Confirmation:
         if isinstance(scored, Failure):
             self._drop(record, scored.message)
             return None
-        if record is self.history.baseline:
-            self._baseline_answers = scored.answers
         return Point(
             record,
             Entry(artifact, run),
@@ -237,119 +225,6 @@ class Confirmation:
                 running = [p for p in points if p.entry.launches and not p.entry.failure]
                 if not running:
                     return
-                fresh = self._together(running)
-                out = self._hopeless(fresh)
-                verdicts = self._verdicts(fresh, self._left_out(running))
-                numbers = {p.record.number for p, v in verdicts.items() if v.is_published}
-                stable = stable + 1 if numbers == before else 0
-                before = numbers
-
-    def _hopeless(self, fresh: FreshPoints) -> list[Entry]:
-        """Return the entries that are dominated despite all noise; the baseline stays."""
-        share = probability_non_dominated(fresh.draws)
-        return [
-            point.entry
-            for point, likely in zip(fresh.points, share, strict=True)
-            if likely == 0 and point.record is not self.history.baseline
-        ]
-
-    def _together(self, points: list[Point]) -> FreshPoints:
-        launches = [self._campaign.timing(point.entry).launches for point in points]
-        history = self.history
-        return FreshPoints(
-            points,
-            launches,
-            history.objectives,
-            history.quality_metric,
-            history.of_interest,
-            self.evaluator.machine,
-        )
-
-    def _verdicts(self, fresh: FreshPoints, left_out: Mapping[Point, str]) -> dict[Point, Verdict]:
-        """Return the verdict on each judged point; places refer to the judged points."""
-        places = [i for i, point in enumerate(fresh.points) if point not in left_out]
-        values = losses([fresh.metrics(i) for i in places], self.history.objectives)
-        verdicts = publish(values, fresh.draws[:, places])
-        return dict(zip((fresh.points[i] for i in places), verdicts, strict=True))
-
-    def _judge(self, points: list[Point]) -> list[Confirmed]:
-        """Return the fresh values, which points are published, and why the others are not."""
-        if not points:
-            return []
-        fresh, left_out = self._together(points), self._left_out(points)
-        verdicts = self._verdicts(fresh, left_out)
-        judged = list(verdicts)
-        return [
-            self._confirmed(
-                point, fresh.statistics(place), left_out.get(point, ""), verdicts, judged
-            )
-            for place, point in enumerate(points)
-        ]
-
-    def _confirmed(
-        self,
-        point: Point,
-        times: Mapping[str, Statistic],
-        left_out: str,
-        verdicts: Mapping[Point, Verdict],
-        judged: Sequence[Point],
-    ) -> Confirmed:
-        verdict = verdicts.get(point, Verdict(0.0, None))
-        row = judged[verdict.row] if verdict.is_published and verdict.row is not None else None
-        return Confirmed(
-            number=point.record.number,
-            measurement=self._fresh(point, times),
-            probability=verdict.probability,
-            is_published=row is point,
-            same_as=None if row is None or row is point else row.record.number,
-            row_probability=verdict.row_probability if row is point else None,
-            why_not=left_out or verdict.why_not([each.record.number for each in judged]),
-            resampled=tuple(point.resampled),
-        )
-
-    def _left_out(self, points: Sequence[Point]) -> dict[Point, str]:
-        """Return the points that are not judged, with the reason from their fresh values."""
-        fresh = {point: self._as_record(point) for point in points}
-        base = next((each.metrics for each in fresh.values() if each.number == 0), None)
-        reasons = {}
-        for point, record in fresh.items():
-            broken = [
-                f"breaks a constraint of the study: {limit.metric} "
-                f"{record.metrics[limit.metric]:g} "
-                f"against {limit.bound:g}"
-                for limit in self.history.constraints
-                if limit.violation(record.metrics[limit.metric]) > 0
-            ]
-            if broken:
-                reasons[point] = "; ".join(broken)
-            elif base is not None and not self.history.is_of_interest(record, base):
-                reasons[point] = "too far below the baseline's quality, or outside the wish"
-        return reasons
-
-    def _as_record(self, point: Point) -> TrialRecord:
-        """Return a point's trial with its fresh values, as far as limits need them."""
-        old = point.record.measurement
-        if old is None or not point.entry.launches:
-            return point.record
-        launches = self._campaign.timing(point.entry).launches
-        statistics = {
-            **old.statistics,
-            **summarize(launches, point.record.candidate.run.batch_size),
-            self.history.quality_metric: Statistic(point.quality),
-        }
-        return replace(point.record, outcome=replace(old, statistics=statistics))
-
-    def _fresh(self, point: Point, times: Mapping[str, Statistic]) -> Measurement:
-        run, timing = point.record.candidate.run, self._campaign.timing(point.entry)
-        measured = self.evaluator.measurement(point.entry.artifact, run, timing)
-        quality = resampled_quality(point.quality, point.resampled)
-        old = point.record.measurement
-        others = {name: each.for_repetition() for name, each in measured.statistics.items()}
-        more = {name: Statistic(value) for name, value in point.more.items()}
-        fresh = replace(
-            measured,
-            statistics={**others, **times, **more, self.history.quality_metric: quality},
-            providers=old.providers if old else {},
-            answers=point.answers,
-        )
-        return with_flips(fresh, self._baseline_answers, self.evaluator.store)
+                published, out = self._judgement.interim(running)
+                stable = stable + 1 if published == before else 0
+                before = published

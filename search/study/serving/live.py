@@ -40,14 +40,13 @@ def _html(study: OpenStudy, layers: Layers) -> str:
 
 def _state(study: OpenStudy) -> str:
     """Return what the study is doing, in words."""
-    if (ended := study.storage.ended) is not None:
-        return f"The search has ended: {ended[0]}."
-    owner = study.storage.owner
-    if owner is None or owner.is_gone():
-        return "Nobody is searching this study now."
-    done = study.storage.trials_done
-    now = [f"trial {number} ({each.label})" for number, each in study.storage.under_way.items()]
-    if study.storage.is_confirming:
+    storage = study.storage
+    if storage.owner is None:
+        ended = storage.ended
+        return f"The search has ended: {ended[0]}." if ended else "Nobody is searching this study."
+    done = storage.trials_done
+    if storage.is_confirming:
         return f"The search of {done} trials is over; its frontier is measured again now."
+    now = [f"trial {number} ({each.label})" for number, each in storage.under_way.items()]
     under_way = f"; under way: {', '.join(now)}" if now else ""
     return f"The search is running: {done} trials done{under_way}. This page reloads by itself."
