@@ -32,7 +32,7 @@ def kinds(events: Iterator[tuple[int, Event]]) -> list[Kind]:
 
 
 def learnt(rng: np.random.Generator, settings: WatchSettings = SETTINGS) -> Watcher:
-    watcher = Watcher(settings)
+    watcher = Watcher(settings, learn=500)
     told = list(see(watcher, latencies(rng, 520), -520 * PACE_S))
     assert [event.kind for _, event in told] == [Kind.STARTED]
     return watcher
@@ -200,7 +200,7 @@ def test_recovery_is_told_once(rng: np.random.Generator) -> None:
 
 
 def test_different_answers_are_told_after_a_few_and_one_is_forgiven() -> None:
-    watcher = Watcher(SETTINGS)
+    watcher = Watcher(SETTINGS, learn=500)
     same, other = "", "outputs differ by up to 3 %"
     told = [e for k in range(50) for e in watcher.see(Request(k, 5.0, difference=same))]
     told += watcher.see(Request(50, 5.0, difference=other))
@@ -212,7 +212,7 @@ def test_different_answers_are_told_after_a_few_and_one_is_forgiven() -> None:
 
 
 def test_answers_that_differ_at_one_replica_of_four_are_found(rng: np.random.Generator) -> None:
-    watcher = Watcher(SETTINGS)
+    watcher = Watcher(SETTINGS, learn=500)
     told = [
         event
         for k in range(400)

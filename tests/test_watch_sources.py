@@ -439,7 +439,7 @@ def test_a_listener_that_fails_does_not_end_the_watch(caplog: pytest.LogCaptureF
 
         def close(self) -> None: ...
 
-    watcher = Watcher(WatchSettings())
+    watcher = Watcher(WatchSettings(), learn=500)
     with Session(watcher, [Broken(), Other()]).open() as session:
         assert session.run(Request(k * 0.1, 5.0) for k in range(600)) == 0
     assert seen == [Kind.STARTED] and "Broken is told nothing more" in caplog.text

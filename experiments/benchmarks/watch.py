@@ -1,16 +1,16 @@
 """Does `paretune watch` find a slow-down of 20 %, soon, and nothing else?
 
     python experiments/benchmarks/watch.py [--runs 200] [--real 5] [--record 8000]
-        [--learn 500] [--series FILE]
+        [--learn 1000] [--series FILE]
 
 1. A real service (a process that runs a model in ONNX Runtime behind HTTP) is probed as `paretune
-   watch --url` does, every 0.2 s: 15 timed requests a second, for nine minutes. The recorded series
-   has its own tails and dependence, and real time: a neighbour's second is a second.
-2. Simulated runs are resampled from that series in pieces of 500 consecutive requests (the moving
-   block bootstrap, H. Kuensch, 1989). In each, the first 500 requests (`--learn`) are the
-   reference. Then nothing happens, or all latencies are 1.2 times as long, or 60 requests are 3
-   times as long (a spike), or the service is away for 5 s and its first 15 answers are cold (a
-   restart).
+   watch --url` does, but every 0.2 s: 15 timed requests a second, for nine minutes. Of these, every
+   fifth group of three is what the probe sees with its usual pause of a second; so a neighbour's
+   second is a second, and the tails and the dependence are the machine's own.
+2. Simulated runs are resampled from that series in pieces of half a minute (the moving block
+   bootstrap, H. Kuensch, 1989). In each, the first requests (`--learn`) are the reference. Then
+   nothing happens, or all latencies are 1.2 times as long, or 60 requests are 3 times as long (a
+   spike), or the service is away for 5 s and its first 15 answers are cold (a restart).
 3. The same runs with the usual method, Page's CUSUM of the blocks' log medians, whose threshold is
    calibrated by a bootstrap of the reference for the same rate of false alarms.
 4. Real runs: a fresh process each; in each, the service does 20 % more work from a request on, is
@@ -43,19 +43,25 @@ from paretune.search.deliver.watch.sources.probe import Probe, Reply
 from paretune.search.deliver.watch.watcher import Watcher
 
 LEARN = 500
-"""Requests of the reference of the real runs, and by default of the simulated ones."""
+"""Requests of the reference."""
 
 PAUSE_S = 0.2
-"""Seconds from one group of requests to the next; of each five, three are timed."""
+"""Seconds from one group of requests to the next when they are recorded, and in the real runs."""
+
+GROUP = 3
+"""Timed requests in a group."""
+
+EVERY = 5
+"""Of so many groups, one is kept in the simulated runs: then they have the probe's usual pause."""
 
 CALM = 2_000
 """Requests before something happens, and requests within which it must be found."""
 
-PIECE = 500
+PIECE = 100
 """Consecutive requests that are resampled together."""
 
-PACE_S = PAUSE_S / 3
-"""Seconds from one timed request to the next."""
+PACE_S = EVERY * PAUSE_S / GROUP
+"""Seconds from one timed request to the next in the simulated runs."""
 
 TIMED = 3 / 5
 """Share of the requests that are timed."""
@@ -191,10 +197,13 @@ def service(port: int) -> Iterator[Service]:
 
 
 def resampled(series: Series, count: int, rng: np.random.Generator) -> Series:
-    """Return so many latencies, in pieces of consecutive ones."""
+    """Return so many latencies, in pieces of those that the usual probe sees one after another."""
+    whole = len(series) // (GROUP * EVERY) * GROUP * EVERY
+    ways = series[:whole].reshape(-1, EVERY, GROUP).swapaxes(0, 1).reshape(EVERY, -1)
     pieces = -(-count // PIECE)
-    starts = rng.integers(0, len(series) - PIECE, pieces)
-    return np.concatenate([series[start : start + PIECE] for start in starts])[:count]
+    starts = rng.integers(0, ways.shape[1] - PIECE, pieces)
+    found = [ways[rng.integers(EVERY), start : start + PIECE] for start in starts]
+    return np.concatenate(found)[:count]
 
 
 @dataclass
@@ -333,11 +342,11 @@ class Real:
     requests: int
 
 
-def real_run(port: int, settings: WatchSettings) -> Real:
+def real_run(port: int, settings: WatchSettings, learn: int) -> Real:
     """Watch a fresh process: calm, a spike, a restart, and then a slow-down."""
     with service(port) as running:
         running.median_ms(200)
-        watcher, kinds = Watcher(settings, learn=LEARN), []
+        watcher, kinds = Watcher(settings, learn=learn), []
 
         def ask(count: int, until: Callable[[Event], bool] = lambda event: False) -> int | None:
             timed = 0
@@ -349,7 +358,7 @@ def real_run(port: int, settings: WatchSettings) -> Real:
                         return timed
             return None
 
-        ask(round((LEARN + settings.warm_up) / TIMED) + 1000)
+        ask(round((learn + settings.warm_up) / TIMED) + 1000)
         before = running.median_ms()
         runs = 100
         running.work(slow_s=5.0)
@@ -403,7 +412,9 @@ def main() -> int:
     )
     rows = [("", f"{SLOWER - 1:.0%} slower", "requests until then", "false alarms")]
     rows += simulated(series, options.runs, options.learn)
-    real = [real_run(options.port + 1 + k, WatchSettings()) for k in range(options.real)]
+    real = [
+        real_run(options.port + 1 + k, WatchSettings(), options.learn) for k in range(options.real)
+    ]
     if real:
         found = [run.found for run in real if run.found is not None]
         false, seen = sum(run.false for run in real), sum(run.requests for run in real)

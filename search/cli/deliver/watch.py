@@ -18,6 +18,7 @@ from paretune.search.cli.deliver.watch_sources import (
     watch_prometheus_server,
     watch_url,
 )
+from paretune.search.deliver.watch.settings import LEARN_REQUESTS
 
 if TYPE_CHECKING:
     from paretune.search.deliver.watch.listeners.listener import Listener, Watched
@@ -120,9 +121,10 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--learn",
     type=click.IntRange(min=440),
-    default=500,
+    default=LEARN_REQUESTS,
     show_default=True,
-    help="Requests to learn the reference from.",
+    help="Requests to learn the reference from. They should take five minutes or more, so that the "
+    "reference has seen how the machine's speed varies: of a busy log, take more.",
 )
 @click.option(
     "--learn-hours",

@@ -103,7 +103,7 @@ class LatencyReference:
             raise StudyError(
                 f"a reference takes at least {FEWEST_BLOCKS * block_requests} finite latencies "
                 f"({FEWEST_BLOCKS} blocks of {block_requests}), but {words} has "
-                f"{len(series)}: learn it from the service, with `--learn 500`"
+                f"{len(series)}: learn it from the service, with `--reference learn`"
             )
         p50, p95 = (float(value) for value in np.quantile(series, (0.5, 0.95)))
         allowed_ms, slow_ms = p50 * (1 + tolerance), p95 * (1 + tolerance)
@@ -161,7 +161,7 @@ class LatencyReference:
             p95 = Statistic(**manifest["metrics"][USUAL_LATENCY])
         except KeyError as error:
             raise StudyError(
-                f"the manifest has no {error.args[0]}: learn a reference, with `--learn 500`"
+                f"the manifest has no {error.args[0]}: learn a reference, with `--reference learn`"
             ) from None
         return cls(
             p50,

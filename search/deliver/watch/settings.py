@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LEARN_REQUESTS = 1000
+"""Requests of a reference that is learnt, by default. Evidence: `experiments/benchmarks/watch.py`,
+printed in docs/watching.md for several numbers: with 500, false alarms are more than stated.
+"""
+
 
 @dataclass(frozen=True)
 class WatchSettings:

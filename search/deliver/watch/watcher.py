@@ -12,7 +12,7 @@ from paretune.search.deliver.watch.latency_reference import LatencyReference
 from paretune.search.deliver.watch.latency_watch import LatencyWatch
 from paretune.search.deliver.watch.observation import Block, Request
 from paretune.search.deliver.watch.outage import Outage
-from paretune.search.deliver.watch.settings import WatchSettings
+from paretune.search.deliver.watch.settings import LEARN_REQUESTS, WatchSettings
 from paretune.search.deliver.watch.track import Track, Turn
 
 KINDS = 4
@@ -84,7 +84,7 @@ class Watcher:
         settings: WatchSettings,
         reference: LatencyReference | None = None,
         *,
-        learn: int = 500,
+        learn: int = LEARN_REQUESTS,
         data: DataReference | None = None,
     ) -> None:
         self._settings, self._learn = settings, learn
