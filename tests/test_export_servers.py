@@ -163,7 +163,8 @@ def test_litserve_ends_its_workers_and_has_nothing_to_warn_of(bundle: Path, tmp_
         server.wait(30)
         _, left = psutil.wait_procs(workers, 10)
         assert not left
-    assert "max_batch_size" not in (out / "server.log").read_text("utf-8")
+    log = (out / "server.log").read_text("utf-8")
+    assert "max_batch_size" not in log and "Traceback" not in log, log
 
 
 GRPC = """

@@ -3,6 +3,7 @@
 Run it: python server.py [PORT]
 """
 
+import multiprocessing
 import signal
 import sys
 
@@ -39,9 +40,14 @@ class BatchingApi(Api):
         return output
 
 
+def end(*_):
+    """End as on Ctrl-C; a worker, which has the handler of its parent, just ends."""
+    raise SystemExit if multiprocessing.parent_process() else KeyboardInterrupt
+
+
 if __name__ == "__main__":
     # LitServe ends its worker processes on Ctrl-C alone; `kill` and `docker stop` would leave them.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, end)
     kind = BatchingApi if figures.MAX_BATCH > 1 else Api
     api = kind(max_batch_size=figures.MAX_BATCH, batch_timeout=figures.QUEUE_DELAY_S)
     server = litserve.LitServer(
