@@ -82,7 +82,7 @@ QUANTIZATION = AxisRecord(
 )
 FP32_LAYER_SHARE = AxisRecord(
     "fp32_layer_share",
-    "share of the layers left in fp32, the worst bargains",
+    "share of the layers left in fp32: those that cost most accuracy for their gain",
     0.0,
     is_build=True,
     is_ordered=True,

@@ -1,9 +1,13 @@
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from served_bundles import write_bundle
 
 from paretune.search.deliver.bundle_folder import replaced
+from paretune.search.deliver.card import CODE
 from paretune.spaces import StudyError
 
 
@@ -77,3 +81,14 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".paretune-left").mkdir()
     write(tmp_path, "model.onnx")
     assert names(tmp_path) == {"model.onnx", "manifest.json"}
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_the_code_of_a_card_runs_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    pytest.importorskip(runtime)
+    monkeypatch.chdir(write_bundle(tmp_path / "bundle", runtime=runtime))
+    names: dict[str, Any] = {"inputs": {"input": np.load("inputs.npy")}}
+    exec(CODE[runtime], names)
+    np.testing.assert_allclose(names["outputs"][0], np.load("outputs.npy"), atol=1e-5)

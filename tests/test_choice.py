@@ -126,6 +126,19 @@ def fresh(record: TrialRecord, **values: tuple[float, float, float]) -> Confirme
     return Confirmed(record.number, replace(measurement, statistics=statistics), 1.0, True)
 
 
+def test_trials_that_were_not_confirmed_are_named_if_they_would_fit(make_record: Make) -> None:
+    history = History(default_objectives("accuracy"))
+    for number, latency_ms in enumerate((4.0, 2.0, 2.5)):
+        history.add(make_record(number, {"accuracy": 0.9, "latency_p95_ms": latency_ms}))
+    history.confirmed = [fresh(history.records[0], latency_p95_ms=(4.0, 3.9, 4.1))]
+    with pytest.raises(StudyError, match="these trials fit: 1, 2") as refused:
+        rank(history, Wish(max_latency_ms=3.0))
+    assert "paretune confirm" in str(refused.value)
+    with pytest.raises(StudyError) as refused:
+        rank(history, Wish(max_latency_ms=1.0))
+    assert "these trials fit" not in str(refused.value)
+
+
 def test_a_budget_is_held_against_the_upper_end_of_the_published_interval(
     make_record: Make,
 ) -> None:

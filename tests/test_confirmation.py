@@ -234,6 +234,9 @@ def test_close_calls_are_named(iris_study: Path) -> None:
     assert close_calls_text(history) == ""
     history.confirmed += others
     assert [point.number for point in history.close_calls] == [2, 1]
+    # The baseline has a row of its own.
+    history.confirmed.append(replace(others[1], number=0, probability=0.7))
+    assert len(history.close_calls) == 3
     assert "trial 2 (0.80), 1 (0.60)" in close_calls_text(history)
     assert close_calls_text(history) in str(frontier_table(history).caption)
     assert close_calls_text(history) in study_markdown("iris", history, {})

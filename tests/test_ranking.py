@@ -252,6 +252,7 @@ def test_equally_fast_points_are_chosen_by_quality(make_record: Make) -> None:
     )
     assert "--prefer accuracy" in told[0]
     assert "2 points cannot be told apart in latency" in told[1]
+    assert told[1].endswith("One of them is your unchanged model: no gain was shown")
 
 
 def test_no_points_have_no_order() -> None:

@@ -298,6 +298,7 @@ def test_quiet_tells_problems_alone(make_record: Make) -> None:
 def test_lines_in_a_pipe_have_the_time_left(make_record: Make) -> None:
     out, known = StringIO(), history(make_record)
     reporter = PlainReporter(Console(file=out, width=200))
+    reporter.preparing("loading the workload")
     reporter.started("iris", SPACE, known, Budget(10))
     reporter.trial_finished(known.records[0], known)
     reporter.working([], TimeLeft(100.0, 20.0))
@@ -305,8 +306,9 @@ def test_lines_in_a_pipe_have_the_time_left(make_record: Make) -> None:
     for number in (0, 0, 1, 1):
         reporter.confirming(ConfirmationProgress(number, 4, 5, 2, HALF, 17, 100.0))
     told = out.getvalue().splitlines()
-    assert "[4/10] trial 0: " in told[2] and "[4/10 · 2:00 left] trial 1: " in told[3]
-    assert told[3].endswith("★ frontier  best within 1 %: 4.0× faster (trial 1)")
+    assert told[0] == "loading the workload …" and "budget 10 trials" in told[2]
+    assert "[4/10] trial 0: " in told[3] and "[4/10 · 2:00 left] trial 1: " in told[4]
+    assert told[4].endswith("★ frontier  best within 1 %: 4.0× faster (trial 1)")
     assert told[-2:] == [
         "confirming 5 plausible points: fresh processes, the test split, about 1:40",
         "  round 1: 4 of 5 intervals are still too wide · about 1:40 left",

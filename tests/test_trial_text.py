@@ -60,9 +60,11 @@ def test_a_failure_has_its_reason_and_its_log(make_record: Make, history: Histor
     assert "no operator Foo; use int8" in lines and lines.index("  b") == lines.index("  a") + 1
 
 
-def test_the_command_shows_any_trial(iris_study: Path) -> None:
+def test_the_command_shows_any_trial(iris_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = run_paretune("trial", iris_study, "0")
     assert shown.returncode == 0, shown.stderr
+    monkeypatch.chdir(iris_study.parent)
+    assert run_paretune("trial", "0").stdout == shown.stdout  # study.yaml can be left out
     assert shown.stdout.startswith("trial 0: reference") and "latency_p95_ms" in shown.stdout
     told = json.loads(run_paretune("trial", iris_study, "0", "--json").stdout)
     assert told["number"] == 0 and told["standing"] in shown.stdout

@@ -8,7 +8,7 @@ from shlex import quote
 
 import click
 
-from paretune.search.cli.study import json_option, study_argument
+from paretune.search.cli.study import StudyFirst, json_option, study_argument
 from paretune.spaces.errors import ParetuneError
 
 
@@ -16,7 +16,7 @@ from paretune.spaces.errors import ParetuneError
 @study_argument
 @json_option
 def status(study: Path, as_json: bool) -> None:
-    """Show the progress of STUDY: trials, time left, failures, seconds per stage, hypervolume.
+    """Show the progress of STUDY: trials, time left, failures, seconds per stage.
 
     A search may be running: the command only reads.
     """
@@ -24,7 +24,6 @@ def status(study: Path, as_json: bool) -> None:
 
     from paretune.search.cli.values import base
     from paretune.search.cli.values.status import values_of
-    from paretune.search.record.words import format_metric
     from paretune.search.review.console import console, failure_table
     from paretune.search.review.earlier_text import published_text
     from paretune.search.review.terminal.trial_line import clock
@@ -59,15 +58,13 @@ def status(study: Path, as_json: bool) -> None:
     elif history.frontier:
         path = escape(quote(str(study)))
         console.print(f"not confirmed yet: finish the search, or run `paretune confirm {path}`")
-    if history.reference is not None:
-        ends = zip(history.objectives, history.reference, strict=True)
-        at = [f"{o.metric} {format_metric(o.metric, o.value(end))}" for o, end in ends]
-        console.print(f"hypervolume {history.hypervolume:.4f} (log scale, from {', '.join(at)})")
     for stage, spent in values.stages.items():
         each = spent.seconds / spent.times
         console.print(f"  {stage:<14} {spent.seconds:8.1f} s  ({spent.times} ×, {each:.2f} s each)")
     saved = values.saved_seconds
-    console.print(f"without the store, these trials would have taken {saved:.1f} s more")
+    console.print(
+        f"stages taken from the store, and not run again: {saved:.1f} s, all trials together"
+    )
     if values.machine_drift is not None:
         drift = values.machine_drift
         console.print(f"speed of the machine itself: {drift:.0%} slower at its slowest trial")
@@ -165,7 +162,7 @@ def frontier(
         click.echo(f"wrote {plot}", err=True)
 
 
-@click.command()
+@click.command(cls=StudyFirst)
 @study_argument
 @click.argument("number", type=click.IntRange(min=0))
 @json_option
@@ -174,7 +171,7 @@ def trial(study: Path, number: int, as_json: bool) -> None:
 
     \b
     paretune trial study.yaml 7
-    paretune trial study.yaml 7 --json
+    paretune trial 7 --json         # of ./study.yaml
     """
     from paretune.search.cli.values import base
     from paretune.search.cli.values.frontier import TrialValues

@@ -43,7 +43,9 @@ _quiet_option = click.option(
     "--trials", type=click.IntRange(min=1), help="Trials in the whole study, the baseline included."
 )
 @click.option(
-    "--hours", type=click.FloatRange(min=0, min_open=True), help="Wall-clock hours of this search."
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Wall-clock hours of this search, confirmation included; the first trial always ends.",
 )
 @wish_options
 @click.option("--onnx", type=_FILE, help="Instead of STUDY: the ONNX file to make fast.")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from paretune.search.deliver.choice import baseline, points
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.gains import latency_metric
@@ -16,6 +18,31 @@ from paretune.search.record.words import metric_table, shown_metrics
 from paretune.search.review.shortfall import shortfalls
 
 _PICTURE = "frontier.png"
+
+CODE = {
+    "onnxruntime": """
+import json
+import onnxruntime
+
+manifest = json.load(open("manifest.json"))
+run, options = manifest["run"], onnxruntime.SessionOptions()
+options.intra_op_num_threads = run["session_options"]["intra_op_num_threads"]
+providers = [(run["execution_provider"], run["provider_options"])]
+session = onnxruntime.InferenceSession(manifest["model"]["file"], options, providers=providers)
+outputs = session.run(None, inputs)  # a dictionary of arrays by name
+""",
+    "openvino": """
+import json
+import openvino
+
+manifest = json.load(open("manifest.json"))
+run, file = manifest["run"], manifest["model"]["file"]
+core = openvino.Core()
+model = core.compile_model(file, run["execution_provider"], run["provider_options"])
+outputs = model(inputs)  # a dictionary of arrays by name
+""",
+}
+"""Code that runs a bundle's model in its folder, by runner."""
 
 _TOLD_LAYERS = 30
 """Layers in the card's table; the manifest has them all."""
@@ -80,13 +107,20 @@ def write_card(
         f"- {run.runner}, {run.execution_provider}, batch size {run.batch_size}, "
         f"{run.intra_op_threads} thread(s); `manifest.json` has the session options",
         "- `paretune verify .` checks it again on any machine",
+        "- `paretune export . --target litserve` (or triton, …) writes a service that runs it so",
         "",
+        *_code(run.runner),
         "## Where it was measured",
         "",
         *(f"- {name}: {value}" for name, value in environment.items()),
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines), "utf-8")
+
+
+def _code(runner: str) -> list[str]:
+    """Return code that runs the model, if its runner has any."""
+    return ["```python", *CODE[runner].strip().splitlines(), "```", ""] if runner in CODE else []
 
 
 def _measured_again(metrics: Sequence[str], rechecks: Mapping[str, Recheck]) -> list[str]:
@@ -96,7 +130,7 @@ def _measured_again(metrics: Sequence[str], rechecks: Mapping[str, Recheck]) -> 
 
 
 def _placement(layers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what quantizing each layer gains and costs, as a table: the worst bargains first."""
+    """Return what quantizing each layer gains and costs: those first that cost most for it."""
     if not layers:
         return []
     unit = "ms" if "gain_ms" in layers[0] else "weights"
@@ -110,7 +144,8 @@ def _placement(layers: Sequence[Mapping[str, Any]]) -> list[str]:
         "## Which layers are quantized",
         "",
         "Measured before quantizing: what each layer gains alone, and by how much the model's "
-        "outputs change if it alone is rounded, relative to them. The worst bargains first.",
+        "outputs change if it alone is rounded, relative to them. First are those that cost most "
+        "for their gain.",
         "",
         f"| layer | gain ({unit}) | change of outputs | quantized |",
         "|---|---:|---:|---|",
@@ -121,38 +156,42 @@ def _placement(layers: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _draw(record: TrialRecord, history: History, path: Path) -> None:
-    """Draw quality against latency for all points, with this one marked."""
+    """Draw quality against latency with intervals for all points, with this one marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     figure = Figure(figsize=(6.4, 4.0), dpi=144, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     quality, latency = history.quality_metric, latency_metric(history)
-    rest = [r for r in points(history) if r.number != record.number]
-    axes.scatter(
-        [r.metrics[latency] for r in rest],
-        [r.metrics[quality] for r in rest],
-        color="#8a96a3",
-        s=22,
-        label="other points",
-    )
-    reference = baseline(history)
-    if reference and reference.number != record.number:
-        base = reference.metrics
-        axes.scatter(base[latency], base[quality], marker="*", color="#111111", s=130)
-        axes.annotate(
-            "baseline",
-            (base[latency], base[quality]),
-            xytext=(5, -12),
-            textcoords="offset points",
-        )
-    axes.scatter(
-        record.metrics[latency], record.metrics[quality], color="#c23b5a", s=70, label="this file"
-    )
+    base = baseline(history)
+    marked = {record.number} | ({base.number} if base else set())
+    rest = [r for r in points(history) if r.number not in marked]
+    shown: list[tuple[list[TrialRecord], dict[str, Any]]]
+    shown = [([record], {"label": "this file", "fmt": "o", "color": "#c23b5a", "markersize": 8})]
+    if base and base.number != record.number:
+        star = {"label": "baseline", "fmt": "*", "color": "#111111", "markersize": 11}
+        shown.append(([base], star))
+    if rest:
+        shown.append((rest, {"label": "other points", "fmt": "o", "color": "#8a96a3"}))
+    for records, style in shown:
+        x, y = (np.array([_ends(r, name) for r in records]).T for name in (latency, quality))
+        axes.errorbar(x[0], y[0], xerr=x[1:], yerr=y[1:], elinewidth=0.8, **style)
     axes.set_xscale("log")
+    axes.margins(0.1)
+    axes.xaxis.set_major_formatter(LogFormatter())
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     axes.set_xlabel(latency)
     axes.set_ylabel(quality)
     axes.grid(visible=True, which="both", alpha=0.25)
     axes.legend(frameon=False)
     figure.savefig(path)
+
+
+def _ends(record: TrialRecord, name: str) -> tuple[float, float, float]:
+    """Return a metric's value, and how far the ends of its interval are below and above it."""
+    value = record.metrics[name]
+    told = record.measurement.statistics.get(name) if record.measurement else None
+    low, high = (value, value) if told is None else told.ends
+    return value, max(value - low, 0.0), max(high - value, 0.0)

@@ -17,6 +17,9 @@ from paretune.search.record.wish import Wish
 from paretune.search.record.words import format_metric
 from paretune.spaces import StudyError
 
+_MOST_NAMED = 5
+"""Trials that are named as worth another measurement. Chosen by judgement."""
+
 
 def wished_limits(history: History, wish: Wish) -> list[Constraint]:
     """Return a wish as limits on the metrics of a study's points.
@@ -151,7 +154,7 @@ def fitting(history: History, wish: Wish) -> list[TrialRecord]:
         raise StudyError("the study has no measured point yet that keeps its own constraints")
     kept = [r for r in pool if all(excess(r, c) <= 0 for c in limits)]
     if not kept:
-        raise StudyError(_nothing_fits(pool, limits))
+        raise StudyError(_nothing_fits(pool, limits) + _unconfirmed(history, wish, limits))
     return kept
 
 
@@ -197,6 +200,25 @@ def knee(history: History, wish: Wish) -> TrialRecord | None:
     y = np.array([record.metrics[history.quality_metric] for record in front])
     x, y = (x - x[0]) / (x[-1] - x[0]), (y - y[0]) / (y[-1] - y[0])
     return front[int(np.argmax(y - x))]
+
+
+def _unconfirmed(history: History, wish: Wish, limits: Sequence[Constraint]) -> str:
+    """Return which trials fit by the search's own values alone, as a line; empty if none."""
+    known = {point.number for point in history.confirmed}
+    fit = [
+        str(record.number)
+        for record in history.feasible
+        if known and record.number not in known and wish.has_batch(record.candidate)
+        if wish.runner in (None, record.candidate.run.runner)
+        if all(limit.violation(record.metrics.get(limit.metric, np.nan)) <= 0 for limit in limits)
+    ]
+    if not fit:
+        return ""
+    named = f"{', '.join(fit[:_MOST_NAMED])}{', …' * (len(fit) > _MOST_NAMED)}"
+    return (
+        f"\nBy the search's brief measurements these trials fit: {named}. They were not measured "
+        "again: `paretune confirm` does it, and then they can be picked"
+    )
 
 
 def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> str:

@@ -58,6 +58,9 @@ def reason_text(
         why = "the fastest" if by_quality else f"the one with the best {quality}"
         best = equals[0]
         others = "" if best.number == record.number else f"; trial {best.number} has the best value"
+        base = baseline(history)
+        if base is not None and base.number != record.number and base in equals:
+            others += ". One of them is your unchanged model: no gain was shown"
         lines.append(
             f"{len(equals)} points cannot be told apart in {what} (within one standard error): "
             f"this is {why} of them{others}"

@@ -116,7 +116,9 @@ def trial_markdown(record: TrialRecord, history: History) -> str:
 
 def close_calls_text(history: History) -> str:
     """Return a sentence about likely but unpublished points; empty if there are none."""
-    points = ", ".join(f"{point.number} ({point.probability:.2f})" for point in history.close_calls)
+    base = history.baseline  # has a row of its own
+    calls = [p for p in history.close_calls if base is None or p.number != base.number]
+    points = ", ".join(f"{point.number} ({point.probability:.2f})" for point in calls)
     return f"Close calls, not listed but available to `pick`: trial {points}." if points else ""
 
 

@@ -15,6 +15,11 @@ from paretune.search.record.history import History
 WIDE = 180
 """Minimum width of the terminal for tables with intervals."""
 
+_MOST_NUMBERS = 10
+"""Numbers of failed trials that are named per cause: `paretune trial` shows one. Chosen by
+judgement.
+"""
+
 # In a notebook rich would make a block of each line; as plain text they stay together.
 console = Console(highlight=False, force_jupyter=False)
 if not console.is_terminal:
@@ -25,10 +30,13 @@ if not console.is_terminal:
 def failure_table(history: History) -> Table:
     """Return failures by cause as a table."""
     table = Table(title=f"{len(history.failed)} failed trials")
-    table.add_column("trials", justify="right")
+    table.add_column("count", justify="right")
+    table.add_column("trials", overflow="fold")
     table.add_column("cause", overflow="fold")
     for cause, count in history.failures_by_cause:
-        table.add_row(str(count), escape(cause))
+        numbers = [str(r.number) for r in history.failed if r.failure and r.failure.cause == cause]
+        shown = ", ".join(numbers[:_MOST_NUMBERS]) + ", …" * (count > _MOST_NUMBERS)
+        table.add_row(str(count), shown, escape(cause))
     return table
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from paretune.runners.metric import MEDIAN_LATENCY, SIZE, metric_of
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
-from paretune.search.record.words import format_metric
+from paretune.search.record.words import format_metric, interval_text
 from paretune.spaces import REFERENCE, BuildSpec, Candidate, Quantization
 
 
@@ -37,8 +37,7 @@ def shortfalls(record: TrialRecord, history: History) -> list[str]:
         faults = ["no smaller"] * (not is_smaller) + _slowness(own, parent)
         if faults:
             values = ", ".join(
-                f"{what_of}{format_metric(name, own.metrics[name])} against "
-                f"{format_metric(name, parent.metrics[name])} {metric_of(name).unit}"
+                f"{what_of}{_text(name, own)} against {_text(name, parent)} {metric_of(name).unit}"
                 for what_of, name in (("", SIZE), ("p50 ", MEDIAN_LATENCY))
             )
             found.append(
@@ -63,6 +62,13 @@ def _parents(build: BuildSpec) -> dict[str, BuildSpec]:
     if build.quantization != Quantization.FP32:
         found["quantized"] = replace(build, quantization=Quantization.FP32, fp32_layer_share=0.0)
     return found
+
+
+def _text(name: str, record: TrialRecord) -> str:
+    """Return a metric's value with its interval."""
+    told = record.measurement.statistics[name] if record.measurement else None
+    ends = "" if told is None else interval_text(name, told)
+    return format_metric(name, record.metrics[name]) + (f" ({ends})" if ends else "")
 
 
 def _slowness(record: TrialRecord, parent: TrialRecord) -> list[str]:

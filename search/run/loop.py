@@ -240,8 +240,11 @@ class Loop:
             if number is not None:  # Otherwise another process was quicker: ask again.
                 self._begin(Unfinished(number, candidate))
             return None
-        if self.affordable.deadline is not None:
-            return f"no further trial can finish in the search's share of {budget.hours:g} h"
+        if self.affordable.deadline is not None and done < self.space.size:
+            return (
+                f"no further trial can end in time: {budget.hours:g} h are for the search and the "
+                "confirmation"
+            )
         return "every candidate of the space was tried"
 
     def _begin(self, trial: Unfinished) -> None:

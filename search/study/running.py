@@ -192,6 +192,8 @@ def run_study(
             comparable=lambda record: check_versions([record], evaluator, space),
             beat=TrainingNews(executor.stages, reporter, tracking),
         ).run(budget)
+        if untried := _untried(space, history):
+            reporter.noted(f"no trial yet of {untried}: a longer search comes to them")
         if not storage.is_owner:
             return replace(result, owner=str(storage.owner or "another process, which has ended"))
         confirmed = storage.confirmed()
@@ -241,6 +243,13 @@ def _left_out(space: SearchSpace, info: WorkloadInfo) -> list[str]:
         if name in info.unfit:
             reasons.setdefault(info.unfit[name], []).append(name)
     return [f"not tried: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def _untried(space: SearchSpace, history: History) -> str:
+    """Return the students of a space without a trial, in words; empty if each has one."""
+    tried = {record.candidate.build.student for record in history.records}
+    left = [str(name) for name in space.axis("student").values if name not in tried]
+    return f"student{'s' * (len(left) > 1)} {', '.join(left)}" if left else ""
 
 
 def _strategy(

@@ -97,4 +97,6 @@ def export(bundle: Path, target: str, out: Path, name: str | None, **given: obje
     for notice in done.notices:
         click.echo(notice)
     if done.hint:
-        click.echo(f"next: {done.hint}")
+        # Its versions are those of the measurement, and a server has many more.
+        where = ", in an environment of its own" if done.hint.startswith("pip ") else ""
+        click.echo(f"next{where}: {done.hint}")

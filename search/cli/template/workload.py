@@ -65,8 +65,9 @@ class Mine(Workload):
         parts = np.split(order, [1000, 1100, 1450])
         return Data(*(Split(inputs[rows], labels[rows]) for rows in parts))
 
-    # Your trained weights (CHECKPOINT = Path(__file__).with_name("checkpoint.pt")). By default, the
-    # reference is trained with the recipe:
+    # Your trained weights, with `import torch`, `from pathlib import Path`, and
+    # CHECKPOINT = Path(__file__).with_name("checkpoint.pt"). By default, the reference is trained
+    # with the recipe:
     #
     # def train_reference(self, model, data):
     #     model.load_state_dict(torch.load(CHECKPOINT, weights_only=True))
@@ -74,7 +75,7 @@ class Mine(Workload):
     # def depends_on(self):  # other files that models or data depend on
     #     return [CHECKPOINT]
 
-    # How students are trained, and pruned models fine-tuned:
+    # How students are trained, and pruned models fine-tuned (from paretune import Recipe):
     #
     # def recipe(self):
     #     return Recipe(distill_epochs=30, fine_tune_epochs=10, learning_rate=1e-3)

@@ -9,7 +9,9 @@ from paretune.runners.formats import FORMATS
 from paretune.runners.store.artifact_store import ArtifactStore
 
 _TOLD = 12
-"""Layers that the report lists, the worst bargains first. Chosen by judgement: a screenful."""
+"""Layers that the report lists, those first that cost most for their gain: a screenful. Chosen by
+judgement.
+"""
 
 
 class Layers:

@@ -1,4 +1,4 @@
-"""The order in which layers are left as they are: the worst bargains first."""
+"""The order in which layers are left as they are: those first that cost most for their gain."""
 
 import hashlib
 import json
@@ -89,7 +89,7 @@ class Placement:
 
     @property
     def left(self) -> list[str]:
-        """The names of the layers that are left as they are: those named, the worst bargains."""
+        """Names of the layers that are left as they are: those named, and the costliest."""
         return [*self.named, *(each.layer for each in self.layers[: self._count])]
 
     def as_json(self) -> str:

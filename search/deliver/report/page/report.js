@@ -154,7 +154,7 @@ function showLayers(p) {
   const shown = [html("p", {}, said.join(""))];
   if (bargains.length) {
     shown.push(table(["layer", `gain, ${unit}`, "change of the outputs", "quantized"], bargains.map(b => [b.layer, b.gain, b.error, b.is_quantized ? "yes" : "no"])));
-    shown.push(html("p", {class: "muted"}, "Measured before quantizing, one layer at a time; the worst bargains first."));
+    shown.push(html("p", {class: "muted"}, "Measured before quantizing, one layer at a time. First are those that cost most accuracy for their gain."));
   }
   at("layers").replaceChildren(...shown);
 }
