@@ -51,6 +51,7 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
         assert reader.found
         assert not [each for each in reader.found if re.match(r"(https?:)?//", each)], page.name
         assert 'class="mermaid"' not in page.read_text("utf-8")  # its script would be loaded
+        assert "```" not in page.read_text("utf-8"), f"{page.name} shows a block as plain text"
     for style in site.rglob("*.css"):
         text = style.read_text("utf-8")
         assert not re.findall(r"(?:url\(|@import)[\s\"']*(?:https?:)?//", text), style.name

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 DOCS = Path(__file__).parents[1] / "docs"
 CODE_OF = {"onnx": "onnx"}
 """The tutorial whose files a notebook writes, by the notebook's name."""
-FILE = re.compile(r"^```python file=\S+\n(?P<text>.*?)^```$", re.M | re.S)
+FILE = re.compile(r'^```python title="\S+"\n(?P<text>.*?)^```$', re.M | re.S)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 TEXT, TABLE, PICTURE = "text/plain", "text/html", "application/vnd.plotly.v1+json"
 
