@@ -75,3 +75,13 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
     assert set(paretune.__all__) | set(paretune.metrics.__all__) <= names
     text = re.sub(r"<[^>]+>", "", page)
     assert not re.findall(r":(?:class|func|meth|mod):|# doctest", text)
+
+
+def test_a_notebook_is_a_page_with_the_file_to_download(site: Path) -> None:
+    for notebook in (ROOT / "docs" / "notebooks").glob("*.ipynb"):
+        name = notebook.stem
+        assert (site / "notebooks" / notebook.name).read_bytes() == notebook.read_bytes()
+        page = (site / "notebooks" / f"{name}.html").read_text("utf-8")
+        assert f'href="{notebook.name}"' in page
+        assert "mkdtemp" in page
+        assert f'href="notebooks/{name}.html"' in (site / f"{name}.html").read_text("utf-8")
