@@ -12,6 +12,8 @@ FLAG = re.compile(r"\n[ ]*\.\.\. # doctest:.*|[ ]*# doctest:.*")
 EXAMPLE = re.compile(r"(?:^[ ]*(?:>>>|\.\.\.)(?: .*)?\n?(?:^[ ]*[^\s>.:].*\n?)*)+", re.M)
 """Lines of a session in the interpreter, with what it printed."""
 PROMPT = re.compile(r"^(?:>>>|\.\.\.) ?", re.M)
+PAGE = re.compile(r"docs/([\w-]+\.md)")
+"""A page of the documentation."""
 
 
 def readable(text: str) -> str:
@@ -20,7 +22,8 @@ def readable(text: str) -> str:
     def block(found: re.Match[str]) -> str:
         return f"```python\n{PROMPT.sub('', found.group().rstrip())}\n```\n"
 
-    return EXAMPLE.sub(block, FLAG.sub("", ROLE.sub(r"`\1`", text)))
+    linked = PAGE.sub(r"[\1](\1)", ROLE.sub(r"`\1`", text))
+    return EXAMPLE.sub(block, FLAG.sub("", linked))
 
 
 class Readable(griffe.Extension):

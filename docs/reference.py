@@ -6,6 +6,7 @@
 """
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -19,7 +20,7 @@ from paretune.search.cli.values.results import RESULTS
 from paretune.search.configure.schema import StudyConfig
 
 HERE = Path(__file__).parent
-WRITTEN_BY = "Written by `python docs/reference.py`; do not edit.\n"
+WRITTEN_BY = "<!-- Written by `python docs/reference.py`; do not edit. -->\n"
 
 
 def study_file() -> str:
@@ -39,7 +40,12 @@ def study_file() -> str:
     for metric in map(METRICS.__getitem__, GOALS):
         better = "higher" if metric.higher_is_better else "lower"
         lines.append(f"| `{metric.name}` | {metric.description} | {better} | {metric.needs} |")
-    return "\n".join(lines) + "\n"
+    return _linked("\n".join(lines) + "\n")
+
+
+def _linked(text: str) -> str:
+    """Return a text with links to the pages that it names, such as docs/data.md."""
+    return re.sub(r"docs/([\w-]+\.md)", r"[\1](\1)", text)
 
 
 def _section(model: type[BaseModel], path: str) -> list[str]:
@@ -83,7 +89,7 @@ def commands() -> str:
     lines += ["```", command_line.get_help(context), "```", ""]
     for name in command_line.list_commands(context):
         command = command_line.commands[name]
-        below = click.Context(command, info_name=name, parent=context, terminal_width=100)
+        below = click.Context(command, info_name=name, parent=context, terminal_width=80)
         lines += [f"## paretune {name}", "", "```", command.get_help(below), "```", ""]
     return "\n".join(lines)
 
@@ -114,7 +120,7 @@ def json_output() -> str:
     lines += ["## Objects in them", ""]
     for name, model in below.items():
         lines += [f"### {name}", "", *_object(model), ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return _linked("\n".join(lines).rstrip() + "\n")
 
 
 def _object(model: type[BaseModel]) -> list[str]:

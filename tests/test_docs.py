@@ -11,7 +11,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = runpy.run_path(str(DOCS / "reference.py"))["PAGES"]
-BLOCK = re.compile(r"^```(python file=(?P<file>\S+)|sh)\n(?P<text>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r'^```(python title="(?P<file>\S+)"|sh)\n(?P<text>.*?)^```$', re.M | re.S)
 
 
 @pytest.mark.parametrize("page", PAGES)

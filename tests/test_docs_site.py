@@ -51,6 +51,7 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
         assert reader.found
         assert not [each for each in reader.found if re.match(r"(https?:)?//", each)], page.name
         assert 'class="mermaid"' not in page.read_text("utf-8")  # its script would be loaded
+        assert "```" not in page.read_text("utf-8"), f"{page.name} shows a block as plain text"
     for style in site.rglob("*.css"):
         text = style.read_text("utf-8")
         assert not re.findall(r"(?:url\(|@import)[\s\"']*(?:https?:)?//", text), style.name
@@ -74,3 +75,13 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
     assert set(paretune.__all__) | set(paretune.metrics.__all__) <= names
     text = re.sub(r"<[^>]+>", "", page)
     assert not re.findall(r":(?:class|func|meth|mod):|# doctest", text)
+
+
+def test_a_notebook_is_a_page_with_the_file_to_download(site: Path) -> None:
+    for notebook in (ROOT / "docs" / "notebooks").glob("*.ipynb"):
+        name = notebook.stem
+        assert (site / "notebooks" / notebook.name).read_bytes() == notebook.read_bytes()
+        page = (site / "notebooks" / f"{name}.html").read_text("utf-8")
+        assert f'href="{notebook.name}"' in page
+        assert "mkdtemp" in page
+        assert f'href="notebooks/{name}.html"' in (site / f"{name}.html").read_text("utf-8")

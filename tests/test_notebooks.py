@@ -11,9 +11,9 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 DOCS = Path(__file__).parents[1] / "docs"
-CODE_OF = {"onnx": "onnx"}
+CODE_OF = {"onnx": "onnx", "pytorch": "pytorch", "hugging-face": "hugging-face", "serving": "onnx"}
 """The tutorial whose files a notebook writes, by the notebook's name."""
-FILE = re.compile(r"^```python file=\S+\n(?P<text>.*?)^```$", re.M | re.S)
+FILE = re.compile(r'^```python title="\S+"\n(?P<text>.*?)^```$', re.M | re.S)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 TEXT, TABLE, PICTURE = "text/plain", "text/html", "application/vnd.plotly.v1+json"
 
@@ -80,3 +80,20 @@ def test_the_notebook_of_an_onnx_file_runs(folder: Path) -> None:
     assert "bottleneck: " in texts[1]
     [pick] = [text for text in texts if re.match(r"trial \d+: ", text)]
     assert "(baseline " in pick
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pytorch", "hugging-face"])
+def test_a_notebook_that_trains_runs(folder: Path, name: str) -> None:
+    shown = run(name, folder)
+    assert "<table" in values(shown, TABLE)[0]
+    assert values(shown, PICTURE)
+    assert "promised" in values(shown, TEXT)[-1]
+
+
+@pytest.mark.slow
+def test_the_notebook_of_a_service_runs(folder: Path) -> None:
+    texts = values(run("serving", folder), TEXT)
+    [live] = [text for text in texts if text.startswith("answers: ")]
+    assert "the answers are the bundle's" in live
+    assert any("capacity of one replica" in text for text in texts)

@@ -9,6 +9,7 @@ from conftest import IRIS, QUICK, QUICK_CONFIRMATION, TINY_SPACE, run_paretune, 
 
 import paretune as public
 from paretune import Study
+from paretune.search.run.search_result import SearchResult
 from paretune.spaces import ConfigError, StudyError
 
 NOTEBOOK = """
@@ -67,6 +68,8 @@ def test_results_print_in_words(iris_study: Path) -> None:
     wish = ["--max-latency-ms", "1000", "--no-measure"]
     assert run_paretune("pick", iris_study, *wish).stdout == f"{picked}\n"
     assert repr(picked.history) == "<History: 10 trials, 10 measured, 0 skipped, 0 failed>"
+    result = SearchResult(picked.history, "10 of 10 trials are done")
+    assert repr(result) == "10 of 10 trials are done: 10 measured, 0 skipped, 0 failed"
 
 
 def test_a_study_says_what_is_missing(tmp_path: Path) -> None:

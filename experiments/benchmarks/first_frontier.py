@@ -19,7 +19,7 @@ from pathlib import Path
 from paretune.search.study.open_study import load_history
 
 DOCS = Path(__file__).parents[2] / "docs"
-FILE = re.compile(r"^```python file=(?P<name>\S+)\n(?P<text>.*?)^```$", re.M | re.S)
+FILE = re.compile(r'^```python title="(?P<name>\S+)"\n(?P<text>.*?)^```$', re.M | re.S)
 STUDENTS = "s/^  student: .*/  student: [reference, half-width, half, quarter]/"
 SAVE = "save the files of "
 WAYS = {

@@ -70,9 +70,13 @@ class History:
             self.add(record)
 
     def __repr__(self) -> str:
-        counts = {"measured": self.measured, "skipped": self.skipped, "failed": self.failed}
-        told = ", ".join(f"{len(records)} {name}" for name, records in counts.items())
-        return f"<History: {len(self.records)} trials, {told}>"
+        return f"<History: {len(self.records)} trials, {self.counts}>"
+
+    @property
+    def counts(self) -> str:
+        """How many trials were measured, skipped and failed, in words."""
+        kinds = {"measured": self.measured, "skipped": self.skipped, "failed": self.failed}
+        return ", ".join(f"{len(records)} {name}" for name, records in kinds.items())
 
     def empty_copy(self) -> History:
         """Return the same study without trials, to replay it."""

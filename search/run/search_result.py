@@ -22,3 +22,7 @@ class SearchResult:
     reason: str
     wants_confirmation: bool = False
     owner: str | None = None
+
+    def __repr__(self) -> str:
+        """Return why the search ended, and how many trials there are of each kind."""
+        return f"{self.reason}: {self.history.counts}"
