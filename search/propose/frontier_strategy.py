@@ -14,6 +14,7 @@ from paretune.search.propose.candidate_pool import CandidatePool
 from paretune.search.propose.improvement import Array
 from paretune.search.propose.initial_design import first_candidates, run_ends
 from paretune.search.propose.surrogates.forecast import Forecast, limit_losses, log_chance_below
+from paretune.search.propose.surrogates.learning_set import learning_set
 from paretune.search.propose.surrogates.model_doubt import (
     doubts,
     least_losses,
@@ -25,17 +26,9 @@ from paretune.search.record.pareto import non_dominated
 from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 
-_LEARNED = 250
-"""Measured candidates that the surrogates learn from: the frontier and a sample of the rest. A
-Gaussian process takes time with the third power. Evidence for this and for the
-numbers of ``acquisition.py``:
-`overhead.py` holds the cost of a trial to 100 ms at 1,000 trials; how they act on the frontier is
-untested.
-"""
-
 _AT_ONCE = 1 / 40
 """Further proposals drawn up at once, per trial so far, so that asking stays cheap: at 40 trials,
-two. Evidence: see ``_LEARNED``.
+two. Evidence: see ``MOST_LEARNED``.
 """
 
 _MUCH_MORE = 3.0
@@ -197,13 +190,10 @@ class FrontierStrategy:
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:
         """Return the data to learn from: all measurements, or a part of them in a long study."""
-        measured = {c: m for c, m in self._metrics.items() if m is not None}
-        if len(measured) <= _LEARNED:
-            return measured
-        rng = random.Random(self.seed)
-        kept = [*self._front(), *list(measured)[: len(self._first)], *list(measured)[-50:]]
-        kept += rng.sample(list(measured), _LEARNED)
-        return {c: measured[c] for c in list(dict.fromkeys(kept))[:_LEARNED]}
+        measured = [(c, m) for c, m in self._metrics.items() if m]
+        front = set(self._front())
+        places = [place for place, (candidate, _) in enumerate(measured) if candidate in front]
+        return dict(measured[place] for place in learning_set(len(measured), places))
 
     def _draws(self) -> Array:
         """Return standard normal draws; all metrics that depend on run settings share one.
