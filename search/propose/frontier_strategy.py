@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -44,12 +45,18 @@ class FrontierStrategy:
 
     The first candidates cost little and bound the rest: the baseline, the reference in every
     quantization, the last student. From the third on, each has other run settings, so that they
-    also inform about the run axes. Other trainings are proposed when they are worth their cost.
+    also inform about the run axes. Other trainings are proposed when they are worth their price.
 
     The strategy then scores the neighbours of the frontier and some thousands of other candidates:
     one Gaussian process per metric predicts their values, and the improvement is what these add to
     the frontier measured so far. Quality and size are learned from the build axes alone, with one
     point per build, because run settings do not change them.
+
+    The improvement is divided by the expected seconds of the candidate, or by what one of the
+    budget's trials is worth, whichever is more. A trial is worth the mean seconds of the candidates
+    or the time left for each trial left, whichever is less. So if trials run out before time does,
+    no candidate is preferred for being cheap, but a costly one must be worth it. Evidence:
+    `nights.py --trials 50`.
 
     As a study grows, more proposals are computed at once, each as if the previous ones had yielded
     the expected values, so that asking stays cheap.
@@ -59,8 +66,11 @@ class FrontierStrategy:
         objectives: The objectives.
         constraints: Limits: the improvement is weighted with the probability to keep them.
         quality_metric: The workload's quality.
-        seed: Seed of all draws; together with the observations it determines every proposal.
-        cost: Expected seconds of a candidate, if the budget is time.
+        seed: Seed of all draws; together with the observations and the costs it determines every
+            proposal.
+        cost: Returns the expected seconds of a candidate; by default all take the same.
+        seconds_per_trial: Returns the seconds left for each trial left; infinite without a
+            deadline.
         sizes: A value that grows with a student's size, by student, as far as known.
         wish: What a person wants to pick: the improvement is weighted with the probability to
             match it. Until something matches, the nearest candidates are proposed.
@@ -73,7 +83,8 @@ class FrontierStrategy:
         constraints: Sequence[Constraint] = (),
         quality_metric: str = "accuracy",
         seed: int = 0,
-        cost: Callable[[Candidate], float] | None = None,
+        cost: Callable[[Candidate], float] = lambda candidate: 1.0,
+        seconds_per_trial: Callable[[], float] = lambda: math.inf,
         sizes: Mapping[str, float] | None = None,
         wish: Wish = ANYTHING,
     ) -> None:
@@ -82,6 +93,7 @@ class FrontierStrategy:
         self.constraints = tuple(constraints)
         self.seed = seed
         self.cost = cost
+        self.seconds_per_trial = seconds_per_trial
         self.wish = wish
         self._quality = quality_metric
         self._ways = run_ends(space, wish.batch_size)
@@ -124,14 +136,16 @@ class FrontierStrategy:
     def _probe(self, taken: Collection[Candidate]) -> Candidate | None:
         """Return run settings for the last training: those that are best in some objective.
 
-        The value of a training shows at the ends of the frontier, and it costs little to look
-        there. The first training is run at all ends of the run axes, because the gain of threads,
-        for example, depends on the batch size.
+        The value of a training shows at the ends of the frontier. Looking there costs little while
+        a trial of the budget is worth less than its seconds. The first training is run at all ends
+        of the run axes, because the gain of threads, for example, depends on the batch size.
         """
-        if self.cost is None or not self._trained:
+        if not self._trained:
             return None
         last, *others = next(reversed(self._trained.values()))
         if any(other.build != last.build for other in others):
+            return None
+        if self.seconds_per_trial() > self.cost(last):
             return None
         known = self._feasible()
         known = {c: m for c, m in known.items() if self.wish.has_batch(c)} or known
@@ -171,14 +185,13 @@ class FrontierStrategy:
         weight = self._forecast.chance_to_work(self._metrics, points) * chance * np.exp(log_chance)
         least = least_losses(pool, self._metrics, self.objectives, self._quality)
         deviations = np.hypot(deviations, surprises(pool, self._metrics, self.objectives))
-        seconds = np.ones(len(pool))
-        if self.cost is not None:
-            seconds = np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
-            weight = weight / seconds
+        seconds = np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
+        price = np.maximum(seconds, min(float(seconds.mean()), self.seconds_per_trial()))
         reference = self._reference()
         # If no candidate is expected to count, take those nearest to the region that counts.
         nearness = log_chance_below(np.minimum(ends, reference), means, deviations)
-        outlook = Outlook(means, deviations, least, weight, nearness + np.log(chance / seconds))
+        nearness += np.log(chance / price)
+        outlook = Outlook(means, deviations, least, weight / price, nearness)
         best: list[Candidate] = []
         for chosen in outlook.best(front, reference, self._draws()):
             if best and seconds[chosen] > _MUCH_MORE * seconds.min():
