@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Kernel, Matern, WhiteKernel
 
 from paretune.search.propose.surrogates.gaussian_process import (
     GaussianProcess,
@@ -13,7 +14,7 @@ from paretune.search.propose.surrogates.gaussian_process import (
     _negative_log_likelihood,
     fitted,
 )
-from paretune.search.propose.surrogates.surrogate import _start, kernel
+from paretune.search.propose.surrogates.surrogate import _start
 
 Array = np.ndarray
 FEATURES = 4
@@ -26,6 +27,13 @@ def data() -> tuple[Array, Array, Array]:
     points = rng.random((40, FEATURES))
     values = np.sin(4 * points[:, 0]) * points[:, 1] + points[:, 2] + 0.1 * rng.normal(size=40)
     return points, 7.0 * values + 100.0, rng.uniform(0.0, 0.5, 40)
+
+
+def kernel(features: int) -> Kernel:
+    """Return the same kernel with the same bounds, as scikit-learn has it."""
+    linear = ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
+    smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), (0.5, 5.0), nu=2.5)
+    return linear + smooth + WhiteKernel(1e-3, (1e-4, 1e-1))
 
 
 def reference(points: Array, values: Array, variances: Array) -> GaussianProcessRegressor:

@@ -8,6 +8,7 @@ from conftest import SMALL_SPACE, TINY_SPACE
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
+from paretune.search.propose.surrogates.model_doubt import training_of
 from paretune.search.record.hypervolume import hypervolume
 from paretune.search.record.objective import (
     Constraint,
@@ -169,11 +170,50 @@ def test_the_first_training_is_run_at_all_ends_of_the_run_axes() -> None:
     """The gain of threads depends on the batch size: changing one axis at a time would not show
     it."""
     space = SearchSpace.from_values(LARGE)
-    chooser = FrontierStrategy(space, default_objectives("accuracy"), cost=lambda candidate: 1.0)
-    found = [c for c in try_out(chooser, 14) if c.build.student == "small"]
-    first = found[0].build
-    ways = {(c.run.batch_size, c.run.intra_op_threads) for c in found[:4] if c.build == first}
-    assert ways == {(1, 1), (1, 4), (32, 1), (32, 4)}
+
+    def ways(seconds_per_trial: float) -> set[tuple[int, int]]:
+        goals = default_objectives("accuracy")
+        chooser = FrontierStrategy(space, goals, seconds_per_trial=lambda: seconds_per_trial)
+        found = [c for c in try_out(chooser, 14) if c.build.student == "small"]
+        alike = [c.run for c in found[:4] if c.build == found[0].build]
+        return {(run.batch_size, run.intra_op_threads) for run in alike}
+
+    ends = {(1, 1), (1, 4), (32, 1), (32, 4)}
+    assert ways(seconds_per_trial=0.5) == ends
+    # A trial that is worth more than its second is not spent on that.
+    assert ways(seconds_per_trial=2.0) != ends
+
+
+def test_costs_count_with_a_limit_of_trials_and_count_more_with_one_of_time() -> None:
+    space = SearchSpace.from_values({**LARGE, "pruning_ratio": [i / 20 for i in range(16)]})
+
+    def spent(seconds_per_trial: float, *, knows_costs: bool = True) -> float:
+        """Return the seconds of 20 trials, in which trainings of the reference take longest."""
+        trained: set[tuple[str, float]] = set()
+
+        def cost(candidate: Candidate) -> float:
+            if training_of(candidate) in trained:
+                return 1.0
+            return 20.0 if candidate.build.student == "small" else 200.0
+
+        chooser, seconds = (
+            FrontierStrategy(
+                space,
+                default_objectives("accuracy"),
+                cost=cost if knows_costs else lambda candidate: 1.0,
+                seconds_per_trial=lambda: seconds_per_trial,
+            ),
+            0.0,
+        )
+        for _ in range(20):
+            candidate = chooser.propose()
+            assert candidate is not None
+            seconds += cost(candidate)
+            trained.add(training_of(candidate))
+            chooser.observe(candidate, metrics(candidate))
+        return seconds
+
+    assert spent(0.0) < spent(math.inf) < spent(math.inf, knows_costs=False)
 
 
 def test_a_warm_start_tries_what_is_known_first(space: SearchSpace) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import SMALL_SPACE
 
+from paretune.search.propose.surrogates.learning_set import MOST_LEARNED, learning_set
 from paretune.search.propose.surrogates.surrogate import Surrogate, encode
 from paretune.spaces import Candidate, SearchSpace
 
@@ -129,3 +130,13 @@ def test_one_seed_gives_one_model(
 
     assert kernel(1) == kernel(1)
     assert kernel(1) != kernel(2)
+
+
+def test_a_long_study_is_learned_from_by_its_ends_its_frontier_and_a_sample() -> None:
+    assert learning_set(MOST_LEARNED, []) == list(range(MOST_LEARNED))
+    places = learning_set(1000, [500, 501])
+    assert len(places) == MOST_LEARNED and places == sorted(set(places))
+    assert {0, 9, 500, 501, 950, 999} <= set(places)
+    assert learning_set(1000, [500, 501]) == places  # the same after a resume
+    crowded = learning_set(1000, range(100, 800))
+    assert len(crowded) == MOST_LEARNED and {0, 9, 950, 999} <= set(crowded)

@@ -2,7 +2,7 @@
 
 import heapq
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from paretune.search.run.budget import Budget
 from paretune.search.run.reporter import Reporter
 from paretune.search.run.time_left import Pace, Running, TimeLeft
 from paretune.search.run.work import Work
+from paretune.spaces import Candidate
 
 sys.path.append(str(TESTS.parent / "experiments" / "benchmarks"))
 
@@ -164,3 +165,17 @@ def test_rounds_that_are_expected() -> None:
     assert [rounds_after(5 + n, n - 1, 5, 20, 3) for n in (1, 2, 3)] == [2, 1, 0]
     # A point has at most so many launches.
     assert [rounds_after(n, 0, 2, 3, 3) for n in (1, 2, 3)] == [2, 1, 0]
+
+
+def test_the_loop_tells_how_many_trials_are_left(tmp_path: Path) -> None:
+    executor = SimulatedExecutor(SimulatedWork(Problem(0)).do)
+    loop = loop_of(tmp_path, executor, Reporter(), seed=0, clock=lambda: executor.now)
+    propose, told = loop.strategy.propose, []
+
+    def asked(pending: Collection[Candidate] = ()) -> Candidate | None:
+        told.append(loop.affordable.trials)
+        return propose(pending)
+
+    loop.strategy.propose = asked  # type: ignore[method-assign]
+    loop.run(Budget(4))
+    assert told == [4, 3, 2, 1]

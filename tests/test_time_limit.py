@@ -1,5 +1,6 @@
 """Candidates that cannot finish by the deadline do not start."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -73,3 +74,13 @@ def test_as_a_rule_of_the_space_it_holds_from_when_the_deadline_is_known(
     rule.deadline = None
     proposed = chooser.propose()
     assert proposed is not None  # another night has time for it
+
+
+def test_the_time_left_is_shared_by_the_trials_left(rule: Affordable) -> None:
+    rule.clock = lambda: 1000.0
+    rule.trials = 4
+    assert rule.seconds_per_trial() == math.inf
+    rule.deadline = 1100.0
+    assert rule.seconds_per_trial() == 25.0
+    rule.deadline = 900.0
+    assert rule.seconds_per_trial() == 0.0

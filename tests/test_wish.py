@@ -134,11 +134,13 @@ def frontier(space: SearchSpace, wish: Wish, **more: Any) -> FrontierStrategy:
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
-@pytest.mark.parametrize("cost", [None, lambda candidate: 1.0])
+@pytest.mark.parametrize("seconds_per_trial", [math.inf, 0.0])
 def test_other_batch_sizes_are_proposed_once_no_other_is_left(
-    space: SearchSpace, batch_size: int, cost: Any
+    space: SearchSpace, batch_size: int, seconds_per_trial: float
 ) -> None:
-    found = try_out(frontier(space, Wish(batch_size=batch_size), cost=cost), space.size)
+    wish = Wish(batch_size=batch_size)
+    chooser = frontier(space, wish, seconds_per_trial=lambda: seconds_per_trial)
+    found = try_out(chooser, space.size)
     assert found[0] == space.baseline and set(found) == set(space.candidates())
     is_wished = [candidate.run.batch_size == batch_size for candidate in found[1:]]
     assert is_wished == sorted(is_wished, reverse=True)

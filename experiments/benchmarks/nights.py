@@ -1,6 +1,7 @@
 """Benchmark: how much of the true frontier is known after so many simulated hours?
 
-    python experiments/benchmarks/nights.py [--seeds 10] [--only NAME …]
+    python experiments/benchmarks/nights.py [--seeds 10] [--only NAME …] [--hours 4] [--trials N]
+        [--usual]
 
 Builds of minutes and measurements of seconds on a simulated clock (simulated_executor.py);
 everything else is real, including the study's loop. Each seed is a different problem (problem.py).
@@ -8,6 +9,11 @@ everything else is real, including the study's loop. Each seed is a different pr
 once. It prints the share of the true frontier's hypervolume (mean over seeds), how much sooner than
 each of these two a contestant reaches what they have at the end (median over seeds), and the true
 fate of the skipped candidates.
+
+With `--trials`, a night ends after so many trials, and also after `--hours` if both are given. All
+qualities down to zero count; with `--usual`, those of a study without a wish.
+`frontier-no-costs` is our strategy as if all candidates took the same time, and
+`frontier-per-second` as if a trial were worth nothing but its seconds.
 """
 
 import argparse
@@ -15,22 +21,26 @@ import math
 import statistics
 import warnings
 from bisect import bisect_left
+from collections.abc import Callable
+from functools import partial
 
 import optuna
-from problem import OBJECTIVES, SPACE, Problem
+from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
 from simulated_executor import SAMPLES
 from simulated_study import Night, study
 
 from paretune.runners.execute.executor import done
 from paretune.runners.execute.job import Build, Measure
 from paretune.search.record.objective import losses
+from paretune.search.record.wish import ANYTHING
+from paretune.search.run.budget import Budget
 from paretune.spaces import Candidate
 
 HOURS = (0.5, 1, 2, 4)
 RIVALS = ("naive", "naive+cache")
 
 
-def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
+def naive(problem: Problem, seed: int, budget: Budget, *, has_cache: bool) -> Night:
     """Run plain Optuna with its default sampler."""
     night = Night(problem)
     executor = night.executor
@@ -49,17 +59,20 @@ def naive(problem: Problem, seed: int, *, has_cache: bool) -> Night:
 
     sampler = optuna.samplers.TPESampler(seed=seed)
     loop = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
-    while executor.now < HOURS[-1] * 3600:
+    seconds = math.inf if budget.hours is None else budget.hours * 3600
+    while executor.now < seconds and night.trials < budget.trials:
         loop.optimize(objective, n_trials=1)
     return night
 
 
-CONTESTANTS = {
-    "naive": lambda problem, seed: naive(problem, seed, has_cache=False),
-    "naive+cache": lambda problem, seed: naive(problem, seed, has_cache=True),
-    "tpe": lambda problem, seed: study(problem, seed, "tpe", HOURS[-1]),
-    "gp": lambda problem, seed: study(problem, seed, "gp", HOURS[-1]),
-    "frontier": lambda problem, seed: study(problem, seed, None, HOURS[-1]),
+CONTESTANTS: dict[str, Callable[[Problem, int, Budget], Night]] = {
+    "naive": partial(naive, has_cache=False),
+    "naive+cache": partial(naive, has_cache=True),
+    "tpe": partial(study, sampler="tpe"),
+    "gp": partial(study, sampler="gp"),
+    "frontier": study,
+    "frontier-no-costs": partial(study, cost=lambda candidate: 1.0),
+    "frontier-per-second": partial(study, seconds_per_trial=lambda: 0.0),
 }
 
 
@@ -68,12 +81,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", nargs="*", default=list(CONTESTANTS))
+    parser.add_argument("--hours", type=float)
+    parser.add_argument("--trials", type=int)
+    parser.add_argument("--usual", action="store_true")
     arguments = parser.parse_args()
+    is_whole_night = arguments.hours is None and arguments.trials is None
+    budget = Budget(arguments.trials or 10**6, HOURS[-1] if is_whole_night else arguments.hours)
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     head = "".join(f"{hours:>6g} h" for hours in HOURS)
     head += "".join(f"  sooner than {name}" for name in RIVALS)
-    print(f"{'':<12}{head}  trials  skipped")
+    print(f"{'':<20}{head}  trials  skipped")
     ends: dict[tuple[str, int], float] = {}
     for name in arguments.only:
         shares: list[list[float]] = []
@@ -81,8 +99,8 @@ def main() -> None:
         sooner: dict[str, list[float]] = {rival: [] for rival in RIVALS}
         lost = 0
         for seed in range(arguments.seeds):
-            problem = Problem(seed)
-            night = CONTESTANTS[name](problem, seed)
+            problem = Problem(seed, ANYTHING if arguments.usual else EVERYTHING)
+            night = CONTESTANTS[name](problem, seed, budget)
             nights.append(night)
             known = [[m for at, m in night.found if at <= h * 3600] for h in HOURS]
             shares.append([problem.share_of_hypervolume(metrics) for metrics in known])
@@ -96,7 +114,7 @@ def main() -> None:
         means = [statistics.fmean(column) for column in zip(*shares, strict=True)]
         trials = sum(night.trials for night in nights)
         skipped = sum(len(night.skipped) for night in nights)
-        line = f"{name:<12}" + "".join(f"{mean:8.3f}" for mean in means)
+        line = f"{name:<20}" + "".join(f"{mean:8.3f}" for mean in means)
         for rival, times in sooner.items():
             told = f"{statistics.median(times):.1f} ×" if times else ""
             line += f"{told:>{len(rival) + 14}}"

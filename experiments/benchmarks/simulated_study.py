@@ -18,6 +18,7 @@ from paretune.search.record.history import History
 from paretune.search.record.tracking import NoTracking
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import UnderWay
+from paretune.search.record.wish import Wish
 from paretune.search.run.budget import Budget
 from paretune.search.run.loop import Loop
 from paretune.search.run.reporter import Reporter
@@ -58,14 +59,37 @@ class Night(Reporter):
         self.saved_seconds += sum(self.work.problem.stage_seconds(s, build) for s in missing)
 
 
-def study(problem: Problem, seed: int, sampler: SamplerName | None, hours: float) -> Night:
-    """Search for so many hours, with our own strategy or one of Optuna's samplers."""
+def study(
+    problem: Problem,
+    seed: int,
+    budget: Budget,
+    *,
+    sampler: SamplerName | None = None,
+    **changed: Callable[..., float],
+) -> Night:
+    """Search within a budget, with our own strategy or one of Optuna's samplers.
+
+    Args:
+        problem: Provides metrics and seconds.
+        seed: The strategy's seed.
+        budget: When the search ends.
+        sampler: One of Optuna's samplers, instead of our own strategy.
+        changed: Attributes of the strategy to replace.
+    """
     night = Night(problem)
     with tempfile.TemporaryDirectory() as folder:
         loop = loop_of(
-            Path(folder), night.executor, night, seed, sampler, clock=lambda: night.executor.now
+            Path(folder),
+            night.executor,
+            night,
+            seed,
+            sampler,
+            clock=lambda: night.executor.now,
+            wish=problem.wish,
         )
-        loop.run(Budget(trials=10**6, hours=hours))
+        for name, value in changed.items():
+            setattr(loop.strategy, name, value)
+        loop.run(budget)
     return night
 
 
@@ -76,6 +100,7 @@ def loop_of(
     seed: int,
     sampler: SamplerName | None = None,
     clock: Callable[[], float] = time.monotonic,
+    wish: Wish = EVERYTHING,
 ) -> Loop:
     """Return the loop of a study of :data:`problem.SPACE` with the parts that a search has.
 
@@ -86,6 +111,7 @@ def loop_of(
         seed: The strategy's seed.
         sampler: One of Optuna's samplers, instead of our own strategy.
         clock: Returns the executor's time in seconds.
+        wish: What counts for our own strategy.
     """
     history = History(OBJECTIVES)
     cost = CostModel(history, RECIPE)
@@ -95,7 +121,12 @@ def loop_of(
     strategy: Strategy
     if sampler is None:
         strategy = FrontierStrategy(
-            space, OBJECTIVES, seed=seed, cost=cost.seconds, wish=EVERYTHING
+            space,
+            OBJECTIVES,
+            seed=seed,
+            cost=cost.seconds,
+            seconds_per_trial=affordable.seconds_per_trial,
+            wish=wish,
         )
     else:
         strategy = OptunaStrategy(space, OBJECTIVES, sampler=sampler, seed=seed)

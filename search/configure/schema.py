@@ -128,9 +128,8 @@ class StrategyConfig(Section):
 
     sampler: Literal["auto", "frontier", "gp", "tpe", "nsga2", "random", "exhaustive"] = Field(
         "auto",
-        description="frontier (and auto): maximum expected gain of hypervolume, per second if the "
-        "budget has `hours`; gp, tpe, nsga2, random: Optuna's; exhaustive: every candidate, build "
-        "by build",
+        description="frontier (and auto): maximum expected gain of hypervolume for the cost; gp, "
+        "tpe, nsga2, random: Optuna's; exhaustive: every candidate, build by build",
     )
     warm_start: StrictStr | None = Field(
         None, description="file of an earlier study, whose frontier is tried first"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.propose.surrogates.surrogate import encode, kernel
+from paretune.search.propose.surrogates.gaussian_process import covariances
+from paretune.search.propose.surrogates.surrogate import encode, likeliest
 from paretune.spaces import Axis, Candidate
 from paretune.spaces.axis import BUILD_AXES
 
@@ -79,14 +79,9 @@ def draw(models: Sequence[Model], step: float, draws: int) -> NDArray[np.float64
     spread = float(mean.std())
     if len(models) < _FEWEST_MODELS or spread < _NOTHING:
         return None
-    from sklearn.gaussian_process import GaussianProcessRegressor
-
     values, noise = (mean - mean.mean()) / spread, variance / spread**2
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of hyperparameters at their bounds
-        prior = kernel(features.shape[1], _MOST_SCATTER)
-        fitted = GaussianProcessRegressor(prior, alpha=noise).fit(features, values).kernel_
-    before = fitted(features)
+    prior = likeliest(features, values, noise, most_noise=_MOST_SCATTER)
+    before = covariances(prior, features, features) + prior.noise * np.eye(len(models))
     gain = np.linalg.solve(before + np.diag(noise), before).T
     after = before - gain @ before
     sizes, directions = np.linalg.eigh((after + after.T) / 2)

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from paretune.search.propose.acquisition import Outlook, standard_draws
 from paretune.search.propose.parameter_space import Array, ParameterSpace
 from paretune.search.propose.surrogates.forecast import log_chance_below
+from paretune.search.propose.surrogates.learning_set import learning_set
 from paretune.search.propose.surrogates.surrogate import Surrogate
 from paretune.search.record.pareto import non_dominated
 
@@ -26,11 +27,6 @@ _STARTUP = 10
 _SCORED = 1_000
 """Random points, and neighbours of the frontier, that are scored per proposal. Chosen by
 judgement.
-"""
-
-_LEARNED = 250
-"""Trials that the models learn from: those on the frontier, the latest, and a sample of the rest.
-A Gaussian process takes time with the third power.
 """
 
 _BEYOND = 0.1
@@ -122,13 +118,13 @@ class FrontierSampler(BaseSampler):
         measured = [t for t in trials if t.state == TrialState.COMPLETE and _is_finite(t)]
         if len(measured) < self.n_startup_trials:
             return {}
-        space = ParameterSpace(search_space)
+        space = self._space(search_space)
         rows = self._rows(space, [t for t in trials if t.number != trial.number])
         losses = self._losses(study, measured)
         feasible = np.array([all(v <= 0 for v in t.constraints.values()) for t in measured])
         front = _front(losses, feasible)
         pool = self._pool(space, list(rows.values()), [rows[measured[i].number] for i in front])
-        learned = self._learned(len(measured), front)
+        learned = learning_set(len(measured), front)
         points = space.features(np.array([rows[measured[at].number] for at in learned]))
         running = [
             rows[t.number] for t in trials if t.state == TrialState.RUNNING and t.number in rows
@@ -167,6 +163,13 @@ class FrontierSampler(BaseSampler):
         """Take other random numbers, as Optuna asks for in each of several workers."""
         self._random.reseed_rng()
         self._rng = np.random.default_rng()
+
+    def _space(self, search_space: dict[str, BaseDistribution]) -> ParameterSpace:
+        """Return the space, with what it knows of itself if it is the last one again."""
+        known, _ = self._kept
+        if known is not None and known.distributions == search_space:
+            return known
+        return ParameterSpace(search_space)
 
     def _rows(self, space: ParameterSpace, trials: Sequence[FrozenTrial]) -> dict[int, list[float]]:
         """Return the trials' rows by number; rows of finished trials are kept."""
@@ -218,7 +221,7 @@ class FrontierSampler(BaseSampler):
         """Return the points to score: (points, parameters), none of which was tried if possible."""
         tried = {row.tobytes() for row in np.array(taken, dtype=np.float64)}
         if space.is_listed:
-            pool = _free(space.everything(), tried)
+            pool = _free(space.everything, tried)
             if len(pool) <= 2 * _SCORED:
                 return pool
             drawn = pool[self._rng.choice(len(pool), _SCORED, replace=False)]
@@ -227,14 +230,6 @@ class FrontierSampler(BaseSampler):
         near = space.near(np.array(front).reshape(-1, drawn.shape[1]), self._rng)
         self._rng.shuffle(near)
         return _free(np.unique(np.vstack([drawn, near[:_SCORED]]), axis=0), tried)
-
-    def _learned(self, count: int, front: Sequence[int]) -> list[int]:
-        """Return the trials to learn from, as places in the list of those measured."""
-        if count <= _LEARNED:
-            return list(range(count))
-        kept = dict.fromkeys([*front, *range(count - 50, count)])
-        kept |= dict.fromkeys(np.random.default_rng(count).permutation(count).tolist())
-        return sorted(list(kept)[:_LEARNED])
 
     def _forecast(
         self,

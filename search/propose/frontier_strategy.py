@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from paretune.search.propose.candidate_pool import CandidatePool
 from paretune.search.propose.improvement import Array
 from paretune.search.propose.initial_design import first_candidates, run_ends
 from paretune.search.propose.surrogates.forecast import Forecast, limit_losses, log_chance_below
+from paretune.search.propose.surrogates.learning_set import learning_set
 from paretune.search.propose.surrogates.model_doubt import (
     doubts,
     least_losses,
@@ -25,17 +27,9 @@ from paretune.search.record.pareto import non_dominated
 from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import REFERENCE, Candidate, SearchSpace
 
-_LEARNED = 250
-"""Measured candidates that the surrogates learn from: the frontier and a sample of the rest. A
-Gaussian process takes time with the third power. Evidence for this and for the
-numbers of ``acquisition.py``:
-`overhead.py` holds the cost of a trial to 100 ms at 1,000 trials; how they act on the frontier is
-untested.
-"""
-
 _AT_ONCE = 1 / 40
 """Further proposals drawn up at once, per trial so far, so that asking stays cheap: at 40 trials,
-two. Evidence: see ``_LEARNED``.
+two. Evidence: see ``MOST_LEARNED``.
 """
 
 _MUCH_MORE = 3.0
@@ -51,12 +45,18 @@ class FrontierStrategy:
 
     The first candidates cost little and bound the rest: the baseline, the reference in every
     quantization, the last student. From the third on, each has other run settings, so that they
-    also inform about the run axes. Other trainings are proposed when they are worth their cost.
+    also inform about the run axes. Other trainings are proposed when they are worth their price.
 
     The strategy then scores the neighbours of the frontier and some thousands of other candidates:
     one Gaussian process per metric predicts their values, and the improvement is what these add to
     the frontier measured so far. Quality and size are learned from the build axes alone, with one
     point per build, because run settings do not change them.
+
+    The improvement is divided by the expected seconds of the candidate, or by what one of the
+    budget's trials is worth, whichever is more. A trial is worth the mean seconds of the candidates
+    or the time left for each trial left, whichever is less. So if trials run out before time does,
+    no candidate is preferred for being cheap, but a costly one must be worth it. Evidence:
+    `nights.py --trials 50`.
 
     As a study grows, more proposals are computed at once, each as if the previous ones had yielded
     the expected values, so that asking stays cheap.
@@ -66,8 +66,11 @@ class FrontierStrategy:
         objectives: The objectives.
         constraints: Limits: the improvement is weighted with the probability to keep them.
         quality_metric: The workload's quality.
-        seed: Seed of all draws; together with the observations it determines every proposal.
-        cost: Expected seconds of a candidate, if the budget is time.
+        seed: Seed of all draws; together with the observations and the costs it determines every
+            proposal.
+        cost: Returns the expected seconds of a candidate; by default all take the same.
+        seconds_per_trial: Returns the seconds left for each trial left; infinite without a
+            deadline.
         sizes: A value that grows with a student's size, by student, as far as known.
         wish: What a person wants to pick: the improvement is weighted with the probability to
             match it. Until something matches, the nearest candidates are proposed.
@@ -80,7 +83,8 @@ class FrontierStrategy:
         constraints: Sequence[Constraint] = (),
         quality_metric: str = "accuracy",
         seed: int = 0,
-        cost: Callable[[Candidate], float] | None = None,
+        cost: Callable[[Candidate], float] = lambda candidate: 1.0,
+        seconds_per_trial: Callable[[], float] = lambda: math.inf,
         sizes: Mapping[str, float] | None = None,
         wish: Wish = ANYTHING,
     ) -> None:
@@ -89,6 +93,7 @@ class FrontierStrategy:
         self.constraints = tuple(constraints)
         self.seed = seed
         self.cost = cost
+        self.seconds_per_trial = seconds_per_trial
         self.wish = wish
         self._quality = quality_metric
         self._ways = run_ends(space, wish.batch_size)
@@ -131,14 +136,16 @@ class FrontierStrategy:
     def _probe(self, taken: Collection[Candidate]) -> Candidate | None:
         """Return run settings for the last training: those that are best in some objective.
 
-        The value of a training shows at the ends of the frontier, and it costs little to look
-        there. The first training is run at all ends of the run axes, because the gain of threads,
-        for example, depends on the batch size.
+        The value of a training shows at the ends of the frontier. Looking there costs little while
+        a trial of the budget is worth less than its seconds. The first training is run at all ends
+        of the run axes, because the gain of threads, for example, depends on the batch size.
         """
-        if self.cost is None or not self._trained:
+        if not self._trained:
             return None
         last, *others = next(reversed(self._trained.values()))
         if any(other.build != last.build for other in others):
+            return None
+        if self.seconds_per_trial() > self.cost(last):
             return None
         known = self._feasible()
         known = {c: m for c, m in known.items() if self.wish.has_batch(c)} or known
@@ -178,14 +185,13 @@ class FrontierStrategy:
         weight = self._forecast.chance_to_work(self._metrics, points) * chance * np.exp(log_chance)
         least = least_losses(pool, self._metrics, self.objectives, self._quality)
         deviations = np.hypot(deviations, surprises(pool, self._metrics, self.objectives))
-        seconds = np.ones(len(pool))
-        if self.cost is not None:
-            seconds = np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
-            weight = weight / seconds
+        seconds = np.maximum([self.cost(candidate) for candidate in pool], 1e-3)
+        price = np.maximum(seconds, min(float(seconds.mean()), self.seconds_per_trial()))
         reference = self._reference()
         # If no candidate is expected to count, take those nearest to the region that counts.
         nearness = log_chance_below(np.minimum(ends, reference), means, deviations)
-        outlook = Outlook(means, deviations, least, weight, nearness + np.log(chance / seconds))
+        nearness += np.log(chance / price)
+        outlook = Outlook(means, deviations, least, weight / price, nearness)
         best: list[Candidate] = []
         for chosen in outlook.best(front, reference, self._draws()):
             if best and seconds[chosen] > _MUCH_MORE * seconds.min():
@@ -197,13 +203,10 @@ class FrontierStrategy:
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:
         """Return the data to learn from: all measurements, or a part of them in a long study."""
-        measured = {c: m for c, m in self._metrics.items() if m is not None}
-        if len(measured) <= _LEARNED:
-            return measured
-        rng = random.Random(self.seed)
-        kept = [*self._front(), *list(measured)[: len(self._first)], *list(measured)[-50:]]
-        kept += rng.sample(list(measured), _LEARNED)
-        return {c: measured[c] for c in list(dict.fromkeys(kept))[:_LEARNED]}
+        measured = [(c, m) for c, m in self._metrics.items() if m]
+        front = set(self._front())
+        places = [place for place, (candidate, _) in enumerate(measured) if candidate in front]
+        return dict(measured[place] for place in learning_set(len(measured), places))
 
     def _draws(self) -> Array:
         """Return standard normal draws; all metrics that depend on run settings share one.

@@ -66,8 +66,9 @@ class ParameterSpace:
             )
         }
 
+    @cached_property
     def everything(self) -> Array:
-        """Return all points of a space that is listed: shape (points, parameters)."""
+        """All points of a space that is listed: shape (points, parameters)."""
         return np.array(list(product(*map(range, self.counts))), dtype=np.float64)
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:

@@ -223,6 +223,7 @@ class Loop:
             return f"{budget.trials} of {budget.trials} trials are done"
         # Until something was measured, no durations are known.
         self.affordable.deadline = deadline if self.history.measured else None
+        self.affordable.trials = budget.trials - done
         for trial in self.unfinished:
             if self.affordable(trial.candidate) is None:
                 self.unfinished.remove(trial)

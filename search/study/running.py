@@ -149,7 +149,7 @@ def run_study(
         given_up = GivenUp(history, space, config.budget.give_up_after)
         affordable = Affordable(cost)
         space = space.with_rules(given_up, affordable)
-        strategy = _strategy(config, space, history, cost, minds_time=budget.hours is not None)
+        strategy = _strategy(config, space, history, affordable)
         if config.strategy.warm_start is not None:
             earlier = load_history(paths.folder / config.strategy.warm_start)
             strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
@@ -253,7 +253,7 @@ def _untried(space: SearchSpace, history: History) -> str:
 
 
 def _strategy(
-    config: StudyConfig, space: SearchSpace, history: History, cost: CostModel, *, minds_time: bool
+    config: StudyConfig, space: SearchSpace, history: History, affordable: Affordable
 ) -> Strategy:
     """Return the strategy that a study file names."""
     sampler, seed = config.strategy.sampler, config.strategy.seed
@@ -267,8 +267,9 @@ def _strategy(
             constraints,
             history.quality_metric,
             seed,
-            cost.seconds if minds_time else None,
-            cost.epoch_seconds,
+            affordable.cost.seconds,
+            affordable.seconds_per_trial,
+            affordable.cost.epoch_seconds,
             history.wish,
         )
     return OptunaStrategy(

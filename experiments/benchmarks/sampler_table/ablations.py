@@ -80,8 +80,8 @@ class NoLinearPart(FrontierSampler):
         """Hold the weight of the linear part at next to nothing."""
         whole = surrogate._start
 
-        def smooth(features: int) -> tuple[Hyperparameters, Array]:
-            start, bounds = whole(features)
+        def smooth(features: int, most_noise: float) -> tuple[Hyperparameters, Array]:
+            start, bounds = whole(features, most_noise)
             bounds[0] = np.log([_NOTHING, 1.01 * _NOTHING])
             return replace(start, linear=_NOTHING), bounds
 

@@ -70,7 +70,7 @@ class GaussianProcess:
 
         self.of, self.points = of, points
         self._center, self._scale, scaled, own = _scaled(values, variances)
-        covariance = _kernel(of, points, points)
+        covariance = covariances(of, points, points)
         covariance[np.diag_indices(len(points))] += own + of.noise
         root = np.linalg.cholesky(covariance)
         self._inverse = solve_triangular(root, np.eye(len(points)), lower=True, check_finite=False)
@@ -79,7 +79,7 @@ class GaussianProcess:
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Return means and standard deviations, the noise included: each of shape (points,)."""
         of = self.of
-        cross = _kernel(of, points, self.points)
+        cross = covariances(of, points, self.points)
         known = cross @ self._inverse.T
         prior = of.linear * (of.offset**2 + (points**2).sum(axis=1)) + of.smooth + of.noise
         left = np.maximum(prior - np.einsum("pi,pi->p", known, known), 0.0)
@@ -127,8 +127,8 @@ def _scaled(values: Array, variances: Array | None) -> tuple[float, float, Array
     return center, scale, (values - center) / scale, own
 
 
-def _kernel(of: Hyperparameters, points: Array, others: Array) -> Array:
-    """Return covariances without noise: shape (points, others)."""
+def covariances(of: Hyperparameters, points: Array, others: Array) -> Array:
+    """Return prior covariances between points, without noise: shape (points, others)."""
     distance = _distances(of, points, others)
     covariance = of.smooth * _matern(distance)
     covariance += of.linear * (points @ others.T)

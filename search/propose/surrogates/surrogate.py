@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,14 +116,8 @@ class Surrogate:
                 shape (points,).
         """
         if self._hyperparameters is None or len(points) >= _REFIT_GROWTH * self._fitted_on:
-            rows = np.random.default_rng(self.seed).permutation(len(points))[:_FITTED_ON]
-            start, bounds = _start(points.shape[1])
-            self._hyperparameters = fitted(
-                self._hyperparameters or start,
-                bounds,
-                points[rows],
-                values[rows],
-                None if variances is None else variances[rows],
+            self._hyperparameters = likeliest(
+                points, values, variances, start=self._hyperparameters, seed=self.seed
             )
             self._fitted_on = len(points)
         self._process = GaussianProcess(self._hyperparameters, points, values, variances)
@@ -135,31 +128,34 @@ class Surrogate:
         return self._process.predict(points)
 
 
-def _start(features: int) -> tuple[Hyperparameters, Array]:
-    """Return where hyperparameters are searched from, and the bounds of their logarithms.
-
-    They are those of :func:`kernel`.
-    """
-    # A knob that seems to change nothing where it was tried may still matter elsewhere.
-    start = Hyperparameters(1.0, 1.0, 0.5, 1e-3, np.ones(features))
-    ends = [(1e-3, 1e3), (1e-2, 1e2), (1e-3, 1e2), (_LEAST_NOISE, _MOST_NOISE)]
-    return start, np.log([*ends, *[_LENGTHS] * features])
-
-
-def kernel(features: int, most_noise: float = _MOST_NOISE) -> Any:
-    """Return a kernel: a linear part, a smooth part and noise, with their hyperparameters.
+def likeliest(
+    points: Array,
+    values: Array,
+    variances: Array | None = None,
+    *,
+    start: Hyperparameters | None = None,
+    most_noise: float = _MOST_NOISE,
+    seed: int = 0,
+) -> Hyperparameters:
+    """Return the likeliest hyperparameters for values at points, by a random part of many.
 
     Args:
-        features: Number of features per point.
+        points: Shape (points, features), each feature within [0, 1].
+        values: Shape (points,).
+        variances: Of each value's own error: (points,).
+        start: Where they are searched from.
         most_noise: Maximum variance of the noise, as a share of the variance of the values.
+        seed: Of the choice among many points.
     """
-    from sklearn.gaussian_process.kernels import (
-        ConstantKernel,
-        DotProduct,
-        Matern,
-        WhiteKernel,
-    )
+    rows = np.random.default_rng(seed).permutation(len(points))[:_FITTED_ON]
+    usual, bounds = _start(points.shape[1], most_noise)
+    own = None if variances is None else variances[rows]
+    return fitted(start or usual, bounds, points[rows], values[rows], own)
 
-    linear = ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
-    smooth = ConstantKernel(0.5, (1e-3, 1e2)) * Matern(np.ones(features), _LENGTHS, nu=2.5)
-    return linear + smooth + WhiteKernel(1e-3, (_LEAST_NOISE, most_noise))
+
+def _start(features: int, most_noise: float = _MOST_NOISE) -> tuple[Hyperparameters, Array]:
+    """Return where hyperparameters are searched from, and the bounds of their logarithms."""
+    # A knob that seems to change nothing where it was tried may still matter elsewhere.
+    start = Hyperparameters(1.0, 1.0, 0.5, 1e-3, np.ones(features))
+    ends = [(1e-3, 1e3), (1e-2, 1e2), (1e-3, 1e2), (_LEAST_NOISE, most_noise)]
+    return start, np.log([*ends, *[_LENGTHS] * features])
