@@ -123,7 +123,8 @@ def test_locks_and_onnx_sessions_are_made_in_one_way() -> None:
     locking = {path.name for path, text in texts.items() if "fcntl.flock(" in text}
     assert locking == {"file_lock.py"}
     running = {path.name for path, text in texts.items() if "InferenceSession(" in text}
-    assert running == {"onnx_session.py", "onnxruntime_model.py", "libraries.py"}
+    # The card only tells people how to make one.
+    assert running - {"card.py"} == {"onnx_session.py", "onnxruntime_model.py", "libraries.py"}
 
 
 def test_every_number_says_what_it_is() -> None:
