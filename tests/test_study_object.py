@@ -69,7 +69,7 @@ def test_results_print_in_words(iris_study: Path) -> None:
     assert run_paretune("pick", iris_study, *wish).stdout == f"{picked}\n"
     assert repr(picked.history) == "<History: 10 trials, 10 measured, 0 skipped, 0 failed>"
     result = SearchResult(picked.history, "10 of 10 trials are done")
-    assert repr(result) == "10 of 10 trials are done: 10 measured, 0 skipped, 0 failed"
+    assert repr(result) == "10 measured, 0 skipped, 0 failed: 10 of 10 trials are done"
 
 
 def test_a_study_says_what_is_missing(tmp_path: Path) -> None:

@@ -24,5 +24,5 @@ class SearchResult:
     owner: str | None = None
 
     def __repr__(self) -> str:
-        """Return why the search ended, and how many trials there are of each kind."""
-        return f"{self.reason}: {self.history.counts}"
+        """Return how many trials there are of each kind, and why the search ended."""
+        return f"{self.history.counts}: {self.reason}"
