@@ -44,6 +44,7 @@ def test_a_failure_carries_what_was_printed(make_worker: Make) -> None:
     assert "Traceback" in failure.log and "train_reference" in failure.log
 
 
+@pytest.mark.slow
 def test_a_crash_names_its_stage_and_changed_data_is_refused(make_worker: Make) -> None:
     with make_worker("Unseeded") as worker:
         worker.describe()
@@ -62,6 +63,7 @@ def test_a_build_ends_at_its_deadline(make_worker: Make) -> None:
     assert "raise budget.build_timeout_s" in failure.message
 
 
+@pytest.mark.slow
 def test_a_process_that_died_between_two_jobs_is_started_again(make_worker: Make) -> None:
     with make_worker("Iris") as worker:
         before = worker.describe()

@@ -262,6 +262,7 @@ def test_headers_are_sent(bundle: Path) -> None:
     assert found.verdict is Verdict.AS_PROMISED, found.reason
 
 
+@pytest.mark.slow
 def test_saved_times_are_compared_with(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_client, "cpu_share", lambda: 1.0)  # however busy this machine is
     promise(bundle, 1e-6)

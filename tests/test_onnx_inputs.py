@@ -208,6 +208,7 @@ def test_it_is_searched_picked_and_verified(
     assert verdict in ("AS_PROMISED", "SLOWER", "FASTER", "CANNOT_TELL")
 
 
+@pytest.mark.slow
 def test_measure_makes_random_samples_for_it(tmp_path: Path, model: Path) -> None:
     with pytest.raises(ParetuneError, match="is a single value: set it with --constant sr=VALUE"):
         ModelSetup().samples(model, tmp_path, 2)

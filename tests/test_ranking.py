@@ -253,6 +253,9 @@ def test_equally_fast_points_are_chosen_by_quality(make_record: Make) -> None:
     assert "--prefer accuracy" in told[0]
     assert "2 points cannot be told apart in latency" in told[1]
     assert told[1].endswith("One of them is your unchanged model: no gain was shown")
+    history.confirmed[1] = replace(history.confirmed[1], same_as=2)
+    told = reason_text(ranked[0], [], history, Wish(min_quality=0))
+    assert told[1] == "it cannot be told apart from trial 2, the row of the frontier for both"
 
 
 def test_no_points_have_no_order() -> None:

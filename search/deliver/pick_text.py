@@ -53,6 +53,9 @@ def reason_text(
             f"only {quality} is limited, so the lowest {compared_latency(history, wish)} wins "
             f"(--prefer accuracy picks the best {quality})"
         )
+    same = next((p.same_as for p in history.confirmed if p.number == record.number), None)
+    if same is not None:
+        lines.append(f"it cannot be told apart from trial {same}, the row of the frontier for both")
     if len(equals) > 1:
         what = quality if by_quality else wish.preference
         why = "the fastest" if by_quality else f"the one with the best {quality}"
