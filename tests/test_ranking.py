@@ -255,7 +255,7 @@ def test_equally_fast_points_are_chosen_by_quality(make_record: Make) -> None:
     assert told[1].endswith("One of them is your unchanged model: no gain was shown")
     history.confirmed[1] = replace(history.confirmed[1], same_as=2)
     told = reason_text(ranked[0], [], history, Wish(min_quality=0))
-    assert told[1] == "it cannot be told apart from trial 2, the row of the frontier for both"
+    assert told[1] == "it cannot be told apart from trial 2, whose row stands for both"
 
 
 def test_no_points_have_no_order() -> None:

@@ -38,12 +38,9 @@ from numpy.typing import NDArray
 
 from paretune.search.deliver.watch.event import Event, Kind
 from paretune.search.deliver.watch.observation import Failed, Request
-from paretune.search.deliver.watch.settings import WatchSettings
+from paretune.search.deliver.watch.settings import LEARN_REQUESTS, WatchSettings
 from paretune.search.deliver.watch.sources.probe import Probe, Reply
 from paretune.search.deliver.watch.watcher import Watcher
-
-LEARN = 500
-"""Requests of the reference."""
 
 PAUSE_S = 0.2
 """Seconds from one group of requests to the next when they are recorded, and in the real runs."""
@@ -386,7 +383,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=200, help="simulated runs of each kind")
     parser.add_argument("--real", type=int, default=5, help="real runs")
     parser.add_argument("--record", type=int, default=8_000, help="timed requests to record")
-    parser.add_argument("--learn", type=int, default=LEARN, help="requests of a reference")
+    parser.add_argument("--learn", type=int, default=LEARN_REQUESTS, help="requests of a reference")
     parser.add_argument("--series", type=Path, help="file to keep the recorded series in, or read")
     parser.add_argument("--port", type=int, default=8755)
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)

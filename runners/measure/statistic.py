@@ -74,7 +74,8 @@ class Statistic:
         """Return a mean, 0 or above, with its t interval; see :meth:`over_launches`."""
         if mean == 0:
             return cls(0.0, 0.0, 0.0)
-        factor = float(np.exp(_half_width(standard_error / mean, degrees, resolution)))
+        within = student_quantile(degrees, (1 + CONFIDENCE) / 2) * standard_error / mean
+        factor = float(np.exp(np.hypot(within, resolution)))
         return cls(mean, mean / factor, mean * factor)
 
     @classmethod
@@ -89,12 +90,11 @@ class Statistic:
             resolution: As in :meth:`over_launches`.
         """
         logs = np.log(values)
-        mean = float(np.mean(logs))
+        mean = float(np.exp(np.mean(logs)))
         if len(logs) < 2:
-            return cls(float(np.exp(mean)))
+            return cls(mean)
         error = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
-        half = _half_width(error, len(logs) - 1, resolution)
-        return cls(*(float(np.exp(each)) for each in (mean, mean - half, mean + half)))
+        return cls.of_mean(mean, mean * error, len(logs) - 1, resolution)
 
     def for_repetition(self) -> Statistic:
         """Return the value with its prediction interval for a repeat of the measurement.
@@ -107,9 +107,3 @@ class Statistic:
             return self
         low, high = (self.value * (end / self.value) ** 2**0.5 for end in (self.low, self.high))
         return Statistic(self.value, low, high)
-
-
-def _half_width(standard_error: float, degrees: float, between: float) -> float:
-    """Return the half-width of a t interval, with the variation between measurements added."""
-    within = student_quantile(degrees, (1 + CONFIDENCE) / 2) * standard_error
-    return float(np.hypot(within, between))

@@ -45,7 +45,7 @@ _quiet_option = click.option(
 @click.option(
     "--hours",
     type=click.FloatRange(min=0, min_open=True),
-    help="Wall-clock hours of this search, confirmation included; the first trial always ends.",
+    help="Wall-clock hours of this search, confirmation included. The first trial may take longer.",
 )
 @wish_options
 @click.option("--onnx", type=_FILE, help="Instead of STUDY: the ONNX file to make fast.")

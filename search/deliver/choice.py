@@ -204,17 +204,19 @@ def knee(history: History, wish: Wish) -> TrialRecord | None:
 
 def _unconfirmed(history: History, wish: Wish, limits: Sequence[Constraint]) -> str:
     """Return which trials fit by the search's own values alone, as a line; empty if none."""
+    if not history.confirmed:
+        return ""  # these were the values that did not fit
     known = {point.number for point in history.confirmed}
     fit = [
         str(record.number)
         for record in history.feasible
-        if known and record.number not in known and wish.has_batch(record.candidate)
+        if record.number not in known and wish.has_batch(record.candidate)
         if wish.runner in (None, record.candidate.run.runner)
         if all(limit.violation(record.metrics.get(limit.metric, np.nan)) <= 0 for limit in limits)
     ]
     if not fit:
         return ""
-    named = f"{', '.join(fit[:_MOST_NAMED])}{', …' * (len(fit) > _MOST_NAMED)}"
+    named = ", ".join(fit[:_MOST_NAMED]) + ", …" * (len(fit) > _MOST_NAMED)
     return (
         f"\nBy the search's brief measurements these trials fit: {named}. They were not measured "
         "again: `paretune confirm` does it, and then they can be picked"

@@ -55,7 +55,7 @@ def reason_text(
         )
     same = next((p.same_as for p in history.confirmed if p.number == record.number), None)
     if same is not None:
-        lines.append(f"it cannot be told apart from trial {same}, the row of the frontier for both")
+        lines.append(f"it cannot be told apart from trial {same}, whose row stands for both")
     if len(equals) > 1:
         what = quality if by_quality else wish.preference
         why = "the fastest" if by_quality else f"the one with the best {quality}"

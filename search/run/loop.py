@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from paretune.runners.execute.executor import BUILD, Executor
 from paretune.runners.execute.outcome import Outcome
@@ -132,8 +132,11 @@ class Loop:
         if self.storage.is_owner:
             self.storage.begin()
         self.tracking.start("searching", self.history)
-        self._budget = budget
-        self.reporter.started(self.name, self.space, self.history, budget, self.executor.stages)
+        # What is shown counts no trials that the space does not have.
+        self._budget = replace(budget, trials=min(budget.trials, self.space.size))
+        self.reporter.started(
+            self.name, self.space, self.history, self._budget, self.executor.stages
+        )
         try:
             with self.under_way:
                 reason = self._try_candidates(budget)
@@ -242,10 +245,7 @@ class Loop:
                 self._begin(Unfinished(number, candidate))
             return None
         if self.affordable.deadline is not None and done < self.space.size:
-            return (
-                f"no further trial can end in time: {budget.hours:g} h are for the search and the "
-                "confirmation"
-            )
+            return f"no further trial can finish in the search's share of {budget.hours:g} h"
         return "every candidate of the space was tried"
 
     def _begin(self, trial: Unfinished) -> None:
@@ -303,13 +303,12 @@ class Loop:
         busy = at_work(self._flights, self.executor.capacity)
         self.under_way.note([flight.trial.number for flight in busy])
         elsewhere = len(self._others.under_way)
-        total = min(self._budget.trials, self.space.size)
         known = len(self.history.records) + ending + len(self._flights) + elsewhere
         hours = self._budget.hours
         self._news.tell(
             self._flights,
             busy,
-            max(total - known, 0),
+            max(self._budget.trials - known, 0),
             elsewhere=elsewhere,
             budget_s=None if hours is None else hours * 3600,
             deadline=self._deadline(self._budget),

@@ -193,7 +193,7 @@ def run_study(
             beat=TrainingNews(executor.stages, reporter, tracking),
         ).run(budget)
         if untried := _untried(space, history):
-            reporter.noted(f"no trial yet of {untried}: a longer search comes to them")
+            reporter.noted(f"students without a trial: {untried}; a longer search tries them")
         if not storage.is_owner:
             return replace(result, owner=str(storage.owner or "another process, which has ended"))
         confirmed = storage.confirmed()
@@ -246,10 +246,10 @@ def _left_out(space: SearchSpace, info: WorkloadInfo) -> list[str]:
 
 
 def _untried(space: SearchSpace, history: History) -> str:
-    """Return the students of a space without a trial, in words; empty if each has one."""
+    """Return the names of students without a trial; empty if each has one."""
     tried = {record.candidate.build.student for record in history.records}
-    left = [str(name) for name in space.axis("student").values if name not in tried]
-    return f"student{'s' * (len(left) > 1)} {', '.join(left)}" if left else ""
+    names = map(str, space.axis("student").values)
+    return ", ".join(name for name in names if name not in tried)
 
 
 def _strategy(

@@ -68,7 +68,6 @@ class Searching:
         clock: Clock = time.monotonic,
     ) -> None:
         self._space, self._budget = space, budget
-        self._trials = min(budget.trials, space.size)
         self._stages, self._clock = stages, clock
         self._began = self._told_at = clock()
         self._work: Sequence[Work] = ()
@@ -125,10 +124,10 @@ class Searching:
         left, spent = self._seconds_left(), self._clock() - self._began
         if self._budget.hours and left is not None:
             return spent / max(spent + left, 1.0)
-        return self._done / self._trials
+        return self._done / self._budget.trials
 
     def _words(self) -> list[str]:
-        words = [f"{self._done} of {self._trials} trials"]
+        words = [f"{self._done} of {self._budget.trials} trials"]
         if (left := self._seconds_left()) is not None:
             words.append(f"about {clock(left)} left")
         if self._failed:

@@ -38,7 +38,7 @@ class PlainReporter(Reporter):
         self.console = out or usual_console
         self._told_at = time.monotonic()
         self._best = Best()
-        self._trials = 1
+        self._budget = Budget(1)
         self._left = TimeLeft()
         self._round = -1
 
@@ -55,7 +55,7 @@ class PlainReporter(Reporter):
         stages: Callable[[], Sequence[OngoingStage]] = tuple,
     ) -> None:
         """Print the space, the objectives and the budget."""
-        self._trials = min(budget.trials, space.size)
+        self._budget = budget
         for line in beginning(name, space, history, budget):
             self.console.print(line, soft_wrap=True)
 
@@ -76,7 +76,7 @@ class PlainReporter(Reporter):
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """Print the trial's line."""
-        progress = f"{len(history.records)}/{self._trials}"
+        progress = f"{len(history.records)}/{self._budget.trials}"
         if (left := self._left.total_s) is not None:
             progress += f" · {clock(left)} left"
         line = plain_line(record, history, progress)
@@ -106,11 +106,10 @@ def beginning(name: str, space: SearchSpace, history: History, budget: Budget) -
     """Return what a search looks for, and its budget, as lines of markup."""
     wish = f"; wish: {history.wish.text}" if history.wish.text else ""
     limit = f" or {budget.hours:g} h" if budget.hours else ""
-    most = min(budget.trials, space.size)
     return [
         f"[bold]{escape(name)}[/]: {space.size:,} combinations, looking for "
         f"{goals_text(history)}{wish}",
-        f"{len(history.records)} trials done, budget {most} trials{limit}",
+        f"{len(history.records)} trials done, budget {budget.trials} trials{limit}",
     ]
 
 
