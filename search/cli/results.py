@@ -16,7 +16,7 @@ from paretune.spaces.errors import ParetuneError
 @study_argument
 @json_option
 def status(study: Path, as_json: bool) -> None:
-    """Show the progress of STUDY: trials, time left, failures, seconds per stage.
+    """Show the progress of STUDY: trials, time left, failures, seconds per stage, hypervolume.
 
     A search may be running: the command only reads.
     """
@@ -24,6 +24,7 @@ def status(study: Path, as_json: bool) -> None:
 
     from paretune.search.cli.values import base
     from paretune.search.cli.values.status import values_of
+    from paretune.search.record.words import format_metric
     from paretune.search.review.console import console, failure_table
     from paretune.search.review.earlier_text import published_text
     from paretune.search.review.terminal.trial_line import clock
@@ -58,6 +59,10 @@ def status(study: Path, as_json: bool) -> None:
     elif history.frontier:
         path = escape(quote(str(study)))
         console.print(f"not confirmed yet: finish the search, or run `paretune confirm {path}`")
+    if history.reference is not None:
+        ends = zip(history.objectives, history.reference, strict=True)
+        at = [f"{o.metric} {format_metric(o.metric, o.value(end))}" for o, end in ends]
+        console.print(f"hypervolume {history.hypervolume:.4f} (log scale, from {', '.join(at)})")
     for stage, spent in values.stages.items():
         each = spent.seconds / spent.times
         console.print(f"  {stage:<14} {spent.seconds:8.1f} s  ({spent.times} ×, {each:.2f} s each)")
