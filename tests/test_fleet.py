@@ -34,8 +34,8 @@ from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.workload.learning.progress import Epoch
 from paretune.search.study.build_workers import worker_settings
-from paretune.search.study.devices import device_files, write_device_files
-from paretune.search.study.fleet_studies import Studies
+from paretune.search.study.fleet.devices import device_files, write_device_files
+from paretune.search.study.fleet.studies import Studies
 from paretune.search.study.open_study import OpenStudy, describe_workload, load_history
 from paretune.search.study.parts import study_evaluator
 from paretune.spaces import (

@@ -280,7 +280,7 @@ def test_measuring_imports_nothing_that_builds() -> None:
         "import sys\n"
         "import distributed\n"
         "import paretune.search.cli.main\n"
-        "import paretune.search.study.fleet_worker as worker\n"
+        "import paretune.search.study.fleet.worker as worker\n"
         "worker._studies('tcp://127.0.0.1:1', 'board', 0, measures=True)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
     )

@@ -1,14 +1,19 @@
 """Gains: which way each ratio points, and which latency is compared."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import TESTS
 
-from paretune.search.record.gains import gains, latency_metric
+from paretune.runners.measure.statistic import Statistic
+from paretune.search.deliver.pick_text import gains_text
+from paretune.search.record.gains import gains, latency_metric, speedup
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective, default_objectives
 from paretune.search.record.trial import TrialRecord
@@ -63,6 +68,45 @@ def test_the_baseline_gains_nothing_on_itself(make_record: Callable[..., TrialRe
     found = gains(record.metrics, record.metrics, History(default_objectives("accuracy")))
     assert (found.times_faster, found.throughput_ratio, found.times_smaller) == (1.0, 1.0, 1.0)
     assert found.quality_change == 0.0
+
+
+def timed(record: TrialRecord, value: float, factor: float) -> TrialRecord:
+    """Return a record with this p95, whose interval is so many times above and below it."""
+    assert record.measurement is not None
+    p95 = Statistic(value, value / factor, value * factor)
+    statistics = {**record.measurement.statistics, "latency_p95_ms": p95}
+    return replace(record, outcome=replace(record.measurement, statistics=statistics))
+
+
+def test_times_faster_has_the_interval_of_a_quotient(
+    make_record: Callable[..., TrialRecord],
+) -> None:
+    history = History(default_objectives("accuracy"))
+    base, quick = timed(make_record(0, {}), 4.0, 1.3), timed(make_record(1, {}), 1.0, 1.4)
+    found = speedup(quick, base, history)
+    factor = math.exp(math.hypot(math.log(1.3), math.log(1.4)))
+    assert found is not None and found.value == 4.0
+    assert found.ends == pytest.approx((4.0 / factor, 4.0 * factor))
+    once = speedup(make_record(2, {"latency_p95_ms": 2.0}), base, history)  # without an interval
+    assert once == Statistic(2.0)
+    assert speedup(make_record(3, None), base, history) is None
+    for record in (base, quick, timed(make_record(4, {}), 8.0, 1.0)):
+        history.add(record)
+    assert "4 × faster (latency_p95_ms; 95 %: 2.61 … 6.13)" in gains_text(quick, history)[0]
+    slow = gains_text(history.records[-1], history)[0]
+    assert "2 × slower (latency_p95_ms; 95 %: 1.54 … 2.6)" in slow
+
+
+def test_the_interval_of_a_quotient_holds_the_true_one(rng: np.random.Generator) -> None:
+    """Two means of five launches each: the true ratio is inside in about 95 % of cases."""
+    inside = 0
+    for _ in range(1_000):
+        one, other = (
+            Statistic.geometric(centre * np.exp(rng.normal(0.0, 0.1, 5))) for centre in (3.0, 2.0)
+        )
+        low, high = one.over(other).ends
+        inside += low <= 1.5 <= high
+    assert 930 <= inside <= 995
 
 
 def test_what_a_pick_gained_is_told_in_a_table(

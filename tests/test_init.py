@@ -8,6 +8,7 @@ from conftest import run_paretune
 import paretune
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.configure.study_file import check_names, read_study_file
+from paretune.search.configure.study_of_onnx import installed_providers
 
 
 def test_what_is_written_is_a_study(tmp_path: Path) -> None:
@@ -15,6 +16,8 @@ def test_what_is_written_is_a_study(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     study = tmp_path / "mine" / "study.yaml"
     assert f"next: paretune search {study}" in done.stdout
+    tried = list(read_study_file(study).space.execution_provider)
+    assert tried == installed_providers() and "openvino/CPU" in tried
     loaded = LoadedWorkload(read_study_file(study).workload, study.parent)
     check_names(study, loaded.info)
     again = run_paretune("init", tmp_path / "mine")

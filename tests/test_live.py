@@ -36,6 +36,7 @@ from paretune.search.deliver.live.service import PROTOCOLS, Endpoint
 from paretune.search.deliver.live.service_check import seconds_for, verify_service
 from paretune.search.deliver.live.verdict import Budget, judge_client, judge_load
 from paretune.search.deliver.verification import Verdict
+from paretune.search.record.wish import Wish
 from paretune.spaces import ServiceError, SpaceError, StudyError
 
 QUICK = LiveSettings(
@@ -338,6 +339,18 @@ def test_the_plan_gives_rate_and_budget(bundle: Path) -> None:
     assert found.verdict is Verdict.AS_PROMISED, found.reason
     assert found.budget == Budget(60_000.0, 95, "the serving plan")
     assert found.load is not None and found.load.arrivals == "Poisson, 140 per second"
+
+
+def test_the_limit_of_the_pick_is_the_budget(bundle: Path) -> None:
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["wish"] = Wish(max_latency_ms=60_000.0, percentile="p90").as_dict()
+    path.write_text(json.dumps(manifest), "utf-8")
+    found = verified(bundle, v2(bundle))
+    assert found.verdict is Verdict.AS_PROMISED and "one client keeps the budget" in found.reason
+    assert found.budget == Budget(60_000.0, 90, "the limit of the pick")
+    told = verified(bundle, v2(bundle), wish=LiveWish(max_latency_ms=70_000.0)).budget
+    assert told is not None and (told.max_latency_ms, told.percentile) == (70_000.0, 99)
 
 
 def test_refusals_under_load_count_as_too_late(bundle: Path) -> None:

@@ -50,7 +50,7 @@ from paretune.search.run.budget import Budget
 from paretune.search.storage.confirmed_points import ConfirmedPoints
 from paretune.search.storage.study_storage import StudyStorage
 from paretune.search.study.open_study import OpenStudy
-from paretune.spaces import SearchSpace
+from paretune.spaces import OPTIONAL_AXES, SearchSpace
 
 MARKS = (100, 500, 1000, 2000, 5000)
 WINDOW = 50
@@ -251,7 +251,7 @@ class SimulatedStudy:
         definition = {
             "workload": "simulated",
             "quality_metric": "accuracy",
-            "space": SPACE,
+            "space": {**OPTIONAL_AXES, **SPACE},
             "objectives": [asdict(goal) for goal in self.goals],
             "constraints": [],
             "machine": [machine["processor"], machine["cores"]],

@@ -96,6 +96,25 @@ class Statistic:
         error = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
         return cls.of_mean(mean, mean * error, len(logs) - 1, resolution)
 
+    def over(self, other: Statistic) -> Statistic:
+        """Return this value divided by another, independent one, with the quotient's interval.
+
+        The half-widths of the logarithms are added in quadrature.
+
+        Args:
+            other: Above zero, as this one is.
+
+        Returns:
+            Without an interval if either has none.
+        """
+        value = self.value / other.value
+        if None in (self.low, self.high, other.low, other.high):
+            return Statistic(value)
+        (low, high), (other_low, other_high) = self.ends, other.ends
+        below = np.hypot(np.log(self.value / low), np.log(other_high / other.value))
+        above = np.hypot(np.log(high / self.value), np.log(other.value / other_low))
+        return Statistic(value, value / float(np.exp(below)), value * float(np.exp(above)))
+
     def for_repetition(self) -> Statistic:
         """Return the value with its prediction interval for a repeat of the measurement.
 

@@ -70,7 +70,7 @@ def worker(scheduler: str, builds: int, device: str | None, name: str) -> None:
     run code on every machine of the fleet; so can anybody who reaches a scheduler without
     encryption.
     """
-    from paretune.search.study.fleet_worker import work
+    from paretune.search.study.fleet.worker import work
 
     if not builds and not device:
         raise click.UsageError("give --builds N, --device NAME, or both")

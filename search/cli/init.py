@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import click
@@ -18,6 +17,8 @@ def init(folder: Path) -> None:
     They run as they are; put in your own model and data where it says REPLACE. For an ONNX file,
     `paretune search --onnx` is shorter.
     """
+    from paretune.search.configure.study_of_onnx import installed_providers
+
     files = sorted(file for file in _TEMPLATE.iterdir() if file.is_file())
     there = [file.name for file in files if (folder / file.name).exists()]
     if there:
@@ -27,6 +28,8 @@ def init(folder: Path) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
-        shutil.copyfile(file, folder / file.name)
+        written = file.read_text("utf-8")
+        written = written.replace("[CPUExecutionProvider]", f"[{', '.join(installed_providers())}]")
+        (folder / file.name).write_text(written, "utf-8")
         click.echo(f"wrote {folder / file.name}")
     click.echo(f"next: paretune search {folder / 'study.yaml'}")

@@ -119,7 +119,7 @@ def frontier(
     from paretune.search.cli.values.frontier import FrontierPoint
     from paretune.search.review.frontier_rows import flat_values, frontier_rows, row_values
     from paretune.search.study import api
-    from paretune.search.study.devices import device_files
+    from paretune.search.study.fleet.devices import device_files
 
     if for_each_device and plot:
         raise click.UsageError("--plot shows one study: give it without --for-each-device")

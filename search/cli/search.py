@@ -154,7 +154,7 @@ def search(
     from paretune.search.review.console import console
     from paretune.search.review.terminal.reporters import terminal_reporter
     from paretune.search.study import api
-    from paretune.search.study.devices import write_device_files
+    from paretune.search.study.fleet.devices import write_device_files
 
     context = click.get_current_context()
     if onnx is not None:

@@ -90,7 +90,7 @@ def write_onnx_study(
     given = given_inputs(model, data, aside, settings)
     batch = fixed_batch(model_inputs(model), given.layout)
     # An ONNX file cannot be trained, and of most there is no wider precision to cast from.
-    providers = _providers()
+    providers = installed_providers()
     runtimes = [RUNTIMES.get(split_target(target)[0]) for target in providers]
     formats = [FORMATS.get(name) for name in {n: 0 for each in runtimes for n in each.formats}]
     schemes = [each for each in SCHEMES if any(made.takes(each) for made in formats)]
@@ -165,8 +165,8 @@ def _relative(file: str | Path, folder: Path) -> str:
     return os.path.relpath(Path(file).resolve(), folder.resolve())
 
 
-def _providers() -> list[str]:
-    """Return the back ends that are installed here."""
+def installed_providers() -> list[str]:
+    """Return the back ends that are installed here, as values of ``execution_provider``."""
     import onnxruntime
 
     there = onnxruntime.get_available_providers()

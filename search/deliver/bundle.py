@@ -28,6 +28,7 @@ from paretune.search.deliver.recheck import Recheck
 from paretune.search.deliver.watch.data_reference import DataReference
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import RunSpec, StudyError
 
 MANIFEST_VERSION = 2
@@ -56,6 +57,7 @@ def write_bundle(
     plugins: Sequence[Path] = (),
     samples: Samples | None = None,
     rechecks: Mapping[str, Recheck] | None = None,
+    wish: Wish = ANYTHING,
 ) -> Path:
     """Write a trial's model file and the manifest of everything needed to run it as measured.
 
@@ -70,6 +72,7 @@ def write_bundle(
         plugins: Files that register the runner's runtime or the format, if the study names any.
         samples: Its inputs: some go into the bundle, with the answers, for verification.
         rechecks: The measurement during the pick, compared with the published values, if any.
+        wish: What was asked of the pick.
 
     Returns:
         The manifest's path.
@@ -98,6 +101,7 @@ def write_bundle(
         "study": study,
         "trial": record.number,
         "candidate": record.candidate.as_dict(),
+        "wish": wish.as_dict(),
         "model": {
             "file": file,
             "sha256": file_digest(source),

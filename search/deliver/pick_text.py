@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import metric_of
 from paretune.search.deliver.choice import baseline, compared_latency
 from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.recheck import Recheck
-from paretune.search.record.gains import gains
+from paretune.search.record.gains import gains, speedup
 from paretune.search.record.history import History
 from paretune.search.record.request_time import request_text
 from paretune.search.record.trial import TrialRecord
@@ -79,7 +80,8 @@ def gains_text(record: TrialRecord, history: History) -> list[str]:
     quality = history.quality_metric
     metric, found = metric_of(quality), gains(record.metrics, base.metrics, history)
     lines = [
-        f"{_times(found.times_faster, 'faster', 'slower')} ({found.latency_metric}), "
+        f"{_times(found.times_faster, 'faster', 'slower')} "
+        f"({found.latency_metric}{_interval(speedup(record, base, history))}), "
         f"{found.throughput_ratio:.3g} × the throughput, "
         f"{_times(found.times_smaller, 'smaller', 'larger')}, "
         f"{quality} {metric.change(found.quality_change)} against the baseline"
@@ -97,6 +99,14 @@ def gains_text(record: TrialRecord, history: History) -> list[str]:
 
 def _times(ratio: float, above: str, below: str) -> str:
     return f"{ratio:.3g} × {above}" if ratio >= 1 else f"{1 / ratio:.3g} × {below}"
+
+
+def _interval(faster: Statistic | None) -> str:
+    """Return the interval of a factor in the words of :func:`_times`; empty if there is none."""
+    if faster is None or faster.low is None:
+        return ""
+    ends = faster.ends if faster.value >= 1 else [1 / end for end in reversed(faster.ends)]
+    return "; 95 %: " + " … ".join(f"{end:.3g}" for end in ends)
 
 
 def recheck_text(rechecks: Mapping[str, Recheck], history: History, wish: Wish) -> list[str]:

@@ -108,4 +108,5 @@ class Pick:
             plugins=origin.plugins,
             samples=origin.samples(),
             rechecks=self.rechecks,
+            wish=self.wish,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -88,7 +88,10 @@ class Verification:
 
 
 def verify(
-    folder: Path, settings: MeasurementSettings = SETTINGS, plugins: Sequence[Path] = ()
+    folder: Path,
+    settings: MeasurementSettings = SETTINGS,
+    plugins: Sequence[Path] = (),
+    told: Callable[[str], None] | None = None,
 ) -> Verification:
     """Run a bundle's model on its samples, compare the answers, and time it.
 
@@ -101,11 +104,13 @@ def verify(
         settings: How much to measure.
         plugins: Files that register the bundle's runtime or format; those that the manifest names
             by default.
+        told: Given a line before each step that takes seconds.
 
     Raises:
         StudyError: If there is no manifest that this version can read, or nothing here has the
             bundle's runtime.
     """
+    told = told or (lambda _: None)
     manifest = read_manifest(folder)
     load_bundle_plugins(manifest, plugins)
     model = folder / manifest["model"]["file"]
@@ -124,6 +129,7 @@ def verify(
             there = ", ".join(found.available)
             reason = f"{run.execution_provider} is not available here; available: {there}"
             return Verification(Verdict.DOES_NOT_RUN, reason)
+        told("running the model on the bundle's samples")
         answers = runner.predict(model, run, samples, work, settings)
         if isinstance(answers, Failure):
             return Verification(Verdict.DOES_NOT_RUN, answers.message)
@@ -135,6 +141,10 @@ def verify(
         ):
             if differs := difference(found_now, np.load(file)):
                 return Verification(Verdict.DIFFERENT_ANSWERS, differs)
+        told(
+            "the answers are as promised; timing it: half a minute to two minutes, longer while "
+            "other work disturbs it"
+        )
         timing = time_model(runner, model, run, samples, work, settings.claiming())
     if isinstance(timing, Failure):
         return Verification(Verdict.DOES_NOT_RUN, timing.message)
@@ -145,7 +155,11 @@ def verify(
     # Disturbed launches are repeated; even if there were many, a kept promise counts.
     was_restless = timing.contaminated > len(timing.launches)
     if not timing.host_was_idle or (was_restless and verdict is not Verdict.AS_PROMISED):
-        verdict, reason = Verdict.CANNOT_TELL, "something else was running during the measurement"
+        verdict = Verdict.CANNOT_TELL
+        reason = (
+            "the answers are as promised, but nothing can be said of the times: something else was "
+            "running during the measurement. Run it again when the machine is quiet"
+        )
     return Verification(verdict, reason, promised, measured)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import SIZE, THROUGHPUT, USUAL_LATENCY, metric_of
 from paretune.search.record.history import History
+from paretune.search.record.trial import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,18 @@ def gains(metrics: Mapping[str, float], baseline: Mapping[str, float], history: 
         quality_change=metrics[quality] - baseline[quality],
         times_smaller=baseline[SIZE] / metrics[SIZE],
     )
+
+
+def speedup(record: TrialRecord, baseline: TrialRecord, history: History) -> Statistic | None:
+    """Return the baseline's latency ÷ a model's with its 95 % interval; ``None`` if unmeasured.
+
+    Both must be of one kind, as for :func:`gains`.
+    """
+    if record.measurement is None or baseline.measurement is None:
+        return None
+    name = latency_metric(history)
+    own, before = record.measurement.statistics[name], baseline.measurement.statistics[name]
+    return before.over(own)
 
 
 def latency_metric(history: History) -> str:

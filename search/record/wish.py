@@ -156,8 +156,14 @@ class Wish:
         return ", ".join(words)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a search's wish as JSON."""
+        """Return it as JSON."""
         return {key: value for key, value in asdict(self).items() if value not in (None, ())}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Wish:
+        """Undo :meth:`as_dict`."""
+        limits = tuple(Constraint(**limit) for limit in values.get("limits", ()))
+        return cls(**{**values, "limits": limits})
 
 
 ANYTHING = Wish()

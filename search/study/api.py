@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from paretune.runners.workload.onnx_files.input_settings import InputSettings
 from paretune.search.configure.study_of_onnx import write_onnx_study
-from paretune.search.deliver.choice import equals, fitting, rank, wished_limits
-from paretune.search.deliver.fresh_check import MOST_TRIED, first_that_keeps
-from paretune.search.deliver.picked import Origin, Pick
+from paretune.search.deliver.picked import Pick
 from paretune.search.deliver.report.html_report import write_report
 from paretune.search.deliver.report.layers import Layers
-from paretune.search.deliver.target import TARGETS, ExportSettings
 from paretune.search.deliver.verification import Verification
 from paretune.search.deliver.verification import verify as verify_bundle
 from paretune.search.record.history import History
@@ -31,11 +25,10 @@ from paretune.search.study.again.remeasuring import search_again
 from paretune.search.study.confirming import confirm_study
 from paretune.search.study.doctor import Check, examine
 from paretune.search.study.executing import fleet_of
-from paretune.search.study.mlflow_study import open_tracking, register_point
+from paretune.search.study.mlflow_study import open_tracking
 from paretune.search.study.open_study import OpenStudy, load_history
-from paretune.search.study.parts import study_runner, study_timer
+from paretune.search.study.picking import pick_point
 from paretune.search.study.running import run_study
-from paretune.search.study.samples import confirmed_files
 from paretune.spaces import StudyError
 
 
@@ -185,17 +178,22 @@ def frontier(study: str | Path, *, searched: bool = False) -> FrontierRows:
     return FrontierRows(load_history(Path(study)), searched=searched)
 
 
-def verify(bundle: str | Path, plugins: Sequence[str | Path] = ()) -> Verification:
+def verify(
+    bundle: str | Path,
+    plugins: Sequence[str | Path] = (),
+    told: Callable[[str], None] | None = None,
+) -> Verification:
     """Check whether a bundle keeps its manifest's promises on this machine.
 
     Args:
         bundle: The folder that :func:`pick` wrote.
         plugins: Files that register its runtime or format, if they are not where they were.
+        told: Given a line before each step that takes seconds; by default nobody is told.
 
     Raises:
         StudyError: If there is no manifest that this version can read.
     """
-    return verify_bundle(Path(bundle), plugins=[Path(file) for file in plugins])
+    return verify_bundle(Path(bundle), plugins=[Path(file) for file in plugins], told=told)
 
 
 def sync(study: str | Path) -> History:
@@ -255,6 +253,7 @@ def pick(
     alias: str | None = None,
     triton: str | Path | None = None,
     targets: Mapping[str, str | Path] | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> Pick:
     """Return the best point that keeps a wish, and write it to a folder.
 
@@ -283,15 +282,13 @@ def pick(
         triton: Folder of a Triton model repository to put the model into: short for
             ``targets={"triton": folder}``.
         targets: Folders to write the model to for other uses, by the target's name.
+        told: Given a line before each step that takes seconds; by default nobody is told.
 
     Raises:
         SpaceError: If there is no target of that name.
         StudyError: If nothing fits; the message says what to relax.
     """
-    opened = OpenStudy(Path(study))
-    config, history = opened.config, opened.history()
     wanted = {**({"triton": triton} if triton is not None else {}), **(targets or {})}
-    exporters = {TARGETS.get(name): Path(folder) for name, folder in wanted.items()}
     wish = Wish(
         max_latency_ms,
         percentile,
@@ -302,47 +299,13 @@ def pick(
         tuple(limits),
         prefer,
     )
-    ranked = rank(history, wish, MOST_TRIED)
-    record, kept = ranked[0], None
-    if measure and history.confirmed and opened.is_of_this_machine:
-        kept = first_that_keeps(ranked, wished_limits(history, wish), study_timer(opened))
-        record = kept.record
-    broken = {each.number for each in ranked[: ranked.index(record)]}
-    left = [each for each in fitting(history, wish) if each.number not in broken]
-    version = None
-    if register is not None:
-        with opened.owned():
-            version = register_point(opened, history, record, register, alias)
-    runner_name = record.candidate.run.runner
-    entry = config.runners.get(runner_name)
-    origin = Origin(
-        config.name,
-        opened.store,
-        partial(study_runner, opened, runner_name),
-        (entry and entry.requirements) or (),
-        partial(confirmed_files, opened),
-        [opened.paths.folder / file for file in config.plugins],
-    )
-    picked = Pick(
-        record,
-        history,
+    return pick_point(
+        Path(study),
         wish,
-        tuple(equals(left, history, wish)),
-        origin,
-        checked=kept.measurement if kept else None,
-        rechecks=kept.rechecks if kept else {},
-        broken=kept.broken if kept else (),
-        version=version,
-        tracking_uri=opened.paths.tracking_uri,
+        measures=measure,
+        out=None if out is None else Path(out),
+        register=register,
+        alias=alias,
+        targets={name: Path(folder) for name, folder in wanted.items()},
+        told=told,
     )
-    if out is None and not exporters:
-        return picked
-    with tempfile.TemporaryDirectory() as aside:
-        written = picked.save(out or aside)
-        exports = {
-            target.name: target.export(
-                written.parent, folder, ExportSettings(register or config.name)
-            )
-            for target, folder in exporters.items()
-        }
-    return replace(picked, manifest=written if out is not None else None, exports=exports)

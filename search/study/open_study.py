@@ -102,7 +102,7 @@ class OpenStudy:
         constraints = [Constraint(**values) for values in definition["constraints"]]
         records = self.storage.records(held=True)
         written = self.config.wish.to_wish(self.config.space.batch_size, {})
-        wish = written if kept is None else Wish(**kept)
+        wish = written if kept is None else Wish.from_dict(kept)
         history = History(objectives, constraints, definition["quality_metric"], records, wish)
         history.confirmed = list(self.storage.confirmed().points)
         return history

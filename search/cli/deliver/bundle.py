@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -124,7 +125,7 @@ def pick(
     paretune pick study.yaml --max peak_memory_bytes=2e8 --min throughput_samples_per_s=1000
     paretune pick study.yaml --max-latency-ms 5 --register digits --alias champion
     """
-    from paretune.search.study.devices import device_files
+    from paretune.search.study.fleet.devices import device_files
 
     if wish["alias"] is not None and wish["register"] is None:
         raise click.UsageError("--alias needs --register NAME: it names a registered version")
@@ -164,7 +165,7 @@ def _pick(
     as_json: bool = False,
 ) -> None:
     """Pick from one study, and say what and why."""
-    from paretune.search.deliver.choice import knee
+    from paretune.search.deliver.choice import knee, points
     from paretune.search.deliver.target import TARGETS
     from paretune.search.record.objective import Constraint
     from paretune.search.record.words import format_metric
@@ -173,7 +174,8 @@ def _pick(
     limits = [Constraint(name, maximum=value) for name, value in map(_limit, maxima)]
     limits += [Constraint(name, minimum=value) for name, value in map(_limit, minima)]
     exported = dict([*([("triton", triton)] if triton else []), *targets])
-    picked = api.pick(study, out=out, limits=limits, targets=exported, **wish)
+    progress = None if as_json else partial(click.echo, err=True)
+    picked = api.pick(study, out=out, limits=limits, targets=exported, told=progress, **wish)
     if as_json:
         from paretune.search.cli.values.base import as_json as as_text
         from paretune.search.cli.values.pick import pick_values
@@ -199,6 +201,10 @@ def _pick(
     if picked.manifest and (model := picked.model):
         others = sorted(each.name for each in model.parent.glob(f"{model.stem}.*") if each != model)
         click.echo(f"wrote {', '.join([str(model), *others])} and {picked.manifest}")
+        here = picked.record.candidate.run.runner
+        there = sorted({each.candidate.run.runner for each in points(picked.history)} - {here})
+        if there and asked.runner is None:
+            click.echo(f"it runs in {here}; --runner {there[0]} picks among the points on that one")
     for name, written in picked.exports.items():
         hint = TARGETS.get(name).hint.format(out=exported[name])
         click.echo(f"wrote {written}" + (f"; {hint}" if hint else ""))

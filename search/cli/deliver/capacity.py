@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def capacity(source: Path, as_json: bool, **question: Any) -> None:
     from paretune.search.study.serving.capacity import capacity as find
 
     question["batch_sizes"] = question["batch_sizes"] or SIZES
-    found = find(source, told=lambda line: click.echo(line, err=True), **question)
+    found = find(source, told=partial(click.echo, err=True), **question)
     if as_json:
         from paretune.search.cli.values import base
         from paretune.search.cli.values.serving import capacity_values

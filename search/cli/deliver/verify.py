@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ from paretune.search.cli.study import json_option
     "--max-p99-ms",
     "max_latency_ms",
     type=click.FloatRange(min=0, min_open=True),
-    help="Latency budget of a request's p99, in milliseconds. Default: the serving plan's.",
+    help="Latency budget of a request's p99, in milliseconds. Default: the serving plan's, else "
+    "the latency limit of the pick, with its percentile.",
 )
 @click.option(
     "--seconds",
@@ -123,7 +125,8 @@ def verify(
         names["--rate-per-s"] = "--rate"
         told = ", ".join(names.get(each, each) for each in given)
         raise click.UsageError(f"{told}: for a check of a service: pass its address as --url")
-    found = api.verify(bundle, plugins)
+    progress = None if as_json else partial(click.echo, err=True)
+    found = api.verify(bundle, plugins, progress)
     if as_json:
         from paretune.search.cli.values.base import as_json as as_text
         from paretune.search.cli.values.verify import verify_values

@@ -10,7 +10,7 @@ from paretune.search.cli.values.base import Interval, Values
 from paretune.search.deliver.choice import baseline
 from paretune.search.deliver.pick_text import gains_text, reason_text
 from paretune.search.deliver.picked import Pick
-from paretune.search.record.gains import gains
+from paretune.search.record.gains import gains, speedup
 from paretune.search.record.words import shown_metrics
 from paretune.search.review.shortfall import shortfalls
 
@@ -36,6 +36,9 @@ class PickValues(Values):
     metrics: dict[str, Interval] = Field(description="Its values by metric.")
     baseline: dict[str, float] | None = Field(description="The baseline's values by metric.")
     times_faster: float | None = Field(description="The baseline's latency ÷ its own.")
+    times_faster_interval: Interval | None = Field(
+        description="The same with the ends of its 95 % interval."
+    )
     throughput_ratio: float | None = Field(description="Its samples per second ÷ the baseline's.")
     quality_change: float | None = Field(description="Its quality − the baseline's.")
     times_smaller: float | None = Field(description="The baseline's file size ÷ its own.")
@@ -56,6 +59,7 @@ def pick_values(picked: Pick) -> PickValues:
     record, history = picked.record, picked.history
     base = baseline(history)
     gained = gains(record.metrics, base.metrics, history) if base else None
+    faster = speedup(record, base, history) if base else None
     names = shown_metrics(history)
     statistics = record.measurement.statistics if record.measurement else {}
     return PickValues(
@@ -66,6 +70,7 @@ def pick_values(picked: Pick) -> PickValues:
         metrics={name: Interval.of(statistics[name]) for name in names},
         baseline={name: base.metrics[name] for name in names} if base else None,
         times_faster=gained and gained.times_faster,
+        times_faster_interval=Interval.of(faster) if faster else None,
         throughput_ratio=gained and gained.throughput_ratio,
         quality_change=gained and gained.quality_change,
         times_smaller=gained and gained.times_smaller,

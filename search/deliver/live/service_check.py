@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from paretune.runners.measure.load.arrivals import Arrivals
-from paretune.runners.metric import MEDIAN_LATENCY, calls_for
+from paretune.runners.metric import MEDIAN_LATENCY, calls_for, percentile_of
 from paretune.search.deliver.bundle_run import read_manifest
 from paretune.search.deliver.capacity.serving_plan import ServingPlan
 from paretune.search.deliver.export import plain_name
@@ -30,6 +30,7 @@ from paretune.search.deliver.live.service import (
 )
 from paretune.search.deliver.live.verdict import Budget, judge_client, judge_load, judge_record
 from paretune.search.deliver.verification import Verdict, promised_time
+from paretune.search.record.wish import Wish
 from paretune.spaces import StudyError
 
 _BUSY = "the client's own machine was busy during the measurement"
@@ -79,7 +80,7 @@ def verify_service(
     manifest = read_manifest(folder)
     requests = BundleRequests.of(folder, manifest)
     plan, record = ServingPlan.of_bundle(folder), LiveRecord.of_bundle(folder)
-    budget = _budget(wish, plan)
+    budget = _budget(wish, plan, Wish.from_dict(manifest.get("wish", {})))
     rate = _rate(wish, plan, budget, folder)
     endpoint = replace(
         endpoint,
@@ -232,11 +233,14 @@ def seconds_for(rate_per_s: float, percentile: int) -> float:
     return max(20.0, 10 * calls_for(percentile) / rate_per_s)
 
 
-def _budget(wish: LiveWish, plan: ServingPlan | None) -> Budget | None:
+def _budget(wish: LiveWish, plan: ServingPlan | None, picked: Wish) -> Budget | None:
     if wish.max_latency_ms is not None:
         return Budget(wish.max_latency_ms, wish.percentile, "--max-p99-ms")
     if plan is not None:
         return Budget(plan.max_latency_ms, plan.percentile, "the serving plan")
+    if picked.max_latency_ms is not None:
+        percentile = percentile_of(picked.latency_metric)
+        return Budget(picked.max_latency_ms, percentile, "the limit of the pick")
     return None
 
 
@@ -256,8 +260,8 @@ def _rate(
     rate = plan.capacity_per_s.ends[0] if wish.at_capacity and plan else wish.rate_per_s
     if rate is not None and budget is None:
         raise StudyError(
-            f"a rate needs a latency budget to be checked against, but {folder} has no serving "
-            "plan with one: pass --max-p99-ms"
+            f"a rate needs a latency budget to be checked against, but {folder} has neither a "
+            "serving plan nor a pick's limit: pass --max-p99-ms"
         )
     return rate
 
@@ -284,5 +288,5 @@ def _judge(found: LiveVerification) -> LiveVerification:
         client.is_disturbed for client in found.clients
     ):
         verdict = Verdict.CANNOT_TELL
-        reasons.insert(0, _BUSY)
+        reasons.insert(0, f"nothing can be said of the times: {_BUSY}")
     return replace(found, verdict=verdict, reason="; ".join(reasons))

@@ -27,6 +27,11 @@ _FITTED_ON = 250
 judgement.
 """
 
+_FIRST_FITTED_ON = 120
+"""The same where nothing was fitted before and so many steps are needed, as when a long study goes
+on. Evidence: `overhead.py`, the seconds to resume.
+"""
+
 _LENGTHS = (0.5, 5.0)
 """Bounds of a length scale, where each feature spans 1: no metric jumps between neighbouring
 values, and none is flat for good. Evidence: with these, with sizes as a feature, with the doubts of
@@ -147,7 +152,8 @@ def likeliest(
         most_noise: Maximum variance of the noise, as a share of the variance of the values.
         seed: Of the choice among many points.
     """
-    rows = np.random.default_rng(seed).permutation(len(points))[:_FITTED_ON]
+    most = _FITTED_ON if start else _FIRST_FITTED_ON
+    rows = np.random.default_rng(seed).permutation(len(points))[:most]
     usual, bounds = _start(points.shape[1], most_noise)
     own = None if variances is None else variances[rows]
     return fitted(start or usual, bounds, points[rows], values[rows], own)

@@ -21,7 +21,7 @@ from paretune.spaces import StudyError
 
 if TYPE_CHECKING:
     from paretune.runners.fleet.device.measuring_studies import MeasuringStudies
-    from paretune.search.study.fleet_studies import Studies
+    from paretune.search.study.fleet.studies import Studies
 
 _QUIET = {
     # Dask looks at its threads every 10 ms and at its machine every 500: not on cores that time.
@@ -117,7 +117,7 @@ def _studies(
 ) -> Studies | MeasuringStudies:
     """Return what opens studies; a host that only measures imports nothing that builds."""
     if builds:
-        from paretune.search.study.fleet_studies import Studies
+        from paretune.search.study.fleet.studies import Studies
 
         return Studies(name, builds, measures=measures)
     from paretune.runners.fleet.device.measuring_studies import MeasuringStudies
