@@ -39,8 +39,12 @@ class Failure:
 
         Two failures with the same cause have the same fix.
         """
-        text = re.sub(r"(/[^\s'\"]+)+|\b[0-9a-f]{12,}\b|'[^']*'|\d+(\.\d+)?", "…", self.message)
-        return f"{self.stage}: {self.kind}: {text.splitlines()[0] if text else ''}"
+        return re.sub(r"(/[^\s'\"]+)+|\b[0-9a-f]{12,}\b|'[^']*'|\d+(\.\d+)?", "…", self.words)
+
+    @property
+    def words(self) -> str:
+        """The stage, the kind, and the first line of the message."""
+        return f"{self.stage}: {self.kind}: {self.message.partition(chr(10))[0]}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""

@@ -65,7 +65,15 @@ def test_what_is_kept_up_to_date_is_what_the_definitions_give(
         assert history.skipped == [r for r in history.records if r.skip]
         assert history.failed == [r for r in history.records if r.failure]
         causes = Counter(r.failure.cause for r in history.records if r.failure)
-        assert history.failures_by_cause == causes.most_common()
+        told = history.failures_by_cause
+        assert [len(numbers) for _, numbers in told] == [n for _, n in causes.most_common()]
+        failed = {record.number for record in history.failed}
+        assert {number for _, numbers in told for number in numbers} == failed
+        for words, numbers in told:
+            first = next(r.failure for r in history.failed if r.number == numbers[0])
+            assert (
+                first is not None and words == first.words and causes[first.cause] == len(numbers)
+            )
         base = next((r for r in measured if r.number == 0), None)
         assert history.baseline is base
         if base is None:

@@ -13,6 +13,9 @@ from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import unconfirmed_text
+from paretune.search.review.frontier_rows import frontier_rows
+from paretune.search.review.frontier_table import frontier_notes
 from paretune.search.review.trial_text import standing, trial_lines
 
 Make = Callable[..., TrialRecord]
@@ -49,6 +52,19 @@ def test_standing_after_the_confirmation(history: History) -> None:
     assert first == "published; probability 0.98"
     assert second == "measured again, but not published: trial 0 dominates it"
     assert third == "measured again, and cannot be told apart from trial 0"
+
+
+def test_what_was_not_measured_again_is_told(make_record: Make, history: History) -> None:
+    other = make_record(3, {**GOOD, "size_bytes": 5e4, "latency_p95_ms": 0.1, "accuracy": 0.89})
+    history.add(other)
+    assert unconfirmed_text(history) == ""  # before a confirmation there is nothing to tell
+    assert history.records[0].measurement is not None
+    history.confirmed = [Confirmed(0, history.records[0].measurement, 0.97, True)]
+    assert history.unconfirmed == [other]
+    assert standing(other, history).startswith("on the search's frontier, but not measured again")
+    left = "1 more point of the search frontier was not measured again"
+    assert unconfirmed_text(history).startswith(left) and "(trial 3)" in unconfirmed_text(history)
+    assert left in frontier_notes(history, frontier_rows(history))
 
 
 def test_a_failure_has_its_reason_and_its_log(make_record: Make, history: History) -> None:

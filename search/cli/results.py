@@ -24,7 +24,7 @@ def status(study: Path, as_json: bool) -> None:
 
     from paretune.search.cli.values import base
     from paretune.search.cli.values.status import values_of
-    from paretune.search.record.words import format_metric
+    from paretune.search.record.words import counted, format_metric, unconfirmed_text
     from paretune.search.review.console import console, failure_table
     from paretune.search.review.earlier_text import published_text
     from paretune.search.review.terminal.trial_line import clock
@@ -46,14 +46,15 @@ def status(study: Path, as_json: bool) -> None:
     console.print(
         f"{len(history.records)} trials: {len(history.measured)} measured, "
         f"{len(history.skipped)} skipped, {len(history.failed)} failed, "
-        f"{len(history.frontier)} on the frontier"
+        f"{len(history.frontier)} on the search's frontier"
     )
     if history.confirmed:
-        count = len(history.confirmed)
         console.print(
-            f"{count} {'point' if count == 1 else 'points'} measured again, "
+            f"{counted(len(history.confirmed), 'point')} measured again, "
             f"{len(history.published)} published"
         )
+        if waiting := unconfirmed_text(history):
+            console.print(waiting)
         for earlier in opened.storage.published_before():
             console.print(f"  {escape(published_text(earlier, history))}", soft_wrap=True)
     elif history.frontier:
@@ -72,7 +73,10 @@ def status(study: Path, as_json: bool) -> None:
     )
     if values.machine_drift is not None:
         drift = values.machine_drift
-        console.print(f"speed of the machine itself: {drift:.0%} slower at its slowest trial")
+        console.print(
+            f"the machine itself: at its slowest trial the same arithmetic took {1 + drift:.2f} "
+            "times as long as at its quickest"
+        )
     if history.failed:
         console.print(failure_table(history))
 

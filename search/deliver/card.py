@@ -29,7 +29,7 @@ run, options = manifest["run"], onnxruntime.SessionOptions()
 options.intra_op_num_threads = run["session_options"]["intra_op_num_threads"]
 providers = [(run["execution_provider"], run["provider_options"])]
 session = onnxruntime.InferenceSession(manifest["model"]["file"], options, providers=providers)
-outputs = session.run(None, inputs)  # a dictionary of arrays by name
+outputs = session.run(None, inputs)  # arrays by name: the samples of inputs*.npy, in their order
 """,
     "openvino": """
 import json
@@ -39,7 +39,7 @@ manifest = json.load(open("manifest.json"))
 run, file = manifest["run"], manifest["model"]["file"]
 core = openvino.Core()
 model = core.compile_model(file, run["execution_provider"], run["provider_options"])
-outputs = model(inputs)  # a dictionary of arrays by name
+outputs = model(inputs)  # arrays by name: the samples of inputs*.npy, in their order
 """,
 }
 """Code that runs a bundle's model in its folder, by runner."""

@@ -15,7 +15,7 @@ from paretune.search.record.history import History
 from paretune.search.record.request_time import request_text
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.wish import Wish
-from paretune.search.record.words import format_metric, shown_metrics
+from paretune.search.record.words import format_metric, shown_metrics, unconfirmed_text
 from paretune.search.review.shortfall import shortfalls
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def pick_lines(picked: Pick) -> list[str]:
         lines.append(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
     told = [*gains_text(record, history), *reason_text(record, picked.equals, history, wish)]
     told += [*shortfalls(record, history), request_text(record, history)]
+    told.append(f"not considered: {left}" if (left := unconfirmed_text(history)) else "")
     lines += [f"  {text}" for text in told if text]
     return [*lines, *recheck_text(picked.rechecks, history, wish)]
 

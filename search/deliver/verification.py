@@ -53,6 +53,7 @@ class Verdict(IntEnum):
     NOT_AT_RATE = 10
     OTHER_MODEL = 11
     OTHER_PROVIDER = 12
+    OVER_BUDGET = 13
 
     @property
     def words(self) -> str:
@@ -81,7 +82,7 @@ class Verification:
         lines = [
             f"{name:<18} promised {format_metric(name, self.promised[name].value)} "
             f"({interval_text(name, self.promised[name])}), "
-            f"measured {format_metric(name, now.value)}"
+            f"measured {format_metric(name, now.value)} ({interval_text(name, now)})"
             for name, now in self.measured.items()
         ]
         return "\n".join([*lines, f"{self.verdict.words}: {self.reason}"])

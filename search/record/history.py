@@ -167,6 +167,14 @@ class History:
         return sorted(points, key=lambda p: (first.loss(p.metrics[first.metric]), p.number))
 
     @property
+    def unconfirmed(self) -> list[TrialRecord]:
+        """The points of the search frontier that the confirmation had no time for."""
+        known = {point.number for point in self.confirmed}
+        if not known:
+            return []
+        return [r for r in self.frontier if r.number not in known and self.is_of_interest(r)]
+
+    @property
     def close_calls(self) -> list[Confirmed]:
         """Confirmed points that are more likely non-dominated than not, but not published."""
         found = [p for p in self.confirmed if not p.is_published and p.same_as is None]
@@ -192,9 +200,14 @@ class History:
         return shown
 
     @property
-    def failures_by_cause(self) -> list[tuple[str, int]]:
-        """Causes of failure with their counts, the most frequent first."""
-        return self._causes.most_common()
+    def failures_by_cause(self) -> list[tuple[str, list[int]]]:
+        """The first failure of each cause in words, with the trials' numbers; most trials first."""
+        found: dict[str, tuple[str, list[int]]] = {}
+        for record in self.failed:
+            if record.failure is not None:
+                _, numbers = found.setdefault(record.failure.cause, (record.failure.words, []))
+                numbers.append(record.number)
+        return sorted(found.values(), key=lambda each: -len(each[1]))
 
     @property
     def common_cause(self) -> str | None:

@@ -12,6 +12,9 @@ from paretune.search.record.trial import TrialRecord
 
 _BESIDE_POINTS: tuple[Place, ...] = ("frontier",)
 
+_MOST_UNCONFIRMED = 8
+"""Trials that are named as not measured again. Chosen by judgement."""
+
 _DISTURBED_TRIALS = 3
 """Last measured trials whose launches are looked at together. Chosen by judgement."""
 
@@ -29,6 +32,24 @@ def interval_text(name: str, statistic: Statistic) -> str:
     if statistic.low is None or statistic.high is None:
         return ""
     return " … ".join(format_metric(name, end) for end in statistic.ends)
+
+
+def counted(count: int, name: str) -> str:
+    """Return a number of things, such as "1 trial" and "2 trials"."""
+    return f"{count:,} {name}" + ("" if count == 1 else "s")
+
+
+def unconfirmed_text(history: History) -> str:
+    """Return which points of the search frontier were not measured again; empty if all were."""
+    left = [str(record.number) for record in history.unconfirmed]
+    if not left:
+        return ""
+    named = ", ".join(left[:_MOST_UNCONFIRMED]) + ", …" * (len(left) > _MOST_UNCONFIRMED)
+    were = "was" if len(left) == 1 else "were"
+    return (
+        f"{counted(len(left), 'more point')} of the search frontier {were} "
+        f"not measured again, because the time was up (trial {named}): `paretune confirm` does it"
+    )
 
 
 def goals_text(history: History) -> str:

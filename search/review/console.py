@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.table import Table
 from paretune.runners.fleet.fleet import HostState
 from paretune.runners.runtimes.devices import Device
 from paretune.search.record.history import History
+from paretune.search.record.words import counted
 
 WIDE = 180
 """Minimum width of the terminal for tables with intervals."""
@@ -29,14 +31,14 @@ if not console.is_terminal:
 
 def failure_table(history: History) -> Table:
     """Return failures by cause as a table."""
-    table = Table(title=f"{len(history.failed)} failed trials")
+    table = Table(title=f"{counted(len(history.failed), 'trial')} failed", box=SIMPLE_HEAD)
     table.add_column("count", justify="right")
     table.add_column("trials", overflow="fold")
-    table.add_column("cause", overflow="fold")
-    for cause, count in history.failures_by_cause:
-        numbers = [str(r.number) for r in history.failed if r.failure and r.failure.cause == cause]
-        shown = ", ".join(numbers[:_MOST_NUMBERS]) + ", …" * (count > _MOST_NUMBERS)
-        table.add_row(str(count), shown, escape(cause))
+    table.add_column("cause, as the first of them has it", overflow="fold")
+    for cause, numbers in history.failures_by_cause:
+        shown = ", ".join(map(str, numbers[:_MOST_NUMBERS]))
+        shown += ", …" * (len(numbers) > _MOST_NUMBERS)
+        table.add_row(str(len(numbers)), shown, escape(cause))
     return table
 
 

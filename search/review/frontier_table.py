@@ -14,7 +14,12 @@ from paretune.search.record.gains import SHOWN_GAINS
 from paretune.search.record.history import History
 from paretune.search.record.objective import Objective
 from paretune.search.record.request_time import request_lines
-from paretune.search.record.words import close_calls_text, gain_texts
+from paretune.search.record.words import (
+    close_calls_text,
+    counted,
+    gain_texts,
+    unconfirmed_text,
+)
 from paretune.search.review.console import WIDE, console
 from paretune.search.review.frontier_rows import FrontierRow, frontier_rows
 from paretune.spaces import AXES
@@ -136,11 +141,11 @@ def frontier_notes(
         if "P" not in left_out:
             lines[0] += (
                 " P is the probability that no confirmed "
-                f"point dominates the row ({len(history.confirmed)} were confirmed)."
+                f"point dominates the row ({counted(len(history.confirmed), 'point')} confirmed)."
             )
         if any(row.ties for row in rows) and "ties" not in left_out:
             lines.append("A row cannot be told apart from its ties.")
-        lines.append(close_calls_text(history))
+        lines += [close_calls_text(history), unconfirmed_text(history)]
     lines += request_lines([row.record for row in rows], history)
     if alike := alike_in([knobs(row) for row in rows]):
         shared = ", ".join(f"{name} {value}" for name, value in alike.items())

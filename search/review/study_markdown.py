@@ -46,7 +46,7 @@ def study_markdown(name: str, history: History, definition: Mapping[str, Any]) -
     lines += [*_best_trade_offs(history), *_setting(history, definition)]
     if history.failed:
         lines += ["## Failures by cause", ""]
-        lines += [f"- {count} × {cause}" for cause, count in history.failures_by_cause[:10]]
+        lines += [f"- {len(each)} × {cause}" for cause, each in history.failures_by_cause[:10]]
         lines.append("")
     lines += ["## Published frontier" if history.published else "## Search frontier", ""]
     lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

@@ -79,8 +79,12 @@ def standing(record: TrialRecord, history: History) -> str:
         return f"dominated in the search by {named}" + (f" and {more} more" if more > 0 else "")
     if not history.is_of_interest(record):
         return "on the search's frontier, but far from what is wished for, so not measured again"
-    left = "" if history.confirmed else "; not confirmed yet"
-    return f"on the search's frontier{left}"
+    if not history.confirmed:
+        return "on the search's frontier; not confirmed yet"
+    return (
+        "on the search's frontier, but not measured again, because the time was up: "
+        "`paretune confirm` does it"
+    )
 
 
 def _confirmed(record: TrialRecord, history: History) -> Confirmed | None:

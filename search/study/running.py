@@ -237,12 +237,19 @@ def _check_counters(
 
 
 def _left_out(space: SearchSpace, info: WorkloadInfo) -> list[str]:
-    """Return a line for each reason why schemes of a space do not apply to the model."""
+    """Return a line for each reason why schemes, or models of the workload, are not tried."""
     reasons: dict[str, list[str]] = {}
     for name in map(str, space.axis("quantization").values):
         if name in info.unfit:
             reasons.setdefault(info.unfit[name], []).append(name)
-    return [f"not tried: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    lines = [f"not tried: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    students = space.axis("student").values
+    if unnamed := [name for name in info.models if name not in students]:
+        lines.append(
+            f"not tried: {', '.join(unnamed)}: in the workload, but not among the study file's "
+            "values of `student`"
+        )
+    return lines
 
 
 def _untried(space: SearchSpace, history: History) -> str:

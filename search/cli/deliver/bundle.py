@@ -204,7 +204,9 @@ def _pick(
         here = picked.record.candidate.run.runner
         there = sorted({each.candidate.run.runner for each in points(picked.history)} - {here})
         if there and asked.runner is None:
-            click.echo(f"it runs in {here}; --runner {there[0]} picks among the points on that one")
+            other = f"--runner {there[0]} picks among those for {there[0]}"
+            click.echo(f"the file is for {here}; {other}")
+        click.echo(f"next: paretune verify {shlex.quote(str(picked.manifest.parent))}")
     for name, written in picked.exports.items():
         hint = TARGETS.get(name).hint.format(out=exported[name])
         click.echo(f"wrote {written}" + (f"; {hint}" if hint else ""))

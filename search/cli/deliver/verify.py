@@ -111,7 +111,8 @@ def verify(
     Exit codes: 0 as promised; 3 slower; 4 faster; 5 different answers; 6 does not run here, or the
                 service refuses; 7 not the file that was picked; 8 cannot tell: the machine was
                 busy; 9 the service cannot be reached; 10 it does not hold the rate within the
-                budget; 11 it serves another model; 12 it runs on another provider.
+                budget; 11 it serves another model; 12 it runs on another provider; 13 over the
+                budget at one client.
     """
     from paretune.search.study import api
 

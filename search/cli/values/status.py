@@ -154,7 +154,7 @@ def values_of(study: OpenStudy, history: History) -> StatusValues:
         },
         saved_seconds=sum(record.saved_seconds for record in history.records),
         machine_drift=max(canaries) / min(canaries) - 1 if canaries else None,
-        failures=[CauseValues(cause=c, trials=n) for c, n in history.failures_by_cause],
+        failures=[CauseValues(cause=c, trials=len(n)) for c, n in history.failures_by_cause],
     )
 
 

@@ -35,6 +35,8 @@ from paretune.spaces import StudyError
 
 _BUSY = "the client's own machine was busy during the measurement"
 
+_PICKED = "the limit of the pick, for the model alone: --max-p99-ms sets the service's own"
+
 _OTHER_PROTOCOL = (
     "; this server may not speak v2: exported services of LitServe, BentoML and Ray Serve need "
     "--protocol json, and MLflow's --protocol mlflow"
@@ -240,7 +242,7 @@ def _budget(wish: LiveWish, plan: ServingPlan | None, picked: Wish) -> Budget | 
         return Budget(plan.max_latency_ms, plan.percentile, "the serving plan")
     if picked.max_latency_ms is not None:
         percentile = percentile_of(picked.latency_metric)
-        return Budget(picked.max_latency_ms, percentile, "the limit of the pick")
+        return Budget(picked.max_latency_ms, percentile, _PICKED)
     return None
 
 
@@ -281,10 +283,11 @@ def _judge(found: LiveVerification) -> LiveVerification:
     if found.load is not None and found.budget is not None:
         at_rate, text = judge_load(found.load, found.budget)
         reasons.append(text)
-        if verdict is not Verdict.SLOWER and at_rate is not Verdict.AS_PROMISED:
+        is_worse = verdict in (Verdict.SLOWER, Verdict.OVER_BUDGET)
+        if not is_worse and at_rate is not Verdict.AS_PROMISED:
             verdict = at_rate
             reasons.reverse()
-    if verdict in (Verdict.SLOWER, Verdict.NOT_AT_RATE) and any(
+    if verdict in (Verdict.SLOWER, Verdict.NOT_AT_RATE, Verdict.OVER_BUDGET) and any(
         client.is_disturbed for client in found.clients
     ):
         verdict = Verdict.CANNOT_TELL

@@ -49,8 +49,8 @@ def judge_client(
 ) -> tuple[Verdict, str]:
     """Return what the times of one client mean, and why.
 
-    With saved times, the intervals of p50 and p95 of each size of a request are compared. Without,
-    the smallest request must keep the budget, and a request of the measured batch cannot be faster
+    The smallest request must keep the budget. With saved times, the intervals of p50 and p95 of
+    each size of a request are compared. Without, a request of the measured batch cannot be faster
     than the model alone.
 
     Args:
@@ -60,17 +60,17 @@ def judge_client(
         model_ms: The model's own p50 per call of the measured batch.
         measured_batch: Samples of such a call.
     """
-    if record is not None:
-        return judge_record(clients, record)
     if budget is not None:
         first = clients[0]
         now = first.latency(budget.percentile)
         if now is not None and now.ends[0] > budget.max_latency_ms:
             return (
-                Verdict.SLOWER,
+                Verdict.OVER_BUDGET,
                 f"even one client has a p{budget.percentile} of {now.value:.3g} ms, and the budget "
                 f"is {budget.words}",
             )
+    if record is not None:
+        return judge_record(clients, record)
     for each in clients:
         if model_ms is not None and each.size == measured_batch:
             now = each.statistics[MEDIAN_LATENCY]

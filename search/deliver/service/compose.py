@@ -9,6 +9,7 @@ import yaml
 
 from paretune.search.deliver.service.point import ServicePoint
 from paretune.search.deliver.service.servers import Server
+from paretune.search.record.words import counted
 
 _NGINX = "nginx:1.29-alpine"
 """The balancer's image."""
@@ -69,7 +70,9 @@ def compose_yaml(
     header = [f"{point.origin}."]
     rate = point.settings.rate_per_s
     if rate is not None:
-        header.append(f"{point.replicas} replicas of {point.cores} cores for {rate:g} requests/s.")
+        header.append(
+            f"{point.replicas} replicas of {counted(point.cores, 'core')} for {rate:g} requests/s."
+        )
     header.append("Cores are numbered as on one machine; change cpuset where it has others.")
     text = "".join(f"# {line}\n" for line in header)
     return text + yaml.safe_dump({"services": services}, sort_keys=False)

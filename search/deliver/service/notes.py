@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from paretune.runners.metric import MEDIAN_LATENCY, USUAL_LATENCY
 from paretune.search.deliver.service.point import ServicePoint
+from paretune.search.record.words import counted
 
 NOTES = "NOTES.md"
 """The file of the notes in an export."""
@@ -95,7 +96,8 @@ def _measured(point: ServicePoint) -> list[str]:
 def _serves(point: ServicePoint, batches: bool) -> list[str]:
     lines = ["", "## How it is served", "", f"Figures: {point.origin}.", ""]
     lines.append(
-        f"- instances × threads: {point.instances} × {point.threads} = {point.cores} cores"
+        f"- instances × threads: {point.instances} × {point.threads} = "
+        f"{counted(point.cores, 'core')}"
     )
     if batches and point.max_batch > 1:
         wait = f"a call waits up to {point.queue_delay_ms:.3g} ms for others"
@@ -124,6 +126,6 @@ def _replicas(point: ServicePoint) -> list[str]:
         )
     return [
         *told,
-        f"- Give each replica {point.cores} cores of its own, as in the measurement.",
+        f"- Give each replica {counted(point.cores, 'core')} of its own, as in the measurement.",
         "- Balance by least connections, not in turns: a replica that is behind gets no more.",
     ]

@@ -14,6 +14,7 @@ from paretune.search.deliver.service.requirements import python_version
 from paretune.search.deliver.service.servers import DEFAULT_SERVER, Server, known_server
 from paretune.search.deliver.service.written import write_files
 from paretune.search.deliver.target import TARGETS, ExportSettings, TargetRecord
+from paretune.search.record.words import counted
 
 DOCKER = TargetRecord(
     name="docker",
@@ -86,7 +87,7 @@ RUN useradd --create-home service && chown -R service /service
 USER service
 EXPOSE {server.port}
 HEALTHCHECK --interval=5s --timeout=3s --start-period={start_s}s CMD {_exec("python", "-c", check)}
-# Give it {point.cores} cores of its own: docker run --cpuset-cpus=0-{point.cores - 1}
+# Give it {counted(point.cores, "core")} of its own: docker run --cpuset-cpus=0-{point.cores - 1}
 CMD {_exec(*server.command)}
 """
 
