@@ -67,6 +67,17 @@ def test_a_bundle_tells_its_own_story(picked: Path) -> None:
     assert len(np.load(picked / "inputs.npy")) == len(np.load(picked / "outputs.npy")) > 0
 
 
+def test_the_code_in_its_readme_gives_its_answers(
+    picked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(picked)
+    code = (picked / "README.md").read_text("utf-8").partition("```python")[2].partition("```")[0]
+    found: dict[str, Any] = {}
+    exec(code, found)
+    answers = found["outputs"][0]
+    np.testing.assert_allclose(answers, np.load("outputs.npy")[: len(answers)], atol=1e-4)
+
+
 @pytest.mark.quiet
 def test_a_kept_promise_and_broken_ones(bundle: Path) -> None:
     # The interval over two launches may reach below zero, and then meets any promise.

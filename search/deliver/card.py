@@ -29,7 +29,7 @@ run, options = manifest["run"], onnxruntime.SessionOptions()
 options.intra_op_num_threads = run["session_options"]["intra_op_num_threads"]
 providers = [(run["execution_provider"], run["provider_options"])]
 session = onnxruntime.InferenceSession(manifest["model"]["file"], options, providers=providers)
-outputs = session.run(None, inputs)  # arrays by name: the samples of inputs*.npy, in their order
+outputs = session.run(None, inputs)
 """,
     "openvino": """
 import json
@@ -39,10 +39,10 @@ manifest = json.load(open("manifest.json"))
 run, file = manifest["run"], manifest["model"]["file"]
 core = openvino.Core()
 model = core.compile_model(file, run["execution_provider"], run["provider_options"])
-outputs = model(inputs)  # arrays by name: the samples of inputs*.npy, in their order
+outputs = model(inputs)
 """,
 }
-"""Code that runs a bundle's model in its folder, by runner."""
+"""Code that runs a bundle's model on ``inputs`` in its folder, by runner."""
 
 _TOLD_LAYERS = 30
 """Layers in the card's table; the manifest has them all."""
@@ -109,7 +109,7 @@ def write_card(
         "- `paretune verify .` checks it again on any machine",
         "- `paretune export . --target litserve` (or triton, …) writes a service that runs it so",
         "",
-        *_code(run.runner),
+        *_code(run.runner, signature, run.batch_size),
         "## Where it was measured",
         "",
         *(f"- {name}: {value}" for name, value in environment.items()),
@@ -118,9 +118,25 @@ def write_card(
     (folder / "README.md").write_text("\n".join(lines), "utf-8")
 
 
-def _code(runner: str) -> list[str]:
-    """Return code that runs the model, if its runner has any."""
-    return ["```python", *CODE[runner].strip().splitlines(), "```", ""] if runner in CODE else []
+def _code(runner: str, signature: Mapping[str, Any], batch_size: int) -> list[str]:
+    """Return code that runs the model on its first samples, if its runner has any."""
+    if runner not in CODE:
+        return []
+    constants = signature.get("constants", {})
+    names = [each["name"] for each in signature["inputs"] if each["name"] not in constants]
+    files = [f"inputs{f'_{place}' if place else ''}.npy" for place in range(len(names))]
+    inputs = [
+        f'    "{name}": numpy.load("{file}")[:{batch_size}],'
+        for name, file in zip(names, files, strict=True)
+    ]
+    inputs = [
+        "",
+        "inputs = {  # the first samples; a batch axis that is not first goes there",
+        *inputs,
+    ]
+    lines = [*CODE[runner].strip().splitlines()]
+    lines.insert(1, "import numpy")
+    return ["```python", *lines[:-1], *inputs, "}", lines[-1], "```", ""]
 
 
 def _measured_again(metrics: Sequence[str], rechecks: Mapping[str, Recheck]) -> list[str]:
