@@ -136,7 +136,7 @@ def test_failed_candidates_are_data_and_the_study_continues(tmp_path: Path) -> N
         log = Path(client.download_artifacts(run.info.run_id, "failure.log"))
         assert "paretune stage: prune" in log.read_text("utf-8")
     numbers = ", ".join(str(record.number) for record in load_history(study).failed)
-    assert "failed trials" in done.stdout and f" {numbers} " in done.stdout
+    assert "2 trials failed" in done.stdout and f" {numbers} " in done.stdout
 
 
 @pytest.mark.slow
