@@ -274,7 +274,8 @@ def test_a_limit_on_quality_applies_to_the_value_and_the_drop_has_its_interval(
     assert drop.ends[0] <= drop.value <= drop.ends[1] <= 0
     assert drop.ends[1] - drop.ends[0] < 0.013  # paired: narrower than either interval
     gains, sure = gains_text(better, close)
-    assert "2 × slower (latency_p95_ms)" in gains and "accuracy +0.0022" in gains
+    assert "2 × slower (latency_p95_ms; 95 %: 1.97 … 2.03)" in gains
+    assert "accuracy +0.0022" in gains
     assert "accuracy change +0.0022 (95 %: " in sure
     assert gains_text(rank(close, Wish())[0], close) == []  # the baseline itself
 
