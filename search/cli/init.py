@@ -27,9 +27,9 @@ def init(folder: Path) -> None:
             f"another folder, `paretune init FOLDER`"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    providers = f"[{', '.join(installed_providers())}]"
     for file in files:
-        written = file.read_text("utf-8")
-        written = written.replace("[CPUExecutionProvider]", f"[{', '.join(installed_providers())}]")
+        written = file.read_text("utf-8").replace("[CPUExecutionProvider]", providers)
         (folder / file.name).write_text(written, "utf-8")
         click.echo(f"wrote {folder / file.name}")
     click.echo(f"next: paretune search {folder / 'study.yaml'}")

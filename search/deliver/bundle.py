@@ -21,7 +21,7 @@ from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.runners.store.artifact import artifact_file, file_digest
 from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.outputs import whole_outputs
-from paretune.search.deliver.bundle_folder import MANIFEST, replaced
+from paretune.search.deliver.bundle_folder import MANIFEST, input_files, output_files, replaced
 from paretune.search.deliver.card import write_card
 from paretune.search.deliver.choice import baseline
 from paretune.search.deliver.recheck import Recheck
@@ -157,16 +157,6 @@ def write_bundle(
             _write_samples(aside, aside / file, record.candidate.run, runner, samples)
         write_card(record, history, aside, study, manifest["model"], rechecks or {})
     return folder / MANIFEST
-
-
-def input_files(folder: Path, count: int) -> list[Path]:
-    """Return a bundle's files of samples, one per input of the model, in order."""
-    return [folder / f"inputs{f'_{place}' if place else ''}.npy" for place in range(count)]
-
-
-def output_files(folder: Path, count: int) -> list[Path]:
-    """Return a bundle's files of answers, one per output of the model, in order."""
-    return [folder / f"outputs{f'_{place}' if place else ''}.npy" for place in range(count)]
 
 
 def _write_samples(

@@ -110,3 +110,13 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return values
+
+
+def input_files(folder: Path, count: int) -> list[Path]:
+    """Return a bundle's files of samples, one per input of the model, in order."""
+    return [folder / f"inputs{f'_{place}' if place else ''}.npy" for place in range(count)]
+
+
+def output_files(folder: Path, count: int) -> list[Path]:
+    """Return a bundle's files of answers, one per output of the model, in order."""
+    return [folder / f"outputs{f'_{place}' if place else ''}.npy" for place in range(count)]

@@ -13,7 +13,8 @@ from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
 from paretune.runners.workload.onnx_files.layout import Layout
 from paretune.runners.workload.user_code import load_plugins
-from paretune.search.deliver.bundle import MANIFEST_VERSION, input_files
+from paretune.search.deliver.bundle import MANIFEST_VERSION
+from paretune.search.deliver.bundle_folder import input_files
 from paretune.spaces import GraphOptimization, RunSpec, StudyError
 
 

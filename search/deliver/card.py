@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from paretune.search.deliver.bundle_folder import input_files
 from paretune.search.deliver.choice import baseline, points
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.gains import latency_metric
@@ -124,7 +125,7 @@ def _code(runner: str, signature: Mapping[str, Any], batch_size: int) -> list[st
         return []
     constants = signature.get("constants", {})
     names = [each["name"] for each in signature["inputs"] if each["name"] not in constants]
-    files = [f"inputs{f'_{place}' if place else ''}.npy" for place in range(len(names))]
+    files = input_files(Path(), len(names))
     inputs = [
         f'    "{name}": numpy.load("{file}")[:{batch_size}],'
         for name, file in zip(names, files, strict=True)

@@ -19,8 +19,7 @@ from paretune.runners.metric import MEDIAN_LATENCY, USUAL_LATENCY
 from paretune.runners.runtimes.settings import CAREFUL, MeasurementSettings
 from paretune.runners.store.artifact import file_digest
 from paretune.runners.workload.outputs import whole_outputs
-from paretune.search.deliver.bundle import output_files
-from paretune.search.deliver.bundle_folder import model_files
+from paretune.search.deliver.bundle_folder import model_files, output_files
 from paretune.search.deliver.bundle_run import (
     bundle_run,
     bundle_runner,

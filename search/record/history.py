@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -64,7 +63,7 @@ class History:
         self.confirmed: list[Confirmed] = []
         self._points = losses([], self.objectives)
         self._volume: float | None = None
-        self._causes: Counter[str] = Counter()
+        self._causes: dict[str, tuple[str, list[int]]] = {}
         self._by_candidate: dict[Candidate, TrialRecord] = {}
         for record in sorted(records, key=lambda record: record.number):
             self.add(record)
@@ -100,7 +99,8 @@ class History:
             self.skipped.append(record)
         elif record.failure:
             self.failed.append(record)
-            self._causes[record.failure.cause] += 1
+            _, numbers = self._causes.setdefault(record.failure.cause, (record.failure.words, []))
+            numbers.append(record.number)
         self.records.append(record)
 
     def measured_as(self, candidate: Candidate) -> TrialRecord | None:
@@ -168,7 +168,7 @@ class History:
 
     @property
     def unconfirmed(self) -> list[TrialRecord]:
-        """The points of the search frontier that the confirmation had no time for."""
+        """The points of the search frontier that were not measured again; none before the first."""
         known = {point.number for point in self.confirmed}
         if not known:
             return []
@@ -202,12 +202,7 @@ class History:
     @property
     def failures_by_cause(self) -> list[tuple[str, list[int]]]:
         """The first failure of each cause in words, with the trials' numbers; most trials first."""
-        found: dict[str, tuple[str, list[int]]] = {}
-        for record in self.failed:
-            if record.failure is not None:
-                _, numbers = found.setdefault(record.failure.cause, (record.failure.words, []))
-                numbers.append(record.number)
-        return sorted(found.values(), key=lambda each: -len(each[1]))
+        return sorted(self._causes.values(), key=lambda each: -len(each[1]))
 
     @property
     def common_cause(self) -> str | None:

@@ -48,7 +48,7 @@ def unconfirmed_text(history: History) -> str:
     were = "was" if len(left) == 1 else "were"
     return (
         f"{counted(len(left), 'more point')} of the search frontier {were} "
-        f"not measured again, because the time was up (trial {named}): `paretune confirm` does it"
+        f"not measured again (trial {named}): `paretune confirm` does it"
     )
 
 

@@ -81,10 +81,7 @@ def standing(record: TrialRecord, history: History) -> str:
         return "on the search's frontier, but far from what is wished for, so not measured again"
     if not history.confirmed:
         return "on the search's frontier; not confirmed yet"
-    return (
-        "on the search's frontier, but not measured again, because the time was up: "
-        "`paretune confirm` does it"
-    )
+    return "on the search's frontier, but not measured again: `paretune confirm` does it"
 
 
 def _confirmed(record: TrialRecord, history: History) -> Confirmed | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.runners.workload.onnx_files.layout import Axis, Layout, unplaced
-from paretune.search.deliver.bundle import input_files, output_files
+from paretune.search.deliver.bundle_folder import input_files, output_files
 from paretune.search.deliver.live.service import Service
 from paretune.spaces import StudyError
 

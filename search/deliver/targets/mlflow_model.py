@@ -8,8 +8,7 @@ from pathlib import Path
 
 from paretune.runners.runtimes.registry import RUNTIMES
 from paretune.runners.runtimes.runner import Samples
-from paretune.search.deliver.bundle import input_files
-from paretune.search.deliver.bundle_folder import model_files
+from paretune.search.deliver.bundle_folder import input_files, model_files
 from paretune.search.deliver.service.notes import NOTES, notes
 from paretune.search.deliver.service.point import ServicePoint
 from paretune.search.deliver.service.requirements import pinned

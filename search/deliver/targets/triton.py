@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paretune.search.deliver.bundle import input_files
+from paretune.search.deliver.bundle_folder import input_files
 from paretune.search.deliver.service.notes import NOTES, notes
 from paretune.search.deliver.service.point import ServicePoint
 from paretune.search.deliver.service.written import copy_model, write_files

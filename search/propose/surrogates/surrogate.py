@@ -29,7 +29,8 @@ judgement.
 
 _FIRST_FITTED_ON = 120
 """The same where nothing was fitted before and so many steps are needed, as when a long study goes
-on. Evidence: `overhead.py`, the seconds to resume.
+on. Evidence: at 1,000 simulated trials the first proposal of a resumed study took 1.1 to 2.2 s
+instead of 6.4 to 7.4; how it acts on the frontier is untested.
 """
 
 _LENGTHS = (0.5, 5.0)
