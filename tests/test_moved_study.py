@@ -1,7 +1,6 @@
 """A finished study's folder is moved: everything continues from the new place."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,17 +19,14 @@ from paretune.spaces import StoreError
 
 
 @pytest.fixture
-def moved(iris_study: Path, tmp_path: Path) -> Iterator[Path]:
-    """The finished study in another folder; its old place is empty meanwhile."""
-    shutil.copytree(iris_study.parent, tmp_path / "moved")
-    away = iris_study.parent.with_name("away")
-    iris_study.parent.rename(away)
-    try:
-        yield tmp_path / "moved" / iris_study.name
-        assert not iris_study.parent.exists(), "something was written to the old place"
-    finally:
-        shutil.rmtree(iris_study.parent, ignore_errors=True)
-        away.rename(iris_study.parent)
+def moved(iris_copy: Path, tmp_path: Path) -> Iterator[Path]:
+    """A finished study that was moved to another folder: its old place is gone.
+
+    It is a copy: the shared study stays where it is, because tests beside this one read it.
+    """
+    place = iris_copy.parent.rename(tmp_path / "moved")
+    yield place / iris_copy.name
+    assert not iris_copy.parent.exists(), "something was written to the old place"
 
 
 def test_a_moved_study_picks_with_the_samples_of_its_store(moved: Path, tmp_path: Path) -> None:
