@@ -11,11 +11,13 @@ from conftest import IRIS, QUICK_CONFIRMATION, run_paretune, write_study
 from mlflow.tracking import MlflowClient
 from study_checks import numbers
 
+import paretune
 from paretune.runners.measure.campaign import Entry
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.runtimes.launch import Launch
 from paretune.runners.workload.data import Data
 from paretune.runners.workload.loaded import LoadedWorkload
+from paretune.search.confirm.confirmation import Confirmation
 from paretune.search.confirm.fresh_points import FreshPoints, Point
 from paretune.search.confirm.plausible import plausible, to_confirm
 from paretune.search.record.confirmed import Confirmed
@@ -273,8 +275,29 @@ def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
     assert not set(second.values()) & set(first.values())
     # What has time for fewer points says so, and does not replace more.
     hasty = run_paretune("confirm", study, "--hours", "0.0001")
-    assert re.search(r"time to confirm 2 of \d+ points", hasty.stdout + hasty.stderr)
+    told = " ".join((hasty.stdout + hasty.stderr).split())
+    assert re.search(r"there was no time to confirm \d+ of \d+ points \(trials \d+", told)
     assert {each.number for each in load_history(study).confirmed} == set(first)
+
+
+def test_once_the_time_of_a_launch_is_known_more_points_are_measured(
+    iris_copy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = to_confirm(load_history(iris_copy))
+    assert len(wanted) > 2
+    # By this estimate there is time for two points.
+    monkeypatch.setattr(Confirmation, "_launch_s", lambda _: 300.0)
+    taken: list[int] = []
+    take_in = Confirmation._take_in
+    monkeypatch.setattr(
+        Confirmation,
+        "_take_in",
+        lambda self, records, points: taken.append(len(records)) or take_in(self, records, points),
+    )
+    after = paretune.confirm(iris_copy, hours=0.2)
+    assert taken == [2, len(wanted) - 2]
+    assert {each.number for each in after.confirmed} == {each.number for each in wanted}
+    assert "there was no time" not in caplog.text
 
 
 def test_a_study_without_measurements_has_nothing_to_confirm(tmp_path: Path) -> None:

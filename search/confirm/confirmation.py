@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from uuid import uuid4
 
@@ -71,6 +71,7 @@ class Confirmation:
 
     Attributes:
         left_out: How many trials there was no time for.
+        reason: Why no point was launched again, in words.
         interruption: What ended it early (Ctrl-C, SIGTERM); the result is then what was confirmed
             so far.
     """
@@ -85,7 +86,7 @@ class Confirmation:
         best: Callable[[History], TrialRecord | None] = lambda _: None,
     ) -> None:
         self.history, self.progress, self.only, self.best = history, progress, only, best
-        self.left_out = 0
+        self.left_out, self.reason = 0, ""
         self.evaluator, self.executor = evaluator, executor
         self.interruption: KeyboardInterrupt | None = None
         self._campaign = Campaign(evaluator.runners, evaluator.settings, [])
@@ -93,14 +94,14 @@ class Confirmation:
         self._occasion, self._numbers = f"confirmation {uuid4().hex}", count()
         self._trials, self._ask_at = -1, -math.inf
         self._expected_s = 0.0
-        self._pace = self._new_pace(0)
+        self._pace = self._new_pace()
 
     def seconds(self, budget_s: float) -> float:
         """Return the seconds of a budget to keep for confirmation: at most about a third."""
         now = time.monotonic()
         if len(self.history.records) != self._trials and now >= self._ask_at:
             self._trials = len(self.history.records)
-            self._expected_s = len(self._wanted()) * self._seconds_a_point()
+            self._expected_s = len(self._wanted()) * self._seconds_a_point(self._new_pace())
             self._ask_at = now + (1 + _REST_AFTER_ASKING) * (time.monotonic() - now)
         return min(self._expected_s, _LARGEST_SHARE * budget_s)
 
@@ -114,33 +115,28 @@ class Confirmation:
         Returns:
             The confirmed points, by trial number.
         """
-        wanted = self._wanted()
-        if deadline is not None:
-            # A baseline alone would publish nothing.
-            most = max(2, int((deadline - time.monotonic()) / self._seconds_a_point()))
-            if most < len(wanted):
-                _LOG.warning(
-                    "there is time to confirm %s of %s points, without trials %s: `paretune "
-                    "confirm` measures all",
-                    most,
-                    len(wanted),
-                    ", ".join(str(each.number) for each in wanted[most:]),
-                )
-                self.left_out = len(wanted) - most
-            wanted = wanted[:most]
-        points: list[Point] = []
-        self._pace = self._new_pace(len(wanted), deadline)
+        left, points = self._wanted(), list[Point]()
+        self._pace = self._new_pace(deadline)
         try:
             with waiting_until(deadline):
-                for record in wanted:
-                    if (point := self._point(record)) is not None:
-                        points.append(point)
-                        self._campaign.entries.append(point.entry)
-                self._measure(points, deadline)
+                # A baseline alone would publish nothing.
+                most = len(left) if deadline is None else max(2, self._affordable(deadline, 0))
+                first, left = left[:most], left[most:]
+                self._take_in(first, points)
+                self.reason = self._measure(points, left, deadline)
         except DeviceBusyError as busy:
             _LOG.warning("the confirmation ended early: %s", busy)
         except KeyboardInterrupt as interruption:
             self.interruption = interruption
+        if left:
+            self.left_out = len(left)
+            _LOG.warning(
+                "there was no time to confirm %s of %s points (trials %s): `paretune confirm` "
+                "measures all",
+                len(left),
+                len(left) + len(points),
+                ", ".join(str(each.number) for each in left),
+            )
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
         whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]
         return self._judgement.final(whole)
@@ -152,16 +148,32 @@ class Confirmation:
         points = [each for each in self.history.measured if each.number in self.only]
         return baseline_first(points, self.history)
 
-    def _new_pace(self, points: int, deadline: float | None = None) -> ConfirmationPace:
-        settings = self.evaluator.settings
-        rounds = min(settings.launches + _STABLE_ROUNDS, settings.max_launches)
-        launch_s = self._launch_s() + settings.min_seconds
-        return ConfirmationPace(self.progress, points, launch_s, rounds, deadline)
+    def _new_pace(self, deadline: float | None = None) -> ConfirmationPace:
+        launch_s = self._launch_s() + self.evaluator.settings.min_seconds
+        return ConfirmationPace(self.progress, launch_s, deadline)
 
-    def _seconds_a_point(self) -> float:
-        """Return the expected seconds per point, from the search's launches."""
-        settings, launch_s = self.evaluator.settings, self._launch_s()
-        return (settings.launches + _STABLE_ROUNDS) * (launch_s + settings.min_seconds) + launch_s
+    def _rounds(self) -> int:
+        """Return the expected rounds of launches."""
+        settings = self.evaluator.settings
+        return min(settings.launches + _STABLE_ROUNDS, settings.max_launches)
+
+    def _seconds_a_point(self, pace: ConfirmationPace) -> float:
+        """Return the expected seconds per point."""
+        return self._rounds() * pace.seconds("launch") + pace.seconds("quality")
+
+    def _affordable(self, deadline: float, running: int) -> int:
+        """Return how many more points there is time for, beside those that are running."""
+        left_s = deadline - time.monotonic()
+        left_s -= running * (self._rounds() - 1) * self._pace.seconds("launch")
+        return max(0, int(left_s / self._seconds_a_point(self._pace)))
+
+    def _take_in(self, records: Sequence[TrialRecord], points: list[Point]) -> None:
+        """Evaluate the quality of trials on the test split, and add them to the points."""
+        self._pace.expect(len(records), self._rounds())
+        for record in records:
+            if (point := self._point(record)) is not None:
+                points.append(point)
+                self._campaign.entries.append(point.entry)
 
     def _launch_s(self) -> float:
         """Return the median seconds of a launch in the search."""
@@ -202,10 +214,19 @@ class Confirmation:
         """Log why a plausible point is not measured again."""
         _LOG.warning("trial %s is left out of the confirmation: %s", record.number, reason)
 
-    def _measure(self, points: list[Point], deadline: float | None) -> None:
+    def _measure(self, points: list[Point], left: list[TrialRecord], deadline: float | None) -> str:
         """Measure in rounds until every interval is tight, or the frontier cannot change.
 
-        Clearly dominated points are left out of further rounds.
+        Clearly dominated points are left out of further rounds. After the first round it is known
+        how long a launch takes, and so for which further points there is time.
+
+        Args:
+            points: The points; further ones are added.
+            left: Trials that become points if there is time; what stays in it had none.
+            deadline: On :func:`time.monotonic`.
+
+        Returns:
+            Why no point is launched again, in words.
         """
         settings, campaign = self.evaluator.settings, self._campaign
         records = {point.entry: point.record for point in points}
@@ -213,6 +234,12 @@ class Confirmation:
         number, stable, before = 0, 0, None
         while stable < _STABLE_ROUNDS:
             number += 1
+            if left and deadline is not None and number == 2:
+                most = self._affordable(deadline, len(points))
+                if more_records := left[:most]:
+                    del left[:most]
+                    self._take_in(more_records, points)
+                    records.update((point.entry, point.record) for point in points)
             going = [e for e in campaign.entries if not e.failure and e not in out]
             unsettled = sum(not campaign.is_settled(entry) for entry in going)
             more = rounds_after(
@@ -220,11 +247,13 @@ class Confirmation:
             )
             self._pace.begin_round(number, unsettled, len(going), more)
             if not campaign.round(lambda e: self._launch(records[e], e), out, deadline):
-                return
+                is_late = deadline is not None and time.monotonic() >= deadline
+                return "the time is over" if is_late else "every interval is settled"
             if number >= settings.launches:
                 running = [p for p in points if p.entry.launches and not p.entry.failure]
                 if not running:
-                    return
+                    return "no point runs"
                 published, out = self._judgement.interim(running)
                 stable = stable + 1 if published == before else 0
                 before = published
+        return f"the published points stayed the same for {_STABLE_ROUNDS} rounds"

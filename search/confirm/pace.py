@@ -43,9 +43,7 @@ class ConfirmationPace:
 
     Args:
         tell: Told.
-        points: The points to measure.
         launch_s: Seconds that a measurement is expected to take, before any has ended.
-        rounds: Rounds of launches that are expected.
         deadline: When the confirmation ends at the latest, on the clock.
         clock: Returns the time in seconds.
     """
@@ -53,21 +51,25 @@ class ConfirmationPace:
     def __init__(
         self,
         tell: Callable[[ConfirmationProgress], None],
-        points: int,
         launch_s: float,
-        rounds: int,
         deadline: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._report = tell
-        self._points = self._unsettled = points
+        self._points = self._unsettled = 0
         self._expected_s = launch_s
         self._deadline = deadline
         self._clock = clock
         self._round = 0
-        self._left: dict[Kind, int] = {"quality": points, "launch": points * rounds}
+        self._left: dict[Kind, int] = {"quality": 0, "launch": 0}
         self._times: dict[Kind, int] = {"quality": 0, "launch": 0}
         self._spent: dict[Kind, float] = {"quality": 0.0, "launch": 0.0}
+
+    def expect(self, points: int, rounds: int) -> None:
+        """Note that further points are measured, each in so many rounds of launches."""
+        self._round, self._unsettled = 0, points
+        self._points += points
+        self._left = {"quality": points, "launch": points * rounds}
 
     def begin_round(self, number: int, unsettled: int, running: int, more_rounds: int) -> None:
         """Note that a round of launches begins.
@@ -106,12 +108,13 @@ class ConfirmationPace:
     @property
     def seconds_left(self) -> float:
         """Seconds for the rest, or until the deadline if that is sooner."""
-        left = sum(count * self._mean(kind) for kind, count in self._left.items())
+        left = sum(count * self.seconds(kind) for kind, count in self._left.items())
         if self._deadline is not None:
             left = min(left, max(self._deadline - self._clock(), 0.0))
         return left
 
-    def _mean(self, kind: Kind) -> float:
+    def seconds(self, kind: Kind) -> float:
+        """Return the mean seconds per measurement; those expected before any has ended."""
         times = self._times[kind]
         return self._spent[kind] / times if times else self._expected_s
 

@@ -117,7 +117,8 @@ def confirm_and_publish(
     study.storage.begin_to_confirm()
     tracking.start("confirming", history)
     if points := confirmation.run(deadline):
-        reporter.preparing("publishing the frontier")
+        why = f"{confirmation.reason}: " if confirmation.reason else ""
+        reporter.preparing(f"{why}publishing the frontier")
         trials = 0 if confirmation.interruption else len(history.records)
         samples = confirmation.evaluator.samples.as_dict()
         found = ConfirmedPoints(points, trials, samples)

@@ -92,12 +92,14 @@ class PlainReporter(Reporter):
         self.console.print(f"[yellow]no longer tried:[/] {escape(reason)}", soft_wrap=True)
 
     def confirming(self, progress: ConfirmationProgress) -> None:
-        """Print the beginning of the confirmation, and of each of its rounds."""
+        """Print the beginning of the confirmation, of each of its rounds, and further points."""
         if progress.round == self._round:
             return
         self._round = progress.round
-        if progress.round == 0:
+        if progress.round == 0 and progress.done == 0:
             self.console.print(f"\n{confirmation_beginning(progress)}")
+        elif progress.round == 0:
+            self.console.print(f"  there is time for more points: {progress.points} in all")
         else:
             self.console.print(f"  round {progress.round}: {_round_text(progress)}")
 
