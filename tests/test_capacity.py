@@ -139,7 +139,9 @@ def test_a_capacity_is_predicted_and_told(small: ServedModel, tmp_path: Path) ->
     plan = found.plan
     assert {way.batch_size for way in found.ways} == {1}
     assert not plan.is_measured and plan.cores == 1
-    assert plan.capacity_per_s == found.predicted_per_s and plan.capacity_per_s.value > 100
+    predicted, capacity_per_s = found.predicted, plan.capacity_per_s
+    assert 0 < predicted.endless_share <= 1 and capacity_per_s.value > 100
+    assert capacity_per_s == predicted.per_s.scaled(predicted.endless_share)
     assert plan.latency_ms[50] <= plan.latency_ms[95] <= plan.latency_ms[99]
     assert plan.start_ms > 50 and plan.memory_bytes > 1e7
     assert found.replicas == plan.replicas(1e6) > 1

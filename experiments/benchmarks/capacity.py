@@ -73,7 +73,7 @@ def table(model: Path, found: Capacity) -> None:
 def row(model: Path, multiple: int, found: Capacity) -> float:
     """Print predicted and measured capacity, and return their ratio."""
     assert found.checked is not None
-    predicted, measured = found.predicted_per_s, found.checked.rate_per_s
+    predicted, measured = found.predicted.per_s, found.checked.rate_per_s
     ratio, own = predicted.value / measured.value, found.checked.model_ratio
     print(
         f"{model.name}, p99 ≤ {found.plan.max_latency_ms:.4g} ms ({multiple} × a call's p95), "
@@ -81,6 +81,7 @@ def row(model: Path, multiple: int, found: Capacity) -> float:
         f"({predicted.ends[0]:.4g} … {predicted.ends[1]:.4g}), measured {measured.value:.4g}/s "
         f"({measured.ends[0]:.4g} … {measured.ends[1]:.4g}), ratio {ratio:.3f}; from the same "
         f"launch's calls {own.value:.3f} ({own.ends[0]:.3f} … {own.ends[1]:.3f})"
+        + f"; without end {found.predicted.endless_share:.3f} × as much"
         + (" [disturbed]" if found.is_disturbed else "")
     )
     return ratio

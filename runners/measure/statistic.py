@@ -96,6 +96,11 @@ class Statistic:
         error = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
         return cls.of_mean(mean, mean * error, len(logs) - 1, resolution)
 
+    def scaled(self, factor: float) -> Statistic:
+        """Return the value and the ends of its interval times a factor above zero."""
+        low, high = (None if end is None else factor * end for end in (self.low, self.high))
+        return Statistic(factor * self.value, low, high)
+
     def over(self, other: Statistic) -> Statistic:
         """Return this value divided by another, independent one, with the quotient's interval.
 

@@ -21,7 +21,9 @@ class CapacityValues(Values):
     max_batch: int = Field(description="Most requests in one call.")
     queue_delay_ms: float = Field(description="Longest time that a call waits for more requests.")
     capacity_per_s: Interval = Field(description="Most requests per second within the budget.")
-    latency_ms: dict[str, float] = Field(description="Latency at that rate, by percentile.")
+    latency_ms: dict[str, float] = Field(
+        description="Latency by percentile, at the rate that was measured in short loads."
+    )
     call_ms: dict[str, tuple[float, float]] = Field(
         description="p50 and p95 of a call, by number of requests in it."
     )
@@ -29,8 +31,12 @@ class CapacityValues(Values):
     memory_bytes: float = Field(description="Peak memory of a replica.")
     is_measured: bool = Field(description="Whether real load confirmed it; else it is predicted.")
     environment: dict[str, Any] = Field(description="The machine and versions.")
-    predicted_per_s: Interval = Field(description="The capacity that was predicted.")
-    checked: dict[str, Any] | None = Field(description="The load that was served for real.")
+    predicted_per_s: Interval = Field(
+        description="The capacity that was predicted for short loads."
+    )
+    load_seconds: float = Field(description="Seconds of such a load.")
+    endless_share: float = Field(description="The capacity in a load without end ÷ that one.")
+    checked: dict[str, Any] | None = Field(description="The short loads that were served.")
     ways: list[dict[str, Any]] = Field(description="All ways to serve it that were tried.")
     best_latency: dict[str, Any] = Field(description="The way with the lowest p95 of a call.")
     best_throughput: dict[str, Any] = Field(description="The way with the most requests per s.")

@@ -87,6 +87,24 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """A predicted capacity.
+
+    A queue that grows slowly stays short in a load of a few seconds. So a served load, which is
+    short, holds a higher rate than one without end, and each is predicted for itself.
+
+    Attributes:
+        per_s: The capacity in loads as short as the served ones, with its interval over launches.
+        seconds: Seconds of such a load.
+        endless_share: The capacity in a load without end ÷ that one; at most 1.
+    """
+
+    per_s: Statistic
+    seconds: float
+    endless_share: float
+
+
+@dataclass(frozen=True)
 class Capacity:
     """What was found about a model's capacity.
 
@@ -94,9 +112,10 @@ class Capacity:
         question: What was asked.
         ways: The ways to serve it that were tried.
         best: The way with the highest capacity.
-        plan: How one replica serves it, and its capacity: the measured one if load was served.
-        predicted_per_s: The predicted capacity, with its interval over launches.
-        checked: The measured capacity, if load was served.
+        plan: How one replica serves it, and its capacity in a load without end: the measured one if
+            load was served.
+        predicted: The predicted capacity, and what a load without end costs.
+        checked: The capacity that was measured in short loads, if load was served.
         curve: Predicted latency by rate, the lowest first.
         headroom: How many times the usual rate a burst of one second in ten may have until the
             percentile leaves the budget.
@@ -110,7 +129,7 @@ class Capacity:
     ways: Sequence[Way]
     best: Way
     plan: ServingPlan
-    predicted_per_s: Statistic
+    predicted: Prediction
     checked: CheckedCapacity | None
     curve: Sequence[Load]
     headroom: float
@@ -176,7 +195,9 @@ class Capacity:
         return {
             **{name: value for name, value in asdict(self.plan).items() if name not in plan},
             **plan,
-            "predicted_per_s": asdict(self.predicted_per_s),
+            "predicted_per_s": asdict(self.predicted.per_s),
+            "load_seconds": self.predicted.seconds,
+            "endless_share": self.predicted.endless_share,
             "checked": self.checked and asdict(self.checked),
             "ways": [asdict(way) for way in self.ways],
             "best_latency": asdict(self.best_latency),

@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from paretune.runners.measure.load.arrivals import Arrivals
-from paretune.runners.measure.load.call_times import CallTimes, Pace, medians_s
+from paretune.runners.measure.load.call_times import CallTimes
 from paretune.runners.measure.load.checked_capacity import (
-    DISTURBED_EXTRA,
     PERCENTILES,
     check_capacity,
 )
@@ -21,13 +18,14 @@ from paretune.runners.measure.load.queue_model import (
     capacity_per_s,
 )
 from paretune.runners.measure.load.served_model import ServedModel
-from paretune.runners.measure.statistic import RESOLUTION, Statistic
 from paretune.runners.metric import latency
 from paretune.runners.runtimes.launch import percentile
-from paretune.runners.runtimes.serving.served import Served, ServeSettings
+from paretune.runners.runtimes.serving.served import ServeSettings
 from paretune.runners.runtimes.settings import MeasurementSettings
 from paretune.search.deliver.capacity.answer import Capacity, Load
 from paretune.search.deliver.capacity.bursts import headroom, latency_under
+from paretune.search.deliver.capacity.pilots import piloted
+from paretune.search.deliver.capacity.prediction import predict, predicted_by
 from paretune.search.deliver.capacity.progress import Progress
 from paretune.search.deliver.capacity.question import CapacityQuestion
 from paretune.search.deliver.capacity.serving_plan import ServingPlan
@@ -39,9 +37,6 @@ from paretune.search.deliver.capacity.ways import (
     timed_ways,
 )
 
-_REQUESTS = 20_000
-"""Requests of a simulation whose capacity is told: its p99 rests on 200 of them."""
-
 _FIRST_SHARE = 0.5
 """Share of the rate predicted from calls alone at which the first pilot load is served: that
 prediction is too high where slow calls come in groups. Chosen by judgement.
@@ -52,12 +47,6 @@ _PILOT_SHARE = 0.8
 many instances sleep, and nearly as many requests wait, as at the capacity. Chosen by judgement.
 """
 
-_PILOT_REQUESTS = 600
-"""Requests of a pilot load, if it does not take too long. Chosen by judgement."""
-
-_PILOT_S = (6.0, 12.0)
-"""Fewest and most seconds of a pilot load. Chosen by judgement."""
-
 _TIMED_S = 2.0
 """Seconds for which each launch of the best way is timed: rare stalls are in the p99 of requests,
 and fewer seconds would miss them. Chosen by judgement.
@@ -66,17 +55,14 @@ and fewer seconds would miss them. Chosen by judgement.
 _MOST_CALLS = 50_000
 """Calls of such a launch at most. Chosen by judgement."""
 
-_SHORT_LOADS = 9
-"""Simulations of a load as short as a served one, whose median counts. Chosen by judgement."""
-
-_ABOVE = 1.25
-"""Times the rate without pauses that a short load may have. Chosen by judgement."""
-
 _USUAL_SHARE = 0.5
 """Share of the capacity that counts as the usual rate if none is given. Chosen by judgement."""
 
 _CURVE = 24
 """Rates of the curve of latency. Chosen by judgement."""
+
+_REQUESTS = 20_000
+"""Requests of the simulation that tells latency at the capacity: its p99 rests on 200 of them."""
 
 Told = Callable[[str], None]
 
@@ -96,7 +82,7 @@ def find_capacity(
     4. The capacity is predicted from each launch; the interval is Student's over launches, which
        vary more than the calls of one launch do.
     5. The prediction is checked: rates around it are served for real, in fresh processes. What is
-       published is the measured capacity.
+       published is the measured capacity, less what the model says that a load without end costs.
 
     Args:
         served: The model.
@@ -134,39 +120,35 @@ def find_capacity(
     brief = capacity_per_s(times, batching, budget, q, BRIEF, question.seed)
     if brief <= 0:
         raise breaks_budget(best, question)
-    _, first = _piloted(served, batching, _FIRST_SHARE * brief, times, question, progress, 1)
+    _, first = piloted(served, batching, _FIRST_SHARE * brief, times, question, progress, 1)
     near = capacity_per_s(replace(times, paces=first), batching, budget, q, BRIEF, question.seed)
     rate = _PILOT_SHARE * near or _FIRST_SHARE * brief
-    started, paces = _piloted(served, batching, rate, times, question, progress, question.launches)
+    started, paces = piloted(served, batching, rate, times, question, progress, question.launches)
     times = replace(times, paces=paces)
     told("predicting the capacity")
-    each = [
-        capacity_per_s(times.of_launch(n), batching, budget, q, _REQUESTS, question.seed + n)
-        for n in range(times.launches)
-    ]
-    if min(each) <= 0:
+    predicted = predict(times, batching, question)
+    if predicted is None:
         raise breaks_budget(best, question)
-    predicted = Statistic.geometric(each, RESOLUTION)
     checked, settings = None, ServeSettings(batching.max_batch, batching.queue_delay_ms)
     if question.checks:
-        seconds = question.seconds_at(predicted.value)
         progress.begin(question.launches)
         checked = or_stop(
             check_capacity(
                 served,
                 batching,
-                predicted.value,
+                predicted.per_s.value,
                 budget,
                 q,
                 settings,
-                lambda load: _predicted_by(load, times, batching, question),
+                lambda load: predicted_by(load, times, batching, question),
                 launches=question.launches,
-                seconds=seconds,
+                seconds=predicted.seconds,
                 seed=question.seed,
                 told=progress.step,
             )
         )
-    capacity = predicted if checked is None else checked.rate_per_s
+    in_short_loads = predicted.per_s if checked is None else checked.rate_per_s
+    capacity = in_short_loads.scaled(predicted.endless_share)
     simulated = Simulator(times, batching, _REQUESTS, question.seed)
     at_capacity = simulated.poisson(capacity.value)
     plan = ServingPlan(
@@ -192,7 +174,7 @@ def find_capacity(
         ways=ways,
         best=best,
         plan=plan,
-        predicted_per_s=predicted,
+        predicted=predicted,
         checked=checked,
         curve=_curve(times, batching, q, question.seed),
         headroom=headroom(times, batching, usual, question),
@@ -200,76 +182,6 @@ def find_capacity(
         start_ms=started.start_ms,
         under=latency_under(served, times, batching, usual, plan, question, progress),
         is_disturbed=calls.is_disturbed or (checked is not None and checked.is_disturbed),
-    )
-
-
-class _Started:
-    """What the launches at a low rate showed of a replica's start and memory."""
-
-    def __init__(self, start_ms: list[float], memory_bytes: list[int]) -> None:
-        self.start_ms = Statistic.geometric(start_ms, RESOLUTION)
-        self.memory_bytes = float(np.mean(memory_bytes))
-
-
-def _piloted(
-    served: ServedModel,
-    batching: Batching,
-    rate: float,
-    times: CallTimes,
-    question: CapacityQuestion,
-    progress: Progress,
-    launches: int,
-) -> tuple[_Started, list[Pace]]:
-    """Serve pilot loads below the capacity, to see how fast calls are over time."""
-    seconds = float(np.clip(_PILOT_REQUESTS / rate, *_PILOT_S))
-    settings = ServeSettings(batching.max_batch, batching.queue_delay_ms)
-    medians_ms = _medians_ms(times, batching)
-    starts, memory, kept = [], [], []
-    progress.begin(launches)
-    for place in range(launches + DISTURBED_EXTRA):
-        progress.step("a start, and a pilot load")
-        due_s = Arrivals.poisson(rate, seconds, question.seed + place).times_s
-        launch = or_stop(served.serve([due_s], batching, settings))
-        starts.append(launch.start_ms)
-        memory.append(launch.peak_memory_bytes)
-        (load,) = launch.loads
-        if len(load.call_sizes):
-            kept.append((load.is_disturbed, _pace(load, medians_ms)))
-        if sum(not is_disturbed for is_disturbed, _ in kept) >= launches:
-            break
-    # The least disturbed ones, if there are too few without disturbance.
-    paces = [pace for _, pace in sorted(kept, key=lambda each: each[0])[:launches]]
-    return _Started(starts, memory), paces
-
-
-def _medians_ms(times: CallTimes, batching: Batching) -> NDArray[np.float64]:
-    """Return the median milliseconds of a call with one request, two, …, in the closed loop."""
-    return 1e3 * medians_s(times.table(batching.max_batch))
-
-
-def _pace(load: Served, medians_ms: NDArray[np.float64]) -> Pace:
-    """Return how fast the calls of a load were, one after the other."""
-    ratio = load.call_ms / medians_ms[load.call_sizes - 1]
-    return Pace(ratio, load.late_ms[load.late_ms > 0])
-
-
-def _predicted_by(
-    load: Served, times: CallTimes, batching: Batching, question: CapacityQuestion
-) -> float:
-    """Return the capacity that the queue model predicts from the calls of a served load.
-
-    It is that of loads as short as the served one, in which a queue may grow until the end.
-    """
-    known = replace(times, paces=[_pace(load, _medians_ms(times, batching))])
-    return capacity_per_s(
-        known,
-        batching,
-        question.max_latency_ms,
-        question.percentile,
-        len(load.latency_ms),
-        question.seed,
-        loads=_SHORT_LOADS,
-        above=_ABOVE,
     )
 
 

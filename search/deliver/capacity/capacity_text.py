@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
@@ -52,19 +52,10 @@ def capacity_lines(capacity: Capacity) -> list[str]:
         f"capacity of one replica with {best.words}{delay}, at {q} ≤ {budget}: "
         f"{_rate(plan.capacity_per_s)} ({told})",
     ]
-    if capacity.checked is not None:
-        ratio = capacity.predicted_per_s.value / capacity.checked.rate_per_s.value
-        lines.append(
-            f"  predicted from times of calls: {_rate(capacity.predicted_per_s)}, "
-            f"{ratio:.2f} × the measured one"
-        )
-        own = capacity.checked.model_ratio
-        lines.append(
-            f"  predicted from calls of the same launch: {own.value:.2f} × ({_ends(own)}): what "
-            "the model of the queue is off by, without the machine's changes between launches"
-        )
+    lines += _in_short_loads(capacity)
     at = ", ".join(f"p{p} {value:.3g} ms" for p, value in plan.latency_ms.items())
-    lines.append(f"  latency at that rate: {at}")
+    where = "at the measured rate, in those loads" if plan.is_measured else "at that rate"
+    lines.append(f"  latency {where}: {at}")
     knee = capacity.knee
     lines.append(
         f"the knee: up to {knee.rate_per_s:.4g} per second, rate grows faster than latency "
@@ -78,6 +69,28 @@ def capacity_lines(capacity: Capacity) -> list[str]:
             "command again when it is quiet"
         )
     return lines
+
+
+def _in_short_loads(capacity: Capacity) -> Iterator[str]:
+    """Yield what was predicted and measured in short loads, and what one without end costs."""
+    predicted, checked = capacity.predicted, capacity.checked
+    loads, share = f"in loads of {predicted.seconds:.3g} s", predicted.endless_share
+    costs = (
+        f"in a load without end, queues have time to grow: the capacity is {share:.2f} × that, by "
+        "the model of the queue"
+    )
+    if checked is None:
+        yield f"  {loads}: {_rate(predicted.per_s)}; {costs}"
+        return
+    ratio, own = predicted.per_s.value / checked.rate_per_s.value, checked.model_ratio
+    yield f"  measured {loads}: {_rate(checked.rate_per_s)}; {costs}"
+    yield (
+        f"  predicted from times of calls: {_rate(predicted.per_s)}, {ratio:.2f} × the measured one"
+    )
+    yield (
+        f"  predicted from calls of the same launch: {own.value:.2f} × ({_ends(own)}): what the "
+        "model of the queue is off by, without the machine's changes between launches"
+    )
 
 
 def _bests(capacity: Capacity) -> list[str]:
