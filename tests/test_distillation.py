@@ -7,6 +7,7 @@ import torch
 
 from paretune.runners.workload.learning.losses import distillation_loss
 from paretune.runners.workload.recipe import Recipe
+from paretune.spaces import WorkloadError
 
 RECIPE = Recipe(temperature=2.0, teacher_share=0.7)
 OUTPUTS, TARGETS = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
@@ -36,3 +37,8 @@ def test_it_is_a_mean_over_the_batch() -> None:
     one = distillation_loss(OUTPUTS, TARGETS, teacher, RECIPE)
     many = [tensor.repeat_interleave(5, dim=0) for tensor in (OUTPUTS, TARGETS, teacher)]
     assert distillation_loss(*many, RECIPE).item() == pytest.approx(one.item())
+
+
+def test_a_student_with_other_classes_than_the_reference_is_told_so() -> None:
+    with pytest.raises(WorkloadError, match="the student has 2 classes, and the reference 3: give"):
+        distillation_loss(OUTPUTS, TARGETS, torch.tensor([[0.0, 2.0, 1.0]]), RECIPE)

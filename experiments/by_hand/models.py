@@ -6,7 +6,7 @@ Their weights are drawn, not trained: times are those of the real ones, and what
 seen, but not on weights with the outliers that training leaves.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -204,4 +204,6 @@ class Detector(nn.Module):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "models"))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("models"))
+    main(parser.parse_args().folder)

@@ -7,6 +7,7 @@ list of suffixes. Writes `model.onnx` and `samples.npz` (arrays `bytes` and `lab
 (`results` beside this file by default).
 """
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -103,4 +104,6 @@ def _package() -> Path:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent / "results")
+    main(parser.parse_args().folder)

@@ -7,6 +7,7 @@ turned a little, and with noise. Writes `model.onnx` and `samples.npz` (arrays `
 FOLDER (`results` beside this file by default). `CharacterErrorRate` judges.
 """
 
+import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,4 +108,6 @@ def _package(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent / "results")
+    main(parser.parse_args().folder)

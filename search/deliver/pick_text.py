@@ -95,7 +95,25 @@ def gains_text(record: TrialRecord, history: History) -> list[str]:
             f"{quality} change {change} (95 %: {least} … {most}, by a paired "
             "bootstrap of the test samples)"
         )
+    if differing := _other_way(record, base):
+        lines.append(differing)
     return lines
+
+
+def _other_way(record: TrialRecord, base: TrialRecord) -> str:
+    """Return in which other way the baseline runs; empty if it is the same."""
+    here, there = record.candidate.run, base.candidate.run
+    names = {
+        "batch": (here.batch_size, there.batch_size),
+        "threads": (here.intra_op_threads, there.intra_op_threads),
+    }
+    differing = {name: pair for name, pair in names.items() if pair[0] != pair[1]}
+    if not differing:
+        return ""
+    ours, theirs = (
+        ", ".join(f"{name} {pair[place]}" for name, pair in differing.items()) for place in (0, 1)
+    )
+    return f"the gains count the other way to run, too: the baseline has {theirs}, this has {ours}"
 
 
 def _times(ratio: float, above: str, below: str) -> str:

@@ -142,7 +142,8 @@ def run_study(
         check_versions(history.measured, evaluator, space, fleet.device if fleet else None)
         _check_counters(evaluator, space, [*objectives, *constraints], fleet)
         deadline = None if budget.hours is None else started + budget.hours * 3600
-        reporter.preparing("timing an epoch of each model")
+        if not info.is_file:
+            reporter.preparing("timing an epoch of each model")
         with waiting_until(deadline), lease(CPU):
             epoch_seconds = pool.service.epoch_seconds()
         cost = CostModel(history, info.recipe, epoch_seconds, is_file=info.is_file)

@@ -28,9 +28,16 @@ def distillation_loss(outputs: Any, targets: Any, teacher: Any, recipe: Recipe) 
         recipe: Provides the temperature, the teacher's share, and weights of the classes.
 
     Raises:
-        WorkloadError: If the targets are not classes.
+        WorkloadError: If the targets are not classes, or the teacher has other classes.
     """
     logits, classes = class_logits(outputs, targets)
+    taught = None if teacher is None else class_logits(teacher, targets)[0]
+    if taught is not None and taught.shape[-1] != logits.shape[-1]:
+        raise WorkloadError(
+            f"the student has {logits.shape[-1]} classes, and the reference {taught.shape[-1]}: "
+            "give the student's last layer as many outputs as the reference's, or write loss() in "
+            "the workload"
+        )
     weights = None
     if recipe.class_weights:
         weights = torch.tensor(recipe.class_weights, dtype=logits.dtype, device=logits.device)
@@ -41,9 +48,8 @@ def distillation_loss(outputs: Any, targets: Any, teacher: Any, recipe: Recipe) 
         ignore_index=recipe.ignored_target,
         label_smoothing=recipe.label_smoothing,
     )
-    if teacher is None:
+    if taught is None:
         return hard
-    taught, _ = class_logits(teacher, targets)
     counted = classes != recipe.ignored_target
     soft = functional.kl_div(
         functional.log_softmax(logits[counted] / recipe.temperature, dim=1),

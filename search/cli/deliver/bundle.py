@@ -206,7 +206,6 @@ def _pick(
         if there and asked.runner is None:
             other = f"--runner {there[0]} picks among those for {there[0]}"
             click.echo(f"the file is for {here}; {other}")
-        click.echo(f"next: paretune verify {shlex.quote(str(picked.manifest.parent))}")
     for name, written in picked.exports.items():
         hint = TARGETS.get(name).hint.format(out=exported[name])
         click.echo(f"wrote {written}" + (f"; {hint}" if hint else ""))
@@ -218,6 +217,8 @@ def _pick(
             f"MLFLOW_TRACKING_URI={shlex.quote(picked.tracking_uri)} "
             f"mlflow models serve -m {uri} --env-manager local"
         )
+    if picked.manifest:
+        click.echo(f"next: paretune verify {shlex.quote(str(picked.manifest.parent))}")
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -162,6 +162,7 @@ def _verify_service(
         headers=headers_of(headers),
         timeout_s=timeout_s or 10.0,
         metrics_url=metrics_url or "",
+        **({} if as_json else {"told": partial(click.echo, err=True)}),
         **wish,
     )
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def verify_service(
     protocol: str = "v2",
     wish: LiveWish | None = None,
     settings: LiveSettings | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> LiveVerification:
     """Check whether a service keeps the promises of a bundle.
 
@@ -73,6 +75,7 @@ def verify_service(
         protocol: The name of a record in :data:`PROTOCOLS`.
         wish: What is asked of it.
         settings: How much to measure.
+        told: Given lines about progress.
 
     Raises:
         StudyError: If the bundle cannot be read, or the wish needs a plan that it does not have.
@@ -98,17 +101,22 @@ def verify_service(
         model_ms=promised_time(manifest, MEDIAN_LATENCY),
     )
     try:
+        told(f"asking {endpoint.url} for the bundle's answers")
         service = PROTOCOLS.get(protocol).open(endpoint)
         found = look_at_model(found, service, requests, manifest)
         if found.verdict in (Verdict.OTHER_MODEL, Verdict.DIFFERENT_ANSWERS, Verdict.DOES_NOT_RUN):
             return found
+        told("timing the answers to one client")
         found = _time(found, service, requests, settings)
         if record is not None:
             found = _compare(found, record, endpoint, protocol)
         if wish.saves or not _is_as_saved(found):
+            told(f"timing them a second time, after a pause of {settings.pause_seconds:g} s")
             found = _time_again(found, service, requests, settings)
         if rate is not None and budget is not None:
-            found = _offer(found, service, requests, rate, wish, settings, endpoint.timeout_s)
+            seconds = wish.seconds or seconds_for(rate, budget.percentile)
+            told(f"sending {rate:g} requests per second for {seconds:.0f} s")
+            found = _offer(found, service, requests, rate, seconds, budget, settings, endpoint)
     except UnreachableError as error:
         return replace(found, verdict=Verdict.UNREACHABLE, reason=str(error))
     except RefusedRequestError as error:
@@ -190,13 +198,12 @@ def _offer(
     service: Service,
     requests: BundleRequests,
     rate_per_s: float,
-    wish: LiveWish,
+    seconds: float,
+    budget: Budget,
     settings: LiveSettings,
-    timeout_s: float,
+    endpoint: Endpoint,
 ) -> LiveVerification:
-    size = found.clients[0].size
-    percentile = found.budget.percentile if found.budget else wish.percentile
-    seconds = wish.seconds or seconds_for(rate_per_s, percentile)
+    size, percentile = found.clients[0].size, budget.percentile
     arrivals = Arrivals.poisson(rate_per_s, seconds, settings.seed)
     if len(arrivals.times_s) < calls_for(percentile):
         raise StudyError(
@@ -206,7 +213,7 @@ def _offer(
         )
     messages = requests.messages(service, size)
     first = cpu_share()
-    load = offer(service, messages, arrivals, settings.max_connections, timeout_s)
+    load = offer(service, messages, arrivals, settings.max_connections, endpoint.timeout_s)
     rows = [rows for rows in requests.rows(size) if len(rows) == size] or [
         np.arange(size) % len(requests)
     ]

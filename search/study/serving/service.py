@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def verify_service(
     headers: Mapping[str, str] | None = None,
     timeout_s: float = 10.0,
     metrics_url: str = "",
+    told: Callable[[str], None] = lambda _: None,
     **wish: Any,
 ) -> LiveVerification:
     """Check whether a service keeps the promises of a bundle that it serves.
@@ -65,6 +66,7 @@ def verify_service(
         headers: Sent with every request.
         timeout_s: Longest time to wait for an answer.
         metrics_url: Where the server has ``/metrics``, if that is another port.
+        told: Given lines about progress.
         wish: The rate and the budget to hold, and whether to save the times for later checks:
             ``rate_per_s``, ``at_capacity``, ``max_latency_ms``, ``percentile``, ``seconds``,
             ``saves``.
@@ -74,4 +76,4 @@ def verify_service(
         SpaceError: If the protocol is unknown.
     """
     endpoint = Endpoint(url, model, headers or {}, timeout_s, metrics_url)
-    return verify_served(Path(bundle), endpoint, protocol, LiveWish(**wish))
+    return verify_served(Path(bundle), endpoint, protocol, LiveWish(**wish), told=told)
