@@ -1,22 +1,26 @@
 """The queue model against what queueing theory and a pencil say."""
 
+import itertools
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from paretune.runners.measure.load.arrivals import Arrivals
 from paretune.runners.measure.load.call_times import CallTimes, Pace
-from paretune.runners.measure.load.checked_capacity import crossing_rate
+from paretune.runners.measure.load.checked_capacity import check_capacity, crossing_rate
 from paretune.runners.measure.load.queue_model import (
     Batching,
     capacity_per_s,
     highest_rate,
     simulate,
 )
-from paretune.runners.runtimes.serving.served import Served
+from paretune.runners.runtimes.serving.served import Served, ServeSettings
 from paretune.search.deliver.capacity.bursts import headroom, share_of
 from paretune.search.deliver.capacity.question import CapacityQuestion
+from paretune.spaces import StudyError
 
 
 def steady(**ms_by_size: float) -> CallTimes:
@@ -132,6 +136,49 @@ def test_where_served_rates_cross_a_budget() -> None:
     lucky = [(100.0, served(30.0)), (110.0, served(5.0)), (120.0, served(10.0, unanswered=200))]
     found = crossing_rate(lucky, 20.0, 99)
     assert isinstance(found, float) and 110.0 < found < 120.0
+
+
+class Changing:
+    """A machine of another speed in each launch: a latency of 20 ms at its capacity."""
+
+    def __init__(self, *capacities: float) -> None:
+        self._capacities = itertools.cycle(capacities)
+
+    def serve(self, loads: Any, *_: object) -> Any:
+        """Return loads whose latency grows with their rate."""
+        capacity = next(self._capacities)
+        rates = [len(times_s) / 100.0 for times_s in loads]
+        return SimpleNamespace(loads=[served(20.0 * rate / capacity) for rate in rates])
+
+
+def checked(served_model: Any) -> Any:
+    return check_capacity(
+        served_model,
+        Batching(),
+        70.0,
+        20.0,
+        99,
+        ServeSettings(),
+        lambda load: 70.0,
+        launches=4,
+        seconds=100.0,
+        seed=0,
+    )
+
+
+def test_a_check_goes_to_where_the_capacity_is() -> None:
+    found = checked(Changing(120.0))
+    assert found.rate_per_s.value == pytest.approx(120.0, rel=0.05)
+    assert found.launches == 4 and not found.is_disturbed
+    with pytest.raises(StudyError, match="not found in 4 moves"):
+        checked(Changing(10_000.0))
+
+
+def test_a_machine_that_changes_between_launches_is_told_and_ends_no_check() -> None:
+    found = checked(Changing(40.0, 200.0))
+    assert found.is_disturbed and 40.0 < found.rate_per_s.value < 200.0
+    low, high = found.rate_per_s.ends
+    assert low < found.rate_per_s.value < high
 
 
 def test_a_percentile_counts_requests_without_an_answer() -> None:

@@ -50,7 +50,8 @@ class CheckedCapacity:
         disturbed: Loads during which something else took the instances' cores, of all that were
             served.
         loads: All loads that were served.
-        is_disturbed: Whether disturbed launches count: there were too few without disturbance.
+        is_disturbed: Whether disturbed launches count, because there were too few without
+            disturbance, or launches that differ by more than the rates that each serves.
         model_ratio: The capacity that the queue model predicts from the calls of the same launch at
             its lowest rate, ÷ the measured one, over launches. How the machine's speed differs from
             launch to launch is not in it.
@@ -96,7 +97,9 @@ def check_capacity(
     "Statistical Inference under Order Restrictions", 1972), and its capacity is where they cross
     the budget, interpolated between logarithms. The interval is that of logarithms over launches.
 
-    If all rates of a launch keep the budget, or none does, the expectation moves there first.
+    If all rates of a launch keep the budget, or none does, the expectation moves there first. If
+    that would take it back, the machine's speed differs between launches by more than the rates do:
+    then the launch counts with its last or first rate.
 
     Args:
         served: The model.
@@ -117,6 +120,8 @@ def check_capacity(
     random = np.random.default_rng(seed)
     found: list[_Launch] = []
     moves = disturbed = loads = 0
+    went_up: bool | None = None
+    is_cut = False
     while len(found) < launches + DISTURBED_EXTRA:
         rates = [expected_per_s * SHARES[place] for place in random.permutation(len(SHARES))]
         seeds = random.integers(2**31, size=len(rates))
@@ -131,6 +136,8 @@ def check_capacity(
         loads, disturbed = loads + len(rates), disturbed + upset
         by_rate = sorted(zip(rates, launch.loads, strict=True), key=lambda pair: pair[0])
         crossing = crossing_rate(by_rate, max_latency_ms, q)
+        if went_up is not None and crossing is not went_up and not isinstance(crossing, float):
+            crossing, is_cut = by_rate[-1 if crossing else 0][0], True
         if not isinstance(crossing, float):
             if moves == _MOVES:
                 raise StudyError(
@@ -139,7 +146,7 @@ def check_capacity(
                     f"second keeps {max_latency_ms:g} ms. Stop other work on this machine and try "
                     "again, or give another budget"
                 )
-            moves += 1
+            moves, went_up = moves + 1, crossing
             expected_per_s *= SHARES[-1] / SHARES[0] if crossing else SHARES[0] / SHARES[-1]
             told(f"the capacity is elsewhere: looking around {expected_per_s:.4g} per second")
             continue
@@ -156,7 +163,7 @@ def check_capacity(
         len(kept),
         disturbed,
         loads,
-        any(each.disturbed for each in kept),
+        is_cut or any(each.disturbed for each in kept),
         Statistic.geometric([each.model_ratio for each in kept], RESOLUTION),
     )
 
