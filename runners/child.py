@@ -13,10 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from paretune.runners.failure import Failure, FailureKind
-
-_LOG_CHARACTERS = 4000
-"""Characters of a child's log that a failure keeps: its end, which holds the error."""
+from paretune.runners.failure import Failure, FailureKind, log_end
 
 _LOOK_S = 0.2
 """Seconds between looks for the start of a process, and so how late its deadline may begin."""
@@ -147,4 +144,4 @@ def _reason(code: int, log: str) -> tuple[FailureKind, str]:
 
 
 def _tail(path: Path) -> str:
-    return path.read_text("utf-8", errors="replace")[-_LOG_CHARACTERS:]
+    return log_end(path.read_text("utf-8", errors="replace"))

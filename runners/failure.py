@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+_LOG_CHARACTERS = 4000
+"""Characters of a process's log that a failure keeps: its end, which holds the error."""
+
 
 class FailureKind(StrEnum):
     """The kind of a failure."""
@@ -54,6 +57,13 @@ class Failure:
     def from_dict(cls, values: dict[str, Any]) -> "Failure":
         """Undo :meth:`as_dict`."""
         return cls(**{**values, "kind": FailureKind(values["kind"])})
+
+
+def log_end(log: str) -> str:
+    """Return the end of a process's log, from the beginning of a line."""
+    end = log[-_LOG_CHARACTERS:]
+    _, _, lines = end.partition("\n")
+    return end if len(log) == len(end) or not lines else lines
 
 
 class StageError(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import run_paretune
 
-from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.failure import Failure, FailureKind, log_end
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, default_objectives
@@ -68,12 +68,23 @@ def test_what_was_not_measured_again_is_told(make_record: Make, history: History
 
 
 def test_a_failure_has_its_reason_and_its_log(make_record: Make, history: History) -> None:
-    failure = Failure("quantize", FailureKind.UNSUPPORTED, "no operator Foo; use int8", "a\nb")
+    log = "\n".join([*(f"early {n}" for n in range(40)), "again", "", "again", "a", "b"])
+    failure = Failure("quantize", FailureKind.UNSUPPORTED, "no operator Foo; use int8", log)
     record = replace(make_record(3, None), outcome=failure)
     history.add(record)
     assert standing(record, history) == "failed in quantize (unsupported)"
     lines = trial_lines(record, history)
     assert "no operator Foo; use int8" in lines and lines.index("  b") == lines.index("  a") + 1
+    assert lines.count("  again") == 1 and "  " not in lines
+    assert "  early 0" not in lines and "  early 39" in lines
+
+
+def test_the_kept_end_of_a_log_has_whole_lines() -> None:
+    assert log_end("short\n") == "short\n"
+    long = "".join(f"line {number}\n" for number in range(2000))
+    kept = log_end(long)
+    assert 3900 < len(kept) <= 4000 and long.endswith("\n" + kept)
+    assert len(log_end("x" * 9000)) == 4000
 
 
 def test_the_command_shows_any_trial(iris_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from paretune.runners.execute.ongoing_stage import OngoingStage
 from paretune.runners.execute.outcome import Outcome
 from paretune.runners.execute.outcomes import Outcomes
 from paretune.runners.execute.worker_jobs import WorkerSettings
-from paretune.runners.failure import Failure, FailureKind
+from paretune.runners.failure import Failure, FailureKind, log_end
 from paretune.runners.measure.judged import Judged
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.store.artifact_store import ArtifactStore
@@ -43,9 +43,6 @@ Result = TypeVar("Result")
 
 # Loky renews a process that has grown by 300 MB, between two jobs: no news for a person.
 warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-
-_LOG_CHARACTERS = 4000
-"""Characters of a worker's log that a failure keeps: its end, which holds the error."""
 
 _LOOK_SECONDS = 1.0
 """Seconds between looks at a worker's memory and deadline. Chosen by judgement."""
@@ -232,10 +229,10 @@ class BuildWorker:
         marks = [line for line in log.splitlines() if line.startswith(worker_jobs.STAGE_MARK)]
         if marks:
             stage = marks[-1].removeprefix(worker_jobs.STAGE_MARK)
-        return Failure(stage, kind, message, log[-_LOG_CHARACTERS:])
+        return Failure(stage, kind, message, log_end(log))
 
     def _log(self) -> str:
-        return self.settings.log.read_text("utf-8", errors="replace")[-_LOG_CHARACTERS:]
+        return log_end(self.settings.log.read_text("utf-8", errors="replace"))
 
 
 class _WorkingTime:

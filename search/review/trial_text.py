@@ -16,6 +16,10 @@ from paretune.search.review.shortfall import shortfalls
 _MOST_NAMED = 3
 """Trials that are named as better than a trial. Chosen by judgement."""
 
+_MOST_LINES = 20
+"""Lines of a failed trial's log that are shown; `--json` has all that is kept. Chosen by judgement.
+"""
+
 
 def trial_values(record: TrialRecord, history: History) -> dict[str, Any]:
     """Return everything that is known about a trial, ready for JSON."""
@@ -33,7 +37,7 @@ def trial_lines(record: TrialRecord, history: History) -> list[str]:
     if failure := record.failure:
         lines += ["", *failure.message.strip().splitlines()]
         if failure.log:
-            lines += ["", "the end of its log:", *(f"  {x}" for x in failure.log.splitlines())]
+            lines += ["", "the end of its log:", *(f"  {x}" for x in _told_once(failure.log))]
     lines += _table(record, history)
     lines += shortfalls(record, history)
     if record.stage_seconds:
@@ -47,6 +51,13 @@ def trial_lines(record: TrialRecord, history: History) -> list[str]:
         lines += ["", "stages, each with the digest of its output:"]
         lines += [f"  {stage:<14} {digest[:12]}" for stage, digest in record.lineage.items()]
     return lines
+
+
+def _told_once(log: str) -> list[str]:
+    """Return the last lines of a log that say something; a repeated line is there once."""
+    lines = (line.rstrip() for line in reversed(log.splitlines()))
+    said = dict.fromkeys(line for line in lines if line)
+    return list(reversed(list(said)[:_MOST_LINES]))
 
 
 def standing(record: TrialRecord, history: History) -> str:
