@@ -273,10 +273,11 @@ def test_a_limit_on_quality_applies_to_the_value_and_the_drop_has_its_interval(
     assert drop is not None and drop.value == pytest.approx(-1 / 450)
     assert drop.ends[0] <= drop.value <= drop.ends[1] <= 0
     assert drop.ends[1] - drop.ends[0] < 0.013  # paired: narrower than either interval
-    gains, sure = gains_text(better, close)
+    gains, sure, way = gains_text(better, close)
     assert "2 × slower (latency_p95_ms; 95 %: 1.97 … 2.03)" in gains
     assert "accuracy +0.0022" in gains
     assert "accuracy change +0.0022 (95 %: " in sure
+    assert way.startswith("the gains include another way to run: ")
     assert gains_text(rank(close, Wish())[0], close) == []  # the baseline itself
 
 

@@ -263,7 +263,13 @@ class Uneven(OnnxRuntimeRunner):
         launch = super().launch(model, *arguments, **options)
         if isinstance(launch, Failure):
             return launch
-        calm = replace(launch, cpu_share=1.0, involuntary_switches_per_iteration=0.0, canary_ms=1.0)
+        calm = replace(
+            launch,
+            cpu_share=1.0,
+            involuntary_switches_per_iteration=0.0,
+            canary_ms=1.0,
+            waited_share=0.0,
+        )
         if model.stem != "uneven":
             return calm
         self.factor *= 100

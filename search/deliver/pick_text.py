@@ -113,7 +113,7 @@ def _other_way(record: TrialRecord, base: TrialRecord) -> str:
     ours, theirs = (
         ", ".join(f"{name} {pair[place]}" for name, pair in differing.items()) for place in (0, 1)
     )
-    return f"the gains count the other way to run, too: the baseline has {theirs}, this has {ours}"
+    return f"the gains include another way to run: {theirs} for the baseline, {ours} for this point"
 
 
 def _times(ratio: float, above: str, below: str) -> str:

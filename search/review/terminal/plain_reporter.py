@@ -95,8 +95,8 @@ class PlainReporter(Reporter):
         """Print the beginning of the confirmation, of each of its rounds, and further points."""
         if progress.round == self._round:
             return
-        self._round = progress.round
-        if progress.round == 0 and progress.done == 0:
+        before, self._round = self._round, progress.round
+        if progress.round == 0 and before < 0:
             self.console.print(f"\n{confirmation_beginning(progress)}")
         elif progress.round == 0:
             self.console.print(f"  there is time for more points: {progress.points} in all")
