@@ -91,7 +91,7 @@ def verify(
     folder: Path,
     settings: MeasurementSettings = SETTINGS,
     plugins: Sequence[Path] = (),
-    told: Callable[[str], None] | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Run a bundle's model on its samples, compare the answers, and time it.
 
@@ -110,7 +110,6 @@ def verify(
         StudyError: If there is no manifest that this version can read, or nothing here has the
             bundle's runtime.
     """
-    told = told or (lambda _: None)
     manifest = read_manifest(folder)
     load_bundle_plugins(manifest, plugins)
     model = folder / manifest["model"]["file"]

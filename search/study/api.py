@@ -181,7 +181,7 @@ def frontier(study: str | Path, *, searched: bool = False) -> FrontierRows:
 def verify(
     bundle: str | Path,
     plugins: Sequence[str | Path] = (),
-    told: Callable[[str], None] | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Check whether a bundle keeps its manifest's promises on this machine.
 

@@ -67,12 +67,21 @@ class CheckedCapacity:
 
 
 class _Launch(NamedTuple):
-    """One launch's capacity, the prediction from its own calls ÷ that, latency, disturbed loads."""
+    """One launch.
+
+    Attributes:
+        rate_per_s: Its capacity.
+        model_ratio: The capacity predicted from its own calls ÷ that.
+        latency_ms: Latency at its capacity by percentile.
+        disturbed: Loads that something disturbed.
+        is_cut: Whether its capacity lies beyond the rates that were served.
+    """
 
     rate_per_s: float
     model_ratio: float
     latency_ms: dict[int, float]
     disturbed: int
+    is_cut: bool
 
 
 def check_capacity(
@@ -121,7 +130,6 @@ def check_capacity(
     found: list[_Launch] = []
     moves = disturbed = loads = 0
     went_up: bool | None = None
-    is_cut = False
     while len(found) < launches + DISTURBED_EXTRA:
         rates = [expected_per_s * SHARES[place] for place in random.permutation(len(SHARES))]
         seeds = random.integers(2**31, size=len(rates))
@@ -136,8 +144,10 @@ def check_capacity(
         loads, disturbed = loads + len(rates), disturbed + upset
         by_rate = sorted(zip(rates, launch.loads, strict=True), key=lambda pair: pair[0])
         crossing = crossing_rate(by_rate, max_latency_ms, q)
-        if went_up is not None and crossing is not went_up and not isinstance(crossing, float):
-            crossing, is_cut = by_rate[-1 if crossing else 0][0], True
+        is_outside = not isinstance(crossing, float)
+        is_cut = is_outside and went_up is not None and crossing is not went_up
+        if is_cut:
+            crossing = by_rate[-1 if crossing else 0][0]
         if not isinstance(crossing, float):
             if moves == _MOVES:
                 raise StudyError(
@@ -151,7 +161,7 @@ def check_capacity(
             told(f"the capacity is elsewhere: looking around {expected_per_s:.4g} per second")
             continue
         ratio = max(predict(by_rate[0][1]) / crossing, _LEAST)
-        found.append(_Launch(crossing, ratio, _latency_at(by_rate, crossing), upset))
+        found.append(_Launch(crossing, ratio, _latency_at(by_rate, crossing), upset, is_cut))
         told(f"launch {len(found)}: {crossing:.4g} requests per second")
         if sum(not each.disturbed for each in found) >= launches:
             break
@@ -163,7 +173,7 @@ def check_capacity(
         len(kept),
         disturbed,
         loads,
-        is_cut or any(each.disturbed for each in kept),
+        any(each.disturbed or each.is_cut for each in kept),
         Statistic.geometric([each.model_ratio for each in kept], RESOLUTION),
     )
 

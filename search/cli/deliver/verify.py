@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,8 +126,7 @@ def verify(
         names["--rate-per-s"] = "--rate"
         told = ", ".join(names.get(each, each) for each in given)
         raise click.UsageError(f"{told}: for a check of a service: pass its address as --url")
-    progress = None if as_json else partial(click.echo, err=True)
-    found = api.verify(bundle, plugins, progress)
+    found = api.verify(bundle, plugins, _teller(as_json))
     if as_json:
         from paretune.search.cli.values.base import as_json as as_text
         from paretune.search.cli.values.verify import verify_values
@@ -162,7 +161,7 @@ def _verify_service(
         headers=headers_of(headers),
         timeout_s=timeout_s or 10.0,
         metrics_url=metrics_url or "",
-        **({} if as_json else {"told": partial(click.echo, err=True)}),
+        told=_teller(as_json),
         **wish,
     )
     if as_json:
@@ -173,3 +172,8 @@ def _verify_service(
         sys.exit(int(found.verdict))
     click.echo(str(found))
     sys.exit(int(found.verdict))
+
+
+def _teller(as_json: bool) -> Callable[[str], None]:
+    """Return what tells progress: nothing beside JSON."""
+    return (lambda _: None) if as_json else partial(click.echo, err=True)

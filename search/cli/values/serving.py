@@ -22,7 +22,8 @@ class CapacityValues(Values):
     queue_delay_ms: float = Field(description="Longest time that a call waits for more requests.")
     capacity_per_s: Interval = Field(description="Most requests per second within the budget.")
     latency_ms: dict[str, float] = Field(
-        description="Latency by percentile, at the rate that was measured in short loads."
+        description="Latency by percentile: at the rate that was measured in short loads, or, "
+        "without a check, predicted at the capacity."
     )
     call_ms: dict[str, tuple[float, float]] = Field(
         description="p50 and p95 of a call, by number of requests in it."
