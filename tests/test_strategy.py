@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from conftest import SMALL_SPACE, TINY_SPACE
+from optuna.trial import TrialState
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
@@ -135,6 +136,30 @@ def test_failures_before_the_first_measurement_are_kept(space: SearchSpace) -> N
     chooser.observe(candidate, metrics(candidate))
     states = [trial.constraints for trial in chooser._study.trials if trial.values]
     assert len(states) == 4
+
+
+@pytest.mark.parametrize("sampler", ["gp", "tpe", "nsga2"])
+def test_a_sampler_sees_candidates_in_work_as_running(sampler: str) -> None:
+    space = SearchSpace.from_values(LARGE)
+    chooser = OptunaStrategy(space, default_objectives("accuracy"), sampler=sampler)
+    try_out(chooser, 12)
+    first = chooser.propose()
+    assert first is not None
+    second = chooser.propose([first])
+    assert second is not None and second != first
+
+    def running() -> list[Candidate]:
+        trials = chooser._study.get_trials(states=[TrialState.RUNNING])
+        return [chooser._decode(trial.params) for trial in trials]
+
+    third = chooser.propose([first, second])
+    assert third not in (None, first, second) and set(running()) == {first, second}
+    chooser.observe(first, metrics(first))
+    chooser.propose([second])
+    assert running() == [second]
+    chooser.observe(second, None)
+    chooser.propose()
+    assert running() == []
 
 
 @pytest.mark.parametrize("sampler", ["tpe", pytest.param("gp", marks=pytest.mark.slow)])

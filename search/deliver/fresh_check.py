@@ -17,6 +17,9 @@ from paretune.spaces import StudyError
 MOST_TRIED = 5
 """Points that are measured again before a pick gives up. Chosen by judgement."""
 
+USUAL_TIME = "half a minute to two minutes, longer while other work disturbs it"
+"""How long one measurement takes, in words."""
+
 
 @dataclass(frozen=True)
 class Kept:

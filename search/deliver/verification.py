@@ -27,6 +27,7 @@ from paretune.search.deliver.bundle_run import (
     load_bundle_plugins,
     read_manifest,
 )
+from paretune.search.deliver.fresh_check import USUAL_TIME
 from paretune.search.record.words import format_metric, interval_text
 
 SETTINGS = replace(CAREFUL, idle_wait_s=10.0).claiming()
@@ -140,10 +141,7 @@ def verify(
         ):
             if differs := difference(found_now, np.load(file)):
                 return Verification(Verdict.DIFFERENT_ANSWERS, differs)
-        told(
-            "the answers are as promised; timing it: half a minute to two minutes, longer while "
-            "other work disturbs it"
-        )
+        told(f"the answers are as promised; timing it: {USUAL_TIME}")
         timing = time_model(runner, model, run, samples, work, settings.claiming())
     if isinstance(timing, Failure):
         return Verification(Verdict.DOES_NOT_RUN, timing.message)

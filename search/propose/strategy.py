@@ -44,7 +44,8 @@ class OptunaStrategy:
 
     The sampler works on a separate study in memory, in an encoding that suits samplers (ordered
     axes as integers, logarithms of times and rates, failures as the worst value seen plus an unmet
-    constraint), while the stored study holds the measurements. A proposal that was observed before,
+    constraint), while the stored study holds the measurements. Candidates in work are running
+    trials there, which samplers take into account. A proposal that was observed before,
     or that a rule forbids, is replaced by the nearest valid, unobserved candidate.
 
     Args:
@@ -80,6 +81,7 @@ class OptunaStrategy:
         self._first = space.informative()
         self._observed: set[Candidate] = set()
         self._pending: frozenset[Candidate] = frozenset()
+        self._running: dict[Candidate, int] = {}
         self._worst: list[float] | None = None
         self._failed_early: list[Candidate] = []
         self._distributions: dict[str, BaseDistribution] = {
@@ -99,6 +101,7 @@ class OptunaStrategy:
         for candidate in self._first:
             if self._is_free(candidate):
                 return candidate
+        self._run_trials_of(pending)
         with warnings.catch_warnings():
             # The GP sampler warns that it is experimental, and about categorical axes, every time.
             warnings.simplefilter("ignore")
@@ -123,6 +126,22 @@ class OptunaStrategy:
         self._add(candidate, values, failed=False, metrics=metrics)
         while self._failed_early:
             self._add(self._failed_early.pop(), self._worst, failed=True)
+
+    def _run_trials_of(self, pending: Collection[Candidate]) -> None:
+        """Let the trials of pending candidates run, and no others."""
+        for candidate in [each for each in self._running if each not in self._pending]:
+            self._study.tell(self._running.pop(candidate), state=TrialState.FAIL)
+        for candidate in pending:
+            if candidate in self._running or candidate in self._observed:
+                continue
+            self._study.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params=self._encode(candidate),
+                    distributions=dict(self._distributions),
+                )
+            )
+            self._running[candidate] = self._study.get_trials(deepcopy=False)[-1].number
 
     def _ask(self) -> Candidate:
         if not self._has_asked:

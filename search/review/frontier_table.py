@@ -38,12 +38,11 @@ def frontier_table(history: History, *, searched: bool = False) -> Table:
     all rows are listed below the table.
     """
     rows = frontier_rows(history, searched=searched)
-    is_published = any(row.kind == "published" for row in rows)
     known = knobs(rows[0]) if rows else {}
     columns = frontier_columns(history, rows, is_wide=console.width >= WIDE)
     left_out = _left_out(columns, history, console.width) if console.is_terminal else []
     table = Table(
-        title=_title(history, is_published),
+        title=_title(history, rows),
         caption=frontier_notes(history, rows, left_out),
         box=SIMPLE_HEAD,
         show_edge=False,
@@ -116,10 +115,11 @@ def _goal_title(goal: Objective) -> str:
     return f"{metric_of(goal.metric).head} {goal.arrow}"
 
 
-def _title(history: History, is_published: bool) -> str:
-    if is_published:
-        count = len(history.published)
-        return f"published frontier: {count} {'point' if count == 1 else 'points'}, measured again"
+def _title(history: History, rows: Sequence[FrontierRow]) -> str:
+    if any(row.kind == "published" for row in rows):
+        count = counted(len(history.published), "point")
+        below = ", below the baseline" if rows[0].kind == "baseline" else ""
+        return f"published frontier: {count}, measured again{below}"
     return (
         f"search frontier: {len(history.frontier)} of {len(history.measured)} measured trials, "
         "values not confirmed"

@@ -11,7 +11,7 @@ from pathlib import Path
 from paretune.runners.failure import Failure
 from paretune.runners.measure.measurement import Measurement
 from paretune.search.deliver.choice import equals, fitting, rank, wished_limits
-from paretune.search.deliver.fresh_check import MOST_TRIED, first_that_keeps
+from paretune.search.deliver.fresh_check import MOST_TRIED, USUAL_TIME, first_that_keeps
 from paretune.search.deliver.picked import Origin, Pick
 from paretune.search.deliver.target import TARGETS, ExportSettings
 from paretune.search.record.trial import TrialRecord
@@ -107,10 +107,7 @@ def _telling(
     """Return a timer that tells first what it measures."""
 
     def measure(record: TrialRecord) -> Measurement | Failure:
-        told(
-            f"measuring trial {record.number} again: half a minute to two minutes, longer while "
-            "other work disturbs it"
-        )
+        told(f"measuring trial {record.number} again: {USUAL_TIME}")
         return timer(record)
 
     return measure
