@@ -35,6 +35,8 @@ which take too long for a table. How this acts on its result is untested.
 class NoisyImprovement(BaseSampler):
     """Proposes the point with the largest logarithmic noisy expected hypervolume improvement.
 
+    Where BoTorch cannot optimize that, the point is random.
+
     Args:
         seed: Of the draws.
         startup: Finished trials before the models are asked.
@@ -98,16 +100,19 @@ class NoisyImprovement(BaseSampler):
                 if count
             }
             ends = [float(c - 1) if k else 1.0 for k, c in zip(kinds, space.counts, strict=True)]
-            best, _ = optimize_acqf_mixed_alternating(
-                acquisition,
-                bounds=torch.tensor([[0.0] * len(ends), ends], dtype=torch.double),
-                discrete_dims={at: v for at, v in places.items() if not kinds[at]},
-                cat_dims={at: v for at, v in places.items() if kinds[at]},
-                q=1,
-                raw_samples=RAW_SAMPLES,
-                num_restarts=RESTARTS,
-                options={"maxiter_alternating": 8},
-            )
+            try:
+                best, _ = optimize_acqf_mixed_alternating(
+                    acquisition,
+                    bounds=torch.tensor([[0.0] * len(ends), ends], dtype=torch.double),
+                    discrete_dims={at: v for at, v in places.items() if not kinds[at]},
+                    cat_dims={at: v for at, v in places.items() if kinds[at]},
+                    q=1,
+                    raw_samples=RAW_SAMPLES,
+                    num_restarts=RESTARTS,
+                    options={"maxiter_alternating": 8},
+                )
+            except RuntimeError:  # Its acquisition is not a number on some data.
+                return {}
         row = best[0].detach().numpy() * spans
         return space.params(row)
 
