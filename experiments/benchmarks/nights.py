@@ -13,7 +13,8 @@ fate of the skipped candidates.
 With `--trials`, a night ends after so many trials, and also after `--hours` if both are given. All
 qualities down to zero count; with `--usual`, those of a study without a wish.
 `frontier-no-costs` is our strategy as if all candidates took the same time, and
-`frontier-per-second` as if a trial were worth nothing but its seconds.
+`frontier-per-second` as if a trial were worth nothing but its seconds. `oracle` knows everything
+beforehand (oracle.py): how soon could a search be at best?
 """
 
 import argparse
@@ -25,6 +26,7 @@ from collections.abc import Callable
 from functools import partial
 
 import optuna
+from oracle import Oracle
 from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
 from simulated_executor import SAMPLES
 from simulated_study import Night, study
@@ -71,6 +73,7 @@ CONTESTANTS: dict[str, Callable[[Problem, int, Budget], Night]] = {
     "tpe": partial(study, sampler="tpe"),
     "gp": partial(study, sampler="gp"),
     "frontier": study,
+    "oracle": lambda problem, seed, budget: Oracle(problem).run(budget),
     "frontier-no-costs": partial(study, cost=lambda candidate: 1.0),
     "frontier-per-second": partial(study, seconds_per_trial=lambda: 0.0),
 }

@@ -7,7 +7,9 @@ Each seed is a different analytic problem (problem.py: 7,560 candidates on six a
 objectives) and also seeds the sampler. It prints the share of the true frontier's hypervolume (mean
 over seeds) and the median milliseconds per proposal. Paretune's strategies propose nothing twice;
 plain Optuna (`optuna-…`) is used as its users do, with the same logarithms as objectives, and a
-repeated proposal counts.
+repeated proposal counts. Axes with an order are integers for it. `frontier-sampler` is
+`paretune.FrontierSampler` in such a study: what `frontier` has beyond it is what a search knows of
+its axes.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import optuna
 from joblib import Parallel, delayed
 from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
 
+from paretune import FrontierSampler
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import OptunaStrategy, Strategy
 from paretune.spaces import Candidate
@@ -52,7 +55,10 @@ def plain(problem: Problem, sampler: optuna.samplers.BaseSampler, evaluations: i
 
     def objective(trial: optuna.Trial) -> list[float]:
         values = {
-            axis.name: trial.suggest_categorical(axis.name, axis.values) for axis in SPACE.axes
+            axis.name: axis.values[trial.suggest_int(axis.name, 0, len(axis.values) - 1)]
+            if axis.is_ordered
+            else trial.suggest_categorical(axis.name, axis.values)
+            for axis in SPACE.axes
         }
         found.append(problem.metrics(Candidate.from_params(values)))
         return [goal.loss(found[-1][goal.metric]) for goal in OBJECTIVES]
@@ -67,6 +73,7 @@ def _multivariate(seed: int) -> optuna.samplers.TPESampler:
 
 
 PLAIN: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "frontier-sampler": lambda seed: FrontierSampler(seed=seed),
     "optuna-tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "optuna-tpe-multivariate": _multivariate,
     "optuna-nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
