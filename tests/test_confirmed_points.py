@@ -82,6 +82,13 @@ def test_what_was_cut_short_replaces_only_what_it_covers(
     assert cut.may_replace(ConfirmedPoints())
 
 
+def test_further_points_may_have_fewer_launches(make_record: Make) -> None:
+    earlier = ConfirmedPoints([point(n, make_record, 5) for n in (0, 4)])
+    more = [point(n, make_record, 4) for n in (2, 3)]
+    assert ConfirmedPoints([point(0, make_record, 5), *more]).may_replace(earlier)
+    assert not ConfirmedPoints([point(0, make_record, 4), *more]).may_replace(earlier)
+
+
 class Impatient(PlainReporter):
     """Presses Ctrl-C when a round of confirmation begins."""
 

@@ -48,12 +48,12 @@ class ConfirmedPoints:
     def may_replace(self, earlier: ConfirmedPoints) -> bool:
         """Tell whether an interrupted confirmation may replace another without a loss.
 
-        It may if it has at least as many points, and its least measured point has at least as many
-        launches as the other's least measured point.
+        It may if it has at least as many points, and none of those that both have with fewer
+        launches.
         """
-        return (
-            len(self.points) >= len(earlier.points)
-            and self.fewest_launches >= earlier.fewest_launches
+        then = {point.number: point.measurement.launches for point in earlier.points}
+        return len(self.points) >= len(earlier.points) and all(
+            point.measurement.launches >= then.get(point.number, 0) for point in self.points
         )
 
     def write(
