@@ -45,10 +45,10 @@ def unconfirmed_text(history: History) -> str:
     if not left:
         return ""
     named = ", ".join(left[:_MOST_UNCONFIRMED]) + ", …" * (len(left) > _MOST_UNCONFIRMED)
-    were = "was" if len(left) == 1 else "were"
+    were, trials = ("was", "trial") if len(left) == 1 else ("were", "trials")
     return (
         f"{counted(len(left), 'more point')} of the search frontier {were} "
-        f"not measured again (trial {named}): `paretune confirm` does it"
+        f"not measured again ({trials} {named}): `paretune confirm` does it"
     )
 
 
