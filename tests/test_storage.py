@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.trial import Skip, TrialRecord
 from paretune.search.record.under_way import Death
+from paretune.search.storage.definition import CODE
 from paretune.search.storage.study_attribute import StudyAttribute
 from paretune.search.storage.study_storage import StudyStorage
-from paretune.spaces import SearchSpace, StudyError
+from paretune.spaces import OPTIONAL_AXES, SearchSpace, StudyError
 
 Make = Callable[..., TrialRecord]
 GOALS = default_objectives("accuracy")
@@ -137,10 +139,23 @@ def test_a_study_from_before_an_axis_existed_continues(url: str, space: SearchSp
     StudyStorage(url, "study").create({"space": old}, GOALS, space)
     now = {**old, "graph_optimization": ["all"]}
     StudyStorage(url, "study").create({"space": now}, GOALS, space)
-    with pytest.raises(StudyError, match="another space"):
+    with pytest.raises(StudyError, match=r"another space \(graph_optimization\): undo"):
         StudyStorage(url, "study").create(
             {"space": {**now, "graph_optimization": ["all", "basic"]}}, GOALS, space
         )
+
+
+def test_a_student_left_out_is_a_change_of_the_space_alone(url: str, space: SearchSpace) -> None:
+    def definition(*students: str, data: str = "1") -> dict[str, Any]:
+        code = {f"the model {name}": name for name in students} | {"the data": data}
+        space = {**OPTIONAL_AXES, "student": ["reference", *students]}
+        return {"space": space, CODE: code}
+
+    StudyStorage(url, "study").create(definition("half", "tiny"), GOALS, space)
+    with pytest.raises(StudyError, match=r"another space \(student\): undo"):
+        StudyStorage(url, "study").create(definition("tiny", "mini"), GOALS, space)
+    with pytest.raises(StudyError, match=r"space \(student\), .* \(the data\)"):
+        StudyStorage(url, "study").create(definition("tiny", data="2"), GOALS, space)
 
 
 def test_a_storage_that_is_no_database_says_so_at_once(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def status(study: Path, as_json: bool) -> None:
             f"{values.budget_trials} trials{about}"
         )
     console.print(
-        f"{len(history.records)} trials: {len(history.measured)} measured, "
+        f"{counted(len(history.records), 'trial')}: {len(history.measured)} measured, "
         f"{len(history.skipped)} skipped, {len(history.failed)} failed, "
         f"{len(history.frontier)} on the search's frontier"
     )
@@ -69,7 +69,8 @@ def status(study: Path, as_json: bool) -> None:
         console.print(f"  {stage:<14} {spent.seconds:8.1f} s  ({spent.times} ×, {each:.2f} s each)")
     saved = values.saved_seconds
     console.print(
-        f"stages taken from the store, and not run again: {saved:.1f} s, all trials together"
+        f"stages taken from the store, and not run again: {saved:.1f} s, counted for each trial "
+        "that took them"
     )
     if values.machine_drift is not None:
         drift = values.machine_drift

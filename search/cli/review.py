@@ -80,7 +80,7 @@ def sync(study: Path) -> None:
     from paretune.search.study import api
 
     history = api.sync(study)
-    click.echo(f"MLflow has all {len(history.records)} trials of the study")
+    click.echo(f"MLflow has all trials of the study: {len(history.records)}")
 
 
 @click.command()

@@ -283,6 +283,9 @@ def confirm(
     Every search ends with a confirmation. The best of many noisy values is partly luck, so every
     point that may be on the frontier is measured again: in fresh processes that take turns, with
     the careful protocol, and with quality from the test split, which the search never saw.
+
+    It takes about a minute per point, and says how long when it begins. With fewer --hours, the
+    likeliest points are measured.
     """
     from paretune.search.review.console import console
     from paretune.search.review.frontier_table import frontier_table

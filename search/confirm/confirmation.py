@@ -131,10 +131,11 @@ class Confirmation:
         if left:
             self.left_out = len(left)
             _LOG.warning(
-                "there was no time to confirm %s of %s points (trials %s): `paretune confirm` "
+                "there was no time to confirm %s of %s points (%s %s): `paretune confirm` "
                 "measures all",
                 len(left),
                 len(left) + len(points),
+                "trial" if len(left) == 1 else "trials",
                 ", ".join(str(each.number) for each in left),
             )
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)

@@ -75,10 +75,14 @@ def disturbance_text(history: History) -> str:
     launches = sum(each.launches for each in last)
     if len(last) < _DISTURBED_TRIALS or disturbed < _DISTURBED_SHARE * launches:
         return ""
+    base = history.baseline.measurement if history.baseline else None
+    is_base_disturbed = base is not None and base.contaminated_launches > 0
+    unsure = ". So were those of trial 0, which makes all gains unsure until they are confirmed"
     return (
         f"something else uses the cores of the measurement: {disturbed} launches of the last "
-        f"{len(last)} trials were disturbed. Such launches are repeated, so trials take longer, "
-        "and intervals are wider. If you can, end what else runs here"
+        f"{len(last)} trials were disturbed{unsure if is_base_disturbed else ''}. Such launches "
+        "are repeated, so trials take longer, and intervals are wider. If you can, end what else "
+        "runs here"
     )
 
 

@@ -118,8 +118,8 @@ def _goal_title(goal: Objective) -> str:
 def _title(history: History, rows: Sequence[FrontierRow]) -> str:
     if any(row.kind == "published" for row in rows):
         count = counted(len(history.published), "point")
-        below = ", below the baseline" if rows[0].kind == "baseline" else ""
-        return f"published frontier: {count}, measured again{below}"
+        first = " (the first row is the baseline)" if rows[0].kind == "baseline" else ""
+        return f"published frontier: {count}, measured again{first}"
     return (
         f"search frontier: {len(history.frontier)} of {len(history.measured)} measured trials, "
         "values not confirmed"

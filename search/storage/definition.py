@@ -39,13 +39,22 @@ def refuse_changed(
         changed.remove(CODE)
         then, now = known.get(CODE), definition[CODE]
         if isinstance(then, Mapping):
-            parts = sorted(part for part in {*then, *now} if then.get(part) != now.get(part))
-            changed.append(f"{CODE} ({', '.join(parts)})")
+            # Models of students that were added or left out are a change of the space alone.
+            names = {*then, *now} if "space" not in changed else {*then} & {*now}
+            if parts := sorted(part for part in names if then.get(part) != now.get(part)):
+                changed.append(f"{CODE} ({', '.join(parts)})")
+    if "space" in changed:
+        axes = _changed_axes(known["space"], definition["space"])
+        changed[changed.index("space")] = f"space ({', '.join(axes)})"
     if changed:
         raise StudyError(
             f"the study {name!r} in {url} was started with another {', '.join(changed)}: undo the "
             "change, or give the changed study another `name` (builds are reused)"
         )
+
+
+def _changed_axes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**then, **now} if then.get(name) != now.get(name)]
 
 
 def renewed(

@@ -125,7 +125,8 @@ def verify_service(
     found = _judge(found)
     if wish.saves:
         if found.verdict in (Verdict.OTHER_PROVIDER, Verdict.CANNOT_TELL):
-            return found.noted(f"nothing was saved, because the verdict is {found.verdict.words}")
+            verdict = found.verdict.words
+            return found.noted(f'nothing was saved: the verdict is "{verdict}"; see its reason')
         if any(client.is_disturbed for client in found.clients):
             reason = f"nothing was saved, because {_BUSY}: stop other work here, and save again"
             return replace(found, verdict=Verdict.CANNOT_TELL, reason=reason)
