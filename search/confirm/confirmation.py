@@ -120,7 +120,7 @@ class Confirmation:
         try:
             with waiting_until(deadline):
                 # A baseline alone would publish nothing.
-                most = len(left) if deadline is None else max(2, self._affordable(deadline, 0))
+                most = len(left) if deadline is None else max(2, self._affordable(deadline))
                 first, left = left[:most], left[most:]
                 self._take_in(first, points)
                 self.reason = self._measure(points, left, deadline)
@@ -162,11 +162,21 @@ class Confirmation:
         """Return the expected seconds per point."""
         return self._rounds() * pace.seconds("launch") + pace.seconds("quality")
 
-    def _affordable(self, deadline: float, running: int) -> int:
-        """Return how many more points there is time for, beside those that are running."""
+    def _affordable(self, deadline: float, running: int = 0, rounds: int = 0) -> int:
+        """Return how many more points there is time for.
+
+        Args:
+            deadline: On :func:`time.monotonic`.
+            running: Points that are launched again.
+            rounds: Rounds that these have behind them.
+        """
         left_s = deadline - time.monotonic()
-        left_s -= running * (self._rounds() - 1) * self._pace.seconds("launch")
+        left_s -= running * max(self._rounds() - rounds, 1) * self._pace.seconds("launch")
         return max(0, int(left_s / self._seconds_a_point(self._pace)))
+
+    def _going(self, out: Collection[Entry]) -> list[Entry]:
+        """Return what is launched again."""
+        return [e for e in self._campaign.entries if not e.failure and e not in out]
 
     def _take_in(self, records: Sequence[TrialRecord], points: list[Point]) -> None:
         """Evaluate the quality of trials on the test split, and add them to the points."""
@@ -218,7 +228,7 @@ class Confirmation:
     def _measure(self, points: list[Point], left: list[TrialRecord], deadline: float | None) -> str:
         """Measure in rounds until every interval is tight, or the frontier cannot change.
 
-        Clearly dominated points are left out of further rounds. After the first round it is known
+        Clearly dominated points are left out of further rounds. From the first round on it is known
         how long a launch takes, and so for which further points there is time.
 
         Args:
@@ -235,13 +245,14 @@ class Confirmation:
         number, stable, before = 0, 0, None
         while stable < _STABLE_ROUNDS:
             number += 1
-            if left and deadline is not None and number == 2:
-                most = self._affordable(deadline, len(points))
-                if more_records := left[:most]:
+            going = self._going(out)
+            if left and deadline is not None and number > 1:
+                most = self._affordable(deadline, len(going), number - 1)
+                if further := left[:most]:
                     del left[:most]
-                    self._take_in(more_records, points)
+                    self._take_in(further, points)
                     records.update((point.entry, point.record) for point in points)
-            going = [e for e in campaign.entries if not e.failure and e not in out]
+                    going, stable = self._going(out), 0
             unsettled = sum(not campaign.is_settled(entry) for entry in going)
             more = rounds_after(
                 number, stable, settings.launches, settings.max_launches, _STABLE_ROUNDS
