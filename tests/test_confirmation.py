@@ -276,7 +276,7 @@ def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
     # What has time for fewer points says so, and does not replace more.
     hasty = run_paretune("confirm", study, "--hours", "0.0001")
     told = " ".join((hasty.stdout + hasty.stderr).split())
-    assert re.search(r"there was no time to confirm \d+ of \d+ points \(trials \d+", told)
+    assert re.search(r"there was no time to confirm \d+ of \d+ points \(trials? \d+", told)
     assert {each.number for each in load_history(study).confirmed} == set(first)
 
 
