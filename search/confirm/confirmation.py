@@ -162,16 +162,11 @@ class Confirmation:
         """Return the expected seconds per point."""
         return self._rounds() * pace.seconds("launch") + pace.seconds("quality")
 
-    def _affordable(self, deadline: float, running: int = 0, rounds: int = 0) -> int:
-        """Return how many more points there is time for.
-
-        Args:
-            deadline: On :func:`time.monotonic`.
-            running: Points that are launched again.
-            rounds: Rounds that these have behind them.
-        """
+    def _affordable(self, deadline: float, going: int = 0) -> int:
+        """Return how many more points there is time for, beside those that are launched again."""
         left_s = deadline - time.monotonic()
-        left_s -= running * max(self._rounds() - rounds, 1) * self._pace.seconds("launch")
+        # All go on for as long as the new ones.
+        left_s -= going * self._rounds() * self._pace.seconds("launch")
         return max(0, int(left_s / self._seconds_a_point(self._pace)))
 
     def _going(self, out: Collection[Entry]) -> list[Entry]:
@@ -228,8 +223,9 @@ class Confirmation:
     def _measure(self, points: list[Point], left: list[TrialRecord], deadline: float | None) -> str:
         """Measure in rounds until every interval is tight, or the frontier cannot change.
 
-        Clearly dominated points are left out of further rounds. From the first round on it is known
-        how long a launch takes, and so for which further points there is time.
+        Clearly dominated points are left out of further rounds, once all have been launched often
+        enough. From the first round on it is known how long a launch takes, and so for which
+        further points there is time.
 
         Args:
             points: The points; further ones are added.
@@ -242,26 +238,30 @@ class Confirmation:
         settings, campaign = self.evaluator.settings, self._campaign
         records = {point.entry: point.record for point in points}
         out: list[Entry] = []
-        number, stable, before = 0, 0, None
+        number, since, stable, before = 0, 1, 0, None
         while stable < _STABLE_ROUNDS:
             number += 1
             going = self._going(out)
             if left and deadline is not None and number > 1:
-                most = self._affordable(deadline, len(going), number - 1)
+                most = self._affordable(deadline, len(going))
                 if further := left[:most]:
                     del left[:most]
                     self._take_in(further, points)
                     records.update((point.entry, point.record) for point in points)
-                    going, stable = self._going(out), 0
+                    going, since, stable = self._going(out), number, 0
             unsettled = sum(not campaign.is_settled(entry) for entry in going)
             more = rounds_after(
-                number, stable, settings.launches, settings.max_launches, _STABLE_ROUNDS
+                number - since + 1,
+                stable,
+                settings.launches,
+                settings.max_launches,
+                _STABLE_ROUNDS,
             )
             self._pace.begin_round(number, unsettled, len(going), more)
             if not campaign.round(lambda e: self._launch(records[e], e), out, deadline):
                 is_late = deadline is not None and time.monotonic() >= deadline
                 return "the time is over" if is_late else "every interval is settled"
-            if number >= settings.launches:
+            if number - since + 1 >= settings.launches:
                 running = [p for p in points if p.entry.launches and not p.entry.failure]
                 if not running:
                     return "no point runs"
