@@ -250,18 +250,15 @@ class Confirmation:
                     records.update((point.entry, point.record) for point in points)
                     going, since, stable = self._going(out), number, 0
             unsettled = sum(not campaign.is_settled(entry) for entry in going)
+            rounds = number - since + 1  # of all points together
             more = rounds_after(
-                number - since + 1,
-                stable,
-                settings.launches,
-                settings.max_launches,
-                _STABLE_ROUNDS,
+                rounds, stable, settings.launches, settings.max_launches, _STABLE_ROUNDS
             )
             self._pace.begin_round(number, unsettled, len(going), more)
             if not campaign.round(lambda e: self._launch(records[e], e), out, deadline):
                 is_late = deadline is not None and time.monotonic() >= deadline
                 return "the time is over" if is_late else "every interval is settled"
-            if number - since + 1 >= settings.launches:
+            if rounds >= settings.launches:
                 running = [p for p in points if p.entry.launches and not p.entry.failure]
                 if not running:
                     return "no point runs"
