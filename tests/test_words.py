@@ -41,5 +41,6 @@ def test_disturbed_measurements_are_told(make_record: Make) -> None:
     assert [add(0, 3), add(1, 1), add(2, 0)] == ["", "", ""]
     assert add(3, 2) == ""
     assert "5 launches of the last 3 trials were disturbed" in add(4, 3)
-    assert add(5, 0).startswith("something else uses the cores")
+    told = add(5, 0)
+    assert told.startswith("something else uses the cores") and "Trial 0 was disturbed, too" in told
     assert add(6, 0) == ""

@@ -14,7 +14,7 @@ With `--trials`, a night ends after so many trials, and also after `--hours` if 
 qualities down to zero count; with `--usual`, those of a study without a wish.
 `frontier-no-costs` is our strategy as if all candidates took the same time, and
 `frontier-per-second` as if a trial were worth nothing but its seconds. `oracle` knows everything
-beforehand (oracle.py): how soon could a search be at best?
+beforehand (oracle.py): how soon is it, if there is nothing to learn?
 """
 
 import argparse
@@ -28,11 +28,8 @@ from functools import partial
 import optuna
 from oracle import Oracle
 from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
-from simulated_executor import SAMPLES
 from simulated_study import Night, study
 
-from paretune.runners.execute.executor import done
-from paretune.runners.execute.job import Build, Measure
 from paretune.search.record.objective import losses
 from paretune.search.record.wish import ANYTHING
 from paretune.search.run.budget import Budget
@@ -45,24 +42,18 @@ RIVALS = ("naive", "naive+cache")
 def naive(problem: Problem, seed: int, budget: Budget, *, has_cache: bool) -> Night:
     """Run plain Optuna with its default sampler."""
     night = Night(problem)
-    executor = night.executor
 
     def objective(trial: optuna.Trial) -> list[float]:
         values = {a.name: trial.suggest_categorical(a.name, a.values) for a in SPACE.axes}
-        candidate, occasion = Candidate.from_params(values), str(trial.number)
         if not has_cache:
             night.work.forget()
-        built = done(executor, Build(candidate.build, occasion=occasion), candidate.run)
-        measure = Measure(built.artifact, candidate.run, SAMPLES, occasion=occasion)
-        measured = done(executor, measure, candidate.run)
-        night.found.append((executor.now, measured.metrics))
-        night.trials += 1
-        return [goal.loss(measured.metrics[goal.metric]) for goal in OBJECTIVES]
+        metrics = night.try_out(Candidate.from_params(values))
+        return [goal.loss(metrics[goal.metric]) for goal in OBJECTIVES]
 
     sampler = optuna.samplers.TPESampler(seed=seed)
     loop = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
     seconds = math.inf if budget.hours is None else budget.hours * 3600
-    while executor.now < seconds and night.trials < budget.trials:
+    while night.executor.now < seconds and night.trials < budget.trials:
         loop.optimize(objective, n_trials=1)
     return night
 

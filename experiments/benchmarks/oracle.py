@@ -6,16 +6,12 @@ from collections import defaultdict
 from functools import cached_property
 
 import numpy as np
-from problem import EVERYTHING, MEASURE_SECONDS, OBJECTIVES, SPACE, Problem
-from simulated_executor import SAMPLES
+from problem import MEASURE_SECONDS, OBJECTIVES, SPACE, Problem
 from simulated_study import Night
 
-from paretune.runners.execute.executor import done
-from paretune.runners.execute.job import Build, Measure
 from paretune.search.propose.improvement import improvement_over
-from paretune.search.record.objective import losses, reference_point
+from paretune.search.record.objective import losses
 from paretune.search.run.budget import Budget
-from paretune.spaces import Candidate
 
 _AHEAD = 12
 """Measurements that a training is judged by: those that add most after it. Chosen by judgement."""
@@ -36,9 +32,6 @@ class Oracle:
         self.night = Night(problem)
         self.candidates = list(SPACE.candidates())
         self.losses = losses([problem.metrics(c) for c in self.candidates], OBJECTIVES)
-        self.reference = reference_point(problem.metrics(SPACE.baseline), OBJECTIVES)
-        if problem.wish == EVERYTHING:
-            self.reference[0] = 0.0
         self.found = np.zeros((0, len(OBJECTIVES)))
 
     def run(self, budget: Budget) -> Night:
@@ -48,7 +41,8 @@ class Oracle:
             best = self._best()
             if best is None:
                 break
-            self._do(best)
+            self.night.try_out(self.candidates[best])
+            self.found = np.vstack([self.found, self.losses[best]])
         return self.night
 
     @cached_property
@@ -65,30 +59,16 @@ class Oracle:
         for places in self._trainings.values():
             found, gained, seconds, first = self.found, 0.0, 0.0, None
             for _ in range(_AHEAD):
-                added = improvement_over(found, self.reference).of(self.losses[places])
+                added = improvement_over(found, self.problem.reference).of(self.losses[places])
                 at = int(added.argmax())
                 if added[at] <= 0:
                     break
                 place = places[at]
                 first = place if first is None else first
-                seconds += MEASURE_SECONDS + (self._seconds(place) if not gained else 0.0)
+                if not gained:
+                    seconds += self.night.work.missing_seconds(self.candidates[place].build)
+                seconds += MEASURE_SECONDS
                 gained += float(added[at])
                 found = np.vstack([found, self.losses[place]])
                 rates[first] = max(rates.get(first, 0.0), gained / seconds)
         return max(rates, key=lambda place: rates[place], default=None)
-
-    def _seconds(self, place: int) -> float:
-        """Return the seconds of the stages that a candidate still needs."""
-        build = self.candidates[place].build
-        stages = self.night.work.missing(build)
-        return sum(self.problem.stage_seconds(stage, build) for stage in stages)
-
-    def _do(self, place: int) -> None:
-        candidate: Candidate = self.candidates[place]
-        executor, occasion = self.night.executor, str(self.night.trials)
-        built = done(executor, Build(candidate.build, occasion=occasion), candidate.run)
-        measure = Measure(built.artifact, candidate.run, SAMPLES, occasion=occasion)
-        measured = done(executor, measure, candidate.run)
-        self.night.found.append((executor.now, measured.metrics))
-        self.night.trials += 1
-        self.found = np.vstack([self.found, self.losses[place]])

@@ -119,16 +119,21 @@ class Problem:
         """The losses of the true frontier: shape (points, objectives)."""
         return front(losses([self.metrics(c) for c in SPACE.candidates()], OBJECTIVES))
 
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """The losses that hypervolumes are measured from: shape (objectives,)."""
+        reference = reference_point(self.metrics(SPACE.baseline), OBJECTIVES)
+        if self.wish == EVERYTHING:
+            reference[0] = 0.0
+        return reference
+
     def share_of_hypervolume(self, found: list[dict[str, float]]) -> float:
         """Return the share of the true frontier's hypervolume that was found.
 
         A yardstick for a strategy that knows what counts, from the wish.
         """
-        reference = reference_point(self.metrics(SPACE.baseline), OBJECTIVES)
-        if self.wish == EVERYTHING:
-            reference[0] = 0.0
-        whole = hypervolume(self.frontier, reference)
-        return hypervolume(losses(found, OBJECTIVES), reference) / whole
+        whole = hypervolume(self.frontier, self.reference)
+        return hypervolume(losses(found, OBJECTIVES), self.reference) / whole
 
     def stage_seconds(self, stage: str, build: BuildSpec) -> float:
         """Return a stage's seconds; the reference costs nothing."""

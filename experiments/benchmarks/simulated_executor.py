@@ -166,6 +166,10 @@ class SimulatedWork:
         """Return the stages that a build would have to run."""
         return [stage for stage, key in _steps(spec) if key not in self._done]
 
+    def missing_seconds(self, spec: BuildSpec) -> float:
+        """Return the seconds of the stages that a build would have to run."""
+        return sum(self.problem.stage_seconds(stage, spec) for stage in self.missing(spec))
+
     def forget(self) -> None:
         """Forget the output of every stage."""
         self._done.clear()

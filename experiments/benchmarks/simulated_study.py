@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from problem import EVERYTHING, OBJECTIVES, RECIPE, SPACE, Problem
-from simulated_executor import SimulatedExecutor, SimulatedWork
+from simulated_executor import SAMPLES, SimulatedExecutor, SimulatedWork
 
-from paretune.runners.execute.executor import Executor
+from paretune.runners.execute.executor import Executor, done
+from paretune.runners.execute.job import Build, Measure
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.exclusions import GivenUp
 from paretune.search.propose.frontier_strategy import FrontierStrategy
@@ -53,10 +54,18 @@ class Night(Reporter):
         if not record.skip:
             self.found.append((self.executor.now, record.metrics))
             return
-        build = record.candidate.build
         self.skipped.append(record.candidate)
-        missing = self.work.missing(build)
-        self.saved_seconds += sum(self.work.problem.stage_seconds(s, build) for s in missing)
+        self.saved_seconds += self.work.missing_seconds(record.candidate.build)
+
+    def try_out(self, candidate: Candidate) -> dict[str, float]:
+        """Build and measure a candidate without a study; record and return its metrics."""
+        executor, occasion = self.executor, str(self.trials)
+        built = done(executor, Build(candidate.build, occasion=occasion), candidate.run)
+        measure = Measure(built.artifact, candidate.run, SAMPLES, occasion=occasion)
+        metrics: dict[str, float] = done(executor, measure, candidate.run).metrics
+        self.found.append((executor.now, metrics))
+        self.trials += 1
+        return metrics
 
 
 def study(

@@ -30,6 +30,7 @@ from paretune.search.confirm.plausible import baseline_first, to_confirm
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
+from paretune.search.record.words import named_trials
 from paretune.spaces import DeviceBusyError
 
 _STABLE_ROUNDS = 3
@@ -131,12 +132,11 @@ class Confirmation:
         if left:
             self.left_out = len(left)
             _LOG.warning(
-                "there was no time to confirm %s of %s points (%s %s): `paretune confirm` "
+                "there was no time to confirm %s of %s points (%s): `paretune confirm` "
                 "measures all",
                 len(left),
                 len(left) + len(points),
-                "trial" if len(left) == 1 else "trials",
-                ", ".join(str(each.number) for each in left),
+                named_trials([each.number for each in left]),
             )
         fewest = min(_SHORTEST_LAUNCHES, self.evaluator.settings.launches)
         whole = [p for p in points if not p.entry.failure and len(p.entry.launches) >= fewest]

@@ -45,8 +45,8 @@ class OptunaStrategy:
     The sampler works on a separate study in memory, in an encoding that suits samplers (ordered
     axes as integers, logarithms of times and rates, failures as the worst value seen plus an unmet
     constraint), while the stored study holds the measurements. Candidates in work are running
-    trials there, which samplers take into account. A proposal that was observed before,
-    or that a rule forbids, is replaced by the nearest valid, unobserved candidate.
+    trials there, which samplers take into account. A proposal that was observed before, or that a
+    rule forbids, is replaced by the nearest valid, unobserved candidate.
 
     Args:
         space: The search space.
@@ -80,7 +80,7 @@ class OptunaStrategy:
         self.seed = seed
         self._first = space.informative()
         self._observed: set[Candidate] = set()
-        self._pending: frozenset[Candidate] = frozenset()
+        self._pending: dict[Candidate, None] = {}
         self._running: dict[Candidate, int] = {}
         self._worst: list[float] | None = None
         self._failed_early: list[Candidate] = []
@@ -97,11 +97,11 @@ class OptunaStrategy:
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
-        self._pending = frozenset(pending)
+        self._pending = dict.fromkeys(pending)
         for candidate in self._first:
             if self._is_free(candidate):
                 return candidate
-        self._run_trials_of(pending)
+        self._run_pending()
         with warnings.catch_warnings():
             # The GP sampler warns that it is experimental, and about categorical axes, every time.
             warnings.simplefilter("ignore")
@@ -127,11 +127,11 @@ class OptunaStrategy:
         while self._failed_early:
             self._add(self._failed_early.pop(), self._worst, failed=True)
 
-    def _run_trials_of(self, pending: Collection[Candidate]) -> None:
+    def _run_pending(self) -> None:
         """Let the trials of pending candidates run, and no others."""
         for candidate in [each for each in self._running if each not in self._pending]:
             self._study.tell(self._running.pop(candidate), state=TrialState.FAIL)
-        for candidate in pending:
+        for candidate in self._pending:
             if candidate in self._running or candidate in self._observed:
                 continue
             self._study.add_trial(
@@ -204,7 +204,7 @@ class OptunaStrategy:
         if self.space.size > _NEAREST_AMONG:
             drawn = (self._random(rng) for _ in range(_NEAREST_AMONG // 10))
             free = [c for c in drawn if self._is_free(c)]
-        taken = self._observed | self._pending
+        taken = self._observed | self._pending.keys()
         free = free or [c for c in self.space.candidates() if c not in taken]
         rng.shuffle(free)
         return min(free, key=lambda candidate: self._distance(candidate, wanted), default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import METRICS, Place, metric_of
@@ -39,16 +39,21 @@ def counted(count: int, name: str) -> str:
     return f"{count:,} {name}" + ("" if count == 1 else "s")
 
 
+def named_trials(numbers: Sequence[int]) -> str:
+    """Return trials by their numbers, such as "trial 1" and "trials 1, 2"."""
+    return f"trial{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
+
+
 def unconfirmed_text(history: History) -> str:
     """Return which points of the search frontier were not measured again; empty if all were."""
-    left = [str(record.number) for record in history.unconfirmed]
+    left = [record.number for record in history.unconfirmed]
     if not left:
         return ""
-    named = ", ".join(left[:_MOST_UNCONFIRMED]) + ", …" * (len(left) > _MOST_UNCONFIRMED)
-    were, trials = ("was", "trial") if len(left) == 1 else ("were", "trials")
+    named = named_trials(left[:_MOST_UNCONFIRMED]) + ", …" * (len(left) > _MOST_UNCONFIRMED)
+    were = "was" if len(left) == 1 else "were"
     return (
         f"{counted(len(left), 'more point')} of the search frontier {were} "
-        f"not measured again ({trials} {named}): `paretune confirm` does it"
+        f"not measured again ({named}): `paretune confirm` does it"
     )
 
 
@@ -77,7 +82,7 @@ def disturbance_text(history: History) -> str:
         return ""
     base = history.baseline.measurement if history.baseline else None
     is_base_disturbed = base is not None and base.contaminated_launches > 0
-    unsure = ". So were those of trial 0, which makes all gains unsure until they are confirmed"
+    unsure = ". Trial 0 was disturbed, too, so gains are unsure until they are confirmed"
     return (
         f"something else uses the cores of the measurement: {disturbed} launches of the last "
         f"{len(last)} trials were disturbed{unsure if is_base_disturbed else ''}. Such launches "

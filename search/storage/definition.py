@@ -40,11 +40,13 @@ def refuse_changed(
         then, now = known.get(CODE), definition[CODE]
         if isinstance(then, Mapping):
             # Models of students that were added or left out are a change of the space alone.
-            names = {*then, *now} if "space" not in changed else {*then} & {*now}
-            if parts := sorted(part for part in names if then.get(part) != now.get(part)):
+            parts = sorted(_differing(then, now))
+            if "space" in changed:
+                parts = [part for part in parts if part in then and part in now]
+            if parts:
                 changed.append(f"{CODE} ({', '.join(parts)})")
     if "space" in changed:
-        axes = _changed_axes(known["space"], definition["space"])
+        axes = _differing(known["space"], definition["space"])
         changed[changed.index("space")] = f"space ({', '.join(axes)})"
     if changed:
         raise StudyError(
@@ -53,7 +55,7 @@ def refuse_changed(
         )
 
 
-def _changed_axes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [name for name in {**then, **now} if then.get(name) != now.get(name)]
 
 
