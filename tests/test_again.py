@@ -137,6 +137,10 @@ def test_what_is_different_now_is_told(make_record: Make) -> None:
         "onnxruntime: 1.31 → 1.32",
         "the core itself takes 1.20 × as long for the same arithmetic",
     ]
+    first, *rest = seen({}, 0.1)
+    busy = replace(first, measurement=replace(first.measurement, host_was_idle=False))
+    [told] = environment_changes(seen({}, 0.1), [busy, *rest])
+    assert told.startswith("other work ran on this machine while 1 of 3 points were measured")
 
 
 def test_earlier_confirmations_stay_to_be_seen(make_record: Make) -> None:

@@ -19,6 +19,7 @@ from paretune.runners.workload.data import Data
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.confirm.confirmation import Confirmation
 from paretune.search.confirm.fresh_points import FreshPoints, Point
+from paretune.search.confirm.judgement import tell_of_change
 from paretune.search.confirm.plausible import plausible, to_confirm
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
@@ -309,3 +310,14 @@ def test_a_study_without_measurements_has_nothing_to_confirm(tmp_path: Path) -> 
 def test_a_confirmed_point_survives_being_stored(iris_study: Path) -> None:
     for each in load_history(iris_study).confirmed:
         assert Confirmed.from_dict(each.as_dict()) == each
+
+
+@pytest.mark.parametrize(("change", "is_told"), [(1.1, False), (3.0, True), (0.3, True)])
+def test_a_machine_that_changed_since_the_search_is_told(
+    change: float, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell_of_change({"latency_p95_ms": change, "throughput_samples_per_s": 1 / change**0.5})
+    assert (f"p95 ms is {change:g} times what the search measured" in caplog.text) == is_told
+    caplog.clear()
+    tell_of_change({})
+    assert not caplog.text

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from paretune.runners.measure.statistic import Statistic
+from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.trial import TrialRecord
@@ -74,3 +75,20 @@ def test_without_a_measured_parent_nothing_is_said(make_record: Make) -> None:
     failed = make_record(2, None)
     history = History(default_objectives("accuracy"), records=[elsewhere, child, failed])
     assert shortfalls(child, history) == [] == shortfalls(failed, history)
+
+
+def test_values_measured_again_count_if_both_have_them(make_record: Make) -> None:
+    parent = built(make_record(0, {}), 100.0, (1.0, 0.9, 1.1))
+    child = built(make_record(1, {}), 50.0, (0.9, 0.8, 1.0), pruning_ratio=0.5)
+    history = History(default_objectives("accuracy"), records=[parent, child])
+    faster = built(make_record(1, {}), 50.0, (0.5, 0.4, 0.6)).measurement
+    assert parent.measurement and faster
+    history.confirmed = [Confirmed(1, faster, 1.0, True)]
+    assert "in the search" in shortfalls(child, history)[0]
+    history.confirmed.append(Confirmed(0, parent.measurement, 1.0, True))
+    assert shortfalls(child, history) == []
+    slower = built(make_record(1, {}), 50.0, (2.0, 1.9, 2.1)).measurement
+    assert slower
+    history.confirmed[0] = Confirmed(1, slower, 1.0, True)
+    [text] = shortfalls(child, history)
+    assert text.startswith("pruned, but slower than trial 0 measured again (")

@@ -82,7 +82,8 @@ def test_what_changes_between_campaigns_is_seen(rng: np.random.Generator, wander
         found.append(drift(spreads(second), before))
     assert np.mean([each.own for each in found]) == pytest.approx(wander, abs=0.02)
     few = drift(spreads([[1.0, 1.1]] * 3), [(2.0, 3)] * 3)
-    assert few.own == 0.0
+    assert few.own == 0.0 and few.change == 1.0
+    assert np.mean([each.change for each in found]) == pytest.approx(1.2, rel=0.02)
     # That it is a fifth slower was seen, and is part of what a repetition may differ by.
     assert 0.05 < np.mean([each.shared for each in found]) < 0.1
     assert min(each.repetition(0.01) for each in found) > 3 * few.repetition(0.01)

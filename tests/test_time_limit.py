@@ -14,6 +14,8 @@ from paretune.search.propose.time_limit import Affordable
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.trial import TrialRecord
+from paretune.search.review.terminal.trial_line import clock
+from paretune.search.study.running import _untried
 from paretune.spaces import Candidate, SearchSpace
 
 Make = Callable[..., TrialRecord]
@@ -84,3 +86,15 @@ def test_the_time_left_is_shared_by_the_trials_left(rule: Affordable) -> None:
     assert rule.seconds_per_trial() == 25.0
     rule.deadline = 900.0
     assert rule.seconds_per_trial() == 0.0
+
+
+def test_students_without_a_trial_are_named_with_the_time_of_a_first_one(
+    rule: Affordable, space: SearchSpace, make_record: Make
+) -> None:
+    cost = rule.cost
+    untried = _untried(space, cost)
+    expected_s = cost.seconds(student(space))
+    assert f"small (its first takes about {clock(expected_s)})" in untried
+    assert "reference" not in untried
+    cost.history.add(replace(make_record(1, None), candidate=student(space)))
+    assert "small" not in _untried(space, cost)

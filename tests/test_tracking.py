@@ -246,5 +246,6 @@ def test_trainings_are_seen_while_they_go_on(tmp_path: Path) -> None:
     history = tracking.client.get_metric_history(tracking.parent_id, name)
     assert [(each.step, each.value) for each in history] == [(1, 0.9), (2, 0.5)]
     study = tracking.client.get_run(tracking.parent_id)
-    assert study.data.tags["training"].startswith("distill of half-width: epoch 2/30, loss 0.5")
+    told = study.data.tags["training"]
+    assert told.startswith("training half-width (distill): epoch 2/30, loss 0.5")
     assert study.data.metrics["training/distill of half-width/seconds left"] == 60.0

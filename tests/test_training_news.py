@@ -38,8 +38,8 @@ def test_the_file_is_there_while_a_stage_runs(tmp_path: Path) -> None:
 
 
 def test_in_words() -> None:
-    assert HALF.words == "distill of half: epoch 3/30, loss 0.4124, quality 0.9, 2:10 left"
-    assert NEXT.words == "distill of half: epoch 4/30, loss 0.4"
+    assert HALF.words == "training half (distill): epoch 3/30, loss 0.4124, quality 0.9, 2:10 left"
+    assert NEXT.words == "training half (distill): epoch 4/30, loss 0.4"
 
 
 class Heard(Reporter, NoTracking):

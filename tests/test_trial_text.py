@@ -17,6 +17,7 @@ from paretune.search.record.words import unconfirmed_text
 from paretune.search.review.frontier_rows import frontier_rows
 from paretune.search.review.frontier_table import frontier_notes
 from paretune.search.review.trial_text import standing, trial_lines
+from paretune.spaces import BuildSpec, Quantization
 
 Make = Callable[..., TrialRecord]
 GOOD = {"accuracy": 0.9, "latency_p95_ms": 1.0, "throughput_samples_per_s": 1000.0}
@@ -65,6 +66,19 @@ def test_what_was_not_measured_again_is_told(make_record: Make, history: History
     left = "1 more point of the search frontier was not measured again"
     assert unconfirmed_text(history).startswith(left) and "(trial 3)" in unconfirmed_text(history)
     assert left in frontier_notes(history, frontier_rows(history))
+
+
+def test_its_quantization_is_explained(make_record: Make, history: History) -> None:
+    record = make_record(3, GOOD)
+    assert not any(line.startswith("fp32:") for line in trial_lines(record, history))
+    scheme = Quantization.INT8_STATIC.record
+    build = BuildSpec("reference", 0.0, Quantization.INT8_STATIC, fp32_layer_share=0.25)
+    record = replace(record, candidate=replace(record.candidate, build=build))
+    history.add(record)
+    assert trial_lines(record, history)[1] == (
+        f"int8-static: weights of 8 bits, activations of 8; {scheme.words}; "
+        "25% of the layers stay fp32"
+    )
 
 
 def test_a_failure_has_its_reason_and_its_log(make_record: Make, history: History) -> None:

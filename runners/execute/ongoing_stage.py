@@ -29,8 +29,8 @@ class OngoingTraining:
     def words(self) -> str:
         """The training in words: stage, epoch, loss, quality and time left."""
         epoch = self.epoch
-        what = "training" if self.stage == self.candidate else f"{self.stage} of"
-        told = f"{what} {self.candidate}: epoch {epoch.number}/{epoch.count}"
+        stage = "" if self.stage == self.candidate else f" ({self.stage})"
+        told = f"training {self.candidate}{stage}: epoch {epoch.number}/{epoch.count}"
         told += f", loss {epoch.loss:.4g}"
         if epoch.quality is not None:
             told += f", quality {epoch.quality:.4g}"

@@ -109,11 +109,13 @@ class Drift:
         shared: The deviation that all points share: the machine is slower this hour. It changes no
             ranking.
         shared_degrees: Degrees of freedom of ``shared``.
+        change: How many times as large as before the values are, at the median; 1 if unknown.
     """
 
     own: float
     shared: float
     shared_degrees: float
+    change: float = 1.0
 
     def repetition(self, resolution: float) -> float:
         """Return the relative half-width to add to an interval over launches.
@@ -157,9 +159,10 @@ def drift(found: Sequence[Spread], earlier: Sequence[tuple[float, int]]) -> Drif
     # Each of the two measurements has its share of the residual and of the shift.
     own = float(np.sqrt(max(scale**2 - float(np.mean(explained)), 0.0) / 2))
     degrees = _USUAL_SHIFT_DEGREES + 1
-    shift = float(np.median(ratios)) ** 2 / 2
+    change = float(np.median(ratios))
+    shift = change**2 / 2
     shared = float(np.sqrt((_USUAL_SHIFT_DEGREES * _USUAL_SHIFT**2 + shift) / degrees))
-    return Drift(own, shared, degrees)
+    return Drift(own, shared, degrees, float(np.exp(change)))
 
 
 def _prior(variances: NDArray[np.float64], degrees: NDArray[np.float64]) -> tuple[float, float]:

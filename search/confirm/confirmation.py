@@ -257,7 +257,8 @@ class Confirmation:
             self._pace.begin_round(number, unsettled, len(going), more)
             if not campaign.round(lambda e: self._launch(records[e], e), out, deadline):
                 is_late = deadline is not None and time.monotonic() >= deadline
-                return "the time is over" if is_late else "every interval is settled"
+                all_tight = "every interval is tight enough, or has the most launches"
+                return "the time is over" if is_late else all_tight
             if rounds >= settings.launches:
                 running = [p for p in points if p.entry.launches and not p.entry.failure]
                 if not running:

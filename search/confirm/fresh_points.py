@@ -100,6 +100,14 @@ class FreshPoints:
             for name, found in self._spreads.items()
         }
 
+    def changes(self) -> dict[str, float]:
+        """Return how many times as large as in the search each timed objective is.
+
+        At the median of the points; 1 if too few were measured in the search on this machine.
+        """
+        goals = [goal.metric for goal in self.objectives if goal.metric in self._drifts]
+        return {name: self._drifts[name].change for name in goals}
+
     def metrics(self, place: int) -> dict[str, float]:
         """Return a point's published value of each objective."""
         point, values = self.points[place], self._values[place]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -11,12 +13,20 @@ from paretune.runners.measure.flips import with_flips
 from paretune.runners.measure.launch_statistics import summarize
 from paretune.runners.measure.measurement import Measurement
 from paretune.runners.measure.statistic import Statistic
+from paretune.runners.metric import metric_of
 from paretune.search.confirm.fresh_points import FreshPoints, Point
 from paretune.search.confirm.publication import Verdict, probability_non_dominated, publish
 from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import losses
 from paretune.search.record.trial import TrialRecord
+
+_LARGE_CHANGE = 1.25
+"""Times by which the machine is slower or faster than in the search that deserve a word. Chosen by
+judgement.
+"""
+
+_LOG = logging.getLogger("paretune")
 
 
 class Judgement:
@@ -56,6 +66,7 @@ class Judgement:
         if not points:
             return []
         fresh, left_out = self._together(points), self._left_out(points)
+        tell_of_change(fresh.changes())
         verdicts = self._verdicts(fresh, left_out)
         judged = list(verdicts)
         baseline = (p.answers for p in points if p.record is self.history.baseline)
@@ -160,3 +171,19 @@ class Judgement:
             answers=point.answers,
         )
         return with_flips(fresh, baseline_answers, self.evaluator.store)
+
+
+def tell_of_change(changes: Mapping[str, float]) -> None:
+    """Log it if the machine is much slower or faster than in the search.
+
+    Args:
+        changes: For each timed objective, how many times as large its values are.
+    """
+    name = max(changes, key=lambda each: abs(math.log(changes[each])), default="")
+    if name and abs(math.log(changes[name])) > math.log(_LARGE_CHANGE):
+        _LOG.warning(
+            "%s is %.2g times what the search measured (median of the points): this machine "
+            "changed in between, and the intervals are wide enough for as large a change again",
+            metric_of(name).head,
+            changes[name],
+        )

@@ -152,7 +152,8 @@ class OptunaStrategy:
         # observe() adds the outcome of the proposal; this trial would count it twice.
         self._study.tell(trial, state=TrialState.FAIL)
         # NSGA-II stores its generation there.
-        self._notes = dict(self._study.trials[trial.number].system_attrs)
+        told = self._study.get_trials(deepcopy=False)[trial.number]
+        self._notes = dict(told.system_attrs)
         return self._decode(trial.params)
 
     def _add(

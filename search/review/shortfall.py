@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from paretune.runners.measure.measurement import Measurement
 from paretune.runners.metric import MEDIAN_LATENCY, SIZE, metric_of
 from paretune.search.record.history import History
 from paretune.search.record.trial import TrialRecord
@@ -16,7 +17,7 @@ def shortfalls(record: TrialRecord, history: History) -> list[str]:
 
     It came from the measured candidates with the same run settings that differ in one thing: not
     distilled, not pruned, or not quantized. Sizes are compared exactly and p50 latencies by their
-    intervals, both with the search's values.
+    intervals: with the confirmation's values if both were measured again, else with the search's.
 
     Args:
         record: A trial.
@@ -28,21 +29,23 @@ def shortfalls(record: TrialRecord, history: History) -> list[str]:
     own = history.measured_as(record.candidate)
     if own is None:
         return []
-    found = []
+    found, fresh = [], {each.number: each.measurement for each in history.confirmed}
     for what, build in _parents(record.candidate.build).items():
         parent = history.measured_as(Candidate(build, record.candidate.run))
-        if parent is None:
+        if parent is None or own.measurement is None or parent.measurement is None:
             continue
-        is_smaller = own.metrics[SIZE] < parent.metrics[SIZE]
-        faults = ["no smaller"] * (not is_smaller) + _slowness(own, parent)
+        where, one, other = "in the search", own.measurement, parent.measurement
+        if own.number in fresh and parent.number in fresh:
+            where, one, other = "measured again", fresh[own.number], fresh[parent.number]
+        is_smaller = one.metrics[SIZE] < other.metrics[SIZE]
+        faults = ["no smaller"] * (not is_smaller) + _slowness(one, other)
         if faults:
             values = ", ".join(
-                f"{what_of}{_text(name, own)} against {_text(name, parent)} {metric_of(name).unit}"
+                f"{what_of}{_text(name, one)} against {_text(name, other)} {metric_of(name).unit}"
                 for what_of, name in (("", SIZE), ("p50 ", MEDIAN_LATENCY))
             )
             found.append(
-                f"{what}, but {' and '.join(faults)} than trial {parent.number} in the search "
-                f"({values})"
+                f"{what}, but {' and '.join(faults)} than trial {parent.number} {where} ({values})"
             )
     return found
 
@@ -64,18 +67,15 @@ def _parents(build: BuildSpec) -> dict[str, BuildSpec]:
     return found
 
 
-def _text(name: str, record: TrialRecord) -> str:
+def _text(name: str, measurement: Measurement) -> str:
     """Return a metric's value with its interval."""
-    told = record.measurement.statistics[name] if record.measurement else None
-    ends = "" if told is None else interval_text(name, told)
-    return format_metric(name, record.metrics[name]) + (f" ({ends})" if ends else "")
+    statistic = measurement.statistics[name]
+    ends = interval_text(name, statistic)
+    return format_metric(name, statistic.value) + (f" ({ends})" if ends else "")
 
 
-def _slowness(record: TrialRecord, parent: TrialRecord) -> list[str]:
-    if record.measurement is None or parent.measurement is None:
-        return []
-    own = record.measurement.statistics[MEDIAN_LATENCY]
-    other = parent.measurement.statistics[MEDIAN_LATENCY]
+def _slowness(measurement: Measurement, parent: Measurement) -> list[str]:
+    own, other = (each.statistics[MEDIAN_LATENCY] for each in (measurement, parent))
     (low, high), (other_low, other_high) = own.ends, other.ends
     if high < other_low:
         return []

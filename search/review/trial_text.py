@@ -33,7 +33,8 @@ def trial_values(record: TrialRecord, history: History) -> dict[str, Any]:
 
 def trial_lines(record: TrialRecord, history: History) -> list[str]:
     """Return a trial in lines for people."""
-    lines = [f"trial {record.number}: {record.candidate.label}", standing(record, history)]
+    lines = [f"trial {record.number}: {record.candidate.label}", *_scheme(record)]
+    lines.append(standing(record, history))
     if failure := record.failure:
         lines += ["", *failure.message.strip().splitlines()]
         if failure.log:
@@ -51,6 +52,17 @@ def trial_lines(record: TrialRecord, history: History) -> list[str]:
         lines += ["", "stages, each with the digest of its output:"]
         lines += [f"  {stage:<14} {digest[:12]}" for stage, digest in record.lineage.items()]
     return lines
+
+
+def _scheme(record: TrialRecord) -> list[str]:
+    """Return a line that says what the trial's quantization does; none for fp32."""
+    build = record.candidate.build
+    scheme = build.quantization.record
+    if scheme.mode == "none":
+        return []
+    left = f"; {build.fp32_layer_share:.0%} of the layers stay fp32" * bool(build.fp32_layer_share)
+    bits = f"weights of {scheme.weight_bits} bits, activations of {scheme.activation_bits}"
+    return [f"{scheme.name}: {bits}; {scheme.words}{left}"]
 
 
 def _told_once(log: str) -> list[str]:

@@ -35,6 +35,7 @@ from paretune.search.propose.time_limit import Affordable
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, Objective
 from paretune.search.record.under_way import UnderWay
+from paretune.search.review.terminal.trial_line import clock
 from paretune.search.run.baseline import beside_baseline
 from paretune.search.run.budget import Budget
 from paretune.search.run.ending import ending
@@ -193,8 +194,10 @@ def run_study(
             comparable=lambda record: check_versions([record], evaluator, space),
             beat=TrainingNews(executor.stages, reporter, tracking),
         ).run(budget)
-        if untried := _untried(space, history):
-            reporter.noted(f"students without a trial: {untried}; a longer search tries them")
+        if untried := _untried(space, cost):
+            reporter.noted(
+                f"students without a trial: {untried}; a search with that much more time tries them"
+            )
         if not storage.is_owner:
             return replace(result, owner=str(storage.owner or "another process, which has ended"))
         confirmed = storage.confirmed()
@@ -253,11 +256,15 @@ def _left_out(space: SearchSpace, info: WorkloadInfo) -> list[str]:
     return lines
 
 
-def _untried(space: SearchSpace, history: History) -> str:
-    """Return the names of students without a trial; empty if each has one."""
-    tried = {record.candidate.build.student for record in history.records}
-    names = map(str, space.axis("student").values)
-    return ", ".join(name for name in names if name not in tried)
+def _untried(space: SearchSpace, cost: CostModel) -> str:
+    """Return the students without a trial, with the time of a first one; empty if each has one."""
+    tried = {record.candidate.build.student for record in cost.history.records}
+    names = [name for name in map(str, space.axis("student").values) if name not in tried]
+    first = [replace(space.baseline, build=replace(space.baseline.build, student=n)) for n in names]
+    return ", ".join(
+        f"{name} (its first takes about {clock(cost.seconds(candidate))})"
+        for name, candidate in zip(names, first, strict=True)
+    )
 
 
 def _strategy(

@@ -114,6 +114,11 @@ def environment_changes(before: Sequence[Confirmed], now: Sequence[Confirmed]) -
         lines.append(
             f"the core itself takes {median(speeds):.2f} × as long for the same arithmetic"
         )
+    if busy := sum(not after.host_was_idle for _, after in pairs):
+        lines.append(
+            f"other work ran on this machine while {busy} of {len(pairs)} points were measured: "
+            "their intervals are wide, and say less"
+        )
     return lines
 
 
