@@ -34,7 +34,9 @@ digits: demo-full
 # Two processes, one file of tests at a time each; then the few tests that need a quiet machine. If a
 # process dies, the run ends there: with a new one pytest-xdist waits forever for the dead one's file.
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 -m "not slow and not quiet"
+	studies=$$(mktemp -d) && trap 'rm -rf "$$studies"' EXIT && export PARETUNE_TEST_STUDIES=$$studies && \
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 \
+		-m "not slow and not quiet" && \
 	$(BIN)/python -m pytest -q -m quiet
 
 test-slow: $(READY)

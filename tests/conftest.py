@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -37,6 +38,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # Each process of tests has its devices for itself: tests side by side need not wait for each other,
 # because none asserts a time (those that need a quiet machine are marked).
 os.environ["PARETUNE_LEASES"] = tempfile.mkdtemp(prefix="paretune-test-")
+
+LONGEST = ("test_notebooks.py",)
+"""Files of few tests that take long."""
 
 SMALL_SPACE: dict[str, list[Any]] = {
     "student": ["reference", "small"],
@@ -67,6 +71,13 @@ QUICK_CONFIRMATION: dict[str, Any] = {
     "warmup_seconds": 0.05,
     "min_seconds": 0.02,
 }
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that two processes of tests end at about the same time."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in LONGEST, -tests[item.path]))
 
 
 def run_paretune(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -156,10 +167,13 @@ def write_study(folder: Path, **changes: Any) -> Path:
 def searched_iris(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A finished study of ten trials; its study file. For fixtures of modules: they copy it.
 
-    Processes of tests that run side by side share it: the first one makes it.
+    Processes of tests that run side by side share it: the first one makes it. So do those that run
+    one after the other with the same folder in PARETUNE_TEST_STUDIES.
     """
     base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "iris study"  # the space is meant
+    shared = os.environ.get("PARETUNE_TEST_STUDIES")
+    base = Path(shared) if shared else base if worker_id == "master" else base.parent
+    folder = base / "iris study"  # the space is meant
     with locked(folder.with_suffix(".lock"), create=True):
         if (folder / "done").exists():
             return folder / "study.yaml"
