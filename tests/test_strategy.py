@@ -252,6 +252,29 @@ def test_a_warm_start_tries_what_is_known_first(space: SearchSpace) -> None:
     assert tried[3] not in tried[:3]
 
 
+@pytest.mark.parametrize("slower", [1.0, 3.0])
+def test_an_earlier_study_makes_the_first_proposals_better(slower: float) -> None:
+    space, goals = SearchSpace.from_values(LARGE), default_objectives("accuracy")
+    told = {}
+    for candidate in try_out(strategy(space, "frontier", seed=1), 40):
+        values = metrics(candidate)
+        values["latency_p95_ms"] *= slower
+        values["throughput_samples_per_s"] /= slower
+        told[candidate] = values
+    outside = SearchSpace.from_values({**LARGE, "batch_size": [1, 64]})
+    told |= {c: metrics(c) for c in outside.candidates() if c.run.batch_size == 64}
+    found = []
+    for earlier in ({}, told):
+        chooser = FrontierStrategy(space, goals, seed=0, earlier=earlier)
+        found.append(try_out(chooser, 5))
+        assert found[-1][0] == space.baseline
+    reference = reference_point(metrics(space.baseline), goals)
+    without, having = (
+        hypervolume(losses([metrics(c) for c in tried], goals), reference) for tried in found
+    )
+    assert having > 1.05 * without
+
+
 def test_nsga2_learns_over_generations() -> None:
     space = SearchSpace.from_values(LARGE)
     chooser = strategy(space, "nsga2")

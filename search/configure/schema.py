@@ -132,7 +132,9 @@ class StrategyConfig(Section):
         "tpe, nsga2, random: Optuna's; exhaustive: every candidate, build by build",
     )
     warm_start: StrictStr | None = Field(
-        None, description="file of an earlier study, whose frontier is tried first"
+        None,
+        description="file of an earlier study: frontier learns from its measurements, the other "
+        "samplers try its frontier first",
     )
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
     latency_first: LatencyFirst = Field(

@@ -74,6 +74,8 @@ class FrontierStrategy:
         sizes: A value that grows with a student's size, by student, as far as known.
         wish: What a person wants to pick: the improvement is weighted with the probability to
             match it. Until something matches, the nearest candidates are proposed.
+        earlier: Metrics that an earlier study measured, by candidate. Of its builds, only the
+            baseline is among the first candidates.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class FrontierStrategy:
         seconds_per_trial: Callable[[], float] = lambda: math.inf,
         sizes: Mapping[str, float] | None = None,
         wish: Wish = ANYTHING,
+        earlier: Mapping[Candidate, Mapping[str, float]] | None = None,
     ) -> None:
         self.space = space
         self.objectives = tuple(objectives)
@@ -97,12 +100,18 @@ class FrontierStrategy:
         self.wish = wish
         self._quality = quality_metric
         self._ways = run_ends(space, wish.batch_size)
-        self._first = first_candidates(space, self._ways, wish.batch_size)
+        self._earlier = self._of_use(earlier or {})
+        known = {candidate.build for candidate in self._earlier}
+        self._first = [
+            candidate
+            for candidate in first_candidates(space, self._ways, wish.batch_size)
+            if candidate == space.baseline or candidate.build not in known
+        ]
         self._pool = CandidatePool(space, wish.batch_size)
         self._next: list[Candidate] = []
         self._metrics: dict[Candidate, Mapping[str, float] | None] = {}
         self._trained: dict[tuple[str, float], list[Candidate]] = {}
-        self._forecast = Forecast(space, seed, sizes)
+        self._forecast = Forecast(space, seed, sizes, self._earlier)
 
     def propose(self, pending: Collection[Candidate] = ()) -> Candidate | None:
         """Return a valid candidate that was never observed, or ``None`` if none is left."""
@@ -200,6 +209,13 @@ class FrontierStrategy:
             if len(best) >= 1 + _AT_ONCE * len(self._metrics):
                 break
         return best
+
+    def _of_use(
+        self, earlier: Mapping[Candidate, Mapping[str, float]]
+    ) -> dict[Candidate, Mapping[str, float]]:
+        """Return what can be learned from an earlier study: a part of its candidates, if many."""
+        fits = [(c, m) for c, m in earlier.items() if self.space.reason_against(c) is None]
+        return dict(fits[place] for place in learning_set(len(fits), []))
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:
         """Return the data to learn from: all measurements, or a part of them in a long study."""

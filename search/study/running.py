@@ -25,12 +25,9 @@ from paretune.runners.runtimes.lease import CPU, lease, waiting_until
 from paretune.runners.store.use import StoreUse
 from paretune.runners.telemetry import switch_off_telemetry
 from paretune.runners.workload.loaded import WorkloadInfo
-from paretune.search.configure.schema import StudyConfig
 from paretune.search.configure.study_file import check_names
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.exclusions import GivenUp
-from paretune.search.propose.frontier_strategy import FrontierStrategy
-from paretune.search.propose.strategy import ExhaustiveStrategy, OptunaStrategy, Strategy, WarmStart
 from paretune.search.propose.time_limit import Affordable
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint, Objective
@@ -59,6 +56,7 @@ from paretune.search.study.parts import (
     study_objectives,
     study_space,
 )
+from paretune.search.study.proposing import study_strategy
 from paretune.spaces import RunSpec, SearchSpace, StudyError, split_target
 
 _LOG = logging.getLogger("paretune")
@@ -151,10 +149,9 @@ def run_study(
         given_up = GivenUp(history, space, config.budget.give_up_after)
         affordable = Affordable(cost)
         space = space.with_rules(given_up, affordable)
-        strategy = _strategy(config, space, history, affordable)
-        if config.strategy.warm_start is not None:
-            earlier = load_history(paths.folder / config.strategy.warm_start)
-            strategy = WarmStart(strategy, space, [r.candidate for r in earlier.frontier])
+        known = config.strategy.warm_start
+        earlier = None if known is None else load_history(paths.folder / known)
+        strategy = study_strategy(config, space, history, affordable, earlier)
         history.confirmed = list(storage.confirmed().points)
         cost.note_stored(store.names())
         limit = StoreLimit(store, config.budget.store_gb, history, study.pins, use, cost)
@@ -264,29 +261,4 @@ def _untried(space: SearchSpace, cost: CostModel) -> str:
     return ", ".join(
         f"{name} (its first takes about {clock(cost.seconds(candidate))})"
         for name, candidate in zip(names, first, strict=True)
-    )
-
-
-def _strategy(
-    config: StudyConfig, space: SearchSpace, history: History, affordable: Affordable
-) -> Strategy:
-    """Return the strategy that a study file names."""
-    sampler, seed = config.strategy.sampler, config.strategy.seed
-    objectives, constraints = history.objectives, history.constraints
-    if sampler == "exhaustive":
-        return ExhaustiveStrategy(space)
-    if sampler == "frontier" or sampler == "auto":
-        return FrontierStrategy(
-            space,
-            objectives,
-            constraints,
-            history.quality_metric,
-            seed,
-            affordable.cost.seconds,
-            affordable.seconds_per_trial,
-            affordable.cost.epoch_seconds,
-            history.wish,
-        )
-    return OptunaStrategy(
-        space, objectives, constraints, sampler, seed, history.quality_metric, history.wish
     )

@@ -47,6 +47,12 @@ def _botorch(seed: int) -> BaseSampler:
     return NoisyImprovement(seed, STARTUP, DEVIATIONS)
 
 
+def _smac(seed: int) -> BaseSampler:
+    from smac_sampler import RandomForestSearch  # SMAC is installed for this benchmark only
+
+    return RandomForestSearch(seed, STARTUP)
+
+
 def _ours(seed: int) -> BaseSampler:
     return Plain(seed=seed, n_startup_trials=STARTUP, deviations=DEVIATIONS)
 
@@ -62,6 +68,7 @@ MAIN: dict[str, Opponent] = {
     "nsga2": Opponent(_nsga2),
     "random": Opponent(_random),
     "botorch": Opponent(_botorch),
+    "smac": Opponent(_smac),
 }
 """The contestants.
 

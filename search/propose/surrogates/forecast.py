@@ -35,10 +35,15 @@ class Forecast:
     because how an artifact is run does not change them. The axes of a pipeline change the model's
     inputs, so quality is learned from these, too.
 
+    What an earlier study measured is learned from, too. A further feature tells the two apart, so
+    that the surrogates find out how alike they are: not at all, the same but for a factor, or the
+    same (a task's own kernel: Swersky, Snoek and Adams, "Multi-Task Bayesian Optimization", 2013).
+
     Args:
         space: The search space.
         seed: Seed of the surrogates.
         sizes: A value that grows with a student's size, by student, as far as known.
+        earlier: Metrics that an earlier study measured of candidates of this space.
     """
 
     def __init__(
@@ -46,9 +51,11 @@ class Forecast:
         space: SearchSpace,
         seed: int = 0,
         sizes: Mapping[str, float] | None = None,
+        earlier: Known | None = None,
     ) -> None:
         self.space = space
         self.sizes = sizes
+        self.earlier = earlier or {}
         self._file_axes = [
             axis
             for axis in space.axes
@@ -62,22 +69,30 @@ class Forecast:
 
     def losses(self, goal: Objective, data: Known, points: Array) -> tuple[Array, Array]:
         """Return expected losses at points, and their standard deviations: each (points,)."""
+        axes: Sequence[Axis] = self._file_axes if goal.is_of_file else self.space.axes
+        learned = self._learned(goal, data)
+        known, asked = encode(list(learned), axes, self.sizes), points[:, self._columns(axes)]
+        values = list(learned.values())
+        if before := self._learned(goal, self.earlier):
+            known = np.vstack([known, encode(list(before), axes, self.sizes)])
+            known = np.column_stack([known, np.repeat([0.0, 1.0], [len(learned), len(before)])])
+            asked = np.column_stack([asked, np.zeros(len(asked))])
+            values += before.values()
+        surrogate = self._surrogates[goal.metric]
+        surrogate.fit(known, np.array(values))
+        return surrogate.predict(asked)
+
+    def _learned(self, goal: Objective, data: Known) -> dict[Candidate, float]:
+        """Return the losses to learn from: of a metric of the file, one per build."""
         name = goal.metric
-        axes: Sequence[Axis] = self.space.axes
-        learned = {c: goal.loss(m[name]) for c, m in data.items()}
-        if goal.is_of_file:
-            axes = self._file_axes
-            alike: defaultdict[object, list[Candidate]] = defaultdict(list)
-            for candidate in data:
-                params = candidate.params
-                alike[tuple(params[axis.name] for axis in axes)].append(candidate)
-            learned = {
-                same[0]: float(np.mean([learned[c] for c in same])) for same in alike.values()
-            }
-        known = encode(list(learned), axes, self.sizes)
-        surrogate = self._surrogates[name]
-        surrogate.fit(known, np.array(list(learned.values())))
-        return surrogate.predict(points[:, self._columns(axes)])
+        found = {c: goal.loss(m[name]) for c, m in data.items() if name in m}
+        if not goal.is_of_file:
+            return found
+        alike: defaultdict[object, list[Candidate]] = defaultdict(list)
+        for candidate in found:
+            params = candidate.params
+            alike[tuple(params[axis.name] for axis in self._file_axes)].append(candidate)
+        return {same[0]: float(np.mean([found[c] for c in same])) for same in alike.values()}
 
     def _columns(self, axes: Sequence[Axis]) -> list[int]:
         """Return the places of some axes' features among those of all; one, if they have none."""

@@ -116,7 +116,7 @@ def search_again(
         raise StudyError(
             "the frontier moved, and its new values are published; but the search cannot go on: "
             f"{versions} To search with what is installed now, copy the study file and set another "
-            f"`name` and `strategy: {{warm_start: {path.name}}}`. It begins with this frontier"
+            f"`name` and `strategy: {{warm_start: {path.name}}}`. It learns from this study"
         )
     further = math.ceil(_FURTHER * study.config.budget.trials)
     most = trials or max(study.config.budget.trials, len(history.records) + further)
