@@ -90,6 +90,8 @@ def test_a_failure_has_its_reason_and_its_log(make_record: Make, history: Histor
     lines = trial_lines(record, history)
     assert "no operator Foo; use int8" in lines and lines.index("  b") == lines.index("  a") + 1
     assert lines.count("  again") == 1 and "  " not in lines
+    silent = replace(record, outcome=Failure("quantize", FailureKind.UNSUPPORTED, "no", " \n"))
+    assert not any("log" in line for line in trial_lines(silent, history))
     assert "  early 0" not in lines and "  early 39" in lines
 
 

@@ -1,16 +1,17 @@
 """The loop that a good engineer writes in an afternoon: sample, train, compress, measure, repeat.
 
-    python experiments/benchmarks/naive.py STUDY.yaml STORE SECONDS SEED OUT.json
+    python experiments/benchmarks/naive.py STUDY.yaml STORE SECONDS SEED OUT.json [--cache]
 
 Optuna as its documentation shows it (``study.optimize`` with the default sampler for several
-objectives), over the axes of a study file. The stages and the measurement are Paretune's own;
-everything around them is missing: every trial builds from the reference again, and nothing is known
-before the training. STORE holds the trained reference and its ONNX file.
+objectives), over the axes of a study file; axes with an order are integers. The stages and the
+measurement are Paretune's own; everything around them is missing: every trial builds from the
+reference again, and nothing is known before the training. STORE holds the trained reference and its
+ONNX file. With --cache, no stage is built twice.
 """
 
+import argparse
 import json
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,7 +29,9 @@ from paretune.search.study.parts import study_evaluator, study_space
 from paretune.spaces import Candidate
 
 
-def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> None:
+def run(
+    study_file: Path, store: Path, seconds: float, seed: int, out: Path, *, has_cache: bool
+) -> None:
     """Search for a number of seconds; write ``[seconds since the start, metrics]`` per trial."""
     started = time.time()
     opened = OpenStudy(study_file)
@@ -47,17 +50,25 @@ def main(study_file: Path, store: Path, seconds: float, seed: int, out: Path) ->
             )
 
             def objective(trial: optuna.Trial) -> tuple[float, ...]:
-                values = {a.name: trial.suggest_categorical(a.name, a.values) for a in space.axes}
+                values = {
+                    axis.name: axis.values[trial.suggest_int(axis.name, 0, len(axis.values) - 1)]
+                    if axis.is_ordered
+                    else trial.suggest_categorical(axis.name, axis.values)
+                    for axis in space.axes
+                }
                 candidate = Candidate.from_params(values)
                 if space.reason_against(candidate):
                     raise optuna.TrialPruned
                 with tempfile.TemporaryDirectory(dir=work) as folder:
-                    shutil.copytree(store, Path(folder) / "store")
-                    builder = Builder(loaded, ArtifactStore(Path(folder) / "store"))
-                    built = builder.build(candidate.build)
+                    kept = evaluator.store
+                    if not has_cache:
+                        shutil.copytree(store, Path(folder) / "store")
+                        kept = ArtifactStore(Path(folder) / "store")
+                    built = Builder(loaded, kept).build(candidate.build)
                     if isinstance(built, Failure):
                         raise optuna.TrialPruned
-                    copy(built.artifact, builder.store, evaluator.store)
+                    if not has_cache:
+                        copy(built.artifact, kept, evaluator.store)
                     outcome = evaluator.measure(built.artifact, candidate.run, evaluator.samples)
                 if isinstance(outcome, Failure):
                     raise optuna.TrialPruned
@@ -82,11 +93,18 @@ def copy(name: str, source: ArtifactStore, target: ArtifactStore) -> None:
             target.put_artifact(artifact, folder / "copy")
 
 
+def main() -> None:
+    """Search."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--cache", action="store_true", help="build no stage twice")
+    asked = parser.parse_args()
+    run(asked.study, asked.store, asked.seconds, asked.seed, asked.out, has_cache=asked.cache)
+
+
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        float(sys.argv[3]),
-        int(sys.argv[4]),
-        Path(sys.argv[5]),
-    )
+    main()

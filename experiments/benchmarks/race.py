@@ -1,13 +1,15 @@
 """Benchmark: a study against the naive loop, for equal wall-clock time.
 
     python experiments/benchmarks/race.py experiments/tones/study.yaml [--minutes 20] [--seeds 3]
+        [--cache]
 
 Both start from the trained reference, one after the other on the same machine, with the same
 stages and the same measurement (see naive.py). The naive loop has all of the time, Paretune a
 quarter of it (`--share`): a hypervolume never falls, so what it has then is the least it would have
 at the end. It prints the hypervolume of each at eighths of the time, and when Paretune reached the
 naive loop's final value. A plot is written next to the results. Finished runs are kept in `--out`,
-so that an interrupted race continues. Let nothing else run.
+so that an interrupted race continues. With --cache, the naive loop builds no stage twice. Let
+nothing else run.
 """
 
 import argparse
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.25, help="of the time, for Paretune")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("race"))
+    parser.add_argument("--cache", action="store_true", help="for the naive loop, too")
     arguments = parser.parse_args()
     seconds, out = arguments.minutes * 60, arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -53,12 +56,15 @@ def main() -> None:
         # Who runs first alternates: a machine that slows down is nobody's advantage.
         found: dict[bool, Found] = {}
         for is_naive in (seed % 2 == 1, seed % 2 == 0):
-            name = f"naive-{seed}-{seconds:.0f}s.json" if is_naive else f"paretune-{seed}"
-            place = out / name
-            run, limit_s = (
-                (run_naive, seconds) if is_naive else (run_paretune, seconds * arguments.share)
-            )
-            found[is_naive] = run(arguments.study, store, limit_s, seed, place)
+            if is_naive:
+                kind = "cache" if arguments.cache else "naive"
+                place = out / f"{kind}-{seed}-{seconds:.0f}s.json"
+                found[True] = run_naive(
+                    arguments.study, store, seconds, seed, place, has_cache=arguments.cache
+                )
+            else:
+                limit_s, place = seconds * arguments.share, out / f"paretune-{seed}"
+                found[False] = run_paretune(arguments.study, store, limit_s, seed, place)
         runs.append((found[True], found[False]))
         report(runs, seconds, metric)
     plot(runs, seconds, metric, out / "race.html")
@@ -72,11 +78,13 @@ def prepare(study_file: Path, store: Path) -> str:
     return loaded.info.quality_metric
 
 
-def run_naive(study_file: Path, store: Path, seconds: float, seed: int, out: Path) -> Found:
+def run_naive(
+    study_file: Path, store: Path, seconds: float, seed: int, out: Path, *, has_cache: bool
+) -> Found:
     """Run the naive loop; its last trial may end a little late, and then does not count."""
     if not out.is_file():
         script, part = Path(__file__).with_name("naive.py"), out.with_suffix(".part")
-        command = [script, study_file, store, seconds, seed, part]
+        command = [script, study_file, store, seconds, seed, part, *["--cache"] * has_cache]
         subprocess.run([sys.executable, *map(str, command)], check=True, capture_output=True)
         part.rename(out)
     return [(at, metrics) for at, metrics in json.loads(out.read_text("utf-8")) if at <= seconds]

@@ -132,7 +132,7 @@ class Confirmation:
         if left:
             self.left_out = len(left)
             _LOG.warning(
-                "there was no time to confirm %s of %s points (%s): `paretune confirm` "
+                "%s of %s points are left out, for lack of time (%s): `paretune confirm` "
                 "measures all",
                 len(left),
                 len(left) + len(points),
@@ -266,4 +266,4 @@ class Confirmation:
                 published, out = self._judgement.interim(running)
                 stable = stable + 1 if published == before else 0
                 before = published
-        return f"the published points stayed the same for {_STABLE_ROUNDS} rounds"
+        return f"the frontier of {len(points)} points stayed the same for {_STABLE_ROUNDS} rounds"

@@ -37,8 +37,8 @@ def trial_lines(record: TrialRecord, history: History) -> list[str]:
     lines.append(standing(record, history))
     if failure := record.failure:
         lines += ["", *failure.message.strip().splitlines()]
-        if failure.log:
-            lines += ["", "the end of its log:", *(f"  {x}" for x in _told_once(failure.log))]
+        if said := _told_once(failure.log):
+            lines += ["", "the end of its log:", *(f"  {line}" for line in said)]
     lines += _table(record, history)
     lines += shortfalls(record, history)
     if record.stage_seconds:
