@@ -79,7 +79,7 @@ def test_a_refusal_names_the_end_of_the_interval_that_counts(make_record: Make) 
     assert record.measurement is not None
     statistics = {**record.measurement.statistics, "latency_p95_ms": Statistic(2.0, 1.0, 4.0)}
     history.add(replace(record, outcome=replace(record.measurement, statistics=statistics)))
-    wide = r"limit 3, the best is 4, the end of the interval of 2, which counts \(trial 0"
+    wide = r"limit 3, the best is 2 \(up to 4: the end of the interval counts\) \(trial 0"
     with pytest.raises(StudyError, match=wide):
         choose(history, Wish(max_latency_ms=3.0))
 

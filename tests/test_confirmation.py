@@ -277,7 +277,9 @@ def test_confirming_again_replaces_the_published_values(tmp_path: Path) -> None:
     # What has time for fewer points says so, and does not replace more.
     hasty = run_paretune("confirm", study, "--hours", "0.0001")
     told = " ".join((hasty.stdout + hasty.stderr).split())
-    assert re.search(r"\d+ of \d+ points are left out, for lack of time \(trials? \d+", told)
+    assert re.search(
+        r"\d+ of \d+ plausible points are left out, for lack of time \(trials? \d+", told
+    )
     assert {each.number for each in load_history(study).confirmed} == set(first)
 
 
@@ -293,7 +295,7 @@ def test_once_the_time_of_a_launch_is_known_more_points_are_measured(
     monkeypatch.setattr(
         Confirmation,
         "_take_in",
-        lambda self, records, points: taken.append(len(records)) or take_in(self, records, points),
+        lambda self, new, *others: taken.append(len(new)) or take_in(self, new, *others),
     )
     after = paretune.confirm(iris_copy, hours=0.2)
     assert taken == [2, len(wanted) - 2]

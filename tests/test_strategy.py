@@ -18,9 +18,11 @@ from paretune.search.record.objective import (
     losses,
     reference_point,
 )
+from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import Candidate, Forbid, SearchSpace
 
 SAMPLERS = ["gp", "tpe", "nsga2", "random", "exhaustive", "frontier"]
+EVERYTHING = Wish(min_quality=0.0)
 LARGE = {
     **SMALL_SPACE,
     "pruning_ratio": [0.0, 0.25, 0.5, 0.75],
@@ -196,9 +198,11 @@ def test_the_first_training_is_run_at_all_ends_of_the_run_axes() -> None:
     it."""
     space = SearchSpace.from_values(LARGE)
 
-    def ways(seconds_per_trial: float) -> set[tuple[int, int]]:
+    def ways(seconds_per_trial: float, wish: Wish = EVERYTHING) -> set[tuple[int, int]]:
         goals = default_objectives("accuracy")
-        chooser = FrontierStrategy(space, goals, seconds_per_trial=lambda: seconds_per_trial)
+        chooser = FrontierStrategy(
+            space, goals, seconds_per_trial=lambda: seconds_per_trial, wish=wish
+        )
         found = [c for c in try_out(chooser, 14) if c.build.student == "small"]
         alike = [c.run for c in found[:4] if c.build == found[0].build]
         return {(run.batch_size, run.intra_op_threads) for run in alike}
@@ -207,6 +211,8 @@ def test_the_first_training_is_run_at_all_ends_of_the_run_axes() -> None:
     assert ways(seconds_per_trial=0.5) == ends
     # A trial that is worth more than its second is not spent on that.
     assert ways(seconds_per_trial=2.0) != ends
+    # The small student loses a third of the quality: by itself, that does not count.
+    assert len(ways(0.5, ANYTHING)) == 1
 
 
 def test_costs_count_with_a_limit_of_trials_and_count_more_with_one_of_time() -> None:

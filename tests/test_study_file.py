@@ -49,7 +49,10 @@ def test_five_mistakes_are_reported_together_with_where_and_how_to_fix(tmp_path:
     for where, fix in (
         ("line 2: workload: there is no file", "write `workload: workload.py:Iris`"),
         ("line 3: colour: unknown key", "the keys here are name, workload"),
-        ("line 5: space.student[2]: unknown student 'huge'", "are reference, small"),
+        (
+            "line 5: space.student[2]: unknown student 'huge'",
+            "add it to models(); Iris has reference, small",
+        ),
         ("line 6: space.pruning_ratio[1]: must be a valid number", "write a number"),
         ("line 8: space.batch_size[1]: must be greater than or equal to 1", "write 1 or more"),
     ):

@@ -17,18 +17,29 @@ from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.workload.learning.progress import Epoch
 from paretune.search.confirm.pace import ConfirmationProgress
+from paretune.search.record.confirmed import Confirmed
 from paretune.search.record.history import History
 from paretune.search.record.objective import default_objectives
 from paretune.search.record.trial import Skip, TrialRecord
 from paretune.search.record.wish import Wish
 from paretune.search.review.frontier_table import frontier_table
-from paretune.search.review.terminal.best import Best, best_text, best_with_quality
+from paretune.search.review.terminal.best import (
+    Best,
+    best_again_text,
+    best_text,
+    best_with_quality,
+)
 from paretune.search.review.terminal.live_lines import Row, bar_line, row_lines
 from paretune.search.review.terminal.live_reporter import LiveReporter
 from paretune.search.review.terminal.phases import Confirming, Searching
 from paretune.search.review.terminal.plain_reporter import PlainReporter
 from paretune.search.review.terminal.quiet_reporter import QuietReporter
-from paretune.search.review.terminal.trial_line import clock, short_label, short_line
+from paretune.search.review.terminal.trial_line import (
+    clock,
+    plain_line,
+    short_label,
+    short_line,
+)
 from paretune.search.run.budget import Budget
 from paretune.search.run.time_left import TimeLeft
 from paretune.search.run.work import Work
@@ -76,7 +87,7 @@ def history(make: Make, wish: Wish | None = None) -> History:
 @pytest.mark.parametrize(
     ("wish", "number", "words"),
     [
-        (Wish(), 1, "best within 1 %: 4.0× faster, accuracy -0.0050 (trial 1)"),
+        (Wish(), 1, "best with a quality drop ≤ 1 %: 4.0× faster, accuracy -0.0050 (trial 1)"),
         (Wish(max_quality_drop=0.4), 3, "best with a quality drop ≤ 0.4: 8.0× faster"),
         (Wish(min_quality=0.91), 2, "2.0× faster, accuracy +0.0200 (trial 2)"),
         (Wish(max_latency_ms=3.0), 2, "best with latency_p95_ms ≤ 3: 2.0× faster"),
@@ -101,10 +112,37 @@ def test_the_best_so_far_is_what_a_pick_would_take(
 
 def test_the_best_so_far_in_a_pipe_is_as_before(make_record: Make) -> None:
     known = history(make_record)
-    assert best_text(known.records[1], known) == "best within 1 %: 4.0× faster (trial 1)"
+    told = best_text(known.records[1], known)
+    assert told == "best with a quality drop ≤ 1 %: 4.0× faster (trial 1)"
     assert best_text(None, History(GOALS)) == ""
     alone = History(GOALS, records=known.records[:1])
     assert best_with_quality(Best().update(alone), alone).endswith("the baseline, so far")
+
+
+def test_what_became_of_the_best_of_the_search_is_told(make_record: Make) -> None:
+    known = history(make_record)
+    assert best_again_text(known) == ""  # nothing was measured again
+    zero, one, two = (known.records[n].measurement for n in range(3))
+    again = make_record(1, trial(make_record, 1, 0.895, 2.0).metrics).measurement
+    assert zero and one and two and again
+    known.confirmed = [Confirmed(0, zero, 1.0, False), Confirmed(2, two, 1.0, True)]
+    left = best_again_text(known)
+    assert left.startswith("trial 1, in the search the best with a quality drop ≤ 1 % (4.0×): on ")
+    assert "not measured again" in left
+    known.confirmed.append(Confirmed(1, again, 0.4, False, same_as=2))
+    told = best_again_text(known)
+    assert told.endswith("(4.0×): 2.0× when measured again, and cannot be told apart from trial 2")
+    known.confirmed[-1] = Confirmed(1, again, 0.9, True)
+    assert best_again_text(known) == ""
+
+
+def test_a_useless_model_has_no_star(make_record: Make) -> None:
+    known = history(make_record)
+    useless = known.records[3]
+    assert useless in known.frontier
+    assert "★" not in plain_line(useless, known, "4/10")
+    assert "★" not in short_line(useless, known, "label", 120).plain
+    assert "★" in plain_line(known.records[1], known, "2/10")
 
 
 def test_labels_leave_out_what_all_candidates_share() -> None:
@@ -199,7 +237,7 @@ def test_the_search_shows_who_does_what_and_for_how_long(make_record: Make) -> N
     assert re.search(r"cpu +trial 6 +measuring +half .* 1:05\nbuild +trial 7", text)
     assert re.search(r"trial 7 +distill 3/30, loss 0.412, paused +half .* 1:05", text)
     assert "4 of 10 trials · about 0:55 left · 0:20 of it for the confirmation" in text
-    assert "best within 1 %: 4.0× faster" in text
+    assert "best with a quality drop ≤ 1 %: 4.0× faster" in text
     # The next stage begins from nothing; what is known of others is not told.
     stages[:] = [OngoingStage("export", "half", "seven"), OngoingStage("qat", "", "another")]
     failed = replace(known.records[1], number=4, outcome=Failure("x", FailureKind.CRASH, "no"))
@@ -224,11 +262,11 @@ def test_the_confirmation_shows_its_rounds_and_the_time_left() -> None:
     now = Now()
     phase = Confirming(now)
     assert phase.lines(79) == []
-    phase.measuring(ConfirmationProgress(0, 4, 5, 2, HALF, 1, 300.0), "half")
+    phase.measuring(ConfirmationProgress(0, 4, 5, 0, 2, HALF, 1, 300.0), "half")
     text = "\n".join(line.plain for line in phase.lines(79))
     assert "quality" in text and "4 of 5 points to go" in text and "about 5:00 left" in text
     now.seconds = 100.0
-    phase.measuring(ConfirmationProgress(3, 4, 5, 2, HALF, 17, 100.0), "half")
+    phase.measuring(ConfirmationProgress(3, 4, 5, 0, 2, HALF, 17, 100.0), "half")
     row, bar = [line.plain for line in phase.lines(79)]
     assert re.search(r"round 3 +trial 2 +measuring +half +0:00", row)
     assert bar.startswith("━" * 18) and "─" in bar and "about 1:40 left" in bar
@@ -265,7 +303,7 @@ def test_the_view_leaves_the_terminal_as_it_was(make_record: Make, width: int) -
     reporter.started("iris", SPACE, known, Budget(10))
     reporter.trial_finished(known.records[1], known)
     reporter.gave_up("[this] fails")
-    reporter.confirming(ConfirmationProgress(1, 4, 5, 2, HALF, 17, 100.0))
+    reporter.confirming(ConfirmationProgress(1, 4, 5, 0, 2, HALF, 17, 100.0))
     reporter.stop()
     reporter.stop()
     import pyte
@@ -285,7 +323,7 @@ def test_quiet_tells_problems_alone(make_record: Make) -> None:
     reporter.started("iris", SPACE, known, Budget(10))
     reporter.noted("something")
     reporter.trial_finished(known.records[1], known)
-    reporter.confirming(ConfirmationProgress(0, 4, 5, 2, HALF, 17, 100.0))
+    reporter.confirming(ConfirmationProgress(0, 4, 5, 0, 2, HALF, 17, 100.0))
     assert out.getvalue() == ""
     failed = replace(known.records[1], outcome=Failure("quantize", FailureKind.CRASH, "no\nmore"))
     reporter.trial_finished(failed, known)
@@ -304,14 +342,14 @@ def test_lines_in_a_pipe_have_the_time_left(make_record: Make) -> None:
     reporter.working([], TimeLeft(100.0, 20.0))
     reporter.trial_finished(known.records[1], known)
     for number in (0, 0, 1, 1):
-        reporter.confirming(ConfirmationProgress(number, 4, 5, 2, HALF, 17, 100.0))
+        reporter.confirming(ConfirmationProgress(number, 4, 5, 0, 2, HALF, 17, 100.0))
     told = out.getvalue().splitlines()
     assert told[0] == "loading the workload …" and "budget 10 trials" in told[2]
     assert "[4/10] trial 0: " in told[3] and "[4/10 · 2:00 left] trial 1: " in told[4]
-    assert told[4].endswith("★ frontier  best within 1 %: 4.0× faster (trial 1)")
+    assert told[4].endswith("★ frontier  best with a quality drop ≤ 1 %: 4.0× faster (trial 1)")
     assert told[-2:] == [
         "confirming 5 plausible points: fresh processes, the test split, about 1:40",
-        "  round 1: 4 of 5 intervals are still too wide · about 1:40 left",
+        "  round 1: 4 of 5 intervals are wider than asked for · about 1:40 left",
     ]
 
 
@@ -360,7 +398,7 @@ def test_a_search_in_a_terminal_has_no_broken_line(tmp_path: Path, columns: int)
     assert re.search(r"^cpu +trial \d +measuring +.* \d:\d\d$", text, re.MULTILINE)
     assert re.search(r"[━─]{10,}  \d of 5 trials · .*about \d+:\d\d left", text)
     assert re.search(r"^round \d +trial \d +measuring ", text, re.MULTILINE)
-    assert re.search(r"^best within 1 %: ", text, re.MULTILINE)
+    assert re.search(r"^best with a quality drop ≤ 1 %: ", text, re.MULTILINE)
     left = "\n".join(terminal.scrolled)
     finished = re.findall(r"^trial +\d+ [★ ] accuracy", left, re.MULTILINE)
     assert len(finished) == 5

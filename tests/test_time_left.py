@@ -134,7 +134,7 @@ def test_hours_end_a_search_and_the_confirmation_is_part_of_them(tmp_path: Path)
 def test_a_confirmation_learns_how_long_its_measurements_take(make_record) -> None:  # type: ignore[no-untyped-def]
     now, told, record = [0.0], list[ConfirmationProgress](), make_record(3, {"accuracy": 0.9})
     pace = ConfirmationPace(told.append, 10.0, clock=lambda: now[0])
-    pace.expect(2, rounds=4)
+    pace.expect(2, rounds=4, waiting=0)
 
     def measure(kind: str, seconds: float) -> None:
         with pace.timing(kind, record):  # type: ignore[arg-type]
@@ -157,7 +157,7 @@ def test_a_confirmation_learns_how_long_its_measurements_take(make_record) -> No
     ]
     assert told[0].number == 3 and told[0].points == 2
     late = ConfirmationPace(told.append, 10.0, deadline=30.0, clock=lambda: 5.0)
-    late.expect(2, rounds=4)
+    late.expect(2, rounds=4, waiting=0)
     assert late.seconds_left == 25.0
 
 

@@ -17,7 +17,7 @@ from paretune.search.cli.study import study_argument
 from paretune.search.cli.wish import wish_options
 
 if TYPE_CHECKING:
-    from paretune.search.record.wish import Wish
+    from paretune.search.record.history import History
     from paretune.search.run.search_result import SearchResult
 
 _MAKES_A_STUDY = [
@@ -218,6 +218,7 @@ def _print_result(study: Path, result: SearchResult, *, quiet: bool) -> None:
 
     from paretune.search.review.console import console, failure_table
     from paretune.search.review.frontier_table import frontier_table
+    from paretune.search.review.terminal.best import best_again_text
 
     history, path = result.history, escape(quote(str(study)))
     if not quiet:
@@ -235,6 +236,8 @@ def _print_result(study: Path, result: SearchResult, *, quiet: bool) -> None:
         console.print("no frontier: no measured trial keeps the study's constraints")
         sys.exit(1)
     console.print(frontier_table(history))
+    if text := best_again_text(history):
+        console.print(escape(text), soft_wrap=True)
     if result.wants_confirmation and not history.published:
         console.print(
             "nothing could be confirmed: these are the search's own values; "
@@ -242,16 +245,17 @@ def _print_result(study: Path, result: SearchResult, *, quiet: bool) -> None:
             soft_wrap=True,
         )
         sys.exit(1)
-    _print_next(study, history.wish)
+    _print_next(study, history)
 
 
-def _print_next(study: Path, wish: Wish) -> None:
-    """Print the command that picks what was wished for."""
+def _print_next(study: Path, history: History) -> None:
+    """Print the command that measures what is left, or the one that picks what was wished for."""
     from rich.markup import escape
 
     from paretune.search.review.console import console
 
-    path = escape(quote(str(study)))
+    path, wish = escape(quote(str(study))), history.wish
+    confirm = f"paretune confirm {path}   then   " if history.unconfirmed else ""
     limits = []
     if wish.max_latency_ms is not None:
         limits.append(f"--max-latency-ms {wish.max_latency_ms:g} --percentile {wish.percentile}")
@@ -261,7 +265,7 @@ def _print_next(study: Path, wish: Wish) -> None:
         limits.append(f"--min-accuracy {wish.min_quality:g}")
     wished = " ".join(limits) or "--max-latency-ms MS"
     console.print(
-        f"next: paretune pick {path} {wished} --out DIR   or   paretune ui {path}",
+        f"next: {confirm}paretune pick {path} {wished} --out DIR   or   paretune ui {path}",
         soft_wrap=True,
     )
 
@@ -300,4 +304,4 @@ def confirm(
     console.print(frontier_table(history))
     if not history.published:
         sys.exit(1)
-    _print_next(study, history.wish)
+    _print_next(study, history)

@@ -163,7 +163,7 @@ def _name_mistakes(values: dict[str, Any], info: WorkloadInfo) -> list[Mistake]:
                 Mistake(
                     ("space", "student", index),
                     f"unknown student {name!r}",
-                    offer(name, info.models, f"the models of the workload {info.name} are"),
+                    offer(name, info.models, f"add it to models(); {info.name} has"),
                 )
             )
     offered = space.get("pipeline") if isinstance(space, dict) else None

@@ -123,7 +123,7 @@ class Confirmation:
                 # A baseline alone would publish nothing.
                 most = len(left) if deadline is None else max(2, self._affordable(deadline))
                 first, left = left[:most], left[most:]
-                self._take_in(first, points)
+                self._take_in(first, points, len(left))
                 self.reason = self._measure(points, left, deadline)
         except DeviceBusyError as busy:
             _LOG.warning("the confirmation ended early: %s", busy)
@@ -132,7 +132,7 @@ class Confirmation:
         if left:
             self.left_out = len(left)
             _LOG.warning(
-                "%s of %s points are left out, for lack of time (%s): `paretune confirm` "
+                "%s of %s plausible points are left out, for lack of time (%s): `paretune confirm` "
                 "measures all",
                 len(left),
                 len(left) + len(points),
@@ -173,9 +173,9 @@ class Confirmation:
         """Return what is launched again."""
         return [e for e in self._campaign.entries if not e.failure and e not in out]
 
-    def _take_in(self, records: Sequence[TrialRecord], points: list[Point]) -> None:
+    def _take_in(self, records: Sequence[TrialRecord], points: list[Point], waiting: int) -> None:
         """Evaluate the quality of trials on the test split, and add them to the points."""
-        self._pace.expect(len(records), self._rounds())
+        self._pace.expect(len(records), self._rounds(), waiting)
         for record in records:
             if (point := self._point(record)) is not None:
                 points.append(point)
@@ -246,7 +246,7 @@ class Confirmation:
                 most = self._affordable(deadline, len(going))
                 if further := left[:most]:
                     del left[:most]
-                    self._take_in(further, points)
+                    self._take_in(further, points, len(left))
                     records.update((point.entry, point.record) for point in points)
                     going, since, stable = self._going(out), number, 0
             unsettled = sum(not campaign.is_settled(entry) for entry in going)

@@ -22,7 +22,8 @@ class ConfirmationProgress:
     Attributes:
         round: The round of launches, from 1; 0 while qualities are evaluated, before the first.
         unsettled: How many points need more launches, or their quality.
-        points: All points.
+        points: All points that are measured.
+        waiting: Further plausible points, for which there is no time yet.
         number: The trial that is measured next.
         candidate: Its candidate.
         done: Measurements so far.
@@ -32,6 +33,7 @@ class ConfirmationProgress:
     round: int
     unsettled: int
     points: int
+    waiting: int
     number: int
     candidate: Candidate
     done: int
@@ -56,7 +58,7 @@ class ConfirmationPace:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._report = tell
-        self._points = self._unsettled = 0
+        self._points = self._unsettled = self._waiting = 0
         self._expected_s = launch_s
         self._deadline = deadline
         self._clock = clock
@@ -65,9 +67,15 @@ class ConfirmationPace:
         self._times: dict[Kind, int] = {"quality": 0, "launch": 0}
         self._spent: dict[Kind, float] = {"quality": 0.0, "launch": 0.0}
 
-    def expect(self, points: int, rounds: int) -> None:
-        """Note that further points are measured, each in so many rounds of launches."""
-        self._round, self._unsettled = 0, points
+    def expect(self, points: int, rounds: int, waiting: int) -> None:
+        """Note that further points are measured.
+
+        Args:
+            points: Their number.
+            rounds: Of launches, for each.
+            waiting: Points for which there is no time yet.
+        """
+        self._round, self._unsettled, self._waiting = 0, points, waiting
         self._points += points
         self._left = {"quality": points, "launch": points * rounds}
 
@@ -91,6 +99,7 @@ class ConfirmationPace:
                 self._round,
                 self._unsettled,
                 self._points,
+                self._waiting,
                 record.number,
                 record.candidate,
                 sum(self._times.values()),

@@ -245,7 +245,8 @@ def _nothing_fits(pool: Sequence[TrialRecord], limits: Sequence[Constraint]) -> 
         value = format_metric(limit.metric, worst)
         if worst != best.metrics[limit.metric]:
             measured = format_metric(limit.metric, best.metrics[limit.metric])
-            value += f", the end of the interval of {measured}, which counts"
+            towards = "up" if limit.maximum is not None else "down"
+            value = f"{measured} ({towards} to {value}: the end of the interval counts)"
         kept = (
             ""
             if len(limits) == 1

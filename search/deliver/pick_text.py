@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import metric_of
-from paretune.search.deliver.choice import baseline, compared_latency
+from paretune.search.deliver.choice import (
+    baseline,
+    compared_latency,
+    excess,
+    wished_limits,
+    worst_end,
+)
 from paretune.search.deliver.paired import quality_difference
 from paretune.search.deliver.recheck import Recheck
 from paretune.search.record.gains import gains, speedup
@@ -37,11 +43,27 @@ def pick_lines(picked: Pick) -> list[str]:
     for name in shown_metrics(history):
         compared = f"  (baseline {format_metric(name, base.metrics[name])})" if base else ""
         lines.append(f"  {name:<26} {format_metric(name, record.metrics[name]):>12}{compared}")
-    told = [*gains_text(record, history), *reason_text(record, picked.equals, history, wish)]
+    told = [_limits_text(record, history, wish), *gains_text(record, history)]
+    told += [*reason_text(record, picked.equals, history, wish)]
     told += [*shortfalls(record, history), request_text(record, history)]
     told.append(f"not considered: {left}" if (left := unconfirmed_text(history)) else "")
     lines += [f"  {text}" for text in told if text]
     return [*lines, *recheck_text(picked.rechecks, history, wish)]
+
+
+def _limits_text(record: TrialRecord, history: History, wish: Wish) -> str:
+    """Return which limits the point keeps, with the values that count; empty without limits."""
+    kept = []
+    for limit in wished_limits(history, wish):
+        worst = worst_end(record, limit)
+        if worst is None or excess(record, limit) > 0:
+            continue
+        value = format_metric(limit.metric, worst)
+        if worst != record.metrics[limit.metric]:
+            value += " at the end of its interval"
+        sign = "≤" if limit.maximum is not None else "≥"
+        kept.append(f"{limit.metric} {sign} {format_metric(limit.metric, limit.bound)} ({value})")
+    return f"keeps the limits: {', '.join(kept)}" if kept else ""
 
 
 def reason_text(

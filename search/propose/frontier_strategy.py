@@ -156,6 +156,8 @@ class FrontierStrategy:
             return None
         if self.seconds_per_trial() > self.cost(last):
             return None
+        if not self._counts(last):
+            return None
         known = self._feasible()
         known = {c: m for c, m in known.items() if self.wish.has_batch(c)} or known
         if not known:
@@ -167,6 +169,15 @@ class FrontierStrategy:
                 best = min(known, key=lambda c: goal.loss(known[c][goal.metric]))
                 probes.append(replace(last, run=best.run))
         return next((probe for probe in probes if self._is_free(probe, taken)), None)
+
+    def _counts(self, candidate: Candidate) -> bool:
+        """Return whether a measured candidate is better than the reference in every file metric."""
+        metrics, ends = self._metrics[candidate], self._reference()
+        return metrics is not None and all(
+            goal.loss(metrics[goal.metric]) < end
+            for goal, end in zip(self.objectives, ends, strict=True)
+            if goal.is_of_file
+        )
 
     def _front(self) -> list[Candidate]:
         """Return the candidates on the frontier."""

@@ -85,9 +85,9 @@ def disturbance_text(history: History) -> str:
     unsure = ". Trial 0 was disturbed, too, so gains are unsure until they are confirmed"
     return (
         f"something else uses the cores of the measurement: {disturbed} launches of the last "
-        f"{len(last)} trials were disturbed{unsure if is_base_disturbed else ''}. Such launches "
-        "are repeated, so trials take longer, and intervals are wider. If you can, end what else "
-        "runs here"
+        f"{len(last)} trials were disturbed, and {launches} are needed"
+        f"{unsure if is_base_disturbed else ''}. Disturbed launches are repeated, so trials take "
+        "longer, and intervals are wider. If you can, end what else runs here"
     )
 
 

@@ -118,8 +118,8 @@ def _goal_title(goal: Objective) -> str:
 def _title(history: History, rows: Sequence[FrontierRow]) -> str:
     if any(row.kind == "published" for row in rows):
         count = counted(len(history.published), "point")
-        first = " (the first row is the baseline)" if rows[0].kind == "baseline" else ""
-        return f"published frontier: {count}, measured again{first}"
+        beside = " beside the baseline" if rows[0].kind == "baseline" else ""
+        return f"published frontier: {count}{beside}, measured again"
     return (
         f"search frontier: {len(history.frontier)} of {len(history.measured)} measured trials, "
         "values not confirmed"
@@ -146,6 +146,11 @@ def frontier_notes(
         if any(row.ties for row in rows) and "ties" not in left_out:
             lines.append("A row cannot be told apart from its ties.")
         lines += [close_calls_text(history), unconfirmed_text(history)]
+    batches = {row.candidate.run.batch_size for row in rows}
+    if len(batches) > 1:
+        lines.append(
+            "× faster compares calls, and a larger batch does more in a call: compare samples/s."
+        )
     lines += request_lines([row.record for row in rows], history)
     if alike := alike_in([knobs(row) for row in rows]):
         shared = ", ".join(f"{name} {value}" for name, value in alike.items())

@@ -16,6 +16,9 @@ from paretune.search.review.shortfall import shortfalls
 _MOST_NAMED = 3
 """Trials that are named as better than a trial. Chosen by judgement."""
 
+_LEAST_SAVED_S = 0.05
+"""Seconds that are told as saved: fewer would be printed as 0.0. Chosen by judgement."""
+
 _MOST_LINES = 20
 """Lines of a failed trial's log that are shown; `--json` has all that is kept. Chosen by judgement.
 """
@@ -44,8 +47,8 @@ def trial_lines(record: TrialRecord, history: History) -> list[str]:
     if record.stage_seconds:
         spent = ", ".join(f"{name} {took:.1f} s" for name, took in record.stage_seconds.items())
         lines += ["", f"built and measured in {record.seconds:.1f} s: {spent}"]
-    if record.saved_seconds:
-        lines.append(f"stages found in the store instead: {record.saved_seconds:.1f} s saved")
+    if record.saved_seconds >= _LEAST_SAVED_S:
+        lines.append(f"stages found in the store, not run again: {record.saved_seconds:.1f} s")
     for stage, quality in record.stage_quality.items():
         lines.append(f"quality in training after {stage}: {quality:.4f}")
     if record.lineage:
@@ -61,7 +64,9 @@ def _scheme(record: TrialRecord) -> list[str]:
     if scheme.mode == "none":
         return []
     left = f"; {build.fp32_layer_share:.0%} of the layers stay fp32" * bool(build.fp32_layer_share)
-    bits = f"weights of {scheme.weight_bits} bits, activations of {scheme.activation_bits}"
+    bits = f"weights of {scheme.weight_bits} bits"
+    if scheme.mode != "weight":
+        bits += f", activations of {scheme.activation_bits}"
     return [f"{scheme.name}: {bits}; {scheme.words}{left}"]
 
 
@@ -79,13 +84,15 @@ def standing(record: TrialRecord, history: History) -> str:
     if record.skip:
         return f"skipped before {record.skip.before}: {record.skip.reason}"
     point = _confirmed(record, history)
+    if point is not None and record.number == 0 and not point.is_published:
+        return f"the baseline, measured again: the first row of the table ({_why_not(point)})"
     if point is not None and point.is_published:
         chance = point.row_probability
         return "published" + ("" if chance is None else f"; probability {chance:.2f}")
     if point is not None and point.same_as is not None:
-        return f"measured again, and cannot be told apart from trial {point.same_as}"
+        return f"measured again, and {_why_not(point)}"
     if point is not None:
-        return f"measured again, but not published: {point.why_not or 'others dominate it'}"
+        return f"measured again, but not published: {_why_not(point)}"
     if broken := [c for c in history.constraints if c.violation(record.metrics[c.metric]) > 0]:
         told = ", ".join(
             f"{c.metric} is {format_metric(c.metric, record.metrics[c.metric])}, and its limit is "
@@ -105,6 +112,13 @@ def standing(record: TrialRecord, history: History) -> str:
     if not history.confirmed:
         return "on the search's frontier; not confirmed yet"
     return "on the search's frontier, but not measured again: `paretune confirm` does it"
+
+
+def _why_not(point: Confirmed) -> str:
+    """Return why a point that was measured again has no row of its own."""
+    if point.same_as is not None:
+        return f"cannot be told apart from trial {point.same_as}"
+    return point.why_not or "others dominate it"
 
 
 def _confirmed(record: TrialRecord, history: History) -> Confirmed | None:

@@ -4,7 +4,7 @@ from paretune.spaces.scheme import SchemeRecord
 
 INT8_TRANSFORMER = SchemeRecord(
     name="int8-transformer",
-    words="as int8-static, layers alone; matrix products after SmoothQuant",
+    words="as int8-layers; matrix products after SmoothQuant",
     weight_bits=8,
     activation_bits=8,
     mode="static",

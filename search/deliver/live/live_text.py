@@ -8,6 +8,7 @@ from paretune.runners.measure.statistic import Statistic
 from paretune.runners.metric import MEDIAN_LATENCY, USUAL_LATENCY
 from paretune.search.deliver.live.live_verification import LiveVerification
 from paretune.search.deliver.live.one_client import OneClient
+from paretune.search.record.words import counted
 
 _PARTS = {"queue": "in the queue", "compute": "in the model", "request": "in all"}
 
@@ -81,7 +82,7 @@ def _provider(found: LiveVerification) -> str:
             f"{told.source} does not name one{said}; it cannot be known from outside (measured: "
             f"{found.promised_provider})"
         )
-    threads = "" if told.threads is None else f", {told.threads} threads"
+    threads = "" if told.threads is None else f", {counted(told.threads, 'thread')}"
     words = f" ({told.words})" if told.words else ""
     return f"{told.provider}{threads}{words}, by {told.source}; measured: {found.promised_provider}"
 

@@ -109,7 +109,8 @@ def judge_load(load: OfferedLoad, budget: Budget) -> tuple[Verdict, str]:
     """Return whether a service holds a rate within a budget, and why.
 
     It does not hold it if the whole interval of the percentile is beyond the budget, so that a
-    promise is not called broken by chance. Requests without an answer count as too late.
+    promise is not called broken by chance; if only the value is, nothing can be told. Requests
+    without an answer count as too late.
     """
     q = budget.percentile
     now = load.latency(q)
@@ -122,8 +123,10 @@ def judge_load(load: OfferedLoad, budget: Budget) -> tuple[Verdict, str]:
         text += f"; {load.failed} of {len(load.latency_ms)} requests had no answer, the first "
         text += f"because {load.first_failure}"
     late = float(np.percentile(load.lateness_ms, q)) if len(load.lateness_ms) else 0.0
-    if low <= budget.max_latency_ms:
+    if now.value <= budget.max_latency_ms:
         return Verdict.AS_PROMISED, text
+    if low <= budget.max_latency_ms:
+        return Verdict.CANNOT_TELL, f"{text}, within its interval: a longer load (--seconds) tells"
     if late > _MOST_LATENESS * budget.max_latency_ms:
         return (
             Verdict.CANNOT_TELL,

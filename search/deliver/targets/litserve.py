@@ -12,7 +12,7 @@ LITSERVE = TargetRecord(
     name="litserve",
     words="a service by LitServe: server.py and what it needs",
     write="paretune.search.deliver.targets.litserve:write_litserve",
-    hint="pip install -r {out}/requirements.txt; python {out}/server.py",
+    hint="pip install -r {out}/requirements.txt; python {out}/server.py 8000",
     settings=("rate_per_s", "max_latency_ms"),
 )
 

@@ -10,6 +10,7 @@ from paretune.search.record.gains import gains, latency_metric
 from paretune.search.record.history import History
 from paretune.search.record.objective import Constraint
 from paretune.search.record.trial import TrialRecord
+from paretune.search.review.trial_text import standing
 
 USUAL_LOSS = 0.01
 """Largest loss of quality that counts without a wish, as a share. Chosen by judgement."""
@@ -56,7 +57,7 @@ class Best:
 def limits_text(history: History) -> str:
     """Return the limits that the best trial keeps, in words."""
     wished = replace(history.wish, batch_size=None).text
-    return f"with {wished}" if wished else f"within {100 * USUAL_LOSS:g} %"
+    return f"with {wished or f'a quality drop ≤ {100 * USUAL_LOSS:g} %'}"
 
 
 def best_text(best: TrialRecord | None, history: History) -> str:
@@ -91,3 +92,25 @@ def best_with_quality(best: TrialRecord | None, history: History) -> str:
     change = f"{quality} {metric_of(quality).change(gained.quality_change)}"
     faster = f"{gained.times_faster:.1f}× faster"
     return f"best {limits_text(history)}: {faster}, {change} (trial {best.number})"
+
+
+def best_again_text(history: History) -> str:
+    """Return where the best trial of the search stands, if it is no row of the published frontier.
+
+    A search shows the best of many brief measurements, which is partly luck. Without a word on it,
+    a person who saw "5 × faster" looks in vain for it in the table.
+
+    Args:
+        history: The study, once it was confirmed.
+    """
+    best, base = Best().update(history), history.baseline
+    published = {point.number for point in history.published}
+    if not published or best is None or base is None or best.number in (0, *published):
+        return ""
+    faster = gains(best.metrics, base.metrics, history).times_faster
+    told = f"trial {best.number}, in the search the best {limits_text(history)} ({faster:.1f}×): "
+    fresh = {point.number: point.metrics for point in history.confirmed}
+    if best.number in fresh and base.number in fresh:
+        again = gains(fresh[best.number], fresh[base.number], history).times_faster
+        told += f"{again:.1f}× when measured again, "
+    return told + standing(best, history).removeprefix("measured again, ")

@@ -117,17 +117,18 @@ def beginning(name: str, space: SearchSpace, history: History, budget: Budget) -
 
 def confirmation_beginning(progress: ConfirmationProgress) -> str:
     """Return what is measured again, in words."""
-    count = progress.points
-    which = "1 plausible point" if count == 1 else f"{count} plausible points"
+    of_all = f" of {progress.points + progress.waiting}" * bool(progress.waiting)
+    which = "point" if progress.points == 1 and not of_all else "points"
     return (
-        f"confirming {which}: fresh processes, the test split, about {clock(progress.seconds_left)}"
+        f"confirming {progress.points}{of_all} plausible {which}: fresh processes, the test split, "
+        f"about {clock(progress.seconds_left)}"
     )
 
 
 def _round_text(progress: ConfirmationProgress) -> str:
     """Return which points are launched again, and how long all rounds may take."""
     if progress.unsettled:
-        why = f"{progress.unsettled} of {progress.points} intervals are still too wide"
+        why = f"{progress.unsettled} of {progress.points} intervals are wider than asked for"
     else:
-        why = "all intervals are narrow enough; the frontier must stay the same"
+        why = "all intervals are as narrow as asked for; the frontier must stay the same"
     return f"{why} · about {clock(progress.seconds_left)} left"

@@ -65,7 +65,8 @@ def plain_line(record: TrialRecord, history: History, progress: str) -> str:
     values = ", ".join(
         f"{metric.head} {metric.text(record.metrics[metric.name])}" for metric in shown
     )
-    star = "  [green]★ frontier[/]" if record in history.frontier else ""
+    is_best = record in history.frontier and history.is_of_interest(record)
+    star = "  [green]★ frontier[/]" if is_best else ""
     return f"{head} → {values}{star}"
 
 
@@ -80,7 +81,7 @@ def short_line(record: TrialRecord, history: History, label: str, width: int) ->
     """
     line = Text(f"trial {record.number:>3} ", no_wrap=True, overflow="ellipsis")
     if record.measurement:
-        is_best = record in history.frontier
+        is_best = record in history.frontier and history.is_of_interest(record)
         line.append("★ " if is_best else "  ", "green")
         for place, goal in enumerate(history.objectives):
             metric = metric_of(goal.metric)

@@ -8,7 +8,7 @@ from paretune.spaces.scheme import SchemeRecord
 
 OPENVINO_INT8_TRANSFORMER = SchemeRecord(
     name="openvino-int8-transformer",
-    words="int8 of OpenVINO's model: layers alone; matrix products after SmoothQuant",
+    words="as int8-layers, of OpenVINO's model; matrix products after SmoothQuant",
     weight_bits=8,
     activation_bits=8,
     mode="static",

@@ -55,4 +55,5 @@ if __name__ == "__main__":
     )
     server.app.add_api_route("/metadata", lambda: METADATA)
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
+    print(f"answers on http://0.0.0.0:{port} once the model is loaded", flush=True)
     server.run(port=port, num_api_servers=1, log_level="warning", generate_client_file=False)
