@@ -18,6 +18,7 @@ from paretune.search.record.objective import (
     losses,
     reference_point,
 )
+from paretune.search.record.pareto import non_dominated
 from paretune.search.record.wish import ANYTHING, Wish
 from paretune.spaces import Candidate, Forbid, SearchSpace
 
@@ -279,6 +280,30 @@ def test_an_earlier_study_makes_the_first_proposals_better(slower: float) -> Non
         hypervolume(losses([metrics(c) for c in tried], goals), reference) for tried in found
     )
     assert having > 1.05 * without
+
+
+def test_before_anything_is_measured_the_first_candidates_are_tried_whatever_is_known() -> None:
+    space, goals = SearchSpace.from_values(LARGE), default_objectives("accuracy")
+    told = {c: metrics(c) for c in space.informative()}
+    plain = FrontierStrategy(space, goals)
+    known = FrontierStrategy(space, goals, earlier=told)
+    pending = [space.baseline]  # several workers ask before the baseline is measured
+    for _ in range(3):
+        proposed = known.propose(pending)
+        assert proposed is not None and proposed == plain.propose(pending)
+        pending.append(proposed)
+
+
+def test_of_an_earlier_study_a_part_is_learned_and_only_what_has_the_objectives() -> None:
+    space, goals = SearchSpace.from_values(LARGE), default_objectives("accuracy")
+    told = {c: metrics(c) for c in list(space.candidates())[:200]}
+    for candidate in list(told)[:100]:
+        told[candidate] = {"accuracy": 0.5}
+    learned = FrontierStrategy(space, goals, earlier=told)._earlier
+    assert len(learned) == 50 and set(learned) <= set(list(told)[100:])
+    whole = losses([told[c] for c in list(told)[100:]], goals)
+    on_front = [c for c, is_in in zip(list(told)[100:], non_dominated(whole), strict=True) if is_in]
+    assert set(on_front[:50]) <= set(learned) or len(on_front) > 50
 
 
 def test_nsga2_learns_over_generations() -> None:

@@ -127,11 +127,15 @@ def test_what_became_of_the_best_of_the_search_is_told(make_record: Make) -> Non
     assert zero and one and two and again
     known.confirmed = [Confirmed(0, zero, 1.0, False), Confirmed(2, two, 1.0, True)]
     left = best_again_text(known)
-    assert left.startswith("trial 1, in the search the best with a quality drop ≤ 1 % (4.0×): on ")
+    assert left.startswith(
+        "trial 1, the search's best with a quality drop ≤ 1 % (4.0× faster): on "
+    )
     assert "not measured again" in left
     known.confirmed.append(Confirmed(1, again, 0.4, False, same_as=2))
     told = best_again_text(known)
-    assert told.endswith("(4.0×): 2.0× when measured again, and cannot be told apart from trial 2")
+    assert told.endswith(
+        "(4.0× faster): 2.0× when measured again, and cannot be told apart from trial 2"
+    )
     known.confirmed[-1] = Confirmed(1, again, 0.9, True)
     assert best_again_text(known) == ""
 

@@ -94,7 +94,7 @@ def test_students_without_a_trial_are_named_with_the_time_of_a_first_one(
     cost = rule.cost
     untried = _untried(space, cost)
     expected_s = cost.seconds(student(space))
-    assert f"small (its first takes about {clock(expected_s)})" in untried
+    assert f"small (its first trial takes about {clock(expected_s)})" in untried
     assert "reference" not in untried
     cost.history.add(replace(make_record(1, None), candidate=student(space)))
     assert "small" not in _untried(space, cost)

@@ -55,7 +55,7 @@ def test_standing_after_the_confirmation(history: History) -> None:
     assert third == "measured again, and cannot be told apart from trial 0"
     history.confirmed[0] = Confirmed(0, measured[0], 0.1, False, why_not="trial 1 dominates it")
     base = standing(history.records[0], history)
-    assert base == "the baseline, measured again: the first row of the table (trial 1 dominates it)"
+    assert base == "the baseline, measured again: a row beside the frontier (trial 1 dominates it)"
 
 
 def test_what_was_not_measured_again_is_told(make_record: Make, history: History) -> None:

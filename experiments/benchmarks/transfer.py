@@ -7,8 +7,8 @@ by the same strategy. The new study is on another: `newer` runs everything withi
 fast, as with another version or processor of the same kind; on `other`, all that is the machine's
 is drawn anew (what each quantization, thread and batch is worth). Qualities stay as they are. It
 prints the share of the true frontier's hypervolume after a number of evaluations: without the
-earlier study, with its frontier tried first, with its measurements learned from, and with both, as
-`warm_start` does.
+earlier study, with its frontier tried first, with its measurements learned from (as `warm_start`
+does), and with both.
 """
 
 import argparse

@@ -248,14 +248,20 @@ def _print_result(study: Path, result: SearchResult, *, quiet: bool) -> None:
     _print_next(study, history)
 
 
-def _print_next(study: Path, history: History) -> None:
-    """Print the command that measures what is left, or the one that picks what was wished for."""
+def _print_next(study: Path, history: History, *, confirms: bool = True) -> None:
+    """Print the command that picks what was wished for, after that which measures what is left.
+
+    Args:
+        study: The study file.
+        history: The study.
+        confirms: Whether to propose the latter.
+    """
     from rich.markup import escape
 
     from paretune.search.review.console import console
 
     path, wish = escape(quote(str(study))), history.wish
-    confirm = f"paretune confirm {path}   then   " if history.unconfirmed else ""
+    confirm = f"paretune confirm {path}   then   " * (confirms and bool(history.unconfirmed))
     limits = []
     if wish.max_latency_ms is not None:
         limits.append(f"--max-latency-ms {wish.max_latency_ms:g} --percentile {wish.percentile}")
@@ -304,4 +310,4 @@ def confirm(
     console.print(frontier_table(history))
     if not history.published:
         sys.exit(1)
-    _print_next(study, history)
+    _print_next(study, history, confirms=hours is not None)

@@ -182,8 +182,8 @@ def tell_of_change(changes: Mapping[str, float]) -> None:
     name = max(changes, key=lambda each: abs(math.log(changes[each])), default="")
     if name and abs(math.log(changes[name])) > math.log(_LARGE_CHANGE):
         _LOG.warning(
-            "%s is %.2g times what the search measured (median of the points): this machine "
-            "changed in between, and the intervals are wide enough for as large a change again",
+            "%s is %.2g times what the search measured (median of the points): the machine changed "
+            "in between, so the intervals are wider",
             metric_of(name).head,
             changes[name],
         )

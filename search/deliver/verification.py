@@ -150,7 +150,7 @@ def verify(
     promised = {name: promised_time(manifest, name) for name in _TIMES}
     verdict, reason = judge_times(promised, measured)
     if verdict is Verdict.FASTER:
-        reason += "; nothing is wrong with the file, but its published times are of a slower hour"
+        reason += "; this machine is faster than when it was published, so nothing is wrong"
     # Disturbed launches are repeated; even if there were many, a kept promise counts.
     was_restless = timing.contaminated > len(timing.launches)
     if not timing.host_was_idle or (was_restless and verdict is not Verdict.AS_PROMISED):

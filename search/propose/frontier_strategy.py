@@ -37,6 +37,11 @@ _MUCH_MORE = 3.0
 judgement.
 """
 
+_MOST_EARLIER = 50
+"""Measurements of an earlier study that are learned from: many more would hide the study's own.
+Evidence: `transfer.py` has as many.
+"""
+
 _UNTRAINED = (REFERENCE, 0.0)
 
 
@@ -74,8 +79,8 @@ class FrontierStrategy:
         sizes: A value that grows with a student's size, by student, as far as known.
         wish: What a person wants to pick: the improvement is weighted with the probability to
             match it. Until something matches, the nearest candidates are proposed.
-        earlier: Metrics that an earlier study measured, by candidate. Of its builds, only the
-            baseline is among the first candidates.
+        earlier: Metrics that an earlier study measured, by candidate. What it built for a back end
+            is not among the first candidates, but for the baseline.
     """
 
     def __init__(
@@ -101,11 +106,12 @@ class FrontierStrategy:
         self._quality = quality_metric
         self._ways = run_ends(space, wish.batch_size)
         self._earlier = self._of_use(earlier or {})
-        known = {candidate.build for candidate in self._earlier}
+        known = {(each.build, each.run.target) for each in self._earlier}
+        self._cheap = first_candidates(space, self._ways, wish.batch_size)
         self._first = [
             candidate
-            for candidate in first_candidates(space, self._ways, wish.batch_size)
-            if candidate == space.baseline or candidate.build not in known
+            for candidate in self._cheap
+            if candidate == space.baseline or (candidate.build, candidate.run.target) not in known
         ]
         self._pool = CandidatePool(space, wish.batch_size)
         self._next: list[Candidate] = []
@@ -128,7 +134,8 @@ class FrontierStrategy:
             if not pool:
                 return None
             if not any(self._metrics.values()):
-                return rng.choice(pool)
+                cheap = (each for each in self._cheap if self._is_free(each, taken))
+                return next(cheap, None) or rng.choice(pool)
             self._next = self._best(pool, [c for c in pending if c not in self._metrics])
         return self._next[0]
 
@@ -151,7 +158,7 @@ class FrontierStrategy:
         """
         if not self._trained:
             return None
-        last, *others = next(reversed(self._trained.values()))
+        *before, (last, *others) = self._trained.values()
         if any(other.build != last.build for other in others):
             return None
         if self.seconds_per_trial() > self.cost(last):
@@ -162,7 +169,7 @@ class FrontierStrategy:
         known = {c: m for c, m in known.items() if self.wish.has_batch(c)} or known
         if not known:
             return None
-        ways = self._ways if len(self._trained) == 1 else []
+        ways = [] if any(self._counts(first) for first, *_ in before) else self._ways
         probes = [Candidate.from_params({**last.params, **way}) for way in ways]
         for goal in self.objectives:
             if not goal.is_of_file:
@@ -224,9 +231,23 @@ class FrontierStrategy:
     def _of_use(
         self, earlier: Mapping[Candidate, Mapping[str, float]]
     ) -> dict[Candidate, Mapping[str, float]]:
-        """Return what can be learned from an earlier study: a part of its candidates, if many."""
-        fits = [(c, m) for c, m in earlier.items() if self.space.reason_against(c) is None]
-        return dict(fits[place] for place in learning_set(len(fits), []))
+        """Return what can be learned from an earlier study: its frontier, and a part of the rest.
+
+        Candidates of other spaces, and those without a value of each objective, are left out.
+        """
+        fits = [
+            (candidate, metrics)
+            for candidate, metrics in earlier.items()
+            if self.space.reason_against(candidate) is None
+            and all(
+                goal.metric in metrics and (metrics[goal.metric] > 0 or not goal.is_ratio_scale)
+                for goal in self.objectives
+            )
+        ]
+        best = non_dominated(losses([metrics for _, metrics in fits], self.objectives))
+        order = np.random.default_rng(self.seed).permutation(len(fits))
+        kept = sorted(order, key=lambda place: not best[place])[:_MOST_EARLIER]
+        return dict(fits[place] for place in sorted(kept))
 
     def _data(self) -> dict[Candidate, Mapping[str, float]]:
         """Return the data to learn from: all measurements, or a part of them in a long study."""

@@ -146,11 +146,8 @@ def frontier_notes(
         if any(row.ties for row in rows) and "ties" not in left_out:
             lines.append("A row cannot be told apart from its ties.")
         lines += [close_calls_text(history), unconfirmed_text(history)]
-    batches = {row.candidate.run.batch_size for row in rows}
-    if len(batches) > 1:
-        lines.append(
-            "× faster compares calls, and a larger batch does more in a call: compare samples/s."
-        )
+    if len({row.candidate.run.batch_size for row in rows}) > 1:
+        lines.append("× faster compares calls, and a call of a larger batch does more.")
     lines += request_lines([row.record for row in rows], history)
     if alike := alike_in([knobs(row) for row in rows]):
         shared = ", ".join(f"{name} {value}" for name, value in alike.items())

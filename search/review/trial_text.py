@@ -85,7 +85,7 @@ def standing(record: TrialRecord, history: History) -> str:
         return f"skipped before {record.skip.before}: {record.skip.reason}"
     point = _confirmed(record, history)
     if point is not None and record.number == 0 and not point.is_published:
-        return f"the baseline, measured again: the first row of the table ({_why_not(point)})"
+        return f"the baseline, measured again: a row beside the frontier ({_why_not(point)})"
     if point is not None and point.is_published:
         chance = point.row_probability
         return "published" + ("" if chance is None else f"; probability {chance:.2f}")

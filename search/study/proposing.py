@@ -33,7 +33,7 @@ def study_strategy(
         earlier: The study to take from, if there is one.
     """
     measured = {r.candidate: r.metrics for r in earlier.measured} if earlier else {}
-    if earlier and all(space.reason_against(candidate) for candidate in measured):
+    if measured and all(space.reason_against(candidate) for candidate in measured):
         _LOG.warning(
             "nothing that the study of `warm_start` measured is in this study's space, so nothing "
             "is taken from it: their axes or values differ"

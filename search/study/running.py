@@ -193,7 +193,8 @@ def run_study(
         ).run(budget)
         if untried := _untried(space, cost):
             reporter.noted(
-                f"students without a trial: {untried}; a search with that much more time tries them"
+                f"students without a trial: {untried}; a search with more --hours or --trials "
+                "tries them"
             )
         if not storage.is_owner:
             return replace(result, owner=str(storage.owner or "another process, which has ended"))
@@ -259,6 +260,6 @@ def _untried(space: SearchSpace, cost: CostModel) -> str:
     names = [name for name in map(str, space.axis("student").values) if name not in tried]
     first = [replace(space.baseline, build=replace(space.baseline.build, student=n)) for n in names]
     return ", ".join(
-        f"{name} (its first takes about {clock(cost.seconds(candidate))})"
+        f"{name} (its first trial takes about {clock(cost.seconds(candidate))})"
         for name, candidate in zip(names, first, strict=True)
     )

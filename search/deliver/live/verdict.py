@@ -125,12 +125,15 @@ def judge_load(load: OfferedLoad, budget: Budget) -> tuple[Verdict, str]:
     late = float(np.percentile(load.lateness_ms, q)) if len(load.lateness_ms) else 0.0
     if now.value <= budget.max_latency_ms:
         return Verdict.AS_PROMISED, text
-    if low <= budget.max_latency_ms:
-        return Verdict.CANNOT_TELL, f"{text}, within its interval: a longer load (--seconds) tells"
     if late > _MOST_LATENESS * budget.max_latency_ms:
         return (
             Verdict.CANNOT_TELL,
             f"{text}; but the client itself sent late, by {late:.3g} ms at its p{q}: run it on "
             "another machine than the server, or at a lower rate",
+        )
+    if low <= budget.max_latency_ms:
+        return (
+            Verdict.CANNOT_TELL,
+            f"{text}; the budget is within the interval, so only a longer load (--seconds) tells",
         )
     return Verdict.NOT_AT_RATE, text

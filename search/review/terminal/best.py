@@ -108,9 +108,10 @@ def best_again_text(history: History) -> str:
     if not published or best is None or base is None or best.number in (0, *published):
         return ""
     faster = gains(best.metrics, base.metrics, history).times_faster
-    told = f"trial {best.number}, in the search the best {limits_text(history)} ({faster:.1f}×): "
+    told = f"trial {best.number}, the search's best {limits_text(history)} ({faster:.1f}× faster): "
     fresh = {point.number: point.metrics for point in history.confirmed}
     if best.number in fresh and base.number in fresh:
         again = gains(fresh[best.number], fresh[base.number], history).times_faster
-        told += f"{again:.1f}× when measured again, "
-    return told + standing(best, history).removeprefix("measured again, ")
+        place = standing(best, history).removeprefix("measured again, ")
+        return f"{told}{again:.1f}× when measured again, {place}"
+    return told + standing(best, history)
