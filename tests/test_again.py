@@ -296,7 +296,7 @@ def test_another_machine_is_refused(study: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_it_goes_alone(tmp_path: Path, study: Path) -> None:
     done = run_paretune("search", study, "--again", "--join")
-    assert done.returncode == 2 and "--again measures what a study has published" in done.stderr
+    assert done.returncode == 2 and "--again cannot be combined with --join" in done.stderr
     (tmp_path / "new").mkdir()
     fresh = shutil.copy(study, tmp_path / "new" / "study.yaml")
     for file in study.parent.glob("*.py"):
