@@ -10,7 +10,6 @@ from paretune.runners.metric import metric_of
 from paretune.search.deliver.choice import (
     baseline,
     compared_latency,
-    excess,
     wished_limits,
     worst_end,
 )
@@ -56,7 +55,7 @@ def _limits_text(record: TrialRecord, history: History, wish: Wish) -> str:
     kept = []
     for limit in wished_limits(history, wish):
         worst = worst_end(record, limit)
-        if worst is None or excess(record, limit) > 0:
+        if worst is None or limit.violation(worst) > 0:
             continue
         value = format_metric(limit.metric, worst)
         if worst != record.metrics[limit.metric]:

@@ -18,9 +18,8 @@ from botorch.sampling import SobolQMCNormalSampler
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
 from botorch.utils.multi_objective.pareto import is_non_dominated
 from gpytorch.mlls import SumMarginalLogLikelihood
+from library_sampler import LibrarySampler
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -32,7 +31,7 @@ which take too long for a table. How this acts on its result is untested.
 """
 
 
-class NoisyImprovement(BaseSampler):
+class NoisyImprovement(LibrarySampler):
     """Proposes the point with the largest logarithmic noisy expected hypervolume improvement.
 
     Where BoTorch cannot optimize that, the point is random.
@@ -44,21 +43,8 @@ class NoisyImprovement(BaseSampler):
     """
 
     def __init__(self, seed: int, startup: int, deviations: str) -> None:
-        self.seed, self.startup, self.deviations = seed, startup, deviations
-        self._random = RandomSampler(seed=seed)
-        self._spaces = IntersectionSearchSpace()
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Return the parameters that every trial so far has."""
-        return self._spaces.calculate(study)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any
-    ) -> Any:
-        """Return a random value."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
+        super().__init__(seed, startup)
+        self.deviations = deviations
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -6,14 +6,13 @@ import tempfile
 from typing import Any
 
 from ConfigSpace import Categorical, Configuration, ConfigurationSpace, Float, Integer
+from library_sampler import LibrarySampler
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from smac import HyperparameterOptimizationFacade, Scenario
@@ -21,7 +20,7 @@ from smac.multi_objective import ParEGO
 from smac.runhistory.dataclasses import TrialInfo, TrialValue
 
 
-class RandomForestSearch(BaseSampler):
+class RandomForestSearch(LibrarySampler):
     """Asks SMAC3's facade for hyperparameter optimization, with its defaults but for two things.
 
     Every configuration is evaluated once, and the forest is trained before every proposal instead
@@ -34,24 +33,10 @@ class RandomForestSearch(BaseSampler):
     """
 
     def __init__(self, seed: int, startup: int) -> None:
-        self.seed, self.startup = seed, startup
-        self._random = RandomSampler(seed=seed)
-        self._spaces = IntersectionSearchSpace()
+        super().__init__(seed, startup)
         self._folder = tempfile.TemporaryDirectory()
         self._smac: HyperparameterOptimizationFacade | None = None
         self._told: set[int] = set()
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Return the parameters that every trial so far has."""
-        return self._spaces.calculate(study)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any
-    ) -> Any:
-        """Return a random value."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

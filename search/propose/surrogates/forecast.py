@@ -73,7 +73,8 @@ class Forecast:
         learned = self._learned(goal, data)
         known, asked = encode(list(learned), axes, self.sizes), points[:, self._columns(axes)]
         values = list(learned.values())
-        if before := self._learned(goal, self.earlier):
+        told = {c: m for c, m in self.earlier.items() if goal.metric in m}
+        if before := self._learned(goal, told):
             known = np.vstack([known, encode(list(before), axes, self.sizes)])
             known = np.column_stack([known, np.repeat([0.0, 1.0], [len(learned), len(before)])])
             asked = np.column_stack([asked, np.zeros(len(asked))])
@@ -85,7 +86,7 @@ class Forecast:
     def _learned(self, goal: Objective, data: Known) -> dict[Candidate, float]:
         """Return the losses to learn from: of a metric of the file, one per build."""
         name = goal.metric
-        found = {c: goal.loss(m[name]) for c, m in data.items() if name in m}
+        found = {c: goal.loss(m[name]) for c, m in data.items()}
         if not goal.is_of_file:
             return found
         alike: defaultdict[object, list[Candidate]] = defaultdict(list)

@@ -97,8 +97,8 @@ def best_with_quality(best: TrialRecord | None, history: History) -> str:
 def best_again_text(history: History) -> str:
     """Return where the best trial of the search stands, if it is no row of the published frontier.
 
-    A search shows the best of many brief measurements, which is partly luck. Without a word on it,
-    a person who saw "5 × faster" looks in vain for it in the table.
+    A search shows the best of many brief measurements, which is partly luck. A person who saw "5 ×
+    faster" does not find it in the table, and wants to know why.
 
     Args:
         history: The study, once it was confirmed.
