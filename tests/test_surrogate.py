@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from conftest import SMALL_SPACE
 
+from paretune.search.propose.surrogates.encoding import Encoding
 from paretune.search.propose.surrogates.learning_set import MOST_LEARNED, learning_set
-from paretune.search.propose.surrogates.surrogate import Surrogate, encode
+from paretune.search.propose.surrogates.surrogate import Surrogate
 from paretune.spaces import Candidate, SearchSpace
 
 LARGE = {
@@ -27,7 +28,7 @@ def column(space: SearchSpace, axis: str) -> list[float]:
     """Return the feature of an ordered axis, for each of its values."""
     values = space.axis(axis).values
     pool = [Candidate.from_params({**space.baseline.params, axis: value}) for value in values]
-    points = encode(pool, [space.axis(axis)])
+    points = Encoding([space.axis(axis)]).points(pool)
     assert points.shape == (len(values), 1)
     return [float(value) for value in points[:, 0]]
 
@@ -44,14 +45,14 @@ def test_each_name_is_a_feature_and_an_axis_of_one_name_is_none(large: SearchSpa
         Candidate.from_params({**large.baseline.params, "quantization": value})
         for value in schemes.values
     ]
-    assert encode(pool, [schemes]).tolist() == np.eye(4).tolist()
-    points = encode(pool, [large.axis("execution_provider")])
+    assert Encoding([schemes]).points(pool).tolist() == np.eye(4).tolist()
+    points = Encoding([large.axis("execution_provider")]).points(pool)
     assert points.tolist() == [[0.0]] * 4  # something to fit, but nothing to tell them apart
 
 
 def test_all_candidates_differ_within_the_unit_cube(large: SearchSpace) -> None:
     pool = list(large.candidates())
-    points = encode(pool, large.axes)
+    points = Encoding(large.axes).points(pool)
     assert points.min() == 0 and points.max() == 1
     assert len(np.unique(points, axis=0)) == len(pool)
 
@@ -62,12 +63,29 @@ def test_students_are_near_by_their_size_if_it_is_known_of_all() -> None:
     axis = space.axis("student")
     pool = [Candidate.from_params({**space.baseline.params, "student": name}) for name in names]
     sizes = {"reference": 1e6, "half": 1e5, "tiny": 1e2}
-    points = encode(pool, [axis], sizes)
+    points = Encoding([axis], sizes).points(pool)
     assert points[:, 0] == pytest.approx([1.0, 0.75, 0.0])
     distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
     assert distance[0, 1] < distance[0, 2]
-    unknown = encode(pool, [axis], {"reference": 1e6})
+    unknown = Encoding([axis], {"reference": 1e6}).points(pool)
     assert unknown.tolist() == np.eye(3).tolist()
+
+
+def test_the_names_of_an_axis_share_a_length_scale(large: SearchSpace) -> None:
+    axes = [large.axis(name) for name in ("pruning_ratio", "quantization", "batch_size")]
+    assert Encoding(axes).shared.tolist() == [0, 1, 1, 1, 1, 2]
+    assert Encoding([large.axis("execution_provider")]).shared.tolist() == [0]
+    names = ("reference", "half")
+    student = SearchSpace.from_values(SMALL_SPACE | {"student": names}).axis("student")
+    assert Encoding([student], {"reference": 9.0, "half": 4.0}).shared.tolist() == [0, 1, 1]
+
+
+def test_an_axis_is_found_among_all(large: SearchSpace) -> None:
+    whole = Encoding(large.axes)
+    points = whole.points(list(large.candidates()))
+    for axis in (large.axis("quantization"), large.axis("batch_size")):
+        expected = Encoding([axis]).points(list(large.candidates()))
+        np.testing.assert_array_equal(points[:, whole.places([axis])], expected)
 
 
 def log_latency(points: np.ndarray) -> np.ndarray:

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.propose.surrogates.gaussian_process import covariances
-from paretune.search.propose.surrogates.surrogate import encode, likeliest
+from paretune.search.propose.surrogates.encoding import Encoding
+from paretune.search.propose.surrogates.gaussian_process import (
+    Hyperparameters,
+    Prior,
+    covariances,
+)
+from paretune.search.propose.surrogates.surrogate import likeliest
 from paretune.spaces import Axis, Candidate
 from paretune.spaces.axis import BUILD_AXES
 
@@ -18,6 +23,11 @@ _FEWEST_MODELS = 8
 
 _MOST_SCATTER = 1.0
 """Maximum share of the models' variance that no axis explains."""
+
+_LENGTHS = (0.5, 5.0)
+"""Bounds of a length scale, where each feature spans 1: no quality jumps between neighbouring
+values, and none is flat for good.
+"""
 
 _NOTHING = 1e-12
 """Standard deviation or variance of qualities that counts as zero: rounding errors."""
@@ -80,7 +90,7 @@ def draw(models: Sequence[Model], step: float, draws: int) -> NDArray[np.float64
     if len(models) < _FEWEST_MODELS or spread < _NOTHING:
         return None
     values, noise = (mean - mean.mean()) / spread, variance / spread**2
-    prior = likeliest(features, values, noise, most_noise=_MOST_SCATTER)
+    prior = likeliest(_anything(features.shape[1]), features, values, noise)
     before = covariances(prior, features, features) + prior.noise * np.eye(len(models))
     gain = np.linalg.solve(before + np.diag(noise), before).T
     after = before - gain @ before
@@ -91,11 +101,19 @@ def draw(models: Sequence[Model], step: float, draws: int) -> NDArray[np.float64
     return found.T
 
 
+def _anything(features: int) -> Prior:
+    """Return bounds of hyperparameters, within which all are equally likely beforehand."""
+    start = Hyperparameters(1.0, 1.0, 0.5, 1e-3, np.ones(features))
+    ends = [(1e-3, 1e3), (1e-2, 1e2), (1e-3, 1e2), (1e-4, _MOST_SCATTER), *[_LENGTHS] * features]
+    return Prior(start, np.log(ends), np.zeros(4 + features), np.full(4 + features, np.inf))
+
+
 def _features(models: Sequence[Model]) -> NDArray[np.float64]:
     """Return the build axes that vary among the models, encoded."""
     candidates = [model.candidate for model in models]
     values = {name: sorted({c.params[name] for c in candidates}, key=str) for name in BUILD_AXES}
-    return encode(candidates, [Axis(name, tuple(v)) for name, v in values.items() if len(v) > 1])
+    axes = [Axis(name, tuple(v)) for name, v in values.items() if len(v) > 1]
+    return Encoding(axes).points(candidates)
 
 
 def _together(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence, Set
 from copy import copy
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from paretune.search.propose.acquisition import Outlook, standard_draws
@@ -19,6 +18,7 @@ from paretune.search.propose.parameter_space import Array, ParameterSpace
 from paretune.search.propose.surrogates.forecast import log_chance_below
 from paretune.search.propose.surrogates.learning_set import learning_set
 from paretune.search.propose.surrogates.surrogate import Surrogate
+from paretune.search.propose.trial_values import TrialValues, is_finite
 from paretune.search.record.pareto import non_dominated
 
 _STARTUP = 10
@@ -91,13 +91,12 @@ class FrontierSampler(BaseSampler):
         if n_startup_trials < 1:
             raise ValueError(f"n_startup_trials must be at least 1; got {n_startup_trials}")
         self.n_startup_trials = n_startup_trials
-        self.ratio_scale = ratio_scale
         self.cost = cost
-        self.deviations = deviations
+        self._values = TrialValues(ratio_scale or (), deviations)
         self._random = RandomSampler(seed=seed)
         self._rng = np.random.default_rng(seed)
         self._known_space = IntersectionSearchSpace()
-        self._surrogates: dict[tuple[str, int], Surrogate] = {}
+        self._surrogates: dict[tuple[str, bytes], Surrogate] = {}
         self._kept: tuple[ParameterSpace | None, _Rows] = (None, {})
 
     def infer_relative_search_space(
@@ -115,12 +114,12 @@ class FrontierSampler(BaseSampler):
             return {}
         names = search_space.keys()
         trials = [t for t in study.get_trials(deepcopy=False) if names <= t.params.keys()]
-        measured = [t for t in trials if t.state == TrialState.COMPLETE and _is_finite(t)]
+        measured = [t for t in trials if t.state == TrialState.COMPLETE and is_finite(t)]
         if len(measured) < self.n_startup_trials:
             return {}
         space = self._space(search_space)
         rows = self._rows(space, [t for t in trials if t.number != trial.number])
-        losses = self._losses(study, measured)
+        losses = self._values.losses(study.directions, measured)
         feasible = np.array([all(v <= 0 for v in t.constraints.values()) for t in measured])
         front = _front(losses, feasible)
         pool = self._pool(space, list(rows.values()), [rows[measured[i].number] for i in front])
@@ -131,10 +130,10 @@ class FrontierSampler(BaseSampler):
         ]
         pending = space.features(np.array(running).reshape(-1, pool.shape[1]))
         asked = np.vstack([space.features(pool), points[feasible[learned]], pending])
-        noise = self._noise(measured, losses.shape[1])
+        noise = self._values.variances(measured)
         forecasts = [
             self._forecast(
-                f"loss {at}", points, losses[learned, at], asked, noise[learned, at], pending
+                space, f"loss {at}", points, losses[learned, at], asked, noise[learned, at], pending
             )
             for at in range(losses.shape[1])
         ]
@@ -142,7 +141,9 @@ class FrontierSampler(BaseSampler):
         believed = means[len(pool) :]
         means, deviations = means[: len(pool)], deviations[: len(pool)]
         reference = _reference(losses, losses[front])
-        worth = self._log_chance([measured[at] for at in learned], points, asked[: len(pool)])
+        worth = self._log_chance(
+            space, [measured[at] for at in learned], points, asked[: len(pool)]
+        )
         worth = worth - self._log_cost(space, pool)
         nearness = worth + log_chance_below(reference, means, deviations)
         outlook = Outlook(means, deviations, np.full_like(means, -np.inf), np.exp(worth), nearness)
@@ -188,33 +189,6 @@ class FrontierSampler(BaseSampler):
             rows[trial.number] = known[1]
         return rows
 
-    def _losses(self, study: Study, trials: Sequence[FrozenTrial]) -> Array:
-        """Return the trials' values, lower is better: shape (trials, objectives)."""
-        values = np.array([t.values for t in trials], dtype=np.float64)
-        for at, is_ratio in enumerate(self.ratio_scale or ()):
-            if is_ratio:
-                if (values[:, at] <= 0).any():
-                    raise ValueError(
-                        f"objective {at} is on a ratio scale, so its values must be above 0; got "
-                        f"{values[:, at].min():g}: leave it out of ratio_scale"
-                    )
-                values[:, at] = np.log(values[:, at])
-        signs = [-1.0 if each == StudyDirection.MAXIMIZE else 1.0 for each in study.directions]
-        return np.asarray(values * signs, dtype=np.float64)
-
-    def _noise(self, trials: Sequence[FrozenTrial], objectives: int) -> Array:
-        """Return the variance of each value, as far as told: shape (trials, objectives)."""
-        found = np.zeros((len(trials), objectives))
-        for at, trial in enumerate(trials):
-            told = trial.user_attrs.get(self.deviations) if self.deviations else None
-            if told is not None:
-                deviation = np.asarray(told, dtype=np.float64)
-                for place, is_ratio in enumerate(self.ratio_scale or ()):
-                    if is_ratio:
-                        deviation[place] /= trial.values[place]
-                found[at] = deviation**2
-        return found
-
     def _pool(
         self, space: ParameterSpace, taken: Sequence[Sequence[float]], front: Sequence[Any]
     ) -> Array:
@@ -233,6 +207,7 @@ class FrontierSampler(BaseSampler):
 
     def _forecast(
         self,
+        space: ParameterSpace,
         name: str,
         points: Array,
         values: Array,
@@ -243,6 +218,7 @@ class FrontierSampler(BaseSampler):
         """Return means and deviations of a value at points: each of shape (asked,).
 
         Args:
+            space: What the points are of.
             name: Of the value, whose hyperparameters are kept under it.
             points: Where it is known: (points, features).
             values: The values there: (points,).
@@ -250,9 +226,10 @@ class FrontierSampler(BaseSampler):
             noise: Variances of the values: (points,).
             pending: Where trials are running: their expected values count as known.
         """
-        key = (name, points.shape[1])
+        shared = space.parameter_of_feature
+        key = (name, shared.tobytes())
         # Workers may ask at the same time: each has a copy, and the last one's fit is kept.
-        surrogate = copy(self._surrogates.get(key) or Surrogate())
+        surrogate = copy(self._surrogates.get(key) or Surrogate(shared=shared))
         surrogate.fit(points, values, noise)
         self._surrogates[key] = copy(surrogate)
         if pending is not None and len(pending):
@@ -262,7 +239,9 @@ class FrontierSampler(BaseSampler):
             surrogate.fit(np.vstack([points, pending]), known, own)
         return surrogate.predict(asked)
 
-    def _log_chance(self, trials: Sequence[FrozenTrial], points: Array, asked: Array) -> Array:
+    def _log_chance(
+        self, space: ParameterSpace, trials: Sequence[FrozenTrial], points: Array, asked: Array
+    ) -> Array:
         """Return log probabilities to keep every constraint: shape (points,)."""
         from scipy.stats import norm
 
@@ -273,7 +252,9 @@ class FrontierSampler(BaseSampler):
             values = np.array([trials[at].constraints[key] for at in told])
             if len(told) < 2 or not np.isfinite(values).all():
                 continue
-            mean, deviation = self._forecast(f"constraint {place}", points[told], values, asked)
+            mean, deviation = self._forecast(
+                space, f"constraint {place}", points[told], values, asked
+            )
             chance += norm.logcdf(-mean / np.maximum(deviation, 1e-12))
         return chance
 
@@ -282,10 +263,6 @@ class FrontierSampler(BaseSampler):
             return np.zeros(len(pool))
         seconds = [self.cost(space.params(row)) for row in pool]
         return np.log(np.maximum(seconds, 1e-9))
-
-
-def _is_finite(trial: FrozenTrial) -> bool:
-    return trial.values is not None and all(map(math.isfinite, trial.values))
 
 
 def _free(rows: Array, tried: Set[bytes]) -> Array:

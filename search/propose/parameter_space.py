@@ -71,6 +71,15 @@ class ParameterSpace:
         """All points of a space that is listed: shape (points, parameters)."""
         return np.array(list(product(*map(range, self.counts))), dtype=np.float64)
 
+    @cached_property
+    def parameter_of_feature(self) -> NDArray[np.int64]:
+        """The place of the parameter that each of the :meth:`features` belongs to: (features,)."""
+        widths = [
+            count if isinstance(each, CategoricalDistribution) else 1
+            for each, count in zip(self.distributions.values(), self.counts, strict=True)
+        ]
+        return np.repeat(np.arange(len(widths)), widths)
+
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """Return random points: shape (count, parameters)."""
         columns = [

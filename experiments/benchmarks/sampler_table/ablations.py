@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from table_problem import Array
@@ -18,7 +18,7 @@ from paretune.search.propose import frontier_sampler
 from paretune.search.propose.acquisition import Outlook
 from paretune.search.propose.parameter_space import ParameterSpace
 from paretune.search.propose.surrogates import surrogate
-from paretune.search.propose.surrogates.gaussian_process import Hyperparameters
+from paretune.search.propose.surrogates.gaussian_process import Prior
 
 Plain = FrontierSampler
 
@@ -50,7 +50,7 @@ class LuckyFront(FrontierSampler):
     ) -> dict[str, Any]:
         """Put the measured losses in place of the believed ones."""
         complete = [t for t in study.get_trials(deepcopy=False) if t.values is not None]
-        measured = self._losses(study, complete) if complete else np.zeros((0, 2))
+        measured = self._values.losses(study.directions, complete) if complete else np.zeros((0, 2))
         best = Outlook.best
 
         def improved(
@@ -78,15 +78,52 @@ class NoLinearPart(FrontierSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Hold the weight of the linear part at next to nothing."""
-        whole = surrogate._start
+        usual = surrogate.usual_prior
 
-        def smooth(features: int, most_noise: float) -> tuple[Hyperparameters, Array]:
-            start, bounds = whole(features, most_noise)
+        def smooth(features: int) -> Prior:
+            prior = usual(features)
+            bounds = prior.bounds.copy()
             bounds[0] = np.log([_NOTHING, 1.01 * _NOTHING])
-            return replace(start, linear=_NOTHING), bounds
+            return replace(prior, start=replace(prior.start, linear=_NOTHING), bounds=bounds)
 
-        with mock.patch.object(surrogate, "_start", smooth):
+        with mock.patch.object(surrogate, "usual_prior", smooth):
             return super().sample_relative(study, trial, search_space)
+
+
+class NoPrior(FrontierSampler):
+    """Any hyperparameters within their bounds are equally likely beforehand."""
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Make the priors flat."""
+        usual = surrogate.usual_prior
+
+        def flat(features: int) -> Prior:
+            prior = usual(features)
+            return replace(prior, deviations=np.full(len(prior.deviations), np.inf))
+
+        with mock.patch.object(surrogate, "usual_prior", flat):
+            return super().sample_relative(study, trial, search_space)
+
+
+class OwnLengths(FrontierSampler):
+    """Each category has a length scale of its own."""
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Let no features share one."""
+        apart = property(lambda space: np.arange(sum(_widths(space))))
+        with mock.patch.object(ParameterSpace, "parameter_of_feature", apart):
+            return super().sample_relative(study, trial, search_space)
+
+
+def _widths(space: ParameterSpace) -> list[int]:
+    return [
+        len(each.choices) if isinstance(each, CategoricalDistribution) else 1
+        for each in space.distributions.values()
+    ]
 
 
 class TightReference(FrontierSampler):
@@ -105,6 +142,8 @@ ABLATIONS: dict[str, type[FrontierSampler]] = {
     "lucky-front": LuckyFront,
     "no-neighbours": NoNeighbours,
     "no-linear-part": NoLinearPart,
+    "no-prior": NoPrior,
+    "own-lengths": OwnLengths,
     "tight-reference": TightReference,
 }
 """By the name of what is missing."""

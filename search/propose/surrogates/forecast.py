@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.search.propose.surrogates.surrogate import Surrogate, encode, features_of
+from paretune.search.propose.surrogates.encoding import Encoding
+from paretune.search.propose.surrogates.surrogate import Surrogate
 from paretune.search.record.objective import Constraint, Objective
-from paretune.spaces import AXES, Axis, Candidate, SearchSpace
+from paretune.spaces import AXES, Candidate, SearchSpace
 from paretune.spaces.axis import BUILD_AXES
 
 Array = NDArray[np.float64]
@@ -53,33 +54,36 @@ class Forecast:
         sizes: Mapping[str, float] | None = None,
         earlier: Known | None = None,
     ) -> None:
-        self.space = space
-        self.sizes = sizes
         self.earlier = earlier or {}
-        self._file_axes = [
+        self._seed = seed
+        self._whole = Encoding(space.axes, sizes)
+        of_file = [
             axis
             for axis in space.axes
             if axis.name in BUILD_AXES or AXES.get(axis.name).is_of_pipeline
         ]
-        self._surrogates: defaultdict[str, Surrogate] = defaultdict(lambda: Surrogate(seed))
+        self._file = Encoding(of_file, sizes)
+        self._surrogates: dict[str, Surrogate] = {}
 
     def points(self, candidates: Sequence[Candidate]) -> Array:
         """Return candidates as points for the other methods: shape (candidates, features)."""
-        return encode(candidates, self.space.axes, self.sizes)
+        return self._whole.points(candidates)
 
     def losses(self, goal: Objective, data: Known, points: Array) -> tuple[Array, Array]:
         """Return expected losses at points, and their standard deviations: each (points,)."""
-        axes: Sequence[Axis] = self._file_axes if goal.is_of_file else self.space.axes
-        learned = self._learned(goal, data)
-        known, asked = encode(list(learned), axes, self.sizes), points[:, self._columns(axes)]
+        encoding = self._file if goal.is_of_file else self._whole
+        shared, learned = encoding.shared, self._learned(goal, data)
+        known = encoding.points(list(learned))
+        asked = points[:, self._whole.places(encoding.axes)]
         values = list(learned.values())
         told = {c: m for c, m in self.earlier.items() if goal.metric in m}
         if before := self._learned(goal, told):
-            known = np.vstack([known, encode(list(before), axes, self.sizes)])
+            known = np.vstack([known, encoding.points(list(before))])
             known = np.column_stack([known, np.repeat([0.0, 1.0], [len(learned), len(before)])])
             asked = np.column_stack([asked, np.zeros(len(asked))])
             values += before.values()
-        surrogate = self._surrogates[goal.metric]
+            shared = np.append(shared, shared[-1] + 1)
+        surrogate = self._surrogate(goal.metric, shared)
         surrogate.fit(known, np.array(values))
         return surrogate.predict(asked)
 
@@ -92,18 +96,11 @@ class Forecast:
         alike: defaultdict[object, list[Candidate]] = defaultdict(list)
         for candidate in found:
             params = candidate.params
-            alike[tuple(params[axis.name] for axis in self._file_axes)].append(candidate)
+            alike[tuple(params[axis.name] for axis in self._file.axes)].append(candidate)
         return {same[0]: float(np.mean([found[c] for c in same])) for same in alike.values()}
 
-    def _columns(self, axes: Sequence[Axis]) -> list[int]:
-        """Return the places of some axes' features among those of all; one, if they have none."""
-        found: list[int] = []
-        end = 0
-        for axis in self.space.axes:
-            begin = end
-            end += len(features_of([self.space.baseline.params[axis.name]], axis, self.sizes))
-            found += range(begin, end) if axis in axes else ()
-        return found or [0]
+    def _surrogate(self, name: str, shared: NDArray[np.int64]) -> Surrogate:
+        return self._surrogates.setdefault(name, Surrogate(self._seed, shared))
 
     def chance_to_work(
         self, tried: Mapping[Candidate, Mapping[str, float] | None], points: Array
@@ -114,7 +111,7 @@ class Forecast:
             return np.ones(len(points))
         failed = [c for c, fine in works.items() if not fine][-_LEARNED_OF_FAILURES:]
         learned = [*failed, *[c for c, fine in works.items() if fine][-_LEARNED_OF_FAILURES:]]
-        surrogate = self._surrogates["works"]
+        surrogate = self._surrogate("works", self._whole.shared)
         values = np.array([works[c] for c in learned])
         surrogate.fit(self.points(learned), values)
         chance: Array = np.clip(surrogate.predict(points)[0], 0.0, 1.0)

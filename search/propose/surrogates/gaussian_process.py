@@ -51,6 +51,34 @@ class Hyperparameters:
         return np.log([self.linear, self.offset, self.smooth, self.noise, *self.lengths])
 
 
+@dataclass(frozen=True)
+class Prior:
+    """What is thought of hyperparameters before any data: normal logarithms, within bounds.
+
+    Attributes:
+        start: Where the likeliest hyperparameters are searched from.
+        bounds: Least and largest logarithms: shape (4 + features, 2).
+        means: Means of the logarithms: (4 + features,).
+        deviations: Their standard deviations, infinite where nothing is thought: (4 + features,).
+    """
+
+    start: Hyperparameters
+    bounds: Array
+    means: Array
+    deviations: Array
+
+    def penalty(self, theta: Array, places: NDArray[np.int64]) -> tuple[float, Array]:
+        """Return the negative logarithmic density, but for a constant, and its derivatives.
+
+        Args:
+            theta: Some of the logarithms: (logarithms,).
+            places: Where these are among all: (logarithms,).
+        """
+        deviations = self.deviations[places]
+        distance = (theta - self.means[places]) / deviations
+        return 0.5 * float(distance @ distance), distance / deviations
+
+
 class GaussianProcess:
     """What is known of a function from values at points.
 
@@ -87,34 +115,45 @@ class GaussianProcess:
 
 
 def fitted(
-    start: Hyperparameters,
-    bounds: Array,
+    prior: Prior,
     points: Array,
     values: Array,
     variances: Array | None = None,
+    *,
+    start: Hyperparameters | None = None,
+    shared: NDArray[np.int64] | None = None,
 ) -> Hyperparameters:
-    """Return hyperparameters of the largest marginal likelihood that is found from a start.
+    """Return the likeliest hyperparameters, given data, that are found from a start.
 
     By L-BFGS-B with exact derivatives (Rasmussen and Williams, "Gaussian Processes for Machine
     Learning", 2006, section 5.4.1).
 
     Args:
-        start: Where the search begins.
-        bounds: Least and largest logarithms: shape (4 + features, 2).
+        prior: What is thought of them beforehand.
         points: Shape (points, features).
         values: Shape (points,).
         variances: Of each value's own error: (points,).
+        start: Where the search begins, if not where the prior says.
+        shared: The number of each feature's length scale, from 0: features with one number share
+            one. By default each has its own. Shape (features,).
     """
     from scipy.optimize import minimize
 
     _, _, scaled, own = _scaled(values, variances)
+    lengths = np.arange(points.shape[1]) if shared is None else shared
+    # Where each hyperparameter is among those that are searched for, and where each of these is.
+    places = np.concatenate([np.arange(4), 4 + lengths])
+    _, firsts = np.unique(places, return_index=True)
 
-    def loss(theta: Array) -> tuple[float, Array]:
-        return _negative_log_likelihood(theta, points, scaled, own)
+    def loss(searched: Array) -> tuple[float, Array]:
+        theta = searched[places]
+        likelihood, slope = _negative_log_likelihood(theta, points, scaled, own)
+        penalty, push = prior.penalty(searched, firsts)
+        return likelihood + penalty, np.bincount(places, weights=slope) + push
 
-    begin = np.clip(start.logarithms, bounds[:, 0], bounds[:, 1])
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds)
-    return Hyperparameters.from_logarithms(found.x)
+    begin = np.clip((start or prior.start).logarithms, *prior.bounds.T)
+    found = minimize(loss, begin[firsts], jac=True, method="L-BFGS-B", bounds=prior.bounds[firsts])
+    return Hyperparameters.from_logarithms(found.x[places])
 
 
 def _scaled(values: Array, variances: Array | None) -> tuple[float, float, Array, Array]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from paretune.search.propose.surrogates.gaussian_process import (
     GaussianProcess,
     Hyperparameters,
+    Prior,
     fitted,
 )
-from paretune.spaces import Axis, Candidate
-from paretune.spaces.axes import Value
 
 Array = NDArray[np.float64]
 
@@ -33,68 +30,22 @@ on. Evidence: at 1,000 simulated trials the first proposal of a resumed study to
 instead of 6.4 to 7.4; how it acts on the frontier is untested.
 """
 
-_LENGTHS = (0.5, 5.0)
-"""Bounds of a length scale, where each feature spans 1: no metric jumps between neighbouring
-values, and none is flat for good. Evidence: with these, with sizes as a feature, with the doubts of
-`model_doubt.py` and with the first runs of new trainings, 0.82 of the best hypervolume after 25
-trials instead of 0.72 (`samplers.py`, 10 seeds); each alone is untested.
+_LENGTHS = (0.1, 20.0)
+"""Bounds of a length scale, where each feature spans 1."""
+
+_LENGTH, _LENGTH_DEVIATION = 0.25, 1.0
+"""Mean of the logarithm of a length scale, per logarithm of the number of features, and its
+deviation: the more features there are, the less each of them does alone (Hvarfner, Hellsten and
+Nardi, "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024). Evidence: with this
+and one length scale for all names of an axis, instead of bounds of 0.5 and 5 alone, 0.82 of the
+best hypervolume after 25 trials instead of 0.76 (`samplers.py`, 30 seeds, 24 of them better). A
+prior of the noise, too, was tried and left out: `nights.py` found less per hour.
 """
 
-_LEAST_NOISE, _MOST_NOISE = 1e-4, 1e-1
+_NOISES = (1e-4, 1e-1)
 """Bounds of the variance of noise, as shares of the variance of the values: no metric is exact, and
 none is mostly noise. Chosen by judgement.
 """
-
-_BESIDE_SIZE = 0.3
-"""Weight of a student's name beside its size, which tells most of what a name does. Evidence: see
-``_LENGTHS``.
-"""
-
-
-def encode(
-    candidates: Sequence[Candidate], axes: Sequence[Axis], sizes: Mapping[str, float] | None = None
-) -> Array:
-    """Return candidates as points: shape (candidates, features), each feature within [0, 1].
-
-    Counts (batch size, threads) are encoded by their logarithms, ratios by their values; each name
-    becomes one feature.
-
-    Args:
-        candidates: The candidates to encode.
-        axes: The axes to encode, in order.
-        sizes: A value that grows with a student's size, by student; another feature, if given.
-    """
-    params = [candidate.params for candidate in candidates]
-    columns = [
-        each
-        for axis in axes
-        for each in features_of([values[axis.name] for values in params], axis, sizes)
-    ]
-    return np.column_stack(columns) if columns else np.zeros((len(candidates), 1))
-
-
-def features_of(
-    values: Sequence[Value], axis: Axis, sizes: Mapping[str, float] | None = None
-) -> list[Array]:
-    """Return the features of values of one axis, each of shape (values,); see :func:`encode`."""
-    columns: list[Array] = []
-    apart = 1.0
-    if axis.name == "student" and sizes and all(name in sizes for name in axis.values):
-        ends = [float(np.log(end(sizes.values()))) for end in (min, max)]
-        spread = max(ends[1] - ends[0], 1e-9)
-        columns.append(np.array([(np.log(sizes[str(v)]) - ends[0]) / spread for v in values]))
-        apart = _BESIDE_SIZE
-    if axis.is_ordered and axis.values != (0.0,):
-        ends = [_position(axis.values[0]), _position(axis.values[-1])]
-        spread = max(ends[1] - ends[0], 1e-9)
-        columns.append(np.array([(_position(v) - ends[0]) / spread for v in values]))
-    elif not axis.is_ordered and len(axis.values) > 1:
-        columns += [np.array([apart * (v == name) for v in values]) for name in axis.values]
-    return columns
-
-
-def _position(value: str | float) -> float:
-    return float(np.log2(value)) if isinstance(value, int) else float(value)
 
 
 class Surrogate:
@@ -104,10 +55,16 @@ class Surrogate:
     points (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, section 2.7).
     Hyperparameters maximize the marginal likelihood; they are fitted again whenever the data have
     grown by three tenths.
+
+    Args:
+        seed: Of the choice of points that hyperparameters are fitted on.
+        shared: The number of each feature's length scale, from 0, so that the features of one
+            category have one together: (features,). By default each feature has its own.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, shared: NDArray[np.int64] | None = None) -> None:
         self.seed = seed
+        self.shared = shared
         self._hyperparameters: Hyperparameters | None = None
         self._fitted_on = 0
         self._process: GaussianProcess | None = None
@@ -123,7 +80,13 @@ class Surrogate:
         """
         if self._hyperparameters is None or len(points) >= _REFIT_GROWTH * self._fitted_on:
             self._hyperparameters = likeliest(
-                points, values, variances, start=self._hyperparameters, seed=self.seed
+                usual_prior(points.shape[1]),
+                points,
+                values,
+                variances,
+                start=self._hyperparameters,
+                shared=self.shared,
+                seed=self.seed,
             )
             self._fitted_on = len(points)
         self._process = GaussianProcess(self._hyperparameters, points, values, variances)
@@ -135,34 +98,38 @@ class Surrogate:
 
 
 def likeliest(
+    prior: Prior,
     points: Array,
     values: Array,
     variances: Array | None = None,
     *,
     start: Hyperparameters | None = None,
-    most_noise: float = _MOST_NOISE,
+    shared: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> Hyperparameters:
     """Return the likeliest hyperparameters for values at points, by a random part of many.
 
     Args:
+        prior: What is thought of them beforehand.
         points: Shape (points, features), each feature within [0, 1].
         values: Shape (points,).
         variances: Of each value's own error: (points,).
-        start: Where they are searched from.
-        most_noise: Maximum variance of the noise, as a share of the variance of the values.
+        start: Where they are searched from, if not where the prior says.
+        shared: The number of each feature's length scale: (features,).
         seed: Of the choice among many points.
     """
     most = _FITTED_ON if start else _FIRST_FITTED_ON
     rows = np.random.default_rng(seed).permutation(len(points))[:most]
-    usual, bounds = _start(points.shape[1], most_noise)
     own = None if variances is None else variances[rows]
-    return fitted(start or usual, bounds, points[rows], values[rows], own)
+    return fitted(prior, points[rows], values[rows], own, start=start, shared=shared)
 
 
-def _start(features: int, most_noise: float = _MOST_NOISE) -> tuple[Hyperparameters, Array]:
-    """Return where hyperparameters are searched from, and the bounds of their logarithms."""
+def usual_prior(features: int) -> Prior:
+    """Return what is thought of the hyperparameters of a metric's surrogate beforehand."""
     # A knob that seems to change nothing where it was tried may still matter elsewhere.
     start = Hyperparameters(1.0, 1.0, 0.5, 1e-3, np.ones(features))
-    ends = [(1e-3, 1e3), (1e-2, 1e2), (1e-3, 1e2), (_LEAST_NOISE, most_noise)]
-    return start, np.log([*ends, *[_LENGTHS] * features])
+    bounds = [(1e-3, 1e3), (1e-2, 1e2), (1e-3, 1e2), _NOISES, *[_LENGTHS] * features]
+    mean = _LENGTH * np.log(features)
+    thought = [*[(0.0, np.inf)] * 4, *[(mean, _LENGTH_DEVIATION)] * features]
+    means, deviations = np.array(thought).T
+    return Prior(start, np.log(bounds), means, deviations)
