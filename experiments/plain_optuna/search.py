@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from statistics import median
 
 import moocore
@@ -20,6 +21,7 @@ import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
@@ -113,6 +115,8 @@ def main() -> None:
     parser.add_argument("--storage", help="an Optuna storage, such as sqlite:///digits.db")
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # How long to train is a parameter, so a training may well end early.
+    warnings.simplefilter("ignore", ConvergenceWarning)
     study = optuna.create_study(
         directions=["maximize", "minimize"],
         sampler=sampler_of(asked.sampler, asked.seed),
