@@ -17,6 +17,7 @@ from typing import Any
 
 from paretune.runners import environment
 from paretune.runners.build.plan import Step
+from paretune.runners.build.schemes.integer_sums import has_narrow_sums
 from paretune.runners.build.stages import format_made, stage_version
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.runners.workload.source.closure import Closure
@@ -190,6 +191,8 @@ class Keys:
         found["python"] = python_version() if reads.model else ""
         if reads.processor:
             found["processor"] = environment.fingerprint()["processor"]
+            if has_narrow_sums():  # static int8 has seven bits there, which it had not always
+                found["weights"] = "7 bits"
         return found
 
 

@@ -167,7 +167,7 @@ def _make_int8(
     import nncf
     from nncf.quantization import advanced_parameters as advanced
 
-    from paretune.runners.build.schemes.nncf_ways import TRANSFORMER_WAYS, WAYS
+    from paretune.runners.build.schemes.nncf_ways import calibrations
 
     choices = {"preset": nncf.QuantizationPreset, "model_type": nncf.ModelType}
     options = {name: choices[name][value] for name, value in named.items()}
@@ -186,7 +186,7 @@ def _make_int8(
             **options,
         )
 
-    known = TRANSFORMER_WAYS if "model_type" in options else WAYS
+    known = calibrations(is_transformer="model_type" in options)
     ways = {way: partial(quantized, parameters) for way, parameters in known.items()}
     found, way = nearest(ways, _outputs_on, feeds, partial(_outputs_on, model))
     found.set_rt_info(way, [_ROOM, "calibration"])

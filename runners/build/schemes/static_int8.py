@@ -11,7 +11,7 @@ from nncf.quantization import advanced_parameters as advanced
 
 from paretune.runners.build.schemes.calibration import calibration_feeds
 from paretune.runners.build.schemes.nearest import Feeds, nearest, outputs_on
-from paretune.runners.build.schemes.nncf_ways import TRANSFORMER_WAYS, WAYS
+from paretune.runners.build.schemes.nncf_ways import calibrations
 from paretune.runners.build.stages import StageInput
 from paretune.runners.build.stages.integer_graph import make_unsigned, quantize_biases
 from paretune.runners.workload.model_file import CALIBRATION
@@ -66,6 +66,6 @@ def static_int8(
         quantize_biases(made)
         return made
 
-    known = TRANSFORMER_WAYS if "model_type" in options else WAYS
+    known = calibrations(is_transformer="model_type" in options)
     ways = {way: partial(quantized, parameters) for way, parameters in known.items()}
     return nearest(ways, outputs_on, feeds, partial(outputs_on, model))
