@@ -269,11 +269,12 @@ class Uneven(OnnxRuntimeRunner):
             involuntary_switches_per_iteration=0.0,
             canary_ms=1.0,
             waited_share=0.0,
+            latency_ms=tuple(1.0 for _ in launch.latency_ms),  # whatever else runs here
         )
         if model.stem != "uneven":
             return calm
         self.factor *= 100
-        return replace(calm, latency_ms=tuple(self.factor * ms for ms in launch.latency_ms))
+        return replace(calm, latency_ms=tuple(self.factor * ms for ms in calm.latency_ms))
 
 
 def test_in_a_campaign_no_model_stops_before_the_others(tmp_path: Path) -> None:
