@@ -10,7 +10,6 @@ after parts of a simulated night, where builds take minutes (nights.py).
 """
 
 import argparse
-import statistics
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -136,7 +135,7 @@ def main() -> None:
             print(f"{name}: {len(rows)} of {asked.seeds}", file=sys.stderr, flush=True)
         shares = np.array(rows)
         whole = shares if whole is None else whole
-        line = "".join(f"{statistics.fmean(column):8.3f}" for column in shares.T)
+        line = "".join(f"{mean:8.3f}" for mean in shares.mean(axis=0))
         more, less = (whole > shares + TIE).sum(axis=0), (whole < shares - TIE).sum(axis=0)
         counted = ", ".join(f"{a} : {b}" for a, b in zip(more, less, strict=True))
         print(f"{name:<28}{line}" + ("" if name == WHOLE else f"   {counted}"), flush=True)

@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from table_problem import Array
@@ -114,16 +114,10 @@ class OwnLengths(FrontierSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Let no features share one."""
-        apart = property(lambda space: np.arange(sum(_widths(space))))
+        shared = ParameterSpace.parameter_of_feature.func
+        apart = property(lambda space: np.arange(len(shared(space))))
         with mock.patch.object(ParameterSpace, "parameter_of_feature", apart):
             return super().sample_relative(study, trial, search_space)
-
-
-def _widths(space: ParameterSpace) -> list[int]:
-    return [
-        len(each.choices) if isinstance(each, CategoricalDistribution) else 1
-        for each in space.distributions.values()
-    ]
 
 
 class TightReference(FrontierSampler):
