@@ -28,7 +28,8 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from problem import OBJECTIVES, SPACE, Problem
+from problem import SPACE, Problem
+from study_problem import OBJECTIVES
 
 from paretune.runners.environment import fingerprint
 from paretune.runners.measure.campaign import Entry

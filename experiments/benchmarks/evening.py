@@ -26,6 +26,7 @@ from pathlib import Path
 
 import file_problem
 import problem
+import study_problem
 import yaml
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
@@ -55,7 +56,7 @@ def search(
     """Return a search's results in order; as in a real search, the students' sizes are known."""
     space, objectives, sizes = file_problem.SPACE, file_problem.OBJECTIVES, None
     if isinstance(one, problem.Problem):
-        space, objectives = problem.SPACE, problem.OBJECTIVES
+        space, objectives = problem.SPACE, study_problem.OBJECTIVES
         sizes = {name: 0.5 + (work / 100) ** 0.5 for name, work in one.work.items()}
     strategy = FrontierStrategy(
         space,

@@ -182,7 +182,7 @@ def search(
                 executor = DaskExecutor(fleet, own / "study.yaml", stated)
             many = trials if name != "warm" else WARM_TRIALS
             meter = Meter(many)
-            loop_of(own, executor, meter, seed=number).run(Budget(many))
+            loop_of(own, executor, meter, Problem(number), number).run(Budget(many))
             spent = 1e3 * np.diff(meter.seconds) / (many / QUARTERS)
             found.append((list(spent), meter.megabytes))
     return found[1:]

@@ -1,14 +1,19 @@
 """Benchmark: how much of the true frontier is known after so many simulated hours?
 
     python experiments/benchmarks/nights.py [--seeds 10] [--only NAME …] [--hours 4] [--trials N]
-        [--usual]
+        [--usual] [--study FILE [--training-times 1]]
 
 Builds of minutes and measurements of seconds on a simulated clock (simulated_executor.py);
 everything else is real, including the study's loop. Each seed is a different problem (problem.py).
-`naive` is plain Optuna, which pays for every stage of every trial; `naive+cache` pays for a stage
-once. It prints the share of the true frontier's hypervolume (mean over seeds), how much sooner than
-each of these two a contestant reaches what they have at the end (median over seeds), and the true
-fate of the skipped candidates.
+With `--study`, all seeds have the same space: one that was trained and measured whole, and is
+replayed (measured_study.py); a seed draws what was measured. With `--training-times`, its
+trainings take so many times as long: the same study with more data.
+
+`naive` is plain Optuna with its default sampler, which pays for every stage of every trial;
+`naive+cache` pays for a stage once, and so do the rows of other samplers of plain Optuna.
+`mo-asha-2` and `mo-asha-3` are Syne Tune's (mo_asha.py). It prints the share of the true frontier's
+hypervolume (mean over seeds), how much sooner than the first two a contestant reaches what they
+have at the end (median over seeds), and the true fate of the skipped candidates.
 
 With `--trials`, a night ends after so many trials, and also after `--hours` if both are given. All
 qualities down to zero count; with `--usual`, those of a study without a wish.
@@ -24,46 +29,70 @@ import warnings
 from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import optuna
+from measured_study import MeasuredStudy
+from mo_asha import mo_asha
 from oracle import Oracle
-from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
+from problem import Problem
 from simulated_study import Night, study
+from study_problem import EVERYTHING, OBJECTIVES, StudyProblem
 
 from paretune.search.record.objective import losses
 from paretune.search.record.wish import ANYTHING
 from paretune.search.run.budget import Budget
 from paretune.spaces import Candidate
 
-HOURS = (0.5, 1, 2, 4)
+MARKS = (1 / 8, 1 / 4, 1 / 2, 1)
+"""Shares of the night."""
 RIVALS = ("naive", "naive+cache")
 
 
-def naive(problem: Problem, seed: int, budget: Budget, *, has_cache: bool) -> Night:
-    """Run plain Optuna with its default sampler."""
+def naive(
+    problem: StudyProblem,
+    seed: int,
+    budget: Budget,
+    *,
+    has_cache: bool,
+    sampler: Callable[..., optuna.samplers.BaseSampler] = optuna.samplers.TPESampler,
+) -> Night:
+    """Run plain Optuna; axes with an order are integers."""
     night = Night(problem)
 
     def objective(trial: optuna.Trial) -> list[float]:
-        values = {a.name: trial.suggest_categorical(a.name, a.values) for a in SPACE.axes}
+        values = {
+            axis.name: axis.values[trial.suggest_int(axis.name, 0, len(axis.values) - 1)]
+            if axis.is_ordered
+            else trial.suggest_categorical(axis.name, axis.values)
+            for axis in problem.space.axes
+        }
         if not has_cache:
             night.work.forget()
         metrics = night.try_out(Candidate.from_params(values))
         return [goal.loss(metrics[goal.metric]) for goal in OBJECTIVES]
 
-    sampler = optuna.samplers.TPESampler(seed=seed)
-    loop = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
+    loop = optuna.create_study(directions=["minimize"] * 3, sampler=sampler(seed=seed))
     seconds = math.inf if budget.hours is None else budget.hours * 3600
     while night.executor.now < seconds and night.trials < budget.trials:
         loop.optimize(objective, n_trials=1)
     return night
 
 
-CONTESTANTS: dict[str, Callable[[Problem, int, Budget], Night]] = {
+CONTESTANTS: dict[str, Callable[[StudyProblem, int, Budget], Night]] = {
     "naive": partial(naive, has_cache=False),
     "naive+cache": partial(naive, has_cache=True),
+    "multivariate+cache": partial(
+        naive,
+        has_cache=True,
+        sampler=partial(optuna.samplers.TPESampler, multivariate=True),
+    ),
+    "random+cache": partial(naive, has_cache=True, sampler=optuna.samplers.RandomSampler),
     "tpe": partial(study, sampler="tpe"),
     "gp": partial(study, sampler="gp"),
     "frontier": study,
+    "mo-asha-2": partial(mo_asha, reduction_factor=2),
+    "mo-asha-3": partial(mo_asha, reduction_factor=3),
     "oracle": lambda problem, seed, budget: Oracle(problem).run(budget),
     "frontier-no-costs": partial(study, cost=lambda candidate: 1.0),
     "frontier-per-second": partial(study, seconds_per_trial=lambda: 0.0),
@@ -74,16 +103,21 @@ def main() -> None:
     """Print one line per contestant."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--only", nargs="*", default=list(CONTESTANTS))
-    parser.add_argument("--hours", type=float)
+    usual = [name for name in CONTESTANTS if not name.startswith("mo-asha")]
+    parser.add_argument("--only", nargs="*", default=usual)
+    parser.add_argument("--hours", type=float, help="of a night; 4 if there is no limit of trials")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--usual", action="store_true")
+    parser.add_argument("--study", type=Path, help="a file of record_study.py")
+    parser.add_argument("--training-times", type=float, default=1.0)
     arguments = parser.parse_args()
-    is_whole_night = arguments.hours is None and arguments.trials is None
-    budget = Budget(arguments.trials or 10**6, HOURS[-1] if is_whole_night else arguments.hours)
+    night_hours = arguments.hours or 4.0
+    hours = [mark * night_hours for mark in MARKS]
+    limit = arguments.hours if arguments.trials else night_hours
+    budget = Budget(arguments.trials or 10**6, limit)
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    head = "".join(f"{hours:>6g} h" for hours in HOURS)
+    head = "".join(f"{each:>6g} h" for each in hours)
     head += "".join(f"  sooner than {name}" for name in RIVALS)
     print(f"{'':<20}{head}  trials  skipped")
     ends: dict[tuple[str, int], float] = {}
@@ -93,10 +127,13 @@ def main() -> None:
         sooner: dict[str, list[float]] = {rival: [] for rival in RIVALS}
         lost = 0
         for seed in range(arguments.seeds):
-            problem = Problem(seed, ANYTHING if arguments.usual else EVERYTHING)
+            wish = ANYTHING if arguments.usual else EVERYTHING
+            problem: StudyProblem = Problem(seed, wish)
+            if arguments.study:
+                problem = MeasuredStudy(arguments.study, seed, wish, arguments.training_times)
             night = CONTESTANTS[name](problem, seed, budget)
             nights.append(night)
-            known = [[m for at, m in night.found if at <= h * 3600] for h in HOURS]
+            known = [[m for at, m in night.found if at <= h * 3600] for h in hours]
             shares.append([problem.share_of_hypervolume(metrics) for metrics in known])
             lost += _on_frontier(problem, night)
             if name in RIVALS:
@@ -104,7 +141,7 @@ def main() -> None:
             for rival in RIVALS:
                 if (rival, seed) in ends:
                     there = _reached(problem, night, ends[rival, seed])
-                    sooner[rival].append(HOURS[-1] * 3600 / there)
+                    sooner[rival].append(night_hours * 3600 / there)
         means = [statistics.fmean(column) for column in zip(*shares, strict=True)]
         trials = sum(night.trials for night in nights)
         skipped = sum(len(night.skipped) for night in nights)
@@ -120,7 +157,7 @@ def main() -> None:
         print(line, flush=True)
 
 
-def _reached(problem: Problem, night: Night, share: float) -> float:
+def _reached(problem: StudyProblem, night: Night, share: float) -> float:
     """Return the seconds after which a share was reached; never is infinitely late."""
     metrics = [metrics for _, metrics in night.found]
     counts = range(1, len(metrics) + 1)
@@ -128,7 +165,7 @@ def _reached(problem: Problem, night: Night, share: float) -> float:
     return night.found[count][0] if count < len(metrics) else math.inf
 
 
-def _on_frontier(problem: Problem, night: Night) -> int:
+def _on_frontier(problem: StudyProblem, night: Night) -> int:
     """Count skipped candidates that nothing measured that night dominates."""
     found = losses([metrics for _, metrics in night.found], OBJECTIVES)
     points = losses([problem.metrics(candidate) for candidate in night.skipped], OBJECTIVES)

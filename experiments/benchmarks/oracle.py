@@ -6,8 +6,8 @@ from collections import defaultdict
 from functools import cached_property
 
 import numpy as np
-from problem import MEASURE_SECONDS, OBJECTIVES, SPACE, Problem
 from simulated_study import Night
+from study_problem import OBJECTIVES, StudyProblem
 
 from paretune.search.propose.improvement import improvement_over
 from paretune.search.record.objective import losses
@@ -27,10 +27,10 @@ class Oracle:
         problem: Provides metrics and seconds.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: StudyProblem) -> None:
         self.problem = problem
         self.night = Night(problem)
-        self.candidates = list(SPACE.candidates())
+        self.candidates = list(problem.space.candidates())
         self.losses = losses([problem.metrics(c) for c in self.candidates], OBJECTIVES)
         self.found = np.zeros((0, len(OBJECTIVES)))
 
@@ -67,7 +67,7 @@ class Oracle:
                 first = place if first is None else first
                 if not gained:
                     seconds += self.night.work.missing_seconds(self.candidates[place].build)
-                seconds += MEASURE_SECONDS
+                seconds += self.problem.measure_seconds(self.candidates[place])
                 gained += float(added[at])
                 found = np.vstack([found, self.losses[place]])
                 rates[first] = max(rates.get(first, 0.0), gained / seconds)

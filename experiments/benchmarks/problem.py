@@ -1,19 +1,16 @@
 """Analytic stand-ins for studies: metrics and costs of every candidate of a space."""
 
 import math
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
+from study_problem import EVERYTHING, StudyProblem
 
-from paretune.runners.build.plan import plan
+from paretune.runners.measure.statistic import Statistic
 from paretune.runners.workload.recipe import Recipe
-from paretune.search.record.hypervolume import hypervolume
-from paretune.search.record.objective import default_objectives, losses, reference_point
-from paretune.search.record.pareto import front
 from paretune.search.record.wish import Wish
 from paretune.spaces import BuildSpec, Candidate, SearchSpace
 
-OBJECTIVES = default_objectives("accuracy")
 RECIPE = Recipe()
 STUDENTS = ("reference", "large", "medium", "small", "tiny")
 SPACE = SearchSpace.from_values(
@@ -34,8 +31,7 @@ SPACE = SearchSpace.from_values(
     }
 )
 
-EVERYTHING = Wish(min_quality=0.0)
-MEASURE_SECONDS = 8.0
+_MEASURE_SECONDS = 8.0
 _STAGE_SECONDS = {
     "distill": 480.0,
     "fine-tune": 240.0,
@@ -45,7 +41,7 @@ _STAGE_SECONDS = {
 }
 
 
-class Problem:
+class Problem(StudyProblem):
     """7,560 candidates on six axes, three objectives, with constants drawn from a seed.
 
     Latencies include a call's overhead and noise of 2 %. Batches help a little, threads help large
@@ -58,6 +54,7 @@ class Problem:
     """
 
     def __init__(self, seed: int, wish: Wish = EVERYTHING) -> None:
+        super().__init__(SPACE, RECIPE, wish)
         rng = np.random.default_rng(seed)
         steps = np.cumprod([1.0, *rng.uniform(0.25, 0.5, 4)])
         lost = np.cumsum([0.0, *np.sort(rng.uniform(0.0, 0.1, 4))])
@@ -87,7 +84,6 @@ class Problem:
         self.waking_ms = rng.uniform(0.1, 1.0)
         self.overhead_ms = {"onnxruntime": rng.uniform(0.05, 0.5), "openvino": rng.uniform(0.2, 1)}
         self.other = rng.uniform(0.7, 1.2)
-        self.wish = wish
         self._noise = seed
 
     def accuracy(self, build: BuildSpec) -> float:
@@ -114,26 +110,19 @@ class Problem:
             "throughput_samples_per_s": 1e3 * run.batch_size / latency_ms,
         }
 
-    @cached_property
-    def frontier(self) -> np.ndarray:
-        """The losses of the true frontier: shape (points, objectives)."""
-        return front(losses([self.metrics(c) for c in SPACE.candidates()], OBJECTIVES))
+    def statistics(self, candidate: Candidate) -> dict[str, Statistic]:
+        """Return a candidate's metrics with intervals of 3 % to both sides; none for accuracy."""
+        values = self.metrics(candidate)
+        accuracy = Statistic(values.pop("accuracy"))
+        return {k: Statistic(v, v * 0.97, v * 1.03) for k, v in values.items()} | {
+            "accuracy": accuracy
+        }
 
-    @cached_property
-    def reference(self) -> np.ndarray:
-        """The losses that hypervolumes are measured from: shape (objectives,)."""
-        reference = reference_point(self.metrics(SPACE.baseline), OBJECTIVES)
-        if self.wish == EVERYTHING:
-            reference[0] = 0.0
-        return reference
-
-    def share_of_hypervolume(self, found: list[dict[str, float]]) -> float:
-        """Return the share of the true frontier's hypervolume that was found.
-
-        A yardstick for a strategy that knows what counts, from the wish.
-        """
-        whole = hypervolume(self.frontier, self.reference)
-        return hypervolume(losses(found, OBJECTIVES), self.reference) / whole
+    def quality_after(self, stage: str, build: BuildSpec) -> float:
+        """Return the accuracy after a training; a quarter of one misses some of it."""
+        ratio = build.pruning_ratio if stage.startswith("fine-tune") else 0.0
+        lost = 0.03 if stage.endswith("-short") else 0.0
+        return self.accuracy(replace(build, pruning_ratio=ratio)) - lost
 
     def stage_seconds(self, stage: str, build: BuildSpec) -> float:
         """Return a stage's seconds; the reference costs nothing."""
@@ -147,6 +136,6 @@ class Problem:
             seconds *= short if stage.endswith("-short") else 1 - short
         return seconds
 
-    def build_seconds(self, build: BuildSpec) -> float:
-        """Return the seconds of all stages of a build."""
-        return sum(self.stage_seconds(stage, build) for stage, _ in plan(build, RECIPE))
+    def measure_seconds(self, candidate: Candidate) -> float:
+        """Return the same seconds for every candidate."""
+        return _MEASURE_SECONDS

@@ -22,7 +22,8 @@ from typing import TextIO
 
 import optuna
 from joblib import Parallel, delayed
-from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
+from problem import SPACE, Problem
+from study_problem import EVERYTHING, OBJECTIVES
 
 from paretune import FrontierSampler
 from paretune.search.propose.frontier_strategy import FrontierStrategy

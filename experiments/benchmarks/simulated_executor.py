@@ -3,12 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from heapq import heappop, heappush, heapreplace
 from itertools import count
 from typing import Any
 
-from problem import MEASURE_SECONDS, RECIPE, Problem
+from study_problem import StudyProblem
 
 from paretune.runners.build.built import Built, Training
 from paretune.runners.build.plan import TRAINING_STAGES, plan
@@ -20,7 +19,6 @@ from paretune.runners.failure import Failure, FailureKind
 from paretune.runners.measure.campaign import Launched
 from paretune.runners.measure.evaluator import Scored
 from paretune.runners.measure.measurement import Measurement
-from paretune.runners.measure.statistic import Statistic
 from paretune.runners.measure.stored_samples import StoredSamples
 from paretune.runners.runtimes import launch as launches
 from paretune.runners.store.stage_record import StageRecord
@@ -120,13 +118,13 @@ class SimulatedExecutor:
 
 
 class SimulatedWork:
-    """The outcomes of jobs on an analytic problem.
+    """The outcomes of jobs on a problem.
 
     Args:
         problem: Provides metrics and seconds.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: StudyProblem) -> None:
         self.problem = problem
         self._done: set[str] = set()
         self._specs: dict[str, BuildSpec] = {}
@@ -137,13 +135,13 @@ class SimulatedWork:
             case Missing():
                 return Outcome(tuple(self.missing(job.spec)))
             case Train():
-                steps = _steps(job.spec)
+                steps = self._steps(job.spec)
                 last = [stage for stage, _ in steps].index(job.until)
                 spent = self._run(job.spec, steps[: last + 1])
                 value: Any = Training(self._qualities(job.spec, job.until), spent, {})
                 return Outcome(value, sum(spent.values()))
             case Build():
-                steps = _steps(job.spec, job.is_skeleton)
+                steps = self._steps(job.spec, job.is_skeleton)
                 spent = self._run(job.spec, steps)
                 lineage = [self._record(job.spec, stage, key) for stage, key in steps]
                 output = lineage[-1].output
@@ -151,7 +149,10 @@ class SimulatedWork:
                 value = Built(output, tuple(lineage), spent)
                 return Outcome(value, sum(spent.values()))
             case Measure():
-                return Outcome(self._measurement(job), MEASURE_SECONDS)
+                candidate = Candidate(self._specs[job.artifact], job.run)
+                return Outcome(
+                    self._measurement(job, candidate), self.problem.measure_seconds(candidate)
+                )
             case Score():
                 accuracy = self.problem.accuracy(self._specs[job.artifact])
                 return Outcome(Scored(accuracy, (), {}), 1.0)
@@ -159,12 +160,13 @@ class SimulatedWork:
                 candidate = Candidate(self._specs[job.artifact], job.run)
                 ms = self.problem.metrics(candidate)["latency_p95_ms"]
                 times = launches.Launch(1.0, ms, 9, True, (ms,) * 30, 1.0, ms, 0.0, 10**8, 0.1)
-                return Outcome(Launched(times, host_was_idle=True), MEASURE_SECONDS / 3)
+                seconds = self.problem.measure_seconds(candidate) / 3
+                return Outcome(Launched(times, host_was_idle=True), seconds)
         raise TypeError(f"a simulation does no {type(job).__name__}")
 
     def missing(self, spec: BuildSpec) -> list[str]:
         """Return the stages that a build would have to run."""
-        return [stage for stage, key in _steps(spec) if key not in self._done]
+        return [stage for stage, key in self._steps(spec) if key not in self._done]
 
     def missing_seconds(self, spec: BuildSpec) -> float:
         """Return the seconds of the stages that a build would have to run."""
@@ -188,30 +190,25 @@ class SimulatedWork:
         return StageRecord(stage, key, {}, None, key, seconds)
 
     def _qualities(self, spec: BuildSpec, until: str) -> dict[str, float]:
-        """Return the quality after each training; a quarter of one misses some of it."""
+        """Return the quality after each training."""
         qualities = {}
-        for stage, _ in _steps(spec):
+        for stage, _ in self._steps(spec):
             if stage in TRAINING_STAGES:
-                ratio = spec.pruning_ratio if stage.startswith("fine-tune") else 0.0
-                lost = 0.03 if stage.endswith("-short") else 0.0
-                qualities[stage] = self.problem.accuracy(replace(spec, pruning_ratio=ratio)) - lost
+                qualities[stage] = self.problem.quality_after(stage, spec)
             if stage == until:
                 break
         return qualities
 
-    def _measurement(self, job: Measure) -> Measurement:
-        values = self.problem.metrics(Candidate(self._specs[job.artifact], job.run))
-        accuracy = values.pop("accuracy")
-        statistics = {k: Statistic(v, v * 0.97, v * 1.03) for k, v in values.items()}
-        if job.with_quality:
-            statistics["accuracy"] = Statistic(accuracy)
+    def _measurement(self, job: Measure, candidate: Candidate) -> Measurement:
+        statistics = self.problem.statistics(candidate)
+        if not job.with_quality:
+            del statistics["accuracy"]
         return Measurement(job.run, job.artifact, statistics, 3, 0, True, True, True, 0.1, {}, "")
 
-
-def _steps(spec: BuildSpec, is_skeleton: bool = False) -> list[tuple[str, str]]:
-    """Return the names and the keys of a build's stages."""
-    steps, key = [], ""
-    for stage, params in plan(spec, RECIPE, is_skeleton=is_skeleton):
-        key += f"/{stage}:{spec.student if stage == 'export' else ''}{params}"
-        steps.append((stage, key))
-    return steps
+    def _steps(self, spec: BuildSpec, is_skeleton: bool = False) -> list[tuple[str, str]]:
+        """Return the names and the keys of a build's stages."""
+        steps, key = [], ""
+        for stage, params in plan(spec, self.problem.recipe, is_skeleton=is_skeleton):
+            key += f"/{stage}:{spec.student if stage == 'export' else ''}{params}"
+            steps.append((stage, key))
+        return steps

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from problem import EVERYTHING, OBJECTIVES, RECIPE, SPACE, Problem
 from simulated_executor import SAMPLES, SimulatedExecutor, SimulatedWork
+from study_problem import OBJECTIVES, StudyProblem
 
 from paretune.runners.execute.executor import Executor, done
 from paretune.runners.execute.job import Build, Measure
@@ -19,7 +19,6 @@ from paretune.search.record.history import History
 from paretune.search.record.tracking import NoTracking
 from paretune.search.record.trial import TrialRecord
 from paretune.search.record.under_way import UnderWay
-from paretune.search.record.wish import Wish
 from paretune.search.run.budget import Budget
 from paretune.search.run.loop import Loop
 from paretune.search.run.reporter import Reporter
@@ -40,7 +39,7 @@ class Night(Reporter):
         saved_seconds: Training that skipped candidates would have cost.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: StudyProblem) -> None:
         self.work = SimulatedWork(problem)
         self.executor = SimulatedExecutor(self.work.do)
         self.found: list[tuple[float, dict[str, float]]] = []
@@ -50,12 +49,17 @@ class Night(Reporter):
 
     def trial_finished(self, record: TrialRecord, history: History) -> None:
         """Record the result of a trial."""
-        self.trials += 1
-        if not record.skip:
-            self.found.append((self.executor.now, record.metrics))
+        if record.skip:
+            self.give_up(record.candidate)
             return
-        self.skipped.append(record.candidate)
-        self.saved_seconds += self.work.missing_seconds(record.candidate.build)
+        self.trials += 1
+        self.found.append((self.executor.now, record.metrics))
+
+    def give_up(self, candidate: Candidate) -> None:
+        """Record that a candidate was skipped."""
+        self.trials += 1
+        self.skipped.append(candidate)
+        self.saved_seconds += self.work.missing_seconds(candidate.build)
 
     def try_out(self, candidate: Candidate) -> dict[str, float]:
         """Build and measure a candidate without a study; record and return its metrics."""
@@ -69,7 +73,7 @@ class Night(Reporter):
 
 
 def study(
-    problem: Problem,
+    problem: StudyProblem,
     seed: int,
     budget: Budget,
     *,
@@ -91,10 +95,10 @@ def study(
             Path(folder),
             night.executor,
             night,
+            problem,
             seed,
             sampler,
             clock=lambda: night.executor.now,
-            wish=problem.wish,
         )
         for name, value in changed.items():
             setattr(loop.strategy, name, value)
@@ -106,27 +110,27 @@ def loop_of(
     folder: Path,
     executor: Executor,
     reporter: Reporter,
+    problem: StudyProblem,
     seed: int,
     sampler: SamplerName | None = None,
     clock: Callable[[], float] = time.monotonic,
-    wish: Wish = EVERYTHING,
 ) -> Loop:
-    """Return the loop of a study of :data:`problem.SPACE` with the parts that a search has.
+    """Return the loop of a study of a problem with the parts that a search has.
 
     Args:
         folder: Where its storage lies.
         executor: Does its jobs.
         reporter: Told about progress.
+        problem: Provides the space, how trainings are divided, and what counts.
         seed: The strategy's seed.
         sampler: One of Optuna's samplers, instead of our own strategy.
         clock: Returns the executor's time in seconds.
-        wish: What counts for our own strategy.
     """
     history = History(OBJECTIVES)
-    cost = CostModel(history, RECIPE)
+    cost = CostModel(history, problem.recipe)
     affordable = Affordable(cost, clock)
-    given_up = GivenUp(history, SPACE, least=3)
-    space = SPACE.with_rules(given_up, affordable)
+    given_up = GivenUp(history, problem.space, least=3)
+    space = problem.space.with_rules(given_up, affordable)
     strategy: Strategy
     if sampler is None:
         strategy = FrontierStrategy(
@@ -135,12 +139,12 @@ def loop_of(
             seed=seed,
             cost=cost.seconds,
             seconds_per_trial=affordable.seconds_per_trial,
-            wish=wish,
+            wish=problem.wish,
         )
     else:
         strategy = OptunaStrategy(space, OBJECTIVES, sampler=sampler, seed=seed)
     storage = StudyStorage(f"sqlite:///{folder}/optuna.db", "night")
-    storage.create({}, OBJECTIVES, SPACE)
+    storage.create({}, OBJECTIVES, problem.space)
     return Loop(
         name="night",
         space=space,

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from joblib import Parallel, delayed
-from problem import EVERYTHING, OBJECTIVES, SPACE, Problem
+from problem import SPACE, Problem
+from study_problem import EVERYTHING, OBJECTIVES
 
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import Strategy, WarmStart
