@@ -18,7 +18,8 @@ have at the end (median over seeds), and the true fate of the skipped candidates
 With `--trials`, a night ends after so many trials, and also after `--hours` if both are given. All
 qualities down to zero count; with `--usual`, those of a study without a wish.
 `frontier-no-costs` is our strategy as if all candidates took the same time, and
-`frontier-per-second` as if a trial were worth nothing but its seconds. `oracle` knows everything
+`frontier-per-second` as if a trial were worth nothing but its seconds. A strategy with `-no-gate`
+trains without timing skeletons first. `oracle` knows everything
 beforehand (oracle.py): how soon is it, if there is nothing to learn?
 """
 
@@ -90,12 +91,16 @@ CONTESTANTS: dict[str, Callable[[StudyProblem, int, Budget], Night]] = {
     "random+cache": partial(naive, has_cache=True, sampler=optuna.samplers.RandomSampler),
     "tpe": partial(study, sampler="tpe"),
     "gp": partial(study, sampler="gp"),
+    "random": partial(study, sampler="random"),
     "frontier": study,
     "mo-asha-2": partial(mo_asha, reduction_factor=2),
     "mo-asha-3": partial(mo_asha, reduction_factor=3),
     "oracle": lambda problem, seed, budget: Oracle(problem).run(budget),
     "frontier-no-costs": partial(study, cost=lambda candidate: 1.0),
     "frontier-per-second": partial(study, seconds_per_trial=lambda: 0.0),
+    "frontier-no-gate": partial(study, latency_first="never"),
+    "tpe-no-gate": partial(study, sampler="tpe", latency_first="never"),
+    "random-no-gate": partial(study, sampler="random", latency_first="never"),
 }
 
 

@@ -14,7 +14,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -48,8 +47,7 @@ def _in_place(target: Any, name: str, value: Any) -> Ablation:
 
 
 def _flat(features: int, usual: Callable[[int], Prior] = surrogate.usual_prior) -> Prior:
-    prior = usual(features)
-    return replace(prior, deviations=np.full(len(prior.deviations), np.inf))
+    return usual(features).flat
 
 
 def _baseline_only(space: SearchSpace, *_: Any) -> list[Candidate]:

@@ -10,6 +10,7 @@ from study_problem import OBJECTIVES, StudyProblem
 
 from paretune.runners.execute.executor import Executor, done
 from paretune.runners.execute.job import Build, Measure
+from paretune.search.configure.schema import LatencyFirst
 from paretune.search.propose.cost import CostModel
 from paretune.search.propose.exclusions import GivenUp
 from paretune.search.propose.frontier_strategy import FrontierStrategy
@@ -78,6 +79,7 @@ def study(
     budget: Budget,
     *,
     sampler: SamplerName | None = None,
+    latency_first: LatencyFirst = "auto",
     **changed: Callable[..., float],
 ) -> Night:
     """Search within a budget, with our own strategy or one of Optuna's samplers.
@@ -87,6 +89,7 @@ def study(
         seed: The strategy's seed.
         budget: When the search ends.
         sampler: One of Optuna's samplers, instead of our own strategy.
+        latency_first: Whether skeletons are timed, and the gate asked, before trainings.
         changed: Attributes of the strategy to replace.
     """
     night = Night(problem)
@@ -100,6 +103,7 @@ def study(
             sampler,
             clock=lambda: night.executor.now,
         )
+        loop.latency_first = latency_first
         for name, value in changed.items():
             setattr(loop.strategy, name, value)
         loop.run(budget)

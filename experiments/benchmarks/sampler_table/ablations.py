@@ -100,8 +100,7 @@ class NoPrior(FrontierSampler):
         usual = surrogate.usual_prior
 
         def flat(features: int) -> Prior:
-            prior = usual(features)
-            return replace(prior, deviations=np.full(len(prior.deviations), np.inf))
+            return usual(features).flat
 
         with mock.patch.object(surrogate, "usual_prior", flat):
             return super().sample_relative(study, trial, search_space)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,11 @@ class Prior:
     bounds: Array
     means: Array
     deviations: Array
+
+    @property
+    def flat(self) -> Prior:
+        """The same bounds, within which all are equally likely beforehand."""
+        return replace(self, deviations=np.full(len(self.deviations), np.inf))
 
     def penalty(self, theta: Array, places: NDArray[np.int64]) -> tuple[float, Array]:
         """Return the negative logarithmic density, but for a constant, and its derivatives.
