@@ -1,7 +1,7 @@
 """Benchmark: how much of the true frontier is known after so many simulated hours?
 
     python experiments/benchmarks/nights.py [--seeds 10] [--only NAME …] [--hours 4] [--trials N]
-        [--usual] [--study FILE [--training-times 1]]
+        [--usual] [--rivals NAME …] [--study FILE [--training-times 1]]
 
 Builds of minutes and measurements of seconds on a simulated clock (simulated_executor.py);
 everything else is real, including the study's loop. Each seed is a different problem (problem.py).
@@ -12,8 +12,8 @@ trainings take so many times as long: the same study with more data.
 `naive` is plain Optuna with its default sampler, which pays for every stage of every trial;
 `naive+cache` pays for a stage once, and so do the rows of other samplers of plain Optuna.
 `mo-asha-2` and `mo-asha-3` are Syne Tune's (mo_asha.py). It prints the share of the true frontier's
-hypervolume (mean over seeds), how much sooner than the first two a contestant reaches what they
-have at the end (median over seeds), and the true fate of the skipped candidates.
+hypervolume (mean over seeds), how much sooner than `--rivals` (the first two) a contestant reaches
+what they have at the end (median over seeds), and the true fate of the skipped candidates.
 
 With `--trials`, a night ends after so many trials, and also after `--hours` if both are given. All
 qualities down to zero count; with `--usual`, those of a study without a wish.
@@ -47,7 +47,6 @@ from paretune.spaces import Candidate
 
 MARKS = (1 / 8, 1 / 4, 1 / 2, 1)
 """Shares of the night."""
-RIVALS = ("naive", "naive+cache")
 
 
 def naive(
@@ -56,15 +55,16 @@ def naive(
     budget: Budget,
     *,
     has_cache: bool,
+    has_integers: bool = True,
     sampler: Callable[..., optuna.samplers.BaseSampler] = optuna.samplers.TPESampler,
 ) -> Night:
-    """Run plain Optuna; axes with an order are integers."""
+    """Run plain Optuna; axes with an order are integers, or all are categories."""
     night = Night(problem)
 
     def objective(trial: optuna.Trial) -> list[float]:
         values = {
             axis.name: axis.values[trial.suggest_int(axis.name, 0, len(axis.values) - 1)]
-            if axis.is_ordered
+            if axis.is_ordered and has_integers
             else trial.suggest_categorical(axis.name, axis.values)
             for axis in problem.space.axes
         }
@@ -88,6 +88,7 @@ CONTESTANTS: dict[str, Callable[[StudyProblem, int, Budget], Night]] = {
         has_cache=True,
         sampler=partial(optuna.samplers.TPESampler, multivariate=True),
     ),
+    "categories+cache": partial(naive, has_cache=True, has_integers=False),
     "random+cache": partial(naive, has_cache=True, sampler=optuna.samplers.RandomSampler),
     "tpe": partial(study, sampler="tpe"),
     "gp": partial(study, sampler="gp"),
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, help="of a night; 4 if there is no limit of trials")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--usual", action="store_true")
+    parser.add_argument("--rivals", nargs="*", default=["naive", "naive+cache"])
     parser.add_argument("--study", type=Path, help="a file of record_study.py")
     parser.add_argument("--training-times", type=float, default=1.0)
     arguments = parser.parse_args()
@@ -123,13 +125,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     head = "".join(f"{each:>6g} h" for each in hours)
-    head += "".join(f"  sooner than {name}" for name in RIVALS)
+    head += "".join(f"  sooner than {name}" for name in arguments.rivals)
     print(f"{'':<20}{head}  trials  skipped")
     ends: dict[tuple[str, int], float] = {}
     for name in arguments.only:
         shares: list[list[float]] = []
         nights: list[Night] = []
-        sooner: dict[str, list[float]] = {rival: [] for rival in RIVALS}
+        sooner: dict[str, list[float]] = {rival: [] for rival in arguments.rivals}
         lost = 0
         for seed in range(arguments.seeds):
             wish = ANYTHING if arguments.usual else EVERYTHING
@@ -141,9 +143,9 @@ def main() -> None:
             known = [[m for at, m in night.found if at <= h * 3600] for h in hours]
             shares.append([problem.share_of_hypervolume(metrics) for metrics in known])
             lost += _on_frontier(problem, night)
-            if name in RIVALS:
+            if name in arguments.rivals:
                 ends[name, seed] = shares[-1][-1]
-            for rival in RIVALS:
+            for rival in arguments.rivals:
                 if (rival, seed) in ends:
                     there = _reached(problem, night, ends[rival, seed])
                     sooner[rival].append(night_hours * 3600 / there)
