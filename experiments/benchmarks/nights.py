@@ -19,8 +19,8 @@ With `--trials`, a night ends after so many trials, and also after `--hours` if 
 qualities down to zero count; with `--usual`, those of a study without a wish.
 `frontier-no-costs` is our strategy as if all candidates took the same time, and
 `frontier-per-second` as if a trial were worth nothing but its seconds. A strategy with `-no-gate`
-trains without timing skeletons first. `oracle` knows everything
-beforehand (oracle.py): how soon is it, if there is nothing to learn?
+trains without timing skeletons first. `oracle` knows everything beforehand (oracle.py): how soon is
+it, if there is nothing to learn?
 """
 
 import argparse
