@@ -44,6 +44,8 @@ class MeasuredStudy(StudyProblem):
         self._candidates: dict[str, dict[str, Any]] = kept["candidates"]
         self._accuracies: dict[str, float] = kept["accuracies"]
         self._stages: dict[str, float] = kept["stage_seconds"]
+        self._epochs: dict[str, float] = kept["epoch_seconds"]
+        self._timing_seconds: float = kept["timing_seconds"]
         self._after: dict[str, float] = kept["stage_accuracies"]
         self._seed = seed
         self._training_times = training_times
@@ -82,6 +84,15 @@ class MeasuredStudy(StudyProblem):
             return 0.0
         seconds = self._stages[stage_name(stage, build)]
         return seconds * self._training_times if stage in TRAINING_STAGES else seconds
+
+    def epoch_seconds(self) -> dict[str, float]:
+        """Return the seconds per epoch of each model, as a search estimates them."""
+        return {name: each * self._training_times for name, each in self._epochs.items()}
+
+    @property
+    def timing_seconds(self) -> float:
+        """The seconds of these estimates: of a few steps, however much data there is."""
+        return self._timing_seconds
 
     def measure_seconds(self, candidate: Candidate) -> float:
         """Return the seconds of a candidate's measurement."""

@@ -32,6 +32,7 @@ SPACE = SearchSpace.from_values(
 )
 
 _MEASURE_SECONDS = 8.0
+_TIMING_SECONDS = 10.0
 _STAGE_SECONDS = {
     "distill": 480.0,
     "fine-tune": 240.0,
@@ -131,10 +132,26 @@ class Problem(StudyProblem):
         name = stage.removesuffix("-short")
         seconds = _STAGE_SECONDS[name]
         if name in ("distill", "fine-tune"):
-            seconds *= 0.5 + (self.work[build.student] / 100.0) ** 0.5
+            seconds *= self._share_of_large(build.student)
             short = RECIPE.short_share
             seconds *= short if stage.endswith("-short") else 1 - short
         return seconds
+
+    def _share_of_large(self, student: str) -> float:
+        """Return how long a student trains: 1 for one with a quarter of the work."""
+        return 0.5 + (self.work[student] / 100.0) ** 0.5
+
+    def epoch_seconds(self) -> dict[str, float]:
+        """Return the seconds per epoch of each model."""
+        return {
+            name: _STAGE_SECONDS["distill"] * self._share_of_large(name) / RECIPE.distill_epochs
+            for name in STUDENTS
+        }
+
+    @property
+    def timing_seconds(self) -> float:
+        """The seconds of that timing, the same for every problem."""
+        return _TIMING_SECONDS
 
     def measure_seconds(self, candidate: Candidate) -> float:
         """Return the same seconds for every candidate."""

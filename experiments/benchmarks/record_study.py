@@ -6,19 +6,22 @@
 
 The study has the sampler `exhaustive`, trains everything (`latency_first: never`) and has the axes
 of build and run that measured_study.py knows. The file holds each launch of each candidate, the
-accuracy of each file, and the seconds and the accuracy after each stage.
+accuracy of each file, and the seconds and the accuracy after each stage. The seconds per epoch are
+timed now, as a search does before it begins.
 """
 
 import argparse
 import gzip
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measured_study import build_name, stage_name
 
+from paretune.runners.build.epoch_time import epoch_seconds
 from paretune.runners.measure.launch_statistics import percentile
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.record.trial import TrialRecord
@@ -42,12 +45,17 @@ def main() -> int:
     if missing:
         print(f"{len(missing)} of {space.size} candidates have not been measured: search on")
         return 1
-    recipe = LoadedWorkload(study.config.workload, study.paths.folder).info.recipe
+    loaded = LoadedWorkload(study.config.workload, study.paths.folder)
+    recipe = loaded.info.recipe
+    began = time.perf_counter()
+    epochs = epoch_seconds(loaded)
     kept = {
         "study": study.name,
         "machine": study.definition["machine"],
         "space": {axis.name: list(axis.values) for axis in space.axes},
         "recipe": {name: getattr(recipe, name) for name in RECIPE},
+        "timing_seconds": round(time.perf_counter() - began, 2),
+        "epoch_seconds": {name: round(each, 4) for name, each in epochs.items()},
         "candidates": {r.candidate.digest: candidate(study, r) for r in records if r.measurement},
         "accuracies": {
             build_name(r.candidate.build): r.metrics["accuracy"] for r in records if r.measurement

@@ -104,6 +104,7 @@ def study(
             clock=lambda: night.executor.now,
         )
         loop.latency_first = latency_first
+        night.executor.wait(problem.timing_seconds)
         for name, value in changed.items():
             setattr(loop.strategy, name, value)
         loop.run(budget)
@@ -131,7 +132,7 @@ def loop_of(
         clock: Returns the executor's time in seconds.
     """
     history = History(OBJECTIVES)
-    cost = CostModel(history, problem.recipe)
+    cost = CostModel(history, problem.recipe, problem.epoch_seconds())
     affordable = Affordable(cost, clock)
     given_up = GivenUp(history, problem.space, least=3)
     space = problem.space.with_rules(given_up, affordable)
@@ -143,6 +144,7 @@ def loop_of(
             seed=seed,
             cost=cost.seconds,
             seconds_per_trial=affordable.seconds_per_trial,
+            sizes=problem.epoch_seconds(),
             wish=problem.wish,
         )
     else:

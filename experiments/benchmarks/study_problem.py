@@ -55,6 +55,15 @@ class StudyProblem(ABC):
         """Return a stage's seconds; the reference costs nothing."""
 
     @abstractmethod
+    def epoch_seconds(self) -> dict[str, float]:
+        """Return the seconds per epoch of each model, which a search times before it begins."""
+
+    @property
+    @abstractmethod
+    def timing_seconds(self) -> float:
+        """The seconds of that timing: a few steps of each model."""
+
+    @abstractmethod
     def measure_seconds(self, candidate: Candidate) -> float:
         """Return the seconds of a candidate's measurement."""
 
