@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.search.propose.surrogates.drop_scale import DropScale
 from paretune.search.propose.surrogates.encoding import Encoding
 from paretune.search.propose.surrogates.surrogate import Surrogate
 from paretune.search.record.objective import Constraint, Objective
@@ -31,6 +32,8 @@ _LEAST_CHANCE_TO_KEEP = 1e-6
 
 class Forecast:
     """One Gaussian process per metric, and one for whether a candidate works.
+
+    Drops of quality are learned on a scale of their own (:class:`DropScale`).
 
     Metrics of the file (quality, size) are learned from the build axes alone, one point per build,
     because how an artifact is run does not change them. The axes of a pipeline change the model's
@@ -76,16 +79,20 @@ class Forecast:
         known = encoding.points(list(learned))
         asked = points[:, self._whole.places(encoding.axes)]
         values = list(learned.values())
-        told = {c: m for c, m in self.earlier.items() if goal.metric in m}
-        if before := self._learned(goal, told):
+        earlier = {c: m for c, m in self.earlier.items() if goal.metric in m}
+        if before := self._learned(goal, earlier):
             known = np.vstack([known, encoding.points(list(before))])
             known = np.column_stack([known, np.repeat([0.0, 1.0], [len(learned), len(before)])])
             asked = np.column_stack([asked, np.zeros(len(asked))])
             values += before.values()
             shared = np.append(shared, shared[-1] + 1)
-        surrogate = self._surrogate(goal.metric, shared)
-        surrogate.fit(known, np.array(values))
-        return surrogate.predict(asked)
+        surrogate, told = self._surrogate(goal.metric, shared), np.array(values)
+        if not goal.is_of_file or goal.is_ratio_scale:
+            surrogate.fit(known, told)
+            return surrogate.predict(asked)
+        scale = DropScale.of(told)
+        surrogate.fit(known, scale.scaled(told))
+        return scale.losses(*surrogate.predict(asked))
 
     def _learned(self, goal: Objective, data: Known) -> dict[Candidate, float]:
         """Return the losses to learn from: of a metric of the file, one per build."""
