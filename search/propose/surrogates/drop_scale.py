@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _SMALL = 0.01
-"""Drop up to which the scale is nearly linear, as a share of the first quality. Chosen by judgement;
-what the scale gives is in docs/evidence.md ("On a study that was measured whole").
+"""Drop up to which the scale is nearly linear, as a share of the first quality. Chosen by
+judgement; what the scale gives is in docs/evidence.md ("On a study that was measured whole").
 """
 
 
