@@ -105,12 +105,16 @@ class WorkNews:
         stages = {stage.occasion: stage for stage in self._stages()}
         running = [self._running(each, stages) for each in flights] + [Running(0.0)] * elsewhere
         search_s = self._pace.seconds_left(running, to_begin, self._at_once)
+        confirmation_s = self._confirmation(budget_s)
         if deadline is not None:
-            until = max(deadline - self._clock(), 0.0)
+            left_s = deadline - self._clock()
+            until = max(left_s, 0.0)
             search_s = until if search_s is None else min(search_s, until)
+            # A search that ends late leaves the confirmation less.
+            confirmation_s = max(confirmation_s + min(left_s, 0.0), 0.0)
         self._reporter.working(
             [Work.of(each.trial, each.job, each.slot) for each in busy if each.job is not None],
-            TimeLeft(search_s, self._confirmation(budget_s)),
+            TimeLeft(search_s, confirmation_s),
         )
 
     def _running(self, flight: Flight, stages: Mapping[str, OngoingStage]) -> Running:
