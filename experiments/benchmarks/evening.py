@@ -57,7 +57,7 @@ def search(
     space, objectives, sizes = file_problem.SPACE, file_problem.OBJECTIVES, None
     if isinstance(one, problem.Problem):
         space, objectives = problem.SPACE, study_problem.OBJECTIVES
-        sizes = {name: 0.5 + (work / 100) ** 0.5 for name, work in one.work.items()}
+        sizes = one.epoch_seconds()
     strategy = FrontierStrategy(
         space,
         objectives,

@@ -40,12 +40,12 @@ class MeasuredStudy(StudyProblem):
         self, file: Path, seed: int, wish: Wish = EVERYTHING, training_times: float = 1.0
     ) -> None:
         kept = _read(file)
-        super().__init__(SearchSpace.from_values(kept["space"]), Recipe(**kept["recipe"]), wish)
+        space, recipe = SearchSpace.from_values(kept["space"]), Recipe(**kept["recipe"])
+        super().__init__(space, recipe, wish, kept["timing_seconds"])
         self._candidates: dict[str, dict[str, Any]] = kept["candidates"]
         self._accuracies: dict[str, float] = kept["accuracies"]
         self._stages: dict[str, float] = kept["stage_seconds"]
         self._epochs: dict[str, float] = kept["epoch_seconds"]
-        self._timing_seconds: float = kept["timing_seconds"]
         self._after: dict[str, float] = kept["stage_accuracies"]
         self._seed = seed
         self._training_times = training_times
@@ -88,11 +88,6 @@ class MeasuredStudy(StudyProblem):
     def epoch_seconds(self) -> dict[str, float]:
         """Return the seconds per epoch of each model, as a search estimates them."""
         return {name: each * self._training_times for name, each in self._epochs.items()}
-
-    @property
-    def timing_seconds(self) -> float:
-        """The seconds of these estimates: of a few steps, however much data there is."""
-        return self._timing_seconds
 
     def measure_seconds(self, candidate: Candidate) -> float:
         """Return the seconds of a candidate's measurement."""

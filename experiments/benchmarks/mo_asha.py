@@ -1,6 +1,6 @@
 """Multi-objective ASHA (Syne Tune): random candidates, whose trainings stop early.
 
-pip install -c constraints.txt syne-tune==0.16.0
+It needs a package: `pip install -c constraints.txt syne-tune==0.16.0`.
 """
 
 from __future__ import annotations

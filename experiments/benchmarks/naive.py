@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import optuna
+from plain_trial import suggested
 
 from paretune.runners.build.builder import Builder
 from paretune.runners.execute.build_pool import BuildPool
@@ -26,7 +27,6 @@ from paretune.runners.store.artifact_store import ArtifactStore
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.study.open_study import OpenStudy
 from paretune.search.study.parts import study_evaluator, study_space
-from paretune.spaces import Candidate
 
 
 def run(
@@ -50,13 +50,7 @@ def run(
             )
 
             def objective(trial: optuna.Trial) -> tuple[float, ...]:
-                values = {
-                    axis.name: axis.values[trial.suggest_int(axis.name, 0, len(axis.values) - 1)]
-                    if axis.is_ordered
-                    else trial.suggest_categorical(axis.name, axis.values)
-                    for axis in space.axes
-                }
-                candidate = Candidate.from_params(values)
+                candidate = suggested(trial, space)
                 if space.reason_against(candidate):
                     raise optuna.TrialPruned
                 with tempfile.TemporaryDirectory(dir=work) as folder:

@@ -36,6 +36,7 @@ import optuna
 from measured_study import MeasuredStudy
 from mo_asha import mo_asha
 from oracle import Oracle
+from plain_trial import suggested
 from problem import Problem
 from simulated_study import Night, study
 from study_problem import EVERYTHING, OBJECTIVES, StudyProblem
@@ -43,7 +44,6 @@ from study_problem import EVERYTHING, OBJECTIVES, StudyProblem
 from paretune.search.record.objective import losses
 from paretune.search.record.wish import ANYTHING
 from paretune.search.run.budget import Budget
-from paretune.spaces import Candidate
 
 MARKS = (1 / 8, 1 / 4, 1 / 2, 1)
 """Shares of the night."""
@@ -62,15 +62,10 @@ def naive(
     night = Night(problem)
 
     def objective(trial: optuna.Trial) -> list[float]:
-        values = {
-            axis.name: axis.values[trial.suggest_int(axis.name, 0, len(axis.values) - 1)]
-            if axis.is_ordered and has_integers
-            else trial.suggest_categorical(axis.name, axis.values)
-            for axis in problem.space.axes
-        }
+        candidate = suggested(trial, problem.space, has_integers=has_integers)
         if not has_cache:
             night.work.forget()
-        metrics = night.try_out(Candidate.from_params(values))
+        metrics = night.try_out(candidate)
         return [goal.loss(metrics[goal.metric]) for goal in OBJECTIVES]
 
     loop = optuna.create_study(directions=["minimize"] * 3, sampler=sampler(seed=seed))

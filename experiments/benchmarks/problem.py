@@ -55,7 +55,7 @@ class Problem(StudyProblem):
     """
 
     def __init__(self, seed: int, wish: Wish = EVERYTHING) -> None:
-        super().__init__(SPACE, RECIPE, wish)
+        super().__init__(SPACE, RECIPE, wish, _TIMING_SECONDS)
         rng = np.random.default_rng(seed)
         steps = np.cumprod([1.0, *rng.uniform(0.25, 0.5, 4)])
         lost = np.cumsum([0.0, *np.sort(rng.uniform(0.0, 0.1, 4))])
@@ -147,11 +147,6 @@ class Problem(StudyProblem):
             name: _STAGE_SECONDS["distill"] * self._share_of_large(name) / RECIPE.distill_epochs
             for name in STUDENTS
         }
-
-    @property
-    def timing_seconds(self) -> float:
-        """The seconds of that timing, the same for every problem."""
-        return _TIMING_SECONDS
 
     def measure_seconds(self, candidate: Candidate) -> float:
         """Return the same seconds for every candidate."""

@@ -22,6 +22,7 @@ import numpy as np
 from measured_study import build_name, stage_name
 
 from paretune.runners.build.epoch_time import epoch_seconds
+from paretune.runners.build.plan import TRAINING_STAGES
 from paretune.runners.measure.launch_statistics import percentile
 from paretune.runners.workload.loaded import LoadedWorkload
 from paretune.search.record.trial import TrialRecord
@@ -65,14 +66,12 @@ def main() -> int:
     }
     asked.out.write_bytes(gzip.compress(json.dumps(kept).encode(), mtime=0))
     print(f"{len(kept['candidates'])} candidates, {asked.out.stat().st_size / 1e3:.0f} kB")
-    trained = sum(s for name, s in kept["stage_seconds"].items() if name.startswith(TRAININGS))
+    of_stages = kept["stage_seconds"].items()
+    trained = sum(s for name, s in of_stages if name.partition(",")[0] in TRAINING_STAGES)
     timed = sum(each["seconds"] for each in kept["candidates"].values())
     rest = sum(kept["stage_seconds"].values()) - trained
     print(f"seconds: {trained:.0f} of trainings, {rest:.0f} of other stages, {timed:.0f} of timing")
     return 0
-
-
-TRAININGS = ("distill", "fine-tune")
 
 
 def candidate(study: OpenStudy, record: TrialRecord) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from typing import TextIO
 
 import optuna
 from joblib import Parallel, delayed
+from plain_trial import suggested
 from problem import SPACE, Problem
 from study_problem import EVERYTHING, OBJECTIVES
 
 from paretune import FrontierSampler
 from paretune.search.propose.frontier_strategy import FrontierStrategy
 from paretune.search.propose.strategy import OptunaStrategy, Strategy
-from paretune.spaces import Candidate
 
 BUDGETS = (25, 50, 100, 200)
 Found = list[dict[str, float]]
@@ -55,13 +55,7 @@ def plain(problem: Problem, sampler: optuna.samplers.BaseSampler, evaluations: i
     found: Found = []
 
     def objective(trial: optuna.Trial) -> list[float]:
-        values = {
-            axis.name: axis.values[trial.suggest_int(axis.name, 0, len(axis.values) - 1)]
-            if axis.is_ordered
-            else trial.suggest_categorical(axis.name, axis.values)
-            for axis in SPACE.axes
-        }
-        found.append(problem.metrics(Candidate.from_params(values)))
+        found.append(problem.metrics(suggested(trial, SPACE)))
         return [goal.loss(found[-1][goal.metric]) for goal in OBJECTIVES]
 
     study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)

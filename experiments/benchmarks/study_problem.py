@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 
-from paretune.runners.build.plan import plan
 from paretune.runners.measure.statistic import Statistic
 from paretune.runners.workload.recipe import Recipe
 from paretune.search.record.hypervolume import hypervolume
@@ -27,12 +26,16 @@ class StudyProblem(ABC):
         space: The space.
         recipe: Determines how trainings are divided.
         wish: What counts: every quality down to zero, or with ``ANYTHING`` what counts in a study.
+        timing_seconds: What it takes to time a few steps of each model before a search begins.
     """
 
-    def __init__(self, space: SearchSpace, recipe: Recipe, wish: Wish) -> None:
+    def __init__(
+        self, space: SearchSpace, recipe: Recipe, wish: Wish, timing_seconds: float
+    ) -> None:
         self.space = space
         self.recipe = recipe
         self.wish = wish
+        self.timing_seconds = timing_seconds
 
     @abstractmethod
     def accuracy(self, build: BuildSpec) -> float:
@@ -58,18 +61,9 @@ class StudyProblem(ABC):
     def epoch_seconds(self) -> dict[str, float]:
         """Return the seconds per epoch of each model, which a search times before it begins."""
 
-    @property
-    @abstractmethod
-    def timing_seconds(self) -> float:
-        """The seconds of that timing: a few steps of each model."""
-
     @abstractmethod
     def measure_seconds(self, candidate: Candidate) -> float:
         """Return the seconds of a candidate's measurement."""
-
-    def build_seconds(self, build: BuildSpec) -> float:
-        """Return the seconds of all stages of a build."""
-        return sum(self.stage_seconds(stage, build) for stage, _ in plan(build, self.recipe))
 
     @cached_property
     def frontier(self) -> np.ndarray:

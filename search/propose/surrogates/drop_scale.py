@@ -49,7 +49,6 @@ class DropScale:
 
         To the worse side a deviation spans more; but an improvement lies on the better side.
         """
-        middle, better = (
-            self.first + self.unit * np.sinh(means - way * deviations) for way in (0, 1)
-        )
-        return middle, middle - better
+        middle = np.sinh(means)
+        better = middle - np.sinh(means - deviations)
+        return self.first + self.unit * middle, self.unit * better
